@@ -1,0 +1,372 @@
+// Indexed moves over any strides. Reading runs in parallel over flat positions. Writing may meet one destination many
+// times, so it is split only along a dimension that the destination itself has (stride not 0): every destination then
+// belongs to one chunk and receives its updates in walk order, whatever the number of threads.
+#include <ccdl/kernels/index.h>
+
+#include <atomic>
+
+#include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/walk.h>
+
+namespace ccdl::cpu {
+namespace {
+
+constexpr int64_t kPiece = 256;   // offsets resolved at a time
+constexpr int64_t kNoFault = INT64_MAX;
+
+struct Axes {
+  const IndexAxis* axis;
+  int count;
+  bool wrap;
+  const int64_t* inner;   // index strides along the inner row
+
+  bool constant_row() const {
+    for (int a = 0; a < count; ++a)
+      if (inner[a] != 0) return false;
+    return true;
+  }
+  // Element offsets of n walked elements (of one when the row is constant); the position of the first bad one, or -1.
+  int64_t resolve(const int64_t* off, int64_t first, int64_t n, int64_t* out) const {
+    for (int64_t i = 0; i < n; ++i) out[i] = 0;
+    int64_t bad = kNoFault;
+    for (int a = 0; a < count; ++a) {
+      const IndexAxis& ax = axis[a];
+      const int64_t* p = ax.index.ptr<const int64_t>() + off[a] + first * inner[a];
+      const int64_t size = ax.size, step = ax.step, lift = wrap ? size : 0;
+      for (int64_t i = 0; i < n; ++i) {
+        int64_t j = p[i * inner[a]];
+        j += j < 0 ? lift : 0;
+        if (static_cast<uint64_t>(j) >= static_cast<uint64_t>(size)) {
+          bad = i < bad ? i : bad;
+          break;
+        }
+        out[i] += j * step;
+      }
+    }
+    return bad == kNoFault ? -1 : bad;
+  }
+};
+
+void keep_first(std::atomic<int64_t>& first, int64_t position) {
+  int64_t seen = first.load(std::memory_order_relaxed);
+  while (position < seen && !first.compare_exchange_weak(seen, position, std::memory_order_relaxed)) {
+  }
+}
+
+int64_t view_offset(const View& v, int64_t position) {
+  int64_t off = 0;
+  for (int d = v.ndim - 1; d >= 0; --d) {
+    off += position % v.sizes[d] * v.strides[d];
+    position /= v.sizes[d];
+  }
+  return off;
+}
+
+IndexFault fault_at(const IndexAxis* axes, int n, bool wrap, int64_t position) {
+  IndexFault fault;
+  if (position == kNoFault) return fault;
+  for (int a = 0; a < n; ++a) {
+    const int64_t j = axes[a].index.ptr<const int64_t>()[view_offset(axes[a].index, position)];
+    if (j >= axes[a].size || j < (wrap ? -axes[a].size : 0)) {
+      fault.axis = a;
+      fault.value = j;
+      return fault;
+    }
+  }
+  fault.axis = 0;   // unreachable unless the index is being changed meanwhile
+  return fault;
+}
+
+// Operands of the walk: the axes' indices first, then a and b.
+Walk index_walk(const IndexAxis* axes, int n, const View& a, const View& b) {
+  const View* views[kMaxOperands];
+  for (int k = 0; k < n; ++k) views[k] = &axes[k].index;
+  views[n] = &a;
+  views[n + 1] = &b;
+  return make_walk(views, n + 2);
+}
+
+template <class T> void get_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64_t>& first) {
+  const int k = ax.count;
+  const int64_t sx = w.inner()[k], sy = w.inner()[k + 1];
+  const bool constant = ax.constant_row();
+  walk_all(w, [&](const int64_t* off, int64_t n, int64_t position) {
+    int64_t at[kPiece];
+    const T* from = x + off[k];
+    T* to = y + off[k + 1];
+    if (constant) {
+      if (ax.resolve(off, 0, 1, at) >= 0) return keep_first(first, position);
+      return copy_row(from + at[0], sx, to, sy, n);
+    }
+    for (int64_t b = 0; b < n; b += kPiece) {
+      const int64_t m = n - b < kPiece ? n - b : kPiece;
+      const int64_t bad = ax.resolve(off, b, m, at);
+      if (bad >= 0) return keep_first(first, position + b + bad);
+      for (int64_t i = 0; i < m; ++i) to[(b + i) * sy] = from[(b + i) * sx + at[i]];
+    }
+  });
+}
+
+// NaN wins in Max and Min.
+template <class T, PutMode M> CCDL_INLINE T combine(T y, T s) {
+  using A = typename Accumulator<T>::type;
+  if constexpr (M == PutMode::Set) {
+    return s;
+  } else if constexpr (M == PutMode::Add) {
+    if constexpr (std::is_same_v<T, bool>) return y || s;
+    else if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<uint64_t>(y) + static_cast<uint64_t>(s));
+    else return static_cast<T>(static_cast<A>(y) + static_cast<A>(s));
+  } else if constexpr (M == PutMode::Mul) {
+    if constexpr (std::is_same_v<T, bool>) return y && s;
+    else if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<uint64_t>(y) * static_cast<uint64_t>(s));
+    else return static_cast<T>(static_cast<A>(y) * static_cast<A>(s));
+  } else {
+    const A a = static_cast<A>(y), b = static_cast<A>(s);
+    if (M == PutMode::Max) return a >= b || a != a ? y : s;
+    return a <= b || a != a ? y : s;
+  }
+}
+
+template <class T, PutMode M> void put_range(const Walk& w, const Axes& ax, T* y, const T* src) {
+  const int k = ax.count;
+  const int64_t sy = w.inner()[k], ss = w.inner()[k + 1];
+  const bool constant = ax.constant_row();
+  walk_range(w, 0, w.numel, [&](const int64_t* off, int64_t n, int64_t) {
+    int64_t at[kPiece];
+    T* to = y + off[k];
+    const T* from = src + off[k + 1];
+    if (constant) {
+      if (ax.resolve(off, 0, 1, at) >= 0) return;
+      to += at[0];
+      if constexpr (M == PutMode::Set) {
+        if (sy != 0) return copy_row(from, ss, to, sy, n);
+      } else if (sy == 1 && ss == 1) {
+        for (int64_t i = 0; i < n; ++i) to[i] = combine<T, M>(to[i], from[i]);
+        return;
+      }
+      for (int64_t i = 0; i < n; ++i) to[i * sy] = combine<T, M>(to[i * sy], from[i * ss]);
+      return;
+    }
+    for (int64_t b = 0; b < n; b += kPiece) {
+      const int64_t m = n - b < kPiece ? n - b : kPiece;
+      if (ax.resolve(off, b, m, at) >= 0) return;
+      for (int64_t i = 0; i < m; ++i) {
+        T* p = to + (b + i) * sy + at[i];
+        *p = combine<T, M>(*p, from[(b + i) * ss]);
+      }
+    }
+  });
+}
+
+template <class T, PutMode M> void put_rows(const Walk& w, const Axes& ax, T* y, const T* src) {
+  const int k = ax.count;
+  int split = -1;   // the longest dimension of the destination itself
+  for (int d = 0; d < w.ndim; ++d)
+    if (w.strides[d][k] != 0 && (split < 0 || w.sizes[d] > w.sizes[split])) split = d;
+  if (split < 0 || w.numel <= kWalkGrain) return put_range<T, M>(w, ax, y, src);
+  const int64_t per = w.numel / w.sizes[split];   // elements per unit of the split dimension
+  int64_t grain = kWalkGrain / per;
+  grain = grain < 1 ? 1 : grain;
+  parallel_for(w.sizes[split], grain, [&](int64_t begin, int64_t end) {
+    Walk part = w;
+    part.sizes[split] = end - begin;
+    part.numel = per * (end - begin);
+    IndexAxis moved[kMaxDims];
+    Axes mine = ax;
+    for (int a = 0; a < k; ++a) {
+      moved[a] = ax.axis[a];
+      moved[a].index.data = moved[a].index.ptr<int64_t>() + begin * w.strides[split][a];
+    }
+    mine.axis = moved;
+    put_range<T, M>(part, mine, y + begin * w.strides[split][k], src + begin * w.strides[split][k + 1]);
+  });
+}
+
+template <PutMode M> void put_typed(const Walk& w, const Axes& ax, const View& y, const View& src) {
+  by_dtype(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    put_rows<T, M>(w, ax, y.ptr<T>(), src.ptr<const T>());
+  });
+}
+
+// Every index of every axis once: dimensions an index is broadcast over do not count.
+IndexFault check_axes(const IndexAxis* axes, int n, bool wrap) {
+  for (int a = 0; a < n; ++a) {
+    IndexAxis one = axes[a];
+    bool empty = false;
+    int dims = 0;
+    for (int d = 0; d < axes[a].index.ndim; ++d) {
+      empty = empty || axes[a].index.sizes[d] == 0;
+      if (axes[a].index.strides[d] == 0) continue;
+      one.index.sizes[dims] = axes[a].index.sizes[d];
+      one.index.strides[dims++] = axes[a].index.strides[d];
+    }
+    one.index.ndim = dims;
+    if (empty) continue;
+    const View* views[] = {&one.index};
+    const Walk w = make_walk(views, 1);
+    const Axes ax{&one, 1, wrap, w.inner()};
+    std::atomic<int64_t> first{kNoFault};
+    walk_all(w, [&](const int64_t* off, int64_t m, int64_t position) {
+      int64_t at[kPiece];
+      for (int64_t b = 0; b < m; b += kPiece) {
+        const int64_t bad = ax.resolve(off, b, m - b < kPiece ? m - b : kPiece, at);
+        if (bad >= 0) return keep_first(first, position + b + bad);
+      }
+    });
+    IndexFault fault = fault_at(&one, 1, wrap, first.load());
+    if (fault.axis >= 0) {
+      fault.axis = a;
+      return fault;
+    }
+  }
+  return {};
+}
+
+// True elements before each chunk of kWalkGrain flat positions; returns the total.
+int64_t mask_prefix(const Walk& w, int operand, const uint8_t* mask, int64_t** prefix) {
+  const int64_t chunks = (w.numel + kWalkGrain - 1) / kWalkGrain;
+  int64_t* before = *prefix = scratch<int64_t>(0, chunks + 1);
+  const int64_t sm = w.inner()[operand];
+  parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
+    int64_t count = 0;
+    walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t) {
+      const uint8_t* m = mask + off[operand];
+      for (int64_t i = 0; i < n; ++i) count += m[i * sm] != 0;
+    });
+    before[begin / kWalkGrain] = count;
+  });
+  int64_t total = 0;
+  for (int64_t c = 0; c < chunks; ++c) {
+    const int64_t here = before[c];
+    before[c] = total;
+    total += here;
+  }
+  return total;
+}
+
+}  // namespace
+
+IndexFault index_get(const View& x, const IndexAxis* axes, int n, bool wrap, const View& y) {
+  const Walk w = index_walk(axes, n, x, y);
+  const Axes ax{axes, n, wrap, w.inner()};
+  std::atomic<int64_t> first{kNoFault};
+  by_item_size(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    get_rows<T>(w, ax, x.ptr<const T>(), y.ptr<T>(), first);
+  });
+  return fault_at(axes, n, wrap, first.load());
+}
+
+IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, const View& src, PutMode mode) {
+  const IndexFault fault = check_axes(axes, n, wrap);
+  if (fault.axis >= 0) return fault;
+  const Walk w = index_walk(axes, n, y, src);
+  const Axes ax{axes, n, wrap, w.inner()};
+  switch (mode) {
+    case PutMode::Set:
+      by_item_size(y.dtype, [&](auto t) {
+        using T = decltype(t);
+        put_rows<T, PutMode::Set>(w, ax, y.ptr<T>(), src.ptr<const T>());
+      });
+      break;
+    case PutMode::Add: put_typed<PutMode::Add>(w, ax, y, src); break;
+    case PutMode::Mul: put_typed<PutMode::Mul>(w, ax, y, src); break;
+    case PutMode::Max: put_typed<PutMode::Max>(w, ax, y, src); break;
+    case PutMode::Min: put_typed<PutMode::Min>(w, ax, y, src); break;
+  }
+  return {};
+}
+
+void masked_fill(const View& y, const View& mask, const void* value) {
+  const View* views[] = {&mask, &y};
+  const Walk w = make_walk(views, 2);
+  const int64_t sm = w.inner()[0], sy = w.inner()[1];
+  by_item_size(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    T v;
+    __builtin_memcpy(&v, value, sizeof(T));
+    walk_all(w, [&](const int64_t* off, int64_t n, int64_t) {
+      const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
+      T* p = y.ptr<T>() + off[1];
+      if (sm == 1 && sy == 1) {
+        for (int64_t i = 0; i < n; ++i) p[i] = m[i] ? v : p[i];
+      } else {
+        for (int64_t i = 0; i < n; ++i)
+          if (m[i * sm]) p[i * sy] = v;
+      }
+    });
+  });
+}
+
+int64_t masked_count(const View& mask) {
+  const View* views[] = {&mask};
+  const Walk w = make_walk(views, 1);
+  int64_t* before = nullptr;
+  return mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before);
+}
+
+void masked_select(const View& x, const View& mask, const View& y) {
+  const View* views[] = {&mask, &x};
+  const Walk w = make_walk(views, 2);
+  int64_t* before = nullptr;
+  mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before);
+  const int64_t sm = w.inner()[0], sx = w.inner()[1];
+  by_item_size(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
+      T* out = y.ptr<T>() + before[begin / kWalkGrain];
+      walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t) {
+        const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
+        const T* p = x.ptr<const T>() + off[1];
+        for (int64_t i = 0; i < n; ++i)
+          if (m[i * sm]) *out++ = p[i * sx];
+      });
+    });
+  });
+}
+
+void masked_scatter(const View& y, const View& mask, const View& src) {
+  const View* views[] = {&mask, &y};
+  const Walk w = make_walk(views, 2);
+  int64_t* before = nullptr;
+  mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before);
+  const int64_t sm = w.inner()[0], sy = w.inner()[1];
+  by_item_size(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
+      const T* next = src.ptr<const T>() + before[begin / kWalkGrain];
+      walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t) {
+        const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
+        T* p = y.ptr<T>() + off[1];
+        for (int64_t i = 0; i < n; ++i)
+          if (m[i * sm]) p[i * sy] = *next++;
+      });
+    });
+  });
+}
+
+void masked_coordinates(const View& mask, const View& out) {
+  const View* views[] = {&mask};
+  const Walk w = make_walk(views, 1);
+  int64_t* before = nullptr;
+  const int64_t total = mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before), sm = w.inner()[0];
+  int64_t* rows = out.ptr<int64_t>();
+  parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
+    int64_t k = before[begin / kWalkGrain];
+    walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t position) {
+      const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
+      for (int64_t i = 0; i < n; ++i) {
+        if (!m[i * sm]) continue;
+        int64_t rest = position + i;
+        for (int d = mask.ndim - 1; d >= 0; --d) {
+          rows[d * total + k] = rest % mask.sizes[d];
+          rest /= mask.sizes[d];
+        }
+        ++k;
+      }
+    });
+  });
+}
+
+}  // namespace ccdl::cpu
