@@ -1,0 +1,124 @@
+// Cross-entropy rows and column strips: the forward reads the logits once for the maximum and once (from L1/L2) for the
+// sum; the backward rebuilds the probabilities from the saved logsumexp, so no [N, C] intermediate exists.
+#include <ccdl/cpu/simd/cross_entropy.h>
+#include <ccdl/cpu/simd/exp.h>
+
+namespace ccdl::cpu::CCDL_ISA {
+namespace {
+
+template <class T> constexpr typename Lanes<T>::S kLow = -__builtin_inff();
+
+template <class T> double lse_row(const void* px, int64_t n, const void* pw, double* sum_wx) {
+  typedef typename Lanes<T>::V V;
+  const T* x = static_cast<const T*>(px);
+  const T* w = static_cast<const T*>(pw);
+  const auto max = max_of(x, n);
+  const V m = set1(max);
+  const auto sum = sum_over<T>(n, [&](int64_t i, int k) { return vexp(at(x + i, k, kLow<T>) - m); });
+  if (sum_wx) {
+    *sum_wx = w ? sum_over<T>(n, [&](int64_t i, int k) { return at(w + i, k) * at(x + i, k); })
+                : sum_over<T>(n, [&](int64_t i, int k) { return at(x + i, k); });
+  }
+  return (double)max + __builtin_log((double)sum);
+}
+
+template <class T>
+void backward_row(const void* px, void* pdx, int64_t n, double lse, double scale, double minus, const void* pw) {
+  typedef typename Lanes<T>::V V;
+  typedef typename Lanes<T>::S S;
+  const T* x = static_cast<const T*>(px);
+  const T* w = static_cast<const T*>(pw);
+  T* dx = static_cast<T*>(pdx);
+  const V l = set1((S)lse), a = set1((S)scale), b = set1((S)minus);
+  if (w) each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, a * vexp(at(x + i, k) - l) - b * at(w + i, k), k); });
+  else each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, a * vexp(at(x + i, k) - l) - b, k); });
+}
+
+template <class T>
+void lse_columns(const void* px, int64_t n, int64_t inner, int count, const void* pw, double* lse, double* sum_wx) {
+  typedef typename Lanes<T>::V V;
+  const T* w = static_cast<const T*>(pw);
+  each_vector<T>(count, [&](int64_t i, int k) {
+    const T* x = static_cast<const T*>(px) + i;
+    V m = set1(kLow<T>), sum = {}, wx = {};
+    for (int64_t j = 0; j < n; ++j) m = vmax(at(x + j * inner, k), m);
+    for (int64_t j = 0; j < n; ++j) sum += vexp(at(x + j * inner, k) - m);
+    for (int c = 0; c < k; ++c) lse[i + c] = (double)m[c] + __builtin_log((double)sum[c]);
+    if (!sum_wx) return;
+    for (int64_t j = 0; j < n; ++j) wx += at(x + j * inner, k) * (w ? set1(get(w + j)) : V{} + 1);
+    for (int c = 0; c < k; ++c) sum_wx[i + c] = wx[c];
+  });
+}
+
+template <class T> CCDL_SI typename Lanes<T>::V from_doubles(const double* p, int k) {
+  typename Lanes<T>::V v = {};
+  for (int c = 0; c < k; ++c) v[c] = (typename Lanes<T>::S)p[c];
+  return v;
+}
+
+template <class T>
+void backward_columns(const void* px, void* pdx, int64_t n, int64_t inner, int count, const double* lse,
+                      const double* scale, const double* minus, const void* pw) {
+  typedef typename Lanes<T>::V V;
+  const T* w = static_cast<const T*>(pw);
+  each_vector<T>(count, [&](int64_t i, int k) {
+    const T* x = static_cast<const T*>(px) + i;
+    T* dx = static_cast<T*>(pdx) + i;
+    const V l = from_doubles<T>(lse + i, k), a = from_doubles<T>(scale + i, k), b = from_doubles<T>(minus + i, k);
+    for (int64_t j = 0; j < n; ++j) {
+      const V s = w ? b * set1(get(w + j)) : b;
+      to(dx + j * inner, a * vexp(at(x + j * inner, k) - l) - s, k);
+    }
+  });
+}
+
+template <class T>
+double prob_row(const void* px, const void* pt, int64_t n, int64_t inner, double lse, double keep, double add,
+                const void* pw, double* mass) {
+  typedef typename Lanes<T>::S S;
+  const T* x = static_cast<const T*>(px);
+  const T* t = static_cast<const T*>(pt);
+  const T* w = static_cast<const T*>(pw);
+  double loss = 0, total = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    const double p = ((S)keep * get(t + j * inner) + (S)add) * (w ? get(w + j) : S(1));
+    loss += p * (lse - (double)get(x + j * inner));
+    total += p;
+  }
+  *mass = total;
+  return loss;
+}
+
+template <class T>
+void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, int64_t inner, double lse, double keep,
+                       double add, const void* pw, double g, double mass) {
+  typedef typename Lanes<T>::V V;
+  typedef typename Lanes<T>::S S;
+  const T* x = static_cast<const T*>(px);
+  const T* t = static_cast<const T*>(pt);
+  const T* w = static_cast<const T*>(pw);
+  T* dx = static_cast<T*>(pdx);
+  const V l = set1((S)lse), a = set1((S)(g * mass)), b = set1((S)g), q = set1((S)keep), e = set1((S)add);
+  if (inner == 1) {
+    each_vector<T>(n, [&](int64_t i, int k) {
+      V p = at(t + i, k) * q + e;
+      if (w) p *= at(w + i, k);
+      to(dx + i, a * vexp(at(x + i, k) - l) - b * p, k);
+    });
+    return;
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    const S p = ((S)keep * get(t + j * inner) + (S)add) * (w ? get(w + j) : S(1));
+    put(dx + j * inner, a[0] * vexp(set1(get(x + j * inner)) - l)[0] - b[0] * p);
+  }
+}
+
+}  // namespace
+
+#define CCDL_FOUR(f) {f<float16>, f<bfloat16>, f<float>, f<double>}
+const CrossEntropyKernels cross_entropy = {
+    CCDL_FOUR(lse_row),          CCDL_FOUR(backward_row), CCDL_FOUR(lse_columns),
+    CCDL_FOUR(backward_columns), CCDL_FOUR(prob_row),     CCDL_FOUR(prob_backward_row),
+};
+
+}  // namespace ccdl::cpu::CCDL_ISA

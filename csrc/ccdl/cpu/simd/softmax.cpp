@@ -1,0 +1,115 @@
+// Softmax rows: maximum, then exp and sum, then scale; the row stays in L1 between the passes. Half formats evaluate
+// exp twice instead of storing rounded intermediates. Inner softmax walks vectors of neighbouring columns.
+#include <ccdl/cpu/simd/exp.h>
+#include <ccdl/cpu/simd/softmax.h>
+
+namespace ccdl::cpu::CCDL_ISA {
+namespace {
+
+CCDL_SI float log_of(float x) { return __builtin_logf(x); }
+CCDL_SI double log_of(double x) { return __builtin_log(x); }
+CCDL_SI vf vlog_lanes(vf x) {
+  for (int i = 0; i < VL; ++i) x[i] = __builtin_logf(x[i]);
+  return x;
+}
+CCDL_SI vd vlog_lanes(vd x) {
+  for (int i = 0; i < VD; ++i) x[i] = __builtin_log(x[i]);
+  return x;
+}
+template <class T> constexpr bool kWide = sizeof(T) >= 4;   // storing an intermediate in T loses nothing
+template <class T> constexpr typename Lanes<T>::S kLow = -__builtin_inff();
+
+template <class T> void forward_rows(const void* px, void* py, int64_t rows, int64_t n, bool log) {
+  typedef typename Lanes<T>::V V;
+  typedef typename Lanes<T>::S S;
+  for (int64_t row = 0; row < rows; ++row) {
+    const T* x = static_cast<const T*>(px) + row * n;
+    T* y = static_cast<T*>(py) + row * n;
+    const V m = set1(max_of(x, n));
+    if (log || !kWide<T>) {
+      const S sum = sum_over<T>(n, [&](int64_t i, int k) { return vexp(at(x + i, k, kLow<T>) - m); });
+      const V c = set1(log ? log_of(sum) : S(1) / sum);
+      if (log) each_vector<T>(n, [&](int64_t i, int k) { to(y + i, at(x + i, k) - m - c, k); });
+      else each_vector<T>(n, [&](int64_t i, int k) { to(y + i, vexp(at(x + i, k) - m) * c, k); });
+    } else {
+      const S sum = sum_over<T>(n, [&](int64_t i, int k) {
+        const V e = vexp(at(x + i, k, kLow<T>) - m);
+        to(y + i, e, k);
+        return e;
+      });
+      const V c = set1(S(1) / sum);
+      each_vector<T>(n, [&](int64_t i, int k) { to(y + i, at(y + i, k) * c, k); });
+    }
+  }
+}
+
+template <class T> void backward_rows(const void* py, const void* pdy, void* pdx, int64_t rows, int64_t n, bool log) {
+  typedef typename Lanes<T>::V V;
+  for (int64_t row = 0; row < rows; ++row) {
+    const T* y = static_cast<const T*>(py) + row * n;
+    const T* dy = static_cast<const T*>(pdy) + row * n;
+    T* dx = static_cast<T*>(pdx) + row * n;
+    if (log) {
+      const V s = set1(sum_over<T>(n, [&](int64_t i, int k) { return at(dy + i, k); }));
+      each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, fma(-vexp(at(y + i, k)), s, at(dy + i, k)), k); });
+    } else {
+      const V s = set1(sum_over<T>(n, [&](int64_t i, int k) { return at(y + i, k) * at(dy + i, k); }));
+      each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, at(y + i, k) * (at(dy + i, k) - s), k); });
+    }
+  }
+}
+
+template <class T>
+void forward_columns(const void* px, void* py, int64_t n, int64_t inner, int64_t begin, int64_t end, bool log) {
+  typedef typename Lanes<T>::V V;
+  each_vector<T>(end - begin, [&](int64_t offset, int k) {
+    const T* x = static_cast<const T*>(px) + begin + offset;
+    T* y = static_cast<T*>(py) + begin + offset;
+    V m = set1(kLow<T>), sum = {};
+    for (int64_t j = 0; j < n; ++j) m = vmax(at(x + j * inner, k), m);
+    for (int64_t j = 0; j < n; ++j) {
+      const V e = vexp(at(x + j * inner, k) - m);
+      if (!log && kWide<T>) to(y + j * inner, e, k);
+      sum += e;
+    }
+    const V c = log ? vlog_lanes(sum) : set1(typename Lanes<T>::S(1)) / sum;
+    for (int64_t j = 0; j < n; ++j) {
+      V v;
+      if (log) v = at(x + j * inner, k) - m - c;
+      else if (kWide<T>) v = at(y + j * inner, k) * c;
+      else v = vexp(at(x + j * inner, k) - m) * c;
+      to(y + j * inner, v, k);
+    }
+  });
+}
+
+template <class T>
+void backward_columns(const void* py, const void* pdy, void* pdx, int64_t n, int64_t inner, int64_t begin, int64_t end,
+                      bool log) {
+  typedef typename Lanes<T>::V V;
+  each_vector<T>(end - begin, [&](int64_t offset, int k) {
+    const T* y = static_cast<const T*>(py) + begin + offset;
+    const T* dy = static_cast<const T*>(pdy) + begin + offset;
+    T* dx = static_cast<T*>(pdx) + begin + offset;
+    V s = {};
+    for (int64_t j = 0; j < n; ++j) {
+      const V g = at(dy + j * inner, k);
+      s += log ? g : g * at(y + j * inner, k);
+    }
+    for (int64_t j = 0; j < n; ++j) {
+      const V g = at(dy + j * inner, k), v = at(y + j * inner, k);
+      to(dx + j * inner, log ? fma(-vexp(v), s, g) : v * (g - s), k);
+    }
+  });
+}
+
+}  // namespace
+
+const SoftmaxKernels softmax = {
+    {forward_rows<float16>, forward_rows<bfloat16>, forward_rows<float>, forward_rows<double>},
+    {backward_rows<float16>, backward_rows<bfloat16>, backward_rows<float>, backward_rows<double>},
+    {forward_columns<float16>, forward_columns<bfloat16>, forward_columns<float>, forward_columns<double>},
+    {backward_columns<float16>, backward_columns<bfloat16>, backward_columns<float>, backward_columns<double>},
+};
+
+}  // namespace ccdl::cpu::CCDL_ISA
