@@ -1,0 +1,435 @@
+// Elementary functions over the float vector of one instruction-set level; same rules of inclusion as vec.h.
+// Each is one range reduction and one near-minimax polynomial (fitted by weighted least squares in 40-digit arithmetic),
+// written with explicit fma(). Error at most 2 ULP (3 for tan, asin, sinh, asinh, atan2); NaN, infinities, zeros and
+// subnormals come out as in the C library. Functions too rare to be worth it run lane by lane in the C library (vlanes).
+#pragma once
+#include <ccdl/cpu/simd/vec.h>
+
+namespace ccdl::cpu::CCDL_ISA {
+namespace {
+
+constexpr float kInfF = __builtin_inff();
+constexpr float kNanF = __builtin_nanf("");
+constexpr float kRoundMagic = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
+
+typedef float vhf __attribute__((vector_size(VB / 2)));  // half as many floats: what widens to one vd
+
+CCDL_SI vf vsign_bit(vf x) { return (vf)((vi)x & (int32_t)0x80000000); }
+CCDL_SI vf vor(vf a, vf b) { return (vf)((vi)a | (vi)b); }
+CCDL_SI vf vxor(vf a, vf b) { return (vf)((vi)a ^ (vi)b); }
+CCDL_SI vf vcopysign(vf magnitude, vf sign) { return vor(vabs(magnitude), vsign_bit(sign)); }
+CCDL_SI vf pow2_bits(vi n) { return (vf)((n + 127) << 23); }  // 2^n for -126 <= n <= 127
+
+CCDL_SI vd widen_low(vf x) {
+#if defined(__AVX512F__)
+  return (vd)_mm512_maskz_cvtps_pd((__mmask8)-1, _mm512_castps512_ps256((__m512)x));
+#elif defined(__AVX2__)
+  return (vd)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x));
+#else
+  vhf h;
+  __builtin_memcpy(&h, &x, VB / 2);
+  return __builtin_convertvector(h, vd);
+#endif
+}
+CCDL_SI vd widen_high(vf x) {
+#if defined(__AVX512F__)
+  return (vd)_mm512_maskz_cvtps_pd((__mmask8)-1, _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd((__mmask8)-1, (__m512d)x, 1)));
+#elif defined(__AVX2__)
+  return (vd)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1));
+#else
+  vhf h;
+  __builtin_memcpy(&h, (const char*)&x + VB / 2, VB / 2);
+  return __builtin_convertvector(h, vd);
+#endif
+}
+CCDL_SI vf narrow(vd low, vd high) {
+  vhf a = __builtin_convertvector(low, vhf), b = __builtin_convertvector(high, vhf);
+  vf r;
+  __builtin_memcpy(&r, &a, VB / 2);
+  __builtin_memcpy((char*)&r + VB / 2, &b, VB / 2);
+  return r;
+}
+
+CCDL_SI vf vlanes(float (*fn)(float), vf x) {
+  vf r;
+  for (int i = 0; i < VL; ++i) r[i] = fn(x[i]);
+  return r;
+}
+CCDL_SI vf vlanes(float (*fn)(float, float), vf x, vf y) {
+  vf r;
+  for (int i = 0; i < VL; ++i) r[i] = fn(x[i], y[i]);
+  return r;
+}
+
+// Rounding. Magnitudes of 2^23 and more are integers already; the sign of zero is kept.
+CCDL_SI vf vround_even(vf x) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_roundscale_ps((__mmask16)-1, (__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  vf a = vabs(x);
+  vf r = (a + 8388608.0f) - 8388608.0f;
+  return select(a < 8388608.0f, vor(r, vsign_bit(x)), x);
+#endif
+}
+CCDL_SI vf vfloor(vf x) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_roundscale_ps((__mmask16)-1, (__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+  vf r = vround_even(x);
+  r = r - select(r > x, set1(1.0f), vf{});
+  return vor(r, vsign_bit(x));
+#endif
+}
+CCDL_SI vf vceil(vf x) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_roundscale_ps((__mmask16)-1, (__m512)x, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+#else
+  vf r = vround_even(x);
+  r = r + select(r < x, set1(1.0f), vf{});
+  return vor(r, vsign_bit(x));
+#endif
+}
+CCDL_SI vf vtrunc(vf x) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_roundscale_ps((__mmask16)-1, (__m512)x, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+#else
+  return vcopysign(vfloor(vabs(x)), x);
+#endif
+}
+
+// exp. x = n ln2 + r with |r| <= ln2/2; n ln2 is subtracted in two pieces, the first exact for |n| < 2^14.
+constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+
+CCDL_SI vf exp_reduced(vf r) {  // e^r
+  vf p = fma(set1(0.00138201378f), r, set1(0.00836868584f));
+  p = fma(p, r, set1(0.0416682735f));
+  p = fma(p, r, set1(0.166665211f));
+  p = fma(p, r, set1(0.49999994f));
+  p = fma(p, r, set1(1.0f));
+  return fma(p, r, set1(1.0f));
+}
+// p * 2^n for integer-valued n with |n| <= 250 and 0.5 < p < 2: rounds once into the subnormals, overflows to inf.
+CCDL_SI vf scale_pow2(vf p, vf n) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_scalef_ps((__mmask16)-1, (__m512)p, (__m512)n);
+#else
+  vi i = (vi)(n + kRoundMagic) - (vi)set1(kRoundMagic);
+  vi h = i >> 1;
+  return p * pow2_bits(h) * pow2_bits(i - h);
+#endif
+}
+CCDL_SI vf exp_scaled(vf x, float k) {  // e^x * 2^k, |k| <= 8
+  x = vmin(set1(104.0f), vmax(set1(-106.0f), x));
+  vf n = fma(x, set1(kLog2E), set1(kRoundMagic)) - kRoundMagic;
+  vf r = fma(n, set1(-kLn2High), x);
+  r = fma(n, set1(-kLn2Low), r);
+  return scale_pow2(exp_reduced(r), n + k);
+}
+CCDL_SI vf vexp(vf x) {
+  x = vmin(set1(104.0f), vmax(set1(-106.0f), x));
+  vf n = fma(x, set1(kLog2E), set1(kRoundMagic)) - kRoundMagic;
+  vf r = fma(n, set1(-kLn2High), x);
+  r = fma(n, set1(-kLn2Low), r);
+  return scale_pow2(exp_reduced(r), n);
+}
+CCDL_SI vf vexp2(vf x) {
+  x = vmin(set1(150.0f), vmax(set1(-152.0f), x));
+  vf n = vround_even(x);
+  return scale_pow2(exp_reduced((x - n) * 0.693147182f), n);
+}
+
+// (e^x - 1) * 2^-k for x < 88 + k ln2 (k = 0, 1, 2): with s = 2^(n-k) it is s (e^r - 1) + (s - 2^-k), no cancellation.
+CCDL_SI vf expm1_scaled(vf x, int k) {
+  vf t = fma(x, set1(kLog2E), set1(kRoundMagic));
+  vf n = t - kRoundMagic;
+  vf r = fma(n, set1(-kLn2High), x);
+  r = fma(n, set1(-kLn2Low), r);
+  vf q = fma(set1(0.00019763397f), r, set1(0.00139323424f));
+  q = fma(q, r, set1(0.00833354425f));
+  q = fma(q, r, set1(0.0416664928f));
+  q = fma(q, r, set1(0.166666657f));
+  q = fma(q, r, set1(0.5f));
+  vf p = fma(r * r, q, r);
+  vf s = (vf)(((vi)t << 23) + (vi)set1((int32_t)((127 - k) << 23)));  // the shift drops all of t but n
+  return fma(s, p, s - __builtin_ldexpf(1.0f, -k));
+}
+CCDL_SI vf vexpm1(vf x) {
+  vf r = expm1_scaled(vmin(set1(89.0f), vmax(set1(-18.0f), x)), 1);
+  return select(x == 0.0f, x, r + r);
+}
+
+// |t / (t + 2)| with t = e^(2x) - 1, which is odd in x: below 1/2 the negative x rounds better, above it the positive one.
+CCDL_SI vf vtanh(vf x) {
+  vf a = vabs(x);
+  vf t = expm1_scaled(vmin(set1(20.0f), a * select(a < 0.5f, set1(-2.0f), set1(2.0f))), 0);
+  return vor(vabs(t / (t + 2.0f)), vsign_bit(x));
+}
+CCDL_SI vf vsigmoid(vf x) {  // e = e^-|x|: 1 / (1 + e) or e / (1 + e), so that small results keep their digits
+  vf e = vexp(-vabs(x));
+  return select(x < 0.0f, e, set1(1.0f)) / (e + 1.0f);
+}
+CCDL_SI vf vsinh(vf x) {  // q = expm1(|x|) / 4: sinh = 2 (q + q / (4 q + 1))
+  vf q = expm1_scaled(vmin(set1(89.6f), vabs(x)), 2);
+  vf h = q + q / fma(q, set1(4.0f), set1(1.0f));
+  return vor(h + h, vsign_bit(x));
+}
+CCDL_SI vf vcosh(vf x) {
+  vf h = exp_scaled(vabs(x), -1.0f);
+  return h + 0.25f / h;
+}
+
+// log. x = 2^e m with m in [sqrt(1/2), sqrt(2)), f = m - 1; log1p(f) = f - f^2/2 + f^3 q(f).
+struct LogParts { vf f, e; };
+CCDL_SI LogParts log_split(vf x) {  // x > 0, subnormals too; anything else gives finite garbage
+  vi tiny = x < 1.17549435e-38f;
+  x = select(tiny, x * 8388608.0f, x);
+  vi i = (vi)x - 0x3f3504f3;
+  vf m = (vf)((i & 0x7fffff) + 0x3f3504f3);
+  return {m - 1.0f, to_float(i >> 23) - select(tiny, set1(23.0f), vf{})};
+}
+CCDL_SI vf log_tail(vf f) {  // log1p(f) - f
+  vf q = fma(set1(0.0674953908f), f, set1(-0.116701826f));
+  q = fma(q, f, set1(0.118834712f));
+  q = fma(q, f, set1(-0.124062084f));
+  q = fma(q, f, set1(0.142203629f));
+  q = fma(q, f, set1(-0.166679904f));
+  q = fma(q, f, set1(0.200020716f));
+  q = fma(q, f, set1(-0.250000089f));
+  q = fma(q, f, set1(0.333333135f));
+  vf y = f * f;
+  return fma(y * f, q, y * -0.5f);
+}
+CCDL_SI vf log_special(vf x, vf r) {
+  r = select(x > 0.0f, r, select(x == 0.0f, set1(-kInfF), set1(kNanF)));
+  return select(x == kInfF, x, r);
+}
+CCDL_SI vf log_join(LogParts p) {
+  vf t = fma(p.e, set1(kLn2Low), log_tail(p.f));
+  return fma(p.e, set1(kLn2High), p.f + t);
+}
+CCDL_SI vf vlog(vf x) { return log_special(x, log_join(log_split(x))); }
+CCDL_SI vf vlog2(vf x) {
+  LogParts p = log_split(x);
+  vf t = log_tail(p.f);
+  vf z = fma(t, set1(0.442695041f), p.f * 0.442695041f);  // log2(e) = 1 + 0.4427
+  return log_special(x, ((z + t) + p.f) + p.e);
+}
+CCDL_SI vf vlog10(vf x) {  // log10(e) and log10(2), each as an exact short number and a rest
+  LogParts p = log_split(x);
+  vf t = log_tail(p.f);
+  vf z = fma(p.f, set1(7.00731903e-4f), p.e * 2.48745664e-4f);
+  z = fma(t, set1(0.434294482f), z);
+  z = fma(p.f, set1(0.43359375f), z);
+  return log_special(x, fma(p.e, set1(0.30078125f), z));
+}
+CCDL_SI vf vlog1p(vf x) {  // u = 1 + x rounded; what rounding lost is added to f at the scale of the mantissa
+  vf u = x + 1.0f;
+  vf lost = x - (u - 1.0f);
+  vi i = (vi)u - 0x3f3504f3;
+  vi e = i >> 23;
+  vf m = (vf)((i & 0x7fffff) + 0x3f3504f3);
+  vf unscale = select(e <= 25, (vf)((127 - e) << 23), vf{});
+  LogParts p{fma(lost, unscale, m - 1.0f), to_float(e)};
+  return select(x == 0.0f, x, log_special(u, log_join(p)));
+}
+CCDL_SI vf vasinh(vf x) {  // log1p(a + a^2 / (1 + sqrt(a^2 + 1))); log(a) + log(2) once a^2 + 1 is a^2
+  vf a = vabs(x), y = a * a;
+  vi big = a > 1.0e6f;
+  vf small = a + y / (vsqrt(y + 1.0f) + 1.0f);
+  vf r = vlog1p(select(big, a, small)) + select(big, set1(0.693147182f), vf{});
+  return vor(r, vsign_bit(x));
+}
+CCDL_SI vf vacosh(vf x) {
+  vi big = x > 1.0e8f;
+  vf t = x - 1.0f;
+  vf r = vlog1p(select(big, t, t + vsqrt(fma(t, t, t + t)))) + select(big, set1(0.693147182f), vf{});
+  return select(x < 1.0f, set1(kNanF), r);
+}
+CCDL_SI vf vatanh(vf x) {
+  vf a = vabs(x);
+  return vor(vlog1p((a + a) / (1.0f - a)) * 0.5f, vsign_bit(x));
+}
+
+// erf(|x|) = 1 - exp(-P(x)) with P(x) = x (c0 + c1 x + ...): relative accuracy at 0 comes from expm1.
+CCDL_SI vf verf(vf x) {
+  vf a = vmin(set1(3.92f), vabs(x));
+  vf q = fma(set1(-9.33725914e-06f), a, set1(0.000118386866f));
+  q = fma(q, a, set1(-0.000635589997f));
+  q = fma(q, a, set1(0.00167227641f));
+  q = fma(q, a, set1(-0.000165937556f));
+  q = fma(q, a, set1(-0.019149838f));
+  q = fma(q, a, set1(0.102776863f));
+  q = fma(q, a, set1(0.636619508f));
+  q = fma(q, a, set1(-5.8635383e-08f));  // 2/sqrt(pi) less its float
+  vf p = fma(a, set1(-1.12837923f), a * -q);
+  vf r = expm1_scaled(p, 0);
+  return vor(vabs(r), vsign_bit(x));
+}
+
+// sin, cos, tan. r = x - n pi/2, with pi/2 in three floats where fma keeps the products exact, else in two doubles (33
+// bits and the rest). Beyond kTrigLimit the C library's reduction is used lane by lane.
+constexpr float kTrigLimit = 65536.0f;
+
+CCDL_SI vf trig_reduce(vf x, vf n) {
+#if defined(__FMA__) || defined(__AVX512F__)
+  vf r = fma(n, set1(-1.57079637f), x);
+  r = fma(n, set1(4.37113883e-08f), r);
+  return fma(n, set1(1.71512451e-15f), r);
+#else
+  const vd high = set1(-1.57079632673412561417), low = set1(-6.07710050650619224932e-11);
+  vd nl = widen_low(n), nh = widen_high(n);
+  return narrow(fma(nl, low, fma(nl, high, widen_low(x))), fma(nh, low, fma(nh, high, widen_high(x))));
+#endif
+}
+struct TrigParts { vf sin, cos; vi n; };
+CCDL_SI TrigParts trig_parts(vf x) {  // sin and cos of x - n pi/2
+  vf t = fma(x, set1(0.636619772f), set1(kRoundMagic));
+  vf r = trig_reduce(x, t - kRoundMagic), z = r * r;
+  vf s = fma(set1(2.83272493e-06f), z, set1(-0.000198530732f));
+  s = fma(s, z, set1(0.0083333794f));
+  s = fma(s, z, set1(-0.166666672f));
+  s = fma(s * z, r, r);
+  vf c = fma(set1(-2.88798475e-07f), z, set1(2.48220149e-05f));
+  c = fma(c, z, set1(-0.001388898f));
+  c = fma(c, z, set1(0.0416666679f));
+  c = fma(c * z, z, fma(z, set1(-0.5f), set1(1.0f)));
+  return {s, c, (vi)t};
+}
+CCDL_SI bool any_lane(vi m) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0;
+#elif defined(__AVX2__)
+  return !_mm256_testz_si256((__m256i)m, (__m256i)m);
+#else
+  int32_t r = 0;
+  for (int i = 0; i < VL; ++i) r |= m[i];
+  return r != 0;
+#endif
+}
+CCDL_SI vf trig_far(float (*fn)(float), vf x, vf r) {  // lanes beyond kTrigLimit, inf and NaN
+  vi far = (vi)(vabs(x) < kTrigLimit) == 0;
+  if (__builtin_expect(any_lane(far), 0))
+    for (int i = 0; i < VL; ++i)
+      if (far[i]) r[i] = fn(x[i]);
+  return r;
+}
+CCDL_SI vf vsin(vf x) {
+  TrigParts p = trig_parts(x);
+  vf r = select((p.n & 1) != 0, p.cos, p.sin);
+  r = vxor(r, (vf)((p.n & 2) << 30));
+  return trig_far(__builtin_sinf, x, select(x == 0.0f, x, r));
+}
+CCDL_SI vf vcos(vf x) {
+  TrigParts p = trig_parts(x);
+  vf r = select((p.n & 1) != 0, p.sin, p.cos);
+  r = vxor(r, (vf)(((p.n + 1) & 2) << 30));
+  return trig_far(__builtin_cosf, x, r);
+}
+CCDL_SI vf vtan(vf x) {
+  TrigParts p = trig_parts(x);
+  vi odd = (p.n & 1) != 0;
+  vf r = select(odd, p.cos, p.sin) / select(odd, -p.sin, p.cos);
+  return trig_far(__builtin_tanf, x, select(x == 0.0f, x, r));
+}
+
+// atan: |x| above tan(3 pi/8) through -1/x, above tan(pi/8) through (x - 1) / (x + 1); one division in all.
+CCDL_SI vf atan_positive(vf num, vf den) {  // atan(num / den), num, den >= 0, not both 0 and not both inf
+  vi high = num > den * 2.41421356f;
+  vi mid = num > den * 0.414213562f;
+  vf n = select(high, -den, select(mid, num - den, num));
+  vf d = select(high, num, select(mid, num + den, den));
+  vf t = n / d, z = t * t;
+  vf base = select(high, set1(1.57079637f), select(mid, set1(0.785398185f), vf{}));
+  vf rest = select(high, set1(-4.37113883e-08f), select(mid, set1(-2.18556941e-08f), vf{}));
+  vf q = fma(set1(-0.0608873554f), z, set1(0.105987281f));
+  q = fma(q, z, set1(-0.142443448f));
+  q = fma(q, z, set1(0.199985266f));
+  q = fma(q, z, set1(-0.333333164f));
+  return base + (fma(q * z, t, t) + rest);
+}
+CCDL_SI vf vatan(vf x) {
+  vf a = vabs(x);
+  return vor(atan_positive(a, set1(1.0f)), vsign_bit(x));
+}
+CCDL_SI vf vatan2(vf y, vf x) {
+  vf a = vabs(y), b = vabs(x);
+  vi same = ((a == kInfF) & (b == kInfF));
+  vi zero = (a == 0.0f) & (b == 0.0f);
+  // Large operands are scaled down so that num + den and the thresholds stay finite.
+  vf scale = select((a > 1.0e37f) | (b > 1.0e37f), set1(0.0009765625f), set1(1.0f));
+  vf r = atan_positive(select(same, set1(1.0f), a * scale), select(same | zero, set1(1.0f), b * scale));
+  vi negative = (vi)x < 0;
+  r = select(negative, (3.14159274f - r) - 8.74227766e-08f, r);
+  r = vor(r, vsign_bit(y));
+  return select((x == x) & (y == y), r, x + y);
+}
+
+// asin: x + x^3 q(x^2) up to 1/2, pi/2 - 2 asin(sqrt((1 - |x|) / 2)) above.
+CCDL_SI vf asin_tail(vf z, vf s) {  // s^3 q(z) with z = s^2
+  vf q = fma(set1(0.0376964621f), z, set1(0.0143149635f));
+  q = fma(q, z, set1(0.0318390839f));
+  q = fma(q, z, set1(0.0445133746f));
+  q = fma(q, z, set1(0.0750052184f));
+  q = fma(q, z, set1(0.166666597f));
+  return q * z * s;
+}
+CCDL_SI vf vasin(vf x) {
+  vf a = vabs(x);
+  vi big = a > 0.5f;
+  vf z = select(big, fma(a, set1(-0.5f), set1(0.5f)), a * a);
+  vf s = select(big, vsqrt(z), a);
+  vf t = asin_tail(z, s) + s;
+  return vor(select(big, 1.57079637f - (t + t), t), vsign_bit(x));
+}
+CCDL_SI vf vacos(vf x) {
+  vf a = vabs(x);
+  vi big = a > 0.5f;
+  vf z = select(big, fma(a, set1(-0.5f), set1(0.5f)), a * a);
+  vf s = select(big, vsqrt(z), x);
+  vf t = asin_tail(z, s);
+  vf twice = (t + s) * 2.0f;
+  vf far = select(x < 0.0f, (3.14159274f - twice) - 8.74227766e-08f, twice);
+  return select(big, far, 1.57079637f - (s + (t + 4.37113883e-08f)));
+}
+
+// pow through log2 and exp2 in double (about 1e-11), rounded once to float.
+CCDL_SI vd pow_half(vd f, vd e, vd y) {  // f = m - 1, x = 2^e m; x^y
+  vd s = f / (f + 2.0), z = s * s;
+  vd q = fma(set1(0.28292056100710822), z, set1(0.31990434263207207));
+  q = fma(q, z, set1(0.41220928352097952));
+  q = fma(q, z, set1(0.57707794207556784));
+  q = fma(q, z, set1(0.96179669411427859));
+  q = fma(q, z, set1(2.8853900817778495));
+  vd t = y * fma(q, s, e);
+  t = vmin(set1(400.0), vmax(set1(-400.0), t));
+  vd magic = t + 6755399441055744.0;
+  vd r = t - (magic - 6755399441055744.0);
+  vd p = fma(set1(1.3175842387925271e-06), r, set1(1.5309737531313838e-05));
+  p = fma(p, r, set1(0.00015403851829585806));
+  p = fma(p, r, set1(0.0013333452061663729));
+  p = fma(p, r, set1(0.0096181285427253422));
+  p = fma(p, r, set1(0.055504109393426301));
+  p = fma(p, r, set1(0.24022650698881234));
+  p = fma(p, r, set1(0.69314718054651381));
+  p = fma(p, r, set1(0.99999999999976219));
+  return (vd)((vl)p + ((vl)magic << 52));
+}
+CCDL_SI vf vpow(vf x, vf y) {
+  vf a = vabs(x);
+  LogParts l = log_split(a);
+  l.e = select(a == 0.0f, set1(-kInfF), select(a == kInfF, a, l.e));
+  vf r = narrow(pow_half(widen_low(l.f), widen_low(l.e), widen_low(y)),
+                pow_half(widen_high(l.f), widen_high(l.e), widen_high(y)));
+  vf half = y * 0.5f;
+  vi integer = vtrunc(y) == y;
+  vi odd = integer & (vtrunc(half) != half);
+  vi negative = (vi)x < 0;
+  r = select(negative & odd, -r, r);
+  r = select((x < 0.0f) & (integer == 0) & (a != kInfF), set1(kNanF), r);
+  r = select((x != x) | (y != y), x + y, r);
+  vi one = (y == 0.0f) | (x == 1.0f) | ((x == -1.0f) & (vabs(y) == kInfF));
+  return select(one, set1(1.0f), r);
+}
+
+}  // namespace
+}  // namespace ccdl::cpu::CCDL_ISA
