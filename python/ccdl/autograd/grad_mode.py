@@ -1,0 +1,163 @@
+"""Switches of gradient recording: each is a context manager and a decorator, and holds for the calling thread only."""
+
+import functools
+import inspect
+
+from .. import _C
+
+__all__ = ["no_grad", "enable_grad", "set_grad_enabled", "inference_mode"]
+
+
+class _GradSwitch:
+    """Sets the thread's grad mode to ``mode`` while active; reusable and nestable."""
+
+    mode = True
+
+    def __init__(self):
+        self._previous = []
+
+    def _fresh(self):
+        return type(self)()
+
+    def __enter__(self):
+        self._previous.append(_C._set_grad_enabled(self.mode))
+
+    def __exit__(self, *exc_info):
+        _C._set_grad_enabled(self._previous.pop())
+
+    def __call__(self, target):
+        if inspect.isclass(target):
+            raise TypeError(
+                f"{type(self).__name__}: cannot decorate the class {target.__name__}; decorate its methods instead"
+            )
+        if inspect.isgeneratorfunction(target):
+            return self._wrap_generator(target)
+
+        @functools.wraps(target)
+        def wrapper(*args, **kwargs):
+            with self._fresh():
+                return target(*args, **kwargs)
+
+        return wrapper
+
+    def _wrap_generator(self, target):
+        @functools.wraps(target)
+        def wrapper(*args, **kwargs):
+            generator = target(*args, **kwargs)
+            step, value = generator.send, None
+            while True:
+                try:
+                    with self._fresh():
+                        item = step(value)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    step, value = generator.send, (yield item)
+                except GeneratorExit:
+                    generator.close()
+                    raise
+                except BaseException as error:
+                    step, value = generator.throw, error
+
+        return wrapper
+
+
+class _PlainSwitch(_GradSwitch):
+    """A switch without arguments: ``@no_grad`` works like ``@no_grad()``."""
+
+    def __new__(cls, target=None):
+        self = super().__new__(cls)
+        if target is None:
+            return self
+        self._previous = []
+        return self(target)
+
+    def __init__(self, target=None):
+        super().__init__()
+
+
+class no_grad(_PlainSwitch):
+    """Ops inside record no graph: their results do not require grad.
+
+    As context manager or decorator; for the calling thread. Factory functions called with ``requires_grad=True``
+    are not affected.
+
+    >>> import ccdl
+    >>> x = ccdl.ones(2, requires_grad=True)
+    >>> with ccdl.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    mode = False
+
+
+class enable_grad(_PlainSwitch):
+    """Ops inside record the graph again, as the inverse of :class:`no_grad`.
+
+    >>> import ccdl
+    >>> x = ccdl.ones(2, requires_grad=True)
+    >>> with ccdl.no_grad(), ccdl.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
+
+    mode = True
+
+
+class set_grad_enabled(_GradSwitch):
+    """Sets grad mode to ``mode`` at once; as a context manager, restores the former mode at exit.
+
+    >>> import ccdl
+    >>> with ccdl.set_grad_enabled(False):
+    ...     ccdl.is_grad_enabled()
+    False
+    """
+
+    def __init__(self, mode):
+        super().__init__()
+        self.mode = bool(mode)
+        self._outer = _C._set_grad_enabled(self.mode)
+
+    def _fresh(self):
+        return set_grad_enabled(self.mode)
+
+    def __call__(self, target):
+        _C._set_grad_enabled(self._outer)
+        return super().__call__(target)
+
+    def __enter__(self):
+        _C._set_grad_enabled(self.mode)
+        self._previous.append(self._outer)
+
+
+class inference_mode(_GradSwitch):
+    """Like :class:`no_grad`, under PyTorch's other name; results may later enter recorded ops.
+
+    >>> import ccdl
+    >>> with ccdl.inference_mode():
+    ...     ccdl.is_grad_enabled()
+    False
+    """
+
+    def __new__(cls, mode=True):
+        self = super().__new__(cls)
+        if callable(mode):
+            self.__init__()
+            return self(mode)
+        return self
+
+    def __init__(self, mode=True):
+        super().__init__()
+        self._inference = bool(mode)
+
+    def _fresh(self):
+        return inference_mode(self._inference)
+
+    def __enter__(self):
+        previous = _C.is_grad_enabled()
+        if self._inference:
+            _C._set_grad_enabled(False)
+        self._previous.append(previous)

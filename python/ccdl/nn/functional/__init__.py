@@ -1,0 +1,26 @@
+"""Functions without state: PyTorch's ``torch.nn.functional``. One file per family."""
+
+from . import (
+    activation,
+    conv,
+    distance,
+    dropout,
+    embedding,
+    interpolate,
+    linear,
+    loss,
+    norm,
+    padding,
+    pooling,
+    softmax,
+    vision,
+)
+
+__all__ = []
+for _family in (
+    activation, conv, distance, dropout, embedding, interpolate, linear, loss, norm, padding, pooling, softmax, vision,
+):  # fmt: skip
+    for _name in _family.__all__:
+        globals()[_name] = getattr(_family, _name)
+        __all__.append(_name)
+del _family, _name

@@ -1,0 +1,44 @@
+"""Distances and similarities between vectors."""
+
+from ... import _C
+
+__all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
+
+
+def cosine_similarity(x1, x2, dim=1, eps=1e-8):
+    """``x1 . x2 / (max(|x1|, eps) max(|x2|, eps))`` along ``dim``; the inputs are broadcast.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.cosine_similarity(ccdl.tensor([[1., 0.]]), ccdl.tensor([[1., 1.]]))
+    tensor([0.7071])
+    """
+    x1, x2 = _C.broadcast_tensors(x1, x2)
+    n1 = x1.norm(2, dim, keepdim=True).clamp_min(eps)
+    n2 = x2.norm(2, dim, keepdim=True).clamp_min(eps)
+    return ((x1 / n1) * (x2 / n2)).sum(dim)
+
+
+def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
+    """``||x1 - x2 + eps||_p`` along the last dimension.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.pairwise_distance(ccdl.tensor([[3., 4.]]), ccdl.zeros(1, 2))
+    tensor([5.0000])
+    """
+    return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
+
+
+def pdist(input, p=2.0):
+    """p-norm distances between all pairs of rows of [N, M], in the order (0,1), (0,2), ...: [N (N - 1) / 2].
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.pdist(ccdl.tensor([[0., 0.], [3., 4.]]))
+    tensor([5.])
+    """
+    if input.dim() != 2:
+        raise RuntimeError(f"pdist: input is {list(input.shape)}, must be 2-d")
+    rows = input.shape[0]
+    first = [i for i in range(rows) for _ in range(i + 1, rows)]
+    second = [j for i in range(rows) for j in range(i + 1, rows)]
+    index = (_C.tensor(first, dtype=_C.int64), _C.tensor(second, dtype=_C.int64))
+    return (input[index[0]] - input[index[1]]).norm(p, 1)

@@ -1,0 +1,532 @@
+"""Loss functions. ``reduction`` is 'mean' (default), 'sum' or 'none'; ``size_average`` and ``reduce`` are PyTorch's
+deprecated spelling of it. Targets that are class numbers are int64; an index out of range is an IndexError."""
+
+import math
+import warnings
+
+from ... import _C
+
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy", "ctc_loss",
+    "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss",
+    "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "poisson_nll_loss",
+    "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+]  # fmt: skip
+
+
+def _reduction(op, reduction, size_average=None, reduce=None, extra=()):
+    """Validates the reduction's name, translating the deprecated pair of flags."""
+    if size_average is not None or reduce is not None:
+        warnings.warn("size_average and reduce are deprecated, use reduction instead", stacklevel=3)
+        if reduce is False:
+            return "none"
+        return "sum" if size_average is False else "mean"
+    if reduction not in ("none", "mean", "sum", *extra):
+        raise ValueError(f"{op}: reduction is {reduction!r}, must be 'none', 'mean' or 'sum'")
+    return reduction
+
+
+def _reduce(loss, reduction):
+    if reduction == "mean":
+        return loss.mean()
+    return loss.sum() if reduction == "sum" else loss
+
+
+def _warn_broadcast(op, input, target):
+    if tuple(input.shape) != tuple(target.shape):
+        warnings.warn(
+            f"{op}: target has size {list(target.shape)}, input {list(input.shape)}; they are broadcast, which is "
+            "rarely meant; make them the same size",
+            stacklevel=3,
+        )
+
+
+def cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction="mean",
+    label_smoothing=0.0,
+):
+    """Cross-entropy between ``softmax(input)`` along the class dimension and the target, from logits.
+
+    For class numbers y: ``l = -w_y log softmax(x)_y``; for probabilities q: ``l = -sum_c w_c q_c log softmax(x)_c``.
+
+    Args:
+        input: logits [C], [N, C] or [N, C, d1, ...].
+        target: class numbers [], [N] or [N, d1, ...] (int64), or probabilities shaped like ``input`` (floating).
+        weight: [C] weight per class; the mean divides by the sum of the targets' weights.
+        ignore_index: targets with this number give no loss and no gradient.
+        reduction: 'mean', 'sum' or 'none'.
+        label_smoothing: s in [0, 1]: the target becomes ``(1 - s) q + s / C``.
+
+    Raises:
+        IndexError: a class number outside [0, C). RuntimeError, ValueError: shapes or dtypes do not fit.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.cross_entropy(ccdl.zeros(2, 10), ccdl.tensor([3, 7]))
+    tensor(2.3026)
+    """
+    reduction = _reduction("cross_entropy", reduction, size_average, reduce)
+    return _C.cross_entropy(
+        input,
+        target,
+        weight=weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
+
+
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+    """Negative log-likelihood ``-w_y x_y`` of log-probabilities; arguments as :func:`cross_entropy`.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.nll_loss(ccdl.tensor([[-1., -2.]]), ccdl.tensor([1]))
+    tensor(2.)
+    """
+    reduction = _reduction("nll_loss", reduction, size_average, reduce)
+    return _C.nll_loss(input, target, weight=weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """Squared error ``(x - y)^2``.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.mse_loss(ccdl.tensor([1., 2.]), ccdl.tensor([0., 0.]))
+    tensor(2.5000)
+    """
+    reduction = _reduction("mse_loss", reduction, size_average, reduce)
+    _warn_broadcast("mse_loss", input, target)
+    if weight is None:
+        return _C.mse_loss(input, target, reduction=reduction)
+    return _weighted(_C.mse_loss(input, target, reduction="none"), weight, reduction)
+
+
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """Absolute error ``|x - y|``; its gradient at 0 is 0.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.l1_loss(ccdl.tensor([1., 2.]), ccdl.tensor([0., 0.]))
+    tensor(1.5000)
+    """
+    reduction = _reduction("l1_loss", reduction, size_average, reduce)
+    _warn_broadcast("l1_loss", input, target)
+    if weight is None:
+        return _C.l1_loss(input, target, reduction=reduction)
+    return _weighted(_C.l1_loss(input, target, reduction="none"), weight, reduction)
+
+
+def _weighted(loss, weight, reduction):
+    loss = loss * weight
+    if reduction == "mean":
+        return loss.sum() / weight.expand_as(loss).sum()
+    return _reduce(loss, reduction)
+
+
+def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+    """``d^2 / (2 beta)`` where ``d = |x - y| < beta``, else ``d - beta / 2``; ``beta`` 0 is :func:`l1_loss`.
+
+    Source: Girshick, 2015.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.smooth_l1_loss(ccdl.tensor([1.]), ccdl.tensor([0.]))
+    tensor(0.5000)
+    """
+    reduction = _reduction("smooth_l1_loss", reduction, size_average, reduce)
+    _warn_broadcast("smooth_l1_loss", input, target)
+    return _C.smooth_l1_loss(input, target, reduction=reduction, beta=beta)
+
+
+def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+    """``d^2 / 2`` where ``d = |x - y| <= delta``, else ``delta (d - delta / 2)``; ``delta`` must be positive.
+
+    Source: Huber, 1964.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.huber_loss(ccdl.tensor([3.]), ccdl.tensor([0.]))
+    tensor(2.5000)
+    """
+    reduction = _reduction("huber_loss", reduction)
+    _warn_broadcast("huber_loss", input, target)
+    if weight is None:
+        return _C.huber_loss(input, target, reduction=reduction, delta=delta)
+    return _weighted(_C.huber_loss(input, target, reduction="none", delta=delta), weight, reduction)
+
+
+def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+    """``-(y log p + (1 - y) log(1 - p))`` of probabilities p in [0, 1]; each logarithm is limited to -100 below.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.binary_cross_entropy(ccdl.tensor([0.5]), ccdl.tensor([1.]))
+    tensor(0.6931)
+    """
+    reduction = _reduction("binary_cross_entropy", reduction, size_average, reduce)
+    if tuple(target.shape) != tuple(input.shape):
+        raise ValueError(
+            f"binary_cross_entropy: target is {list(target.shape)}, must have the input's size {list(input.shape)}"
+        )
+    return _C.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
+):
+    """Binary cross-entropy of ``sigmoid(input)``, computed without overflow.
+
+    Args:
+        input: logits of any shape.
+        target: same shape, values in [0, 1].
+        weight: factor per element (broadcast).
+        pos_weight: factor on the positive term (broadcast), usually one per class.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.binary_cross_entropy_with_logits(ccdl.tensor([0.]), ccdl.tensor([1.]))
+    tensor(0.6931)
+    """
+    reduction = _reduction("binary_cross_entropy_with_logits", reduction, size_average, reduce)
+    if tuple(target.shape) != tuple(input.shape):
+        raise ValueError(
+            f"binary_cross_entropy_with_logits: target is {list(target.shape)}, must have the input's size "
+            f"{list(input.shape)}"
+        )
+    return _C.binary_cross_entropy_with_logits(
+        input, target, weight=weight, pos_weight=pos_weight, reduction=reduction
+    )
+
+
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+    """Kullback-Leibler divergence ``y (log y - x)`` with ``input`` x already log-probabilities.
+
+    ``reduction='batchmean'`` divides the sum by the batch size, which is the mathematical value; ``log_target``
+    says that the target is logarithms as well.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.kl_div(ccdl.tensor([[0.5, 0.5]]).log(), ccdl.tensor([[0.5, 0.5]]), reduction="batchmean")
+    tensor(0.)
+    """
+    reduction = _reduction("kl_div", reduction, size_average, reduce, extra=("batchmean",))
+    if reduction != "batchmean":
+        if reduction == "mean":
+            warnings.warn(
+                "kl_div: reduction='mean' divides by all elements; 'batchmean' is the divergence", stacklevel=2
+            )
+        return _C.kl_div(input, target, reduction=reduction, log_target=log_target)
+    total = _C.kl_div(input, target, reduction="sum", log_target=log_target)
+    return total / input.shape[0] if input.dim() else total
+
+
+def poisson_nll_loss(
+    input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
+):
+    """``exp(x) - y x`` (or ``x - y log(x + eps)`` if not ``log_input``); ``full`` adds Stirling's ``log y!``.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.poisson_nll_loss(ccdl.tensor([0.]), ccdl.tensor([1.]))
+    tensor(1.)
+    """
+    reduction = _reduction("poisson_nll_loss", reduction, size_average, reduce)
+    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+        loss = loss + _C.where(target > 1, stirling, _C.zeros_like(stirling))
+    return _reduce(loss, reduction)
+
+
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+    """``(log v + (x - y)^2 / v) / 2`` with ``v = max(var, eps)``; ``full`` adds ``log(2 pi) / 2``.
+
+    ``var`` has the input's size, or lacks the last dimension, or has it as 1; or is a number.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.gaussian_nll_loss(ccdl.tensor([1.]), ccdl.tensor([0.]), ccdl.tensor([1.]))
+    tensor(0.5000)
+    """
+    reduction = _reduction("gaussian_nll_loss", reduction)
+    if isinstance(var, (int, float)):
+        var = _C.full_like(input, var)
+    if tuple(var.shape) != tuple(input.shape):
+        if tuple(input.shape[:-1]) == tuple(var.shape):
+            var = var.unsqueeze(-1)
+        elif not (tuple(input.shape[:-1]) == tuple(var.shape[:-1]) and var.shape[-1] == 1):
+            raise ValueError(
+                f"gaussian_nll_loss: var is {list(var.shape)}, must fit the input's size {list(input.shape)}"
+            )
+    if bool((var < 0).any()):
+        raise ValueError("gaussian_nll_loss: var has negative entries")
+    value = var.detach().clamp(min=eps) - var.detach() + var  # limited below, gradient as if it were not
+    loss = 0.5 * (value.log() + (input - target) ** 2 / value)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return _reduce(loss, reduction)
+
+
+def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
+    """``x`` where y = 1, ``max(0, margin - x)`` where y = -1.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.hinge_embedding_loss(ccdl.tensor([0.25]), ccdl.tensor([-1.]))
+    tensor(0.7500)
+    """
+    reduction = _reduction("hinge_embedding_loss", reduction, size_average, reduce)
+    zero = _C.zeros_like(input)
+    loss = _C.where(target != 1, (margin - input).clamp_min(0), zero) + _C.where(target != -1, input, zero)
+    return _reduce(loss, reduction)
+
+
+def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+    """``max(0, -y (x1 - x2) + margin)``.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.margin_ranking_loss(ccdl.tensor([1.]), ccdl.tensor([2.]), ccdl.tensor([1.]))
+    tensor(1.)
+    """
+    reduction = _reduction("margin_ranking_loss", reduction, size_average, reduce)
+    return _reduce((-target * (input1 - input2) + margin).clamp_min(0), reduction)
+
+
+def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+    """``1 - cos(x1, x2)`` where y = 1, ``max(0, cos - margin)`` where y = -1.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.cosine_embedding_loss(ccdl.ones(1, 2), ccdl.ones(1, 2), ccdl.tensor([-1.]))
+    tensor(1.0000)
+    """
+    reduction = _reduction("cosine_embedding_loss", reduction, size_average, reduce)
+    dim = target.dim()
+    dot = (input1 * input2).sum(dim)
+    eps = 1e-12
+    cosine = dot / (((input1 * input1).sum(dim) + eps) * ((input2 * input2).sum(dim) + eps)).sqrt()
+    zero = _C.zeros_like(cosine)
+    loss = _C.where(target == 1, 1 - cosine, zero) + _C.where(target == -1, (cosine - margin).clamp_min(0), zero)
+    return _reduce(loss, reduction)
+
+
+def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """``log(1 + exp(-y x))`` with y in {-1, 1}.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.soft_margin_loss(ccdl.tensor([0.]), ccdl.tensor([1.]))
+    tensor(0.6931)
+    """
+    reduction = _reduction("soft_margin_loss", reduction, size_average, reduce)
+    return _reduce(_C.softplus(-target * input), reduction)
+
+
+def multi_margin_loss(
+    input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"
+):
+    """Multi-class hinge: ``sum_{j != y} max(0, w_y (margin - x_y + x_j))^p / C``.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.multi_margin_loss(ccdl.tensor([[0., 0.]]), ccdl.tensor([0]))
+    tensor(0.5000)
+    """
+    reduction = _reduction("multi_margin_loss", reduction, size_average, reduce)
+    if p not in (1, 2):
+        raise ValueError(f"multi_margin_loss: p is {p}, must be 1 or 2")
+    single = input.dim() == 1
+    if single:
+        input, target = input.unsqueeze(0), target.reshape(1)
+    right = input.gather(1, target.unsqueeze(1))
+    slack = (margin - right + input).clamp_min(0)
+    if p == 2:
+        slack = slack * slack
+    if weight is not None:
+        slack = slack * weight[target].unsqueeze(1)
+    others = _C.ones_like(input).scatter(1, target.unsqueeze(1), 0.0)
+    loss = (slack * others).sum(1) / input.shape[1]
+    return _reduce(loss[0] if single and reduction == "none" else loss, reduction)
+
+
+def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """``sum_{j in targets, i not in targets} max(0, 1 - (x_j - x_i)) / C``; each row of ``target`` lists its classes
+    and ends at the first -1.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.multilabel_margin_loss(ccdl.tensor([[0.1, 0.2, 0.4, 0.8]]), ccdl.tensor([[3, 0, -1, 1]]))
+    tensor(0.8500)
+    """
+    reduction = _reduction("multilabel_margin_loss", reduction, size_average, reduce)
+    single = input.dim() == 1
+    if single:
+        input, target = input.unsqueeze(0), target.unsqueeze(0)
+    classes = input.shape[1]
+    listed = ((target < 0).to(_C.int64).cumsum(1) == 0).to(input.dtype)
+    safe = target.clamp(min=0)
+    member = _C.zeros_like(input).scatter_add(1, safe, listed).clamp(max=1)
+    scores = input.gather(1, safe)
+    gap = (1 - (scores.unsqueeze(2) - input.unsqueeze(1))).clamp_min(0)
+    gap = gap * listed.unsqueeze(2) * (1 - member).unsqueeze(1)
+    loss = gap.sum((1, 2)) / classes
+    return _reduce(loss[0] if single and reduction == "none" else loss, reduction)
+
+
+def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+    """Mean over the classes (last dimension) of the binary cross-entropy from logits.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.multilabel_soft_margin_loss(ccdl.zeros(1, 2), ccdl.ones(1, 2))
+    tensor(0.6931)
+    """
+    reduction = _reduction("multilabel_soft_margin_loss", reduction, size_average, reduce)
+    loss = target * _C.softplus(-input) + (1 - target) * _C.softplus(input)
+    if weight is not None:
+        loss = loss * weight
+    return _reduce(loss.mean(-1), reduction)
+
+
+def triplet_margin_loss(
+    anchor,
+    positive,
+    negative,
+    margin=1.0,
+    p=2,
+    eps=1e-6,
+    swap=False,
+    size_average=None,
+    reduce=None,
+    reduction="mean",
+):
+    """``max(0, d(a, p) - d(a, n) + margin)`` with the p-norm distance; ``swap`` uses the nearer of d(a, n), d(p, n).
+
+    Source: Balntas et al., 2016.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.triplet_margin_loss(ccdl.zeros(1, 2), ccdl.zeros(1, 2), ccdl.zeros(1, 2))
+    tensor(1.)
+    """
+    from .distance import pairwise_distance
+
+    reduction = _reduction("triplet_margin_loss", reduction, size_average, reduce)
+    return triplet_margin_with_distance_loss(
+        anchor,
+        positive,
+        negative,
+        distance_function=lambda a, b: pairwise_distance(a, b, p, eps),
+        margin=margin,
+        swap=swap,
+        reduction=reduction,
+    )
+
+
+def triplet_margin_with_distance_loss(
+    anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
+):
+    """:func:`triplet_margin_loss` with a distance of your own (the 2-norm if left out)."""
+    from .distance import pairwise_distance
+
+    reduction = _reduction("triplet_margin_with_distance_loss", reduction)
+    if margin <= 0:
+        raise ValueError(f"triplet_margin_with_distance_loss: margin is {margin}, must be greater than 0")
+    distance = distance_function or pairwise_distance
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = _C.minimum(far, distance(positive, negative))
+    return _reduce((near - far + margin).clamp_min(0), reduction)
+
+
+def ctc_loss(
+    log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False
+):
+    """Connectionist temporal classification loss.
+
+    Args:
+        log_probs: [T, N, C] or [T, C] log-probabilities.
+        targets: [N, S] padded, or concatenated 1-d class numbers without blanks.
+        input_lengths, target_lengths: [N] or sequences of ints.
+        blank: the blank's class number.
+        reduction: 'mean' divides each loss by its target length first.
+        zero_infinity: losses without a valid alignment become 0.
+
+    Source: Graves et al., 2006. The recursion alpha_t(s) = (alpha_{t-1}(s) + alpha_{t-1}(s-1) [+ alpha_{t-1}(s-2)])
+    y_t(l'_s) over the label sequence l' with blanks between runs in the log domain, all samples at once.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> lp = ccdl.zeros(2, 1, 2) - ccdl.log(ccdl.tensor(2.))
+    >>> F.ctc_loss(lp, ccdl.tensor([[1]]), [2], [1])
+    tensor(0.2877)
+    """
+    reduction = _reduction("ctc_loss", reduction)
+    single = log_probs.dim() == 2
+    if single:
+        log_probs = log_probs.unsqueeze(1)
+        targets = targets.reshape(1, -1)
+    steps, batch, classes = log_probs.shape
+    input_lengths = _lengths("ctc_loss", "input_lengths", input_lengths, batch)
+    target_lengths = _lengths("ctc_loss", "target_lengths", target_lengths, batch)
+    if not 0 <= blank < classes:
+        raise ValueError(f"ctc_loss: blank is {blank}, must be in [0, {classes})")
+    if max(input_lengths, default=0) > steps:
+        raise ValueError(f"ctc_loss: input_lengths reach {max(input_lengths)}, log_probs has {steps} steps")
+    labels, lists = [], _target_lists(targets, target_lengths)
+    longest = 2 * max(target_lengths, default=0) + 1
+    skip = []
+    for row in lists:
+        extended = [blank]
+        for label in row:
+            if not 0 <= label < classes or label == blank:
+                raise ValueError(f"ctc_loss: target {label} must be in [0, {classes}) and not the blank {blank}")
+            extended += [label, blank]
+        skip.append([s >= 2 and extended[s] != blank and extended[s] != extended[s - 2] for s in range(len(extended))])
+        labels.append(extended + [blank] * (longest - len(extended)))
+        skip[-1] += [False] * (longest - len(extended))
+    losses = _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longest)
+    if zero_infinity:
+        losses = _C.where(losses == math.inf, _C.zeros_like(losses), losses)
+    if reduction == "mean":
+        scale = _C.tensor([max(n, 1) for n in target_lengths], dtype=losses.dtype)
+        return (losses / scale).mean()
+    if reduction == "sum":
+        return losses.sum()
+    return losses[0] if single else losses
+
+
+def _lengths(op, name, lengths, batch):
+    values = lengths.reshape(-1).tolist() if isinstance(lengths, _C.Tensor) else _as_list(lengths)
+    if len(values) != batch:
+        raise RuntimeError(f"{op}: {name} has {len(values)} entries, must have {batch}, one per sample")
+    return [int(v) for v in values]
+
+
+def _as_list(value):
+    return [value] if isinstance(value, int) else list(value)
+
+
+def _target_lists(targets, target_lengths):
+    if targets.dim() == 2:
+        return [row[:n] for row, n in zip(targets.tolist(), target_lengths)]
+    flat, start, lists = targets.tolist(), 0, []
+    for n in target_lengths:
+        lists.append(flat[start : start + n])
+        start += n
+    return lists
+
+
+def _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longest):
+    """-log p(target) per sample [N]; -inf is replaced by a very small number inside, so gradients stay finite."""
+    steps, batch, _ = log_probs.shape
+    floor = -1e30
+    label = _C.tensor(labels, dtype=_C.int64)
+    may_skip = _C.tensor(skip, dtype=_C.bool)
+    emitted = log_probs.gather(2, label.unsqueeze(0).expand(steps, batch, longest))
+    start = [[s < 2 and s < 2 * n + 1 for s in range(longest)] for n in target_lengths]
+    low = _C.full((batch, longest), floor, dtype=log_probs.dtype)
+    alpha = _C.where(_C.tensor(start, dtype=_C.bool), emitted[0], low)
+    border = _C.full((batch, 2), floor, dtype=log_probs.dtype)
+    active = _C.tensor(input_lengths, dtype=_C.int64).unsqueeze(1)
+    for t in range(1, steps):
+        padded = _C.cat((border, alpha), 1)
+        one, two = padded[:, 1 : longest + 1], padded[:, :longest]
+        two = _C.where(may_skip, two, low)
+        following = _C.logsumexp(_C.stack((alpha, one, two)), 0) + emitted[t]
+        alpha = _C.where(active > t, following, alpha)
+    last = _C.tensor([[2 * n, max(2 * n - 1, 0)] for n in target_lengths], dtype=_C.int64)
+    ends = alpha.gather(1, last)
+    empty = _C.tensor([[False, n == 0] for n in target_lengths], dtype=_C.bool)
+    ends = _C.where(empty, _C.full_like(ends, floor), ends)
+    total = -_C.logsumexp(ends, 1)
+    return _C.where(total > 1e29, _C.full_like(total, math.inf), total)

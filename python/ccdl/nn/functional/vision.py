@@ -1,0 +1,113 @@
+"""Rearrangements and sampling of images."""
+
+from ... import _C
+
+__all__ = ["affine_grid", "channel_shuffle", "grid_sample", "pixel_shuffle", "pixel_unshuffle"]
+
+
+def pixel_shuffle(input, upscale_factor):
+    """[*, C r^2, H, W] -> [*, C, H r, W r]: channels become r x r blocks of pixels.
+
+    Source: Shi et al., 2016.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.pixel_shuffle(ccdl.arange(4.).reshape(1, 4, 1, 1), 2)[0, 0]
+    tensor([[0., 1.],
+            [2., 3.]])
+    """
+    r = upscale_factor
+    if input.dim() < 3:
+        raise RuntimeError(f"pixel_shuffle: input is {list(input.shape)}, must have at least 3 dimensions")
+    if r < 1:
+        raise RuntimeError(f"pixel_shuffle: upscale_factor is {r}, must be at least 1")
+    *lead, c, h, w = input.shape
+    if c % (r * r):
+        raise RuntimeError(f"pixel_shuffle: {c} channels are not divisible by upscale_factor^2 = {r * r}")
+    n = len(lead)
+    order = [*range(n), n, n + 3, n + 1, n + 4, n + 2]
+    return input.reshape(*lead, c // (r * r), r, r, h, w).permute(order).reshape(*lead, c // (r * r), h * r, w * r)
+
+
+def pixel_unshuffle(input, downscale_factor):
+    """[*, C, H r, W r] -> [*, C r^2, H, W], the inverse of :func:`pixel_shuffle`.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.pixel_unshuffle(ccdl.arange(4.).reshape(1, 1, 2, 2), 2).shape
+    ccdl.Size([1, 4, 1, 1])
+    """
+    r = downscale_factor
+    if input.dim() < 3:
+        raise RuntimeError(f"pixel_unshuffle: input is {list(input.shape)}, must have at least 3 dimensions")
+    if r < 1:
+        raise RuntimeError(f"pixel_unshuffle: downscale_factor is {r}, must be at least 1")
+    *lead, c, h, w = input.shape
+    if h % r or w % r:
+        raise RuntimeError(f"pixel_unshuffle: height {h} and width {w} must be divisible by {r}")
+    n = len(lead)
+    order = [*range(n), n, n + 2, n + 4, n + 1, n + 3]
+    return input.reshape(*lead, c, h // r, r, w // r, r).permute(order).reshape(*lead, c * r * r, h // r, w // r)
+
+
+def channel_shuffle(input, groups):
+    """[N, C, ...] with channels dealt out over ``groups``: (g, C / g) becomes (C / g, g).
+
+    Source: Zhang et al., 2018.
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.channel_shuffle(ccdl.arange(4.).reshape(1, 4, 1), 2).flatten()
+    tensor([0., 2., 1., 3.])
+    """
+    n, c, *rest = input.shape
+    if groups < 1 or c % groups:
+        raise RuntimeError(f"channel_shuffle: {c} channels cannot be split into {groups} groups")
+    return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
+
+
+def affine_grid(theta, size, align_corners=None):
+    """Sampling grid of an affine map: theta [N, 2, 3], size (N, C, H, W) -> [N, H, W, 2]; also 3-d ([N, 3, 4]).
+
+    The grid holds ``theta (x, y, 1)^T`` for output positions x, y in [-1, 1].
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.affine_grid(ccdl.tensor([[[1., 0., 0.], [0., 1., 0.]]]), (1, 1, 2, 2), align_corners=True)[0, 0, 0]
+    tensor([-1., -1.])
+    """
+    spatial = tuple(size)[2:]
+    n = len(spatial)
+    if n not in (2, 3):
+        raise NotImplementedError(f"affine_grid: size is {list(size)}, must be 4-d or 5-d")
+    if theta.dim() != 3 or tuple(theta.shape) != (size[0], n, n + 1):
+        raise ValueError(f"affine_grid: theta is {list(theta.shape)}, must be [{size[0]}, {n}, {n + 1}]")
+    if min(size) <= 0:
+        raise ValueError(f"affine_grid: size is {list(size)}, must be positive")
+    columns = []
+    for d in reversed(range(n)):
+        steps = spatial[d]
+        if align_corners:
+            line = _C.linspace(-1, 1, steps, dtype=theta.dtype) if steps > 1 else _C.zeros(1, dtype=theta.dtype)
+        else:
+            line = (_C.arange(steps, dtype=theta.dtype) * 2 + 1) / steps - 1
+        shape = [1] * n
+        shape[d] = steps
+        columns.append(line.reshape(shape).expand(spatial))
+    columns.append(_C.ones(spatial, dtype=theta.dtype))
+    points = _C.stack(columns, -1).reshape(1, -1, n + 1).expand(size[0], -1, n + 1)
+    return _C.matmul(points, theta.transpose(1, 2)).reshape(size[0], *spatial, n)
+
+
+def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
+    """Samples ``input`` at the positions of ``grid`` (values in [-1, 1], last dimension x, y[, z]).
+
+    Args:
+        input: [N, C, H, W] (or 5-d); grid: [N, H', W', 2] (or [N, D', H', W', 3]).
+        mode: 'bilinear', 'nearest' or 'bicubic' (4-d).
+        padding_mode: outside values: 'zeros', 'border' or 'reflection'.
+        align_corners: -1 and 1 are the corner pixels' centres rather than their outer edges.
+
+    Source: Jaderberg et al., 2015.
+    """
+    if not hasattr(_C, "grid_sample"):
+        raise NotImplementedError("grid_sample: not available in this version of ccdl")
+    return _C.grid_sample(
+        input, grid, mode=mode, padding_mode=padding_mode, align_corners=bool(align_corners)
+    )

@@ -1,0 +1,831 @@
+"""Module: the base of all layers and models. A tree of named children, parameters, buffers and hooks."""
+
+import functools
+from collections import OrderedDict, namedtuple
+from itertools import count
+
+from ... import _C
+from ..parameter import Buffer, Parameter, UninitializedParameter
+from ._backward_hooks import run_with_backward_hooks
+
+__all__ = ["Module", "register_module_forward_hook", "register_module_forward_pre_hook"]
+
+_hook_ids = count()
+_global_forward_pre_hooks = OrderedDict()
+_global_forward_hooks = OrderedDict()
+
+_Tensor = _C.Tensor
+
+
+class RemovableHandle:
+    """Handle of a registered hook: ``remove()`` takes it out again; as context manager, at exit."""
+
+    __slots__ = ("id", "_tables", "__weakref__")
+
+    def __init__(self, *tables):
+        self.id = next(_hook_ids)
+        self._tables = tables
+
+    def remove(self):
+        for table in self._tables:
+            if isinstance(table, set):
+                table.discard(self.id)
+            else:
+                table.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.remove()
+
+
+class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+    """What ``load_state_dict`` could not match."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return super().__repr__()
+
+    __str__ = __repr__
+
+
+def _indent(text, spaces):
+    first, *rest = text.split("\n")
+    return "\n".join([first, *(" " * spaces + line for line in rest)])
+
+
+def _add_hook(table, hook, prepend=False, *more):
+    handle = RemovableHandle(table, *more)
+    table[handle.id] = hook
+    if prepend:
+        table.move_to_end(handle.id, last=False)
+    return handle
+
+
+def register_module_forward_pre_hook(hook):
+    """Registers ``hook(module, args)`` to run before every module's forward."""
+    return _add_hook(_global_forward_pre_hooks, hook)
+
+
+def register_module_forward_hook(hook, *, with_kwargs=False, always_call=False):
+    """Registers ``hook(module, args, output)`` to run after every module's forward."""
+    if with_kwargs:
+        plain = hook
+
+        def hook(module, args, output, kwargs=None):
+            return plain(module, args, kwargs or {}, output)
+
+    return _add_hook(_global_forward_hooks, hook)
+
+
+def _not_implemented_forward(self, *args, **kwargs):
+    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+
+class Module:
+    """Base class of all neural-network modules.
+
+    Assigning a Parameter, Module or Buffer as attribute registers it under that name; ``forward`` holds the
+    computation and is reached by calling the module, which runs the hooks around it.
+
+    >>> import ccdl
+    >>> import ccdl.nn as nn
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.fc = nn.Linear(4, 2)
+    ...     def forward(self, x):
+    ...         return self.fc(x).relu()
+    >>> sorted(Net().state_dict())
+    ['fc.bias', 'fc.weight']
+    """
+
+    dump_patches = False
+    _version = 1
+    training: bool
+    call_super_init = False
+
+    def __init__(self, *args, **kwargs):
+        if not self.call_super_init and (args or kwargs):
+            raise TypeError(f"{type(self).__name__}.__init__() got unexpected arguments {args or kwargs}")
+        own = self.__dict__
+        own["training"] = True
+        own["_parameters"] = {}
+        own["_buffers"] = {}
+        own["_non_persistent_buffers_set"] = set()
+        own["_modules"] = {}
+        own["_hooked"] = False
+        own["_forward_pre_hooks"] = OrderedDict()
+        own["_forward_pre_hooks_with_kwargs"] = OrderedDict()
+        own["_forward_hooks"] = OrderedDict()
+        own["_forward_hooks_with_kwargs"] = OrderedDict()
+        own["_forward_hooks_always_called"] = OrderedDict()
+        own["_backward_pre_hooks"] = OrderedDict()
+        own["_backward_hooks"] = OrderedDict()
+        own["_state_dict_hooks"] = OrderedDict()
+        own["_state_dict_pre_hooks"] = OrderedDict()
+        own["_load_state_dict_pre_hooks"] = OrderedDict()
+        own["_load_state_dict_post_hooks"] = OrderedDict()
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
+
+    forward = _not_implemented_forward
+
+    # --- calling -------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args, **kwargs):
+        if not self._hooked and not _global_forward_hooks and not _global_forward_pre_hooks:
+            return self.forward(*args, **kwargs)
+        return self._call_with_hooks(args, kwargs)
+
+    def _call_impl(self, *args, **kwargs):
+        return self.__call__(*args, **kwargs)
+
+    def _call_with_hooks(self, args, kwargs):
+        called = set()
+        try:
+            for hook in tuple(_global_forward_pre_hooks.values()):
+                args = self._replaced_args(hook(self, args), args)
+            for key, hook in tuple(self._forward_pre_hooks.items()):
+                if key in self._forward_pre_hooks_with_kwargs:
+                    result = hook(self, args, kwargs)
+                    if result is not None:
+                        if not (isinstance(result, tuple) and len(result) == 2):
+                            raise RuntimeError(
+                                "forward pre-hook with kwargs must return None or a pair of new args and kwargs, "
+                                f"got {result}"
+                            )
+                        args, kwargs = result
+                else:
+                    args = self._replaced_args(hook(self, args), args)
+            if self._backward_hooks or self._backward_pre_hooks:
+                output = run_with_backward_hooks(self, args, kwargs)
+            else:
+                output = self.forward(*args, **kwargs)
+            for hook in tuple(_global_forward_hooks.values()):
+                result = hook(self, args, output)
+                output = output if result is None else result
+            for key, hook in tuple(self._forward_hooks.items()):
+                called.add(key)
+                result = self._run_forward_hook(key, hook, args, kwargs, output)
+                output = output if result is None else result
+            return output
+        except Exception:
+            for key, hook in tuple(self._forward_hooks.items()):
+                if key in self._forward_hooks_always_called and key not in called:
+                    self._run_forward_hook(key, hook, args, kwargs, None)
+            raise
+
+    def _run_forward_hook(self, key, hook, args, kwargs, output):
+        if key in self._forward_hooks_with_kwargs:
+            return hook(self, args, kwargs, output)
+        return hook(self, args, output)
+
+    @staticmethod
+    def _replaced_args(result, args):
+        if result is None:
+            return args
+        return result if isinstance(result, tuple) else (result,)
+
+    # --- attributes ----------------------------------------------------------------------------------------------
+
+    def __getattr__(self, name):
+        own = self.__dict__
+        for table in ("_parameters", "_buffers", "_modules"):
+            found = own.get(table)
+            if found is not None and name in found:
+                return found[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __setattr__(self, name, value):
+        own = self.__dict__
+        parameters = own.get("_parameters")
+        if isinstance(value, Parameter):
+            if parameters is None:
+                raise AttributeError("cannot assign parameters before Module.__init__() call")
+            self._forget(name, own, "_buffers", "_modules")
+            self._non_persistent_buffers_set.discard(name)
+            self.register_parameter(name, value)
+            return
+        if parameters is not None and name in parameters:
+            if value is not None:
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as parameter '{name}' (nn.Parameter or None expected)"
+                )
+            parameters[name] = None
+            return
+        modules = own.get("_modules")
+        if isinstance(value, Module):
+            if modules is None:
+                raise AttributeError("cannot assign module before Module.__init__() call")
+            self._forget(name, own, "_parameters", "_buffers")
+            modules[name] = value
+            return
+        if modules is not None and name in modules:
+            if value is not None:
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as child module '{name}' (nn.Module or None expected)"
+                )
+            modules[name] = None
+            return
+        buffers = own.get("_buffers")
+        if isinstance(value, Buffer) and (buffers is None or name not in buffers):
+            if buffers is None:
+                raise AttributeError("cannot assign buffer before Module.__init__() call")
+            self._forget(name, own, "_parameters", "_modules")
+            self.register_buffer(name, value, value.persistent)
+            return
+        if buffers is not None and name in buffers:
+            if value is not None and not isinstance(value, _Tensor):
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as buffer '{name}' (Tensor or None expected)"
+                )
+            buffers[name] = value
+            return
+        object.__setattr__(self, name, value)
+
+    @staticmethod
+    def _forget(name, own, *tables):
+        own.pop(name, None)
+        for table in tables:
+            own[table].pop(name, None)
+
+    def __delattr__(self, name):
+        if name in self._parameters:
+            del self._parameters[name]
+        elif name in self._buffers:
+            del self._buffers[name]
+            self._non_persistent_buffers_set.discard(name)
+        elif name in self._modules:
+            del self._modules[name]
+        else:
+            object.__delattr__(self, name)
+
+    def __dir__(self):
+        names = set(dir(type(self))) | set(self.__dict__)
+        names |= set(self._parameters) | set(self._modules) | set(self._buffers)
+        return sorted(n for n in names if not n[:1].isdigit())
+
+    def _check_new_name(self, kind, name, table):
+        if table not in self.__dict__:
+            raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f'{kind} name can\'t contain ".", got: {name}')
+        if name == "":
+            raise KeyError(f'{kind} name can\'t be empty string ""')
+        if hasattr(self, name) and name not in self.__dict__[table]:
+            raise KeyError(f"attribute '{name}' already exists")
+
+    def register_buffer(self, name, tensor, persistent=True):
+        """Adds a tensor that belongs to the module's state but is no parameter; None reserves the name.
+
+        ``persistent=False`` leaves it out of ``state_dict``.
+        """
+        self._check_new_name("buffer", name, "_buffers")
+        if tensor is not None and not isinstance(tensor, _Tensor):
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)"
+            )
+        self._buffers[name] = tensor
+        if persistent:
+            self._non_persistent_buffers_set.discard(name)
+        else:
+            self._non_persistent_buffers_set.add(name)
+
+    def register_parameter(self, name, param):
+        """Adds a parameter under ``name``; None reserves the name."""
+        self._check_new_name("parameter", name, "_parameters")
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
+            )
+        if param is not None and param.grad_fn is not None:
+            raise ValueError(
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly"
+            )
+        self._parameters[name] = param
+
+    def add_module(self, name, module):
+        """Adds a child module under ``name``; None reserves the name."""
+        if not isinstance(module, Module) and module is not None:
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._check_new_name("module", name, "_modules")
+        self._modules[name] = module
+
+    def register_module(self, name, module):
+        """Another name of :meth:`add_module`."""
+        self.add_module(name, module)
+
+    def get_submodule(self, target):
+        """The module at the dotted path ``target``; the module itself for ``""``."""
+        module = self
+        for part in target.split(".") if target else ():
+            if not hasattr(module, part):
+                raise AttributeError(f"{type(module).__name__} has no attribute `{part}`")
+            module = getattr(module, part)
+            if not isinstance(module, Module):
+                raise AttributeError(f"`{part}` is not an nn.Module")
+        return module
+
+    def set_submodule(self, target, module, strict=False):
+        """Replaces (or adds, unless ``strict``) the module at the dotted path ``target``."""
+        if not target:
+            raise ValueError("set_submodule: target is empty")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        setattr(parent, name, module)
+
+    def get_parameter(self, target):
+        """The parameter at the dotted path ``target``."""
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if not hasattr(module, name):
+            raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
+        found = getattr(module, name)
+        if not isinstance(found, Parameter):
+            raise AttributeError(f"`{name}` is not an nn.Parameter")
+        return found
+
+    def get_buffer(self, target):
+        """The buffer at the dotted path ``target``."""
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if name not in module._buffers:
+            raise AttributeError(f"`{name}` is not a buffer")
+        return module._buffers[name]
+
+    def get_extra_state(self):
+        """Override to add an entry of your own to ``state_dict``."""
+        raise RuntimeError("get_extra_state: not overridden by this module")
+
+    def set_extra_state(self, state):
+        """Override to take back what :meth:`get_extra_state` gave."""
+        raise RuntimeError("set_extra_state: not overridden by this module")
+
+    # --- walking the tree ----------------------------------------------------------------------------------------
+
+    def named_modules(self, memo=None, prefix="", remove_duplicate=True):
+        """(dotted name, module) of this module and all below, each once unless ``remove_duplicate`` is False."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(memo, prefix + ("." if prefix else "") + name, remove_duplicate)
+
+    def modules(self):
+        """This module and all below."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_children(self):
+        """(name, module) of the direct children."""
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self):
+        """The direct children."""
+        for _, module in self.named_children():
+            yield module
+
+    def _named_members(self, get_members, prefix="", recurse=True, remove_duplicate=True):
+        seen = set()
+        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        for path, module in modules:
+            for name, value in get_members(module):
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield path + ("." if path else "") + name, value
+
+    def named_parameters(self, prefix="", recurse=True, remove_duplicate=True):
+        """(dotted name, parameter), shared ones once."""
+        yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse=True):
+        """The parameters, shared ones once: what an optimiser takes."""
+        for _, value in self.named_parameters(recurse=recurse):
+            yield value
+
+    def named_buffers(self, prefix="", recurse=True, remove_duplicate=True):
+        """(dotted name, buffer), shared ones once."""
+        yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse=True):
+        """The buffers, shared ones once."""
+        for _, value in self.named_buffers(recurse=recurse):
+            yield value
+
+    # --- conversion and mode -------------------------------------------------------------------------------------
+
+    def _apply(self, fn, recurse=True):
+        """Replaces the memory of every parameter, gradient and buffer ``t`` by ``fn(t)``; identities are kept."""
+        if recurse:
+            for module in self.children():
+                module._apply(fn)
+        previous = _C._set_grad_enabled(False)
+        try:
+            for param in self._parameters.values():
+                if param is None:
+                    continue
+                param.data = fn(param.detach())
+                if param.grad is not None:
+                    param.grad.data = fn(param.grad.detach())
+            for name, buffer in self._buffers.items():
+                if buffer is not None:
+                    self._buffers[name] = fn(buffer)
+        finally:
+            _C._set_grad_enabled(previous)
+        return self
+
+    def apply(self, fn):
+        """Calls ``fn(module)`` on every module below and then on this one; returns self."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def to(self, *args, **kwargs):
+        """Moves or converts in place: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``,
+        ``to(memory_format=...)``. Only floating tensors change dtype. Returns self."""
+        device, dtype, non_blocking, memory_format = _parse_to(args, kwargs)
+
+        def convert(t):
+            options = {}
+            if device is not None:
+                options["device"] = device
+            if dtype is not None and t.is_floating_point():
+                options["dtype"] = dtype
+            if memory_format is not None and t.dim() in (4, 5):
+                options["memory_format"] = memory_format
+            return t.to(non_blocking=non_blocking, **options) if options else t
+
+        return self._apply(convert)
+
+    def type(self, dst_type):
+        """Converts all parameters and buffers to ``dst_type``."""
+        return self._apply(lambda t: t.to(dst_type))
+
+    def float(self):
+        """Converts floating parameters and buffers to float32."""
+        return self._apply(lambda t: t.float() if t.is_floating_point() else t)
+
+    def double(self):
+        """Converts floating parameters and buffers to float64."""
+        return self._apply(lambda t: t.double() if t.is_floating_point() else t)
+
+    def half(self):
+        """Converts floating parameters and buffers to float16."""
+        return self._apply(lambda t: t.half() if t.is_floating_point() else t)
+
+    def bfloat16(self):
+        """Converts floating parameters and buffers to bfloat16."""
+        return self._apply(lambda t: t.bfloat16() if t.is_floating_point() else t)
+
+    def cpu(self):
+        """Moves parameters and buffers to the CPU."""
+        return self._apply(lambda t: t.cpu())
+
+    def cuda(self, device=None):
+        """Moves parameters and buffers to a CUDA device; an error where there is none."""
+        target = "cuda" if device is None else (f"cuda:{device}" if isinstance(device, int) else device)
+        return self._apply(lambda t: t.to(target))
+
+    def to_empty(self, *, device, recurse=True):
+        """Moves without copying: new memory on ``device``, values undefined."""
+        return self._apply(lambda t: _C.empty_like(t, device=device), recurse)
+
+    def train(self, mode=True):
+        """Sets training mode here and below (dropout active, batch norm from the batch); returns self."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        self.training = mode
+        for module in self.children():
+            module.train(mode)
+        return self
+
+    def eval(self):
+        """Sets evaluation mode here and below; returns self."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad=True):
+        """Sets ``requires_grad`` of all parameters; returns self."""
+        for param in self.parameters():
+            param.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none=True):
+        """Drops (or fills with zeros) the gradients of all parameters."""
+        for param in self.parameters():
+            if param.grad is None:
+                continue
+            if set_to_none:
+                param.grad = None
+            else:
+                param.grad = _C.zeros_like(param.grad)
+
+    def share_memory(self):
+        """Accepted without effect: worker threads share memory anyway."""
+        return self
+
+    def compile(self, *args, **kwargs):
+        """Accepted without effect: ccdl runs eagerly."""
+
+    # --- hooks ---------------------------------------------------------------------------------------------------
+
+    def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
+        """``hook(module, args)`` before forward; may return replaced args. With ``with_kwargs``:
+        ``hook(module, args, kwargs)`` returning a pair."""
+        self._hooked = True
+        handle = _add_hook(self._forward_pre_hooks, hook, prepend, self._forward_pre_hooks_with_kwargs)
+        if with_kwargs:
+            self._forward_pre_hooks_with_kwargs[handle.id] = True
+        return handle
+
+    def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
+        """``hook(module, args, output)`` after forward; may return a replaced output. ``always_call``: also after
+        an exception."""
+        self._hooked = True
+        handle = _add_hook(
+            self._forward_hooks, hook, prepend, self._forward_hooks_with_kwargs, self._forward_hooks_always_called
+        )
+        if with_kwargs:
+            self._forward_hooks_with_kwargs[handle.id] = True
+        if always_call:
+            self._forward_hooks_always_called[handle.id] = True
+        return handle
+
+    def register_full_backward_pre_hook(self, hook, prepend=False):
+        """``hook(module, grad_output)`` before the module's backward; may return replaced gradients."""
+        self._hooked = True
+        return _add_hook(self._backward_pre_hooks, hook, prepend)
+
+    def register_full_backward_hook(self, hook, prepend=False):
+        """``hook(module, grad_input, grad_output)`` once the gradients of the inputs are known; may return
+        replaced ``grad_input``. Tuples have one entry per positional tensor argument or output."""
+        self._hooked = True
+        return _add_hook(self._backward_hooks, hook, prepend)
+
+    def register_backward_hook(self, hook):
+        """PyTorch's older name; the same as :meth:`register_full_backward_hook`."""
+        return self.register_full_backward_hook(hook)
+
+    def register_state_dict_pre_hook(self, hook):
+        """``hook(module, prefix, keep_vars)`` before ``state_dict`` collects."""
+        return _add_hook(self._state_dict_pre_hooks, hook)
+
+    def register_state_dict_post_hook(self, hook):
+        """``hook(module, state_dict, prefix, local_metadata)`` after ``state_dict`` collected; edits it in place."""
+        return _add_hook(self._state_dict_hooks, _in_place_only(hook))
+
+    def _register_state_dict_hook(self, hook):
+        return _add_hook(self._state_dict_hooks, hook)
+
+    def register_load_state_dict_pre_hook(self, hook):
+        """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)``
+        before this module takes its values."""
+        return _add_hook(self._load_state_dict_pre_hooks, functools.partial(hook, self))
+
+    def _register_load_state_dict_pre_hook(self, hook, with_module=False):
+        return _add_hook(self._load_state_dict_pre_hooks, functools.partial(hook, self) if with_module else hook)
+
+    def register_load_state_dict_post_hook(self, hook):
+        """``hook(module, incompatible_keys)`` after loading; may edit the two lists."""
+        return _add_hook(self._load_state_dict_post_hooks, hook)
+
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        """Puts this module's own parameters and buffers into ``destination``; children are visited apart."""
+        for name, param in self._parameters.items():
+            if param is not None:
+                destination[prefix + name] = param if keep_vars else param.detach()
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._non_persistent_buffers_set:
+                destination[prefix + name] = buffer if keep_vars else buffer.detach()
+        if type(self).get_extra_state is not Module.get_extra_state:
+            destination[prefix + "_extra_state"] = self.get_extra_state()
+
+    def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
+        """Name -> tensor of all parameters and persistent buffers; the tensors share memory with the module.
+
+        ``keep_vars=True`` gives the parameters themselves instead of detached tensors.
+        """
+        if args:  # PyTorch's older positional form
+            destination = args[0] if destination is None else destination
+            prefix = args[1] if len(args) > 1 and prefix == "" else prefix
+            keep_vars = args[2] if len(args) > 2 else keep_vars
+        if destination is None:
+            destination = OrderedDict()
+            destination._metadata = OrderedDict()
+        local_metadata = {"version": self._version}
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]] = local_metadata
+        for hook in self._state_dict_pre_hooks.values():
+            hook(self, prefix, keep_vars)
+        self._save_to_state_dict(destination, prefix, keep_vars)
+        for name, module in self._modules.items():
+            if module is not None:
+                module.state_dict(destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars)
+        for hook in self._state_dict_hooks.values():
+            replaced = hook(self, destination, prefix, local_metadata)
+            if replaced is not None:
+                destination = replaced
+        return destination
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ):
+        """Copies this module's own entries of ``state_dict`` in; appends what does not fit to the three lists."""
+        for hook in self._load_state_dict_pre_hooks.values():
+            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+        assign = local_metadata.get("assign_to_params_buffers", False)
+        persistent = {k: v for k, v in self._buffers.items() if k not in self._non_persistent_buffers_set}
+        own = {k: v for k, v in [*self._parameters.items(), *persistent.items()] if v is not None}
+        for name, target in own.items():
+            key = prefix + name
+            if key not in state_dict:
+                if strict:
+                    missing_keys.append(key)
+                continue
+            value = state_dict[key]
+            if not isinstance(value, _Tensor):
+                error_msgs.append(
+                    f'While copying the parameter named "{key}", expected a Tensor but got {type(value).__name__}.'
+                )
+                continue
+            if isinstance(target, UninitializedParameter) and not isinstance(value, UninitializedParameter):
+                target.materialize(value.shape)
+            if tuple(value.shape) != tuple(target.shape):
+                error_msgs.append(
+                    f"size mismatch for {key}: copying a param with shape {_shape(value)} from checkpoint, "
+                    f"the shape in current model is {_shape(target)}."
+                )
+                continue
+            self._take_value(name, target, value, assign)
+        extra_key = prefix + "_extra_state"
+        if type(self).set_extra_state is not Module.set_extra_state:
+            if extra_key in state_dict:
+                self.set_extra_state(state_dict[extra_key])
+            elif strict:
+                missing_keys.append(extra_key)
+        elif strict and extra_key in state_dict:
+            unexpected_keys.append(extra_key)
+        if strict:
+            for key in state_dict:
+                if key.startswith(prefix) and key != extra_key:
+                    name, *rest = key[len(prefix) :].split(".", 1)
+                    if rest:
+                        if self._modules.get(name) is None:
+                            unexpected_keys.append(key)
+                    elif name not in own:
+                        unexpected_keys.append(key)
+
+    def _take_value(self, name, target, value, assign):
+        if not assign:
+            previous = _C._set_grad_enabled(False)
+            try:
+                target.copy_(value)
+            finally:
+                _C._set_grad_enabled(previous)
+        elif isinstance(target, Parameter):
+            if not isinstance(value, Parameter):
+                value = Parameter(value, requires_grad=target.requires_grad)
+            else:
+                value.requires_grad_(target.requires_grad)
+            self._parameters[name] = value
+        else:
+            self._buffers[name] = value
+
+    def load_state_dict(self, state_dict, strict=True, assign=False):
+        """Copies parameters and buffers from ``state_dict``.
+
+        Args:
+            state_dict: mapping name -> tensor.
+            strict: missing or unexpected names are errors.
+            assign: take the given tensors themselves instead of copying their values.
+
+        Returns:
+            ``missing_keys`` and ``unexpected_keys``.
+
+        Raises:
+            RuntimeError: one error that lists every unexpected, missing and misshapen entry; shapes are an error
+                also with ``strict=False``. Entries that fit have been copied by then.
+        """
+        if not hasattr(state_dict, "keys"):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        missing, unexpected, errors = [], [], []
+        metadata = getattr(state_dict, "_metadata", None)
+        state_dict = OrderedDict(state_dict)
+        if metadata is not None:
+            state_dict._metadata = metadata
+        self._load_tree(state_dict, "", strict, assign, metadata, missing, unexpected, errors)
+        if strict:
+            if missing:
+                errors.insert(0, "Missing key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in missing)))
+            if unexpected:
+                errors.insert(
+                    0, "Unexpected key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in unexpected))
+                )
+        if errors:
+            raise RuntimeError(
+                "Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors))
+            )
+        return _IncompatibleKeys(missing, unexpected)
+
+    def _load_tree(self, state_dict, prefix, strict, assign, metadata, missing, unexpected, errors):
+        local_metadata = {} if metadata is None else dict(metadata.get(prefix[:-1], {}))
+        if assign:
+            local_metadata["assign_to_params_buffers"] = True
+        self._load_from_state_dict(state_dict, prefix, local_metadata, True, missing, unexpected, errors)
+        for name, module in self._modules.items():
+            if module is None:
+                continue
+            child_prefix = prefix + name + "."
+            part = OrderedDict((k, v) for k, v in state_dict.items() if k.startswith(child_prefix))
+            module._load_tree(part, child_prefix, strict, assign, metadata, missing, unexpected, errors)
+        incompatible = _IncompatibleKeys(missing, unexpected)
+        for hook in self._load_state_dict_post_hooks.values():
+            if hook(self, incompatible) is not None:
+                raise RuntimeError("a load_state_dict post-hook must edit the key lists in place and return None")
+
+    def __getstate__(self):
+        return self.__dict__.copy()
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+    # --- text ----------------------------------------------------------------------------------------------------
+
+    def _get_name(self):
+        return type(self).__name__
+
+    def extra_repr(self):
+        """Override to add text to the module's line in ``repr``."""
+        return ""
+
+    def __repr__(self):
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        children = [f"({name}): " + _indent(repr(module), 2) for name, module in self._modules.items()]
+        head = self._get_name() + "("
+        if not children and len(lines) <= 1:
+            return head + (lines[0] if lines else "") + ")"
+        return head + "\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+def _shape(tensor):
+    return f"{type(tensor.shape).__name__.lower()}({list(tensor.shape)})".replace("size(", "ccdl.Size(")
+
+
+def _in_place_only(hook):
+    @functools.wraps(hook)
+    def checked(*args):
+        if hook(*args) is not None:
+            raise RuntimeError("a state_dict post-hook must edit the dict in place and return None")
+
+    return checked
+
+
+def _parse_to(args, kwargs):
+    """(device, dtype, non_blocking, memory_format) of PyTorch's forms of ``to``."""
+    kwargs = dict(kwargs)
+    device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+    non_blocking, memory_format = kwargs.pop("non_blocking", False), kwargs.pop("memory_format", None)
+    other = kwargs.pop("tensor", None) or kwargs.pop("other", None)
+    kwargs.pop("copy", None)
+    if kwargs:
+        raise TypeError(f"to: got unexpected keyword {next(iter(kwargs))!r}")
+    for value in args:
+        if isinstance(value, _C.dtype):
+            dtype = value
+        elif isinstance(value, bool):
+            non_blocking = value
+        elif isinstance(value, _Tensor):
+            other = value
+        elif isinstance(value, int):
+            device = f"cuda:{value}"
+        elif isinstance(value, (str, _C.device)):
+            device = value
+        elif value is not None:
+            raise TypeError(f"to: got {type(value).__name__}, must be a device, a dtype or a Tensor")
+    if other is not None:
+        device, dtype = other.device, other.dtype
+    if dtype is not None and not dtype.is_floating_point:
+        raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
+    return device, dtype, non_blocking, memory_format

@@ -1,0 +1,98 @@
+"""Tensors that belong to a module: Parameter (trained) and Buffer (kept beside, not trained)."""
+
+from .. import _C
+
+__all__ = ["Parameter", "Buffer", "UninitializedParameter"]
+
+
+class Parameter(_C.Tensor):
+    """A tensor that a Module lists among its parameters when assigned as attribute.
+
+    Shares memory with ``data`` but starts a new leaf: no history, ``requires_grad`` as given. Results of ops on it are
+    plain tensors.
+
+    Args:
+        data: a Tensor (an empty one if left out).
+        requires_grad: whether gradients are recorded; only floating dtypes may.
+
+    >>> import ccdl
+    >>> ccdl.nn.Parameter(ccdl.ones(2)).requires_grad
+    True
+    """
+
+    def __new__(cls, data=None, requires_grad=True):
+        if data is None:
+            data = _C.empty(0)
+        if not isinstance(data, _C.Tensor):
+            raise TypeError(f"Parameter: data is {type(data).__name__}, must be a Tensor")
+        return _C.Tensor._make_subclass(cls, data.detach(), bool(requires_grad))
+
+    def __deepcopy__(self, memo):
+        if id(self) in memo:
+            return memo[id(self)]
+        result = type(self)(self.detach().clone(), self.requires_grad)
+        memo[id(self)] = result
+        if self.grad is not None:
+            result.grad = self.grad.detach().clone()
+        extra = {k: v for k, v in self.__dict__.items()}
+        if extra:
+            import copy
+
+            result.__dict__.update(copy.deepcopy(extra, memo))
+        return result
+
+    def __reduce_ex__(self, protocol):
+        return _rebuild_parameter, (type(self), self.detach(), self.requires_grad, dict(self.__dict__))
+
+    def __repr__(self, *, tensor_contents=None):
+        return "Parameter containing:\n" + _C.Tensor.__repr__(self)
+
+
+def _rebuild_parameter(cls, data, requires_grad, state):
+    result = cls(data, requires_grad)
+    result.__dict__.update(state)
+    return result
+
+
+class Buffer(_C.Tensor):
+    """A tensor that a Module lists among its buffers when assigned as attribute.
+
+    ``persistent=False`` keeps it out of ``state_dict``.
+
+    >>> import ccdl
+    >>> m = ccdl.nn.Module()
+    >>> m.mean = ccdl.nn.Buffer(ccdl.zeros(2))
+    >>> [name for name, _ in m.named_buffers()]
+    ['mean']
+    """
+
+    def __new__(cls, data=None, *, persistent=True):
+        if data is None:
+            data = _C.empty(0)
+        result = _C.Tensor._make_subclass(cls, data.detach(), data.requires_grad)
+        result.persistent = persistent
+        return result
+
+    def __deepcopy__(self, memo):
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.detach().clone(), persistent=self.persistent)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol):
+        return _rebuild_buffer, (self.detach(), self.persistent)
+
+
+def _rebuild_buffer(data, persistent):
+    return Buffer(data, persistent=persistent)
+
+
+class UninitializedParameter(Parameter):
+    """A parameter whose shape a lazy module fixes at its first call."""
+
+    def __new__(cls, requires_grad=True, device=None, dtype=None):
+        return Parameter.__new__(cls, _C.empty(0, device=device, dtype=dtype), requires_grad)
+
+    def materialize(self, shape, device=None, dtype=None):
+        """Gives the parameter its shape (uninitialised values) and makes it an ordinary Parameter."""
+        self.data = _C.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
+        self.__class__ = Parameter
