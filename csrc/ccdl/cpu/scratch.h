@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <ccdl/core/allocator.h>
+
 namespace ccdl::cpu {
 
 constexpr int kScratchSlots = 8;
@@ -15,5 +17,19 @@ void* scratch_bytes(int slot, size_t bytes);
 template <class T> inline T* scratch(int slot, int64_t count) {
   return static_cast<T*>(scratch_bytes(slot, static_cast<size_t>(count) * sizeof(T)));
 }
+
+// A large buffer for one call, from the caching allocator; scratch would keep it for the life of the thread.
+template <class T> class TemporaryBuffer {
+ public:
+  explicit TemporaryBuffer(int64_t count) : data_(cpu_allocate(static_cast<size_t>(count) * sizeof(T), &capacity_)) {}
+  ~TemporaryBuffer() { cpu_free(data_, capacity_); }
+  TemporaryBuffer(const TemporaryBuffer&) = delete;
+  TemporaryBuffer& operator=(const TemporaryBuffer&) = delete;
+  T* get() const { return static_cast<T*>(data_); }
+
+ private:
+  size_t capacity_ = 0;  // before data_: the allocation sets it
+  void* data_;
+};
 
 }  // namespace ccdl::cpu

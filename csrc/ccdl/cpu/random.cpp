@@ -1,0 +1,326 @@
+// Random fills, dropout and sampling. A chunk is a run of elements in logical order: its words come from one vector
+// Philox call, a transform turns them into values in a small block, and the block goes to y, straight when y is
+// contiguous and through a strided walk otherwise.
+#include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/simd/random.h>
+#include <ccdl/cpu/walk.h>
+#include <ccdl/kernels/random.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace ccdl::cpu {
+namespace {
+
+constexpr int64_t kBlock = 2048;    // elements whose words and values stay in the first-level cache; a multiple of 4
+constexpr int64_t kChunk = 8 * kBlock;
+
+template <class T> T cast(double v) { return static_cast<T>(v); }
+template <> float16 cast<float16>(double v) { return float16(static_cast<float>(v)); }
+template <> bfloat16 cast<bfloat16>(double v) { return bfloat16(static_cast<float>(v)); }
+template <class T> double real(T v) { return static_cast<double>(v); }
+template <> double real(float16 v) { return static_cast<float>(v); }
+template <> double real(bfloat16 v) { return static_cast<float>(v); }
+
+uint64_t draw(const uint32_t* w, int64_t i) { return w[2 * i] | static_cast<uint64_t>(w[2 * i + 1]) << 32; }
+
+// make(words, first, n, block) for every block of [0, numel): writes the values of elements first ... first + n - 1.
+// block has room for an even number of values.
+template <class T, class Make> void fill(const View& y, RandomState state, int words, const Make& make) {
+  const View* views[] = {&y};
+  const Walk walk = make_walk(views, 1);
+  const bool straight = y.is_contiguous();
+  T* out = y.ptr<T>();
+  parallel_for(walk.numel, kChunk, [&](int64_t begin, int64_t end) {
+    uint32_t* w = scratch<uint32_t>(0, words * kBlock);
+    T* block = scratch<T>(1, kBlock);
+    for (int64_t first = begin; first < end; first += kBlock) {
+      const int64_t n = std::min(kBlock, end - first);
+      const int64_t counters = (n * words + 3) / 4;
+      simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(first * words / 4)}, counters, w);
+      if (straight && n % 2 == 0) {
+        make(w, first, n, out + first);
+        continue;
+      }
+      make(w, first, n, block);
+      const int64_t stride = walk.inner()[0];
+      walk_range(walk, first, first + n, [&](const int64_t* off, int64_t count, int64_t position) {
+        copy_row(block + (position - first), int64_t{1}, out + off[0], stride, count);
+      });
+    }
+  });
+}
+
+// Values made in float (float64: in double) by one of two functions, then rounded to T.
+template <class T, class MakeFloat, class MakeDouble>
+void fill_floating(const View& y, RandomState state, const MakeFloat& make_float, const MakeDouble& make_double) {
+  if constexpr (std::is_same_v<T, double>) {
+    fill<double>(y, state, 2, [&](uint32_t* w, int64_t, int64_t n, double* out) { make_double(w, n, out); });
+  } else if constexpr (std::is_same_v<T, float>) {
+    fill<float>(y, state, 1, [&](uint32_t* w, int64_t, int64_t n, float* out) { make_float(w, n, out); });
+  } else {
+    fill<T>(y, state, 1, [&](uint32_t* w, int64_t, int64_t n, T* out) {
+      float* values = scratch<float>(2, kBlock);
+      make_float(w, n, values);
+      for (int64_t i = 0; i < n; ++i) out[i] = T(values[i]);
+    });
+  }
+}
+
+// One value per 64-bit draw, for distributions that are not hot.
+template <class F> void fill_each(const View& y, RandomState state, const F& value) {
+  by_dtype(y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    fill<T>(y, state, 2, [&](const uint32_t* w, int64_t, int64_t n, T* out) {
+      for (int64_t i = 0; i < n; ++i) out[i] = cast<T>(value(draw(w, i)));
+    });
+  });
+}
+
+double log_positive(uint64_t w) { return rng::log_double<rng::DoubleLane>(rng::positive_double(w)); }
+
+// w / 2^32 < p, as an integer comparison.
+uint64_t bernoulli_threshold(double p) { return static_cast<uint64_t>(std::ceil(p * 0x1p32)); }
+
+template <class T>
+void dropout(const View& x, const View& y, RandomState state, double p, int64_t group) {
+  const View* views[] = {&x, &y};
+  const Walk walk = make_walk(views, 2);
+  const bool straight = x.is_contiguous() && y.is_contiguous();
+  const uint32_t threshold = rng::keep_threshold(p);
+  const double scale = p < 1 ? 1 / (1 - p) : 0;
+  const T* in = x.ptr<T>();
+  T* out = y.ptr<T>();
+  parallel_for(walk.numel, kChunk, [&](int64_t begin, int64_t end) {
+    uint32_t* w = scratch<uint32_t>(0, kBlock + 8);
+    for (int64_t first = begin; first < end; first += kBlock) {
+      const int64_t n = std::min(kBlock, end - first);
+      const int64_t word = first / group, counter = word / 4;
+      const int64_t counters = (first + n - 1) / group / 4 - counter + 1;
+      simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(counter)}, counters, w);
+      if constexpr (std::is_same_v<T, float>) {
+        if (straight && group == 1) {
+          simd_random().dropout_f32(w, n, threshold, static_cast<float>(scale), in + first, out + first);
+          continue;
+        }
+      }
+      const int64_t sx = walk.inner()[0], sy = walk.inner()[1];
+      walk_range(walk, first, first + n, [&](const int64_t* off, int64_t count, int64_t position) {
+        for (int64_t i = 0; i < count; ++i) {
+          const bool keep = rng::kept(w[(position + i) / group - 4 * counter], threshold);
+          if constexpr (std::is_same_v<T, double>) {
+            out[off[1] + i * sy] = in[off[0] + i * sx] * (keep ? scale : 0.0);
+          } else {
+            const float v = static_cast<float>(in[off[0] + i * sx]);
+            out[off[1] + i * sy] = T(v * (keep ? static_cast<float>(scale) : 0.0f));
+          }
+        }
+      });
+    }
+  });
+}
+
+struct Keyed {
+  uint64_t key;
+  int64_t index;
+  bool operator<(const Keyed& o) const { return key != o.key ? key < o.key : index < o.index; }
+};
+
+// One weight of a [rows, k] view.
+template <class T> double weight(const View& p, int64_t row, int64_t column) {
+  const int64_t at = p.ndim == 2 ? row * p.strides[0] + column * p.strides[1] : column * p.strides[0];
+  return real(p.ptr<T>()[at]);
+}
+
+template <class T> void multinomial_replace(const View& p, int64_t* y, int64_t rows, int64_t k, int64_t n, RandomState state) {
+  parallel_for(rows, std::max<int64_t>(1, kChunk / (k + n)), [&](int64_t begin, int64_t end) {
+    double* sums = scratch<double>(0, k);
+    for (int64_t r = begin; r < end; ++r) {
+      double total = 0;
+      int64_t last = 0;  // the last category with weight: where a draw lands that rounding pushes past the end
+      for (int64_t c = 0; c < k; ++c) {
+        const double v = weight<T>(p, r, c);
+        if (v > 0) last = c;
+        sums[c] = total += v;
+      }
+      for (int64_t j = 0; j < n; ++j) {
+        const double u = rng::uniform_double(rng::draw64(state, static_cast<uint64_t>(r * n + j))) * total;
+        y[r * n + j] = std::min<int64_t>(std::upper_bound(sums, sums + k, u) - sums, last);
+      }
+    }
+  });
+}
+
+template <class T> void multinomial_distinct(const View& p, int64_t* y, int64_t rows, int64_t k, int64_t n, RandomState state) {
+  parallel_for(rows, std::max<int64_t>(1, kChunk / k), [&](int64_t begin, int64_t end) {
+    struct Arrival { double time; int64_t index; };
+    Arrival* arrivals = scratch<Arrival>(0, k);
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t c = 0; c < k; ++c) {
+        const double v = weight<T>(p, r, c);
+        const double e = -log_positive(rng::draw64(state, static_cast<uint64_t>(r * k + c)));
+        arrivals[c] = {v > 0 ? e / v : std::numeric_limits<double>::infinity(), c};
+      }
+      std::partial_sort(arrivals, arrivals + n, arrivals + k, [](const Arrival& a, const Arrival& b) {
+        return a.time != b.time ? a.time < b.time : a.index < b.index;
+      });
+      for (int64_t j = 0; j < n; ++j) y[r * n + j] = arrivals[j].index;
+    }
+  });
+}
+
+}  // namespace
+
+void random_uniform(const View& y, RandomState state, double from, double to) {
+  // A half type holds fewer bits: the surplus is cut so that rounding cannot reach `to`.
+  const uint32_t mask = y.dtype == DType::Float16 ? 0xffe00000u : y.dtype == DType::BFloat16 ? 0xff000000u : ~0u;
+  by_floating(y.dtype, [&](auto tag) {
+    fill_floating<decltype(tag)>(y, state, [&](uint32_t* w, int64_t n, float* out) {
+      if (mask != ~0u) {
+        for (int64_t i = 0; i < n; ++i) w[i] &= mask;
+      }
+      simd_random().uniform_f32(w, n, static_cast<float>(from), static_cast<float>(to - from), out);
+    }, [&](uint32_t* w, int64_t n, double* out) { simd_random().uniform_f64(w, n, from, to - from, out); });
+  });
+}
+
+void random_normal(const View& y, RandomState state, double mean, double std) {
+  by_floating(y.dtype, [&](auto tag) {
+    fill_floating<decltype(tag)>(y, state, [&](uint32_t* w, int64_t n, float* out) {
+      simd_random().normal_f32(w, n + n % 2, static_cast<float>(mean), static_cast<float>(std), out);
+    }, [&](uint32_t* w, int64_t n, double* out) { simd_random().normal_f64(w, n + n % 2, mean, std, out); });
+  });
+}
+
+void random_exponential(const View& y, RandomState state, double lambda) {
+  fill_each(y, state, [&](uint64_t w) { return -log_positive(w) / lambda; });
+}
+
+void random_geometric(const View& y, RandomState state, double p) {
+  const double base = std::log1p(-p);  // p == 1: -inf, one trial
+  fill_each(y, state, [&](uint64_t w) { return std::floor(log_positive(w) / base) + 1; });
+}
+
+void random_cauchy(const View& y, RandomState state, double median, double sigma) {
+  fill_each(y, state, [&](uint64_t w) {
+    return median + sigma * std::tan(3.14159265358979323846 * (rng::positive_double(w) - 0.5));
+  });
+}
+
+void random_integers(const View& y, RandomState state, int64_t low, uint64_t range) {
+  by_dtype(y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    fill<T>(y, state, 2, [&](const uint32_t* w, int64_t, int64_t n, T* out) {
+      for (int64_t i = 0; i < n; ++i) {
+        const auto v = static_cast<int64_t>(static_cast<uint64_t>(low) + rng::bounded(draw(w, i), range));
+        if constexpr (std::is_integral_v<T>) out[i] = static_cast<T>(v);
+        else out[i] = cast<T>(static_cast<double>(v));
+      }
+    });
+  });
+}
+
+void random_bernoulli(const View& y, RandomState state, double p) {
+  const uint64_t threshold = bernoulli_threshold(p);
+  by_dtype(y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const T one = cast<T>(1), zero = cast<T>(0);
+    fill<T>(y, state, 1, [&](const uint32_t* w, int64_t, int64_t n, T* out) {
+      for (int64_t i = 0; i < n; ++i) out[i] = w[i] < threshold ? one : zero;
+    });
+  });
+}
+
+void random_bernoulli_each(const View& p, const View& y, RandomState state) {
+  const View* views[] = {&p};
+  const Walk walk = make_walk(views, 1);
+  by_floating(p.dtype, [&](auto p_tag) {
+    using P = decltype(p_tag);
+    by_dtype(y.dtype, [&](auto tag) {
+      using T = decltype(tag);
+      const T one = cast<T>(1), zero = cast<T>(0);
+      fill<T>(y, state, 1, [&](const uint32_t* w, int64_t first, int64_t n, T* out) {
+        const P* values = p.ptr<P>();
+        const int64_t stride = walk.inner()[0];
+        walk_range(walk, first, first + n, [&](const int64_t* off, int64_t count, int64_t position) {
+          for (int64_t i = 0; i < count; ++i) {
+            const int64_t j = position - first + i;
+            out[j] = w[j] < bernoulli_threshold(real(values[off[0] + i * stride])) ? one : zero;
+          }
+        });
+      });
+    });
+  });
+}
+
+void random_permutation(const View& y, RandomState state) {
+  const int64_t n = y.sizes[0], stride = y.strides[0];
+  int64_t* out = y.ptr<int64_t>();
+  int bits = 0;  // buckets by the top bits of the key, about 256 elements each; sorting them one by one sorts the whole
+  while (bits < 16 && (n >> bits) > 256) ++bits;
+  const int64_t buckets = int64_t{1} << bits;
+  const TemporaryBuffer<Keyed> buffer(n);
+  Keyed* keyed = buffer.get();
+  int64_t* start = scratch<int64_t>(1, buckets + 1);
+  uint32_t* w = scratch<uint32_t>(2, 2 * kBlock);
+  const auto bucket = [bits](uint64_t key) { return bits == 0 ? 0 : static_cast<int64_t>(key >> (64 - bits)); };
+  const auto each_key = [&](const auto& fn) {
+    for (int64_t first = 0; first < n; first += kBlock) {
+      const int64_t m = std::min(kBlock, n - first);
+      simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(first / 2)}, (m + 1) / 2, w);
+      for (int64_t i = 0; i < m; ++i) fn(draw(w, i), first + i);
+    }
+  };
+  std::fill(start, start + buckets + 1, int64_t{0});
+  each_key([&](uint64_t key, int64_t) { ++start[bucket(key) + 1]; });
+  for (int64_t b = 0; b < buckets; ++b) start[b + 1] += start[b];
+  each_key([&](uint64_t key, int64_t i) { keyed[start[bucket(key)]++] = {key, i}; });
+  // start[b] is now the end of bucket b.
+  parallel_for(buckets, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t from = b == 0 ? 0 : start[b - 1];
+      std::sort(keyed + from, keyed + start[b]);
+      for (int64_t i = from; i < start[b]; ++i) out[i * stride] = keyed[i].index;
+    }
+  });
+}
+
+void dropout_forward(const View& x, const View& y, RandomState state, double p, int64_t group) {
+  by_floating(x.dtype, [&](auto tag) { dropout<decltype(tag)>(x, y, state, p, group); });
+}
+
+void dropout_backward(const View& dy, const View& dx, RandomState state, double p, int64_t group) {
+  dropout_forward(dy, dx, state, p, group);
+}
+
+int multinomial_check(const View& p, int64_t n) {
+  const int64_t rows = p.ndim == 2 ? p.sizes[0] : 1, k = p.sizes[p.ndim - 1];
+  int found = 0;
+  by_floating(p.dtype, [&](auto tag) {
+    for (int64_t r = 0; r < rows; ++r) {
+      double total = 0;
+      int64_t positive = 0;
+      for (int64_t c = 0; c < k; ++c) {
+        const double v = weight<decltype(tag)>(p, r, c);
+        if (!(v >= 0 && v <= std::numeric_limits<double>::max())) found |= 1;
+        positive += v > 0;
+        total += v;
+      }
+      if (total <= 0) found |= 2;
+      if (positive < n) found |= 4;
+    }
+  });
+  return found;
+}
+
+void multinomial(const View& p, const View& y, RandomState state, bool replacement) {
+  const int64_t rows = p.ndim == 2 ? p.sizes[0] : 1, k = p.sizes[p.ndim - 1], n = y.sizes[y.ndim - 1];
+  by_floating(p.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    if (replacement) multinomial_replace<T>(p, y.ptr<int64_t>(), rows, k, n, state);
+    else multinomial_distinct<T>(p, y.ptr<int64_t>(), rows, k, n, state);
+  });
+}
+
+}  // namespace ccdl::cpu
