@@ -1,0 +1,5 @@
+// The op families bound to Python, one line each.
+#pragma once
+#define CCDL_FAMILIES(X) \
+  X(view) \
+  X(matmul)
