@@ -1,0 +1,241 @@
+// Sorting and selection along a dimension. A row becomes packs (key, position); long rows are sorted by a
+// least-significant-digit radix sort, short ones by comparison. topk keeps a buffer of candidates below a falling
+// threshold. Values are copied from x by position, so every bit pattern survives.
+#include <ccdl/kernels/sort.h>
+
+#include <type_traits>
+
+#include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/sort_keys.h>
+
+namespace ccdl::cpu {
+namespace {
+
+constexpr int64_t kGrain = 4096;       // elements per task: sorting costs some 10 ns each
+constexpr int64_t kRadixFrom = 400;    // rows from this length on are sorted by digits
+constexpr int kDigit = 11;
+
+// One row of every operand along dim: base offsets and the strides along dim.
+template <class F> void for_rows(const View* const* views, int count, int dim, int64_t cost, const F& fn) {
+  Walk w(count);
+  int64_t step[kMaxOperands];
+  for (int d = 0; d < views[0]->ndim; ++d) {
+    if (d == dim) continue;
+    for (int k = 0; k < count; ++k) step[k] = views[k]->data ? views[k]->strides[d] : 0;
+    w.add(views[0]->sizes[d], step);
+  }
+  w.finish();
+  parallel_for(w.numel, std::max<int64_t>(1, kGrain / std::max<int64_t>(cost, 1)), [&](int64_t b, int64_t e) {
+    walk_range(w, b, e, [&](const int64_t* off, int64_t n, int64_t) {
+      int64_t at[3];
+      for (int64_t i = 0; i < n; ++i) {
+        for (int k = 0; k < count; ++k) at[k] = off[k] + i * w.inner()[k];
+        fn(at);
+      }
+    });
+  });
+}
+int64_t length_of(const View& x, int dim) { return x.ndim ? x.sizes[dim] : 1; }
+int64_t stride_of(const View& x, int dim) { return x.ndim && x.data ? x.strides[dim] : 1; }
+int key_bits(DType t) { return static_cast<int>(8 * item_size(t)); }
+
+const void* item_at(const View& v, int64_t offset) {
+  return static_cast<const char*>(v.data) + offset * item_size(v.dtype);
+}
+
+// Where a row's results go: k items.
+template <class P> void emit(const View& x, const View& values, const View& indices, int dim, const int64_t* at,
+                             const P* packs, int64_t k) {
+  const int64_t xs = stride_of(x, dim);
+  if (indices.data) {
+    int64_t* out = indices.ptr<int64_t>() + at[2];
+    const int64_t s = stride_of(indices, dim);
+    for (int64_t i = 0; i < k; ++i) out[i * s] = position_of(packs[i]);
+  }
+  if (values.data) {
+    const int64_t s = stride_of(values, dim);
+    by_item_size(x.dtype, [&](auto tag) {
+      using T = decltype(tag);
+      const T* from = x.ptr<T>() + at[0];
+      T* to = values.ptr<T>() + at[1];
+      for (int64_t i = 0; i < k; ++i) to[i * s] = from[position_of(packs[i]) * xs];
+    });
+  }
+}
+
+// Packs of one row, unsorted, in this thread's scratch.
+template <class P> P* load_row(const View& x, int dim, const int64_t* at, int64_t n, bool flip) {
+  P* packs = scratch<P>(0, n);
+  pack_keys(x.dtype, item_at(x, at[0]), stride_of(x, dim), n, flip, packs);
+  return packs;
+}
+
+}  // namespace
+
+template <class P> P* sort_packs(P* a, P* tmp, int64_t n, int bits) {
+  if (n < kRadixFrom) {
+    std::sort(a, a + n);
+    return a;
+  }
+  const int passes = (bits + kDigit - 1) / kDigit, digit = (bits + passes - 1) / passes;
+  const int64_t buckets = int64_t{1} << digit;
+  int64_t* counts = scratch<int64_t>(2, passes * buckets);
+  std::fill_n(counts, passes * buckets, 0);
+  const uint64_t mask = static_cast<uint64_t>(buckets - 1);
+  for (int64_t i = 0; i < n; ++i) {
+    uint64_t key = key_of(a[i]);
+    for (int p = 0; p < passes; ++p, key >>= digit) ++counts[p * buckets + static_cast<int64_t>(key & mask)];
+  }
+  for (int p = 0; p < passes; ++p) {
+    int64_t* c = counts + p * buckets;
+    const int shift = p * digit;
+    if (c[(key_of(a[0]) >> shift) & mask] == n) continue;   // one digit for all
+    int64_t sum = 0;
+    for (int64_t b = 0; b < buckets; ++b) {
+      const int64_t count = c[b];
+      c[b] = sum;
+      sum += count;
+    }
+    for (int64_t i = 0; i < n; ++i) tmp[c[(key_of(a[i]) >> shift) & mask]++] = a[i];
+    std::swap(a, tmp);
+  }
+  return a;
+}
+template NarrowPack* sort_packs(NarrowPack*, NarrowPack*, int64_t, int);
+template WidePack* sort_packs(WidePack*, WidePack*, int64_t, int);
+
+void sort(const View& x, int dim, bool descending, const View& values, const View& indices) {
+  const int64_t n = length_of(x, dim);
+  const View* views[] = {&x, &values, &indices};
+  by_pack(x.dtype, n, [&](auto tag) {
+    using P = decltype(tag);
+    for_rows(views, 3, dim, n, [&](const int64_t* at) {
+      P* packs = load_row<P>(x, dim, at, n, descending);
+      P* sorted = sort_packs(packs, scratch<P>(1, n), n, key_bits(x.dtype));
+      emit(x, values, indices, dim, at, sorted, n);
+    });
+  });
+}
+
+namespace {
+
+// May one of 32 contiguous elements beat `bound`? NaN counts as largest. A cheap filter: true is always right.
+template <class T> bool block_may_beat(const T* x, T bound, bool largest) {
+  if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>) {
+    return true;
+  } else {
+    int any = bound != bound;
+    if (largest)
+      for (int i = 0; i < 32; ++i) any |= (x[i] > bound) | (x[i] != x[i]);
+    else
+      for (int i = 0; i < 32; ++i) any |= x[i] < bound;
+    return any != 0;
+  }
+}
+
+// The k smallest packs of a row into the front of the returned buffer, in no particular order.
+template <class P, class T> P* select_smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask) {
+  const int64_t capacity = std::min(n, std::max<int64_t>(2 * k, 64));
+  P* buffer = scratch<P>(0, capacity);
+  int64_t count = 0;
+  uint64_t threshold = 0;   // once `full`: positions rise, so keys from it on cannot belong to the k smallest
+  bool full = false;
+  T bound{};
+  const auto shrink = [&] {
+    std::nth_element(buffer, buffer + (k - 1), buffer + count);
+    threshold = key_of(buffer[k - 1]);
+    bound = x[position_of(buffer[k - 1]) * stride];
+    count = k;
+    full = true;
+  };
+  for (int64_t block = 0; block < n; block += 32) {
+    const int64_t end = std::min(n, block + 32);
+    if (full && stride == 1 && end == block + 32 && !block_may_beat(x + block, bound, mask != 0)) continue;
+    for (int64_t i = block; i < end; ++i) {
+      const uint64_t key = sort_key(x[i * stride]) ^ mask;
+      if (full && key >= threshold) [[likely]] continue;
+      set_pack(buffer[count++], key, i);
+      if (count == capacity && i + 1 < n) shrink();
+    }
+  }
+  if (count > k) shrink();
+  return buffer;
+}
+
+}  // namespace
+
+void topk(const View& x, int dim, int64_t k, bool largest, bool sorted, const View& values, const View& indices) {
+  const int64_t n = length_of(x, dim);
+  if (k == 0) return;
+  const View* views[] = {&x, &values, &indices};
+  const uint64_t mask = largest ? key_limit(x.dtype) : 0;
+  by_pack(x.dtype, n, [&](auto tag) {
+    using P = decltype(tag);
+    by_dtype(x.dtype, [&](auto element) {
+      using T = decltype(element);
+      if constexpr (sizeof(P) == 8 && sizeof(T) == 8) return;   // never asked for
+      else for_rows(views, 3, dim, n / 4, [&](const int64_t* at) {
+        P* best = select_smallest<P>(x.ptr<T>() + at[0], stride_of(x, dim), n, k, mask);
+        if (sorted) best = sort_packs(best, scratch<P>(1, k), k, key_bits(x.dtype));
+        emit(x, values, indices, dim, at, best, k);
+      });
+    });
+  });
+}
+
+void kthvalue(const View& x, int dim, int64_t k, const View& values, const View& indices) {
+  const int64_t n = length_of(x, dim);
+  const View* views[] = {&x, &values, &indices};
+  by_pack(x.dtype, n, [&](auto tag) {
+    using P = decltype(tag);
+    for_rows(views, 3, dim, n, [&](const int64_t* at) {
+      P* packs = load_row<P>(x, dim, at, n, false);
+      std::nth_element(packs, packs + (k - 1), packs + n);
+      emit(x, values, indices, dim, at, packs + (k - 1), 1);
+    });
+  });
+}
+
+void median(const View& x, int dim, bool ignore_nan, const View& values, const View& indices) {
+  const int64_t n = length_of(x, dim);
+  const View* views[] = {&x, &values, &indices};
+  const bool floating = is_floating(x.dtype);
+  by_pack(x.dtype, n, [&](auto tag) {
+    using P = decltype(tag);
+    for_rows(views, 3, dim, n, [&](const int64_t* at) {
+      P* packs = load_row<P>(x, dim, at, n, false);
+      int64_t numbers = n, k = (n - 1) / 2;
+      if (floating) {
+        const uint64_t nan = key_limit(x.dtype);
+        const P* first = std::find_if(packs, packs + n, [&](const P& p) { return key_of(p) == nan; });
+        if (first != packs + n) {
+          if (!ignore_nan) return emit(x, values, indices, dim, at, first, 1);
+          numbers = std::count_if(packs, packs + n, [&](const P& p) { return key_of(p) != nan; });
+          k = std::max<int64_t>(numbers - 1, 0) / 2;
+        }
+      }
+      std::nth_element(packs, packs + k, packs + n);
+      emit(x, values, indices, dim, at, packs + k, 1);
+    });
+  });
+}
+
+void mode(const View& x, int dim, const View& values, const View& indices) {
+  const int64_t n = length_of(x, dim);
+  const View* views[] = {&x, &values, &indices};
+  by_pack(x.dtype, n, [&](auto tag) {
+    using P = decltype(tag);
+    for_rows(views, 3, dim, n, [&](const int64_t* at) {
+      P* packs = load_row<P>(x, dim, at, n, false);
+      const P* s = sort_packs(packs, scratch<P>(1, n), n, key_bits(x.dtype));
+      int64_t best = 0, most = 0;
+      for (int64_t b = 0, e = 0; b < n; b = e) {
+        while (e < n && key_of(s[e]) == key_of(s[b])) ++e;
+        if (e - b > most) most = e - b, best = e - 1;
+      }
+      emit(x, values, indices, dim, at, s + best, 1);
+    });
+  });
+}
+
+}  // namespace ccdl::cpu

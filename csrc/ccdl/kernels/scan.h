@@ -1,0 +1,22 @@
+// Cumulative operations along one dimension of any strided view.
+// y has x's sizes and any strides; overwrite. Float and half accumulate in double (float for cummax and cummin),
+// integers in int64.
+#pragma once
+#include <ccdl/core/view.h>
+
+namespace ccdl {
+
+enum class ScanOp : uint8_t { Sum, Prod, LogSumExp };
+
+}  // namespace ccdl
+
+#define CCDL_SCAN_CONTRACT                                                                                 \
+  /* Inclusive scan, from the end when `reverse`. x and y of one dtype; LogSumExp: floating.                \
+     Sum of Bool is not defined here (the op casts first). */                                              \
+  void scan(ScanOp op, const View& x, const View& y, int dim, bool reverse);                               \
+  /* Running max or min and the index of its last occurrence so far, NaN before all; indices Int64. */                     \
+  void scan_extreme(bool largest, const View& x, const View& y, const View& indices, int dim);
+
+namespace ccdl::cpu { CCDL_SCAN_CONTRACT }
+namespace ccdl::cu { CCDL_SCAN_CONTRACT }
+#undef CCDL_SCAN_CONTRACT
