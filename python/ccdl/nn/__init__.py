@@ -1,0 +1,20 @@
+"""Neural-network building blocks under PyTorch's names."""
+
+from . import functional, init, parameter
+from .modules import *  # noqa: F403
+from .modules import __all__ as _module_names
+from .parameter import Buffer, Parameter, UninitializedParameter
+
+__all__ = ["Buffer", "Parameter", "UninitializedParameter", "functional", "init", "parameter", *_module_names]
+
+
+def __getattr__(name):
+    if name in ("utils", "modules", "parallel"):
+        import importlib
+
+        try:
+            return importlib.import_module("." + name, __name__)
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+    raise AttributeError(f"module 'ccdl.nn' has no attribute '{name}'")

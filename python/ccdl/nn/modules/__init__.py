@@ -1,0 +1,26 @@
+"""Layers, losses and containers; ``ccdl.nn`` re-exports all of them."""
+
+from . import (
+    activation,
+    container,
+    conv,
+    dropout,
+    image,
+    linear,
+    loss,
+    module,
+    normalization,
+    padding,
+    pooling,
+    sparse,
+)
+from .module import Module
+
+__all__ = ["Module"]
+for _family in (
+    activation, container, conv, dropout, image, linear, loss, normalization, padding, pooling, sparse,
+):  # fmt: skip
+    for _name in _family.__all__:
+        globals()[_name] = getattr(_family, _name)
+        __all__.append(_name)
+del _family, _name
