@@ -236,22 +236,9 @@ struct Lines {
   }
 };
 
-// uint8 rounds half to even and saturates, floats convert.
-template <class T, class A> CCDL_INLINE T resample_cast(A v) {
-  if constexpr (std::is_same_v<T, uint8_t>) {
-    const A r = __builtin_rint(v);
-    return static_cast<T>(r < 0 ? 0 : r > 255 ? 255 : r);
-  } else {
-    return static_cast<T>(v);
-  }
-}
-
-template <class T> struct ResampleType { using type = typename Accumulator<T>::type; };
-template <> struct ResampleType<uint8_t> { using type = double; };
-
 template <class T>
 void resample_typed(const View& x, const Lines& l, const View& index, const View& weight, const View& y) {
-  using A = typename ResampleType<T>::type;
+  using A = typename Accumulator<T>::type;
   const int64_t taps = index.sizes[1];
   const int64_t* at = index.ptr<const int64_t>();
   const double* wt = weight.ptr<const double>();
@@ -267,9 +254,31 @@ void resample_typed(const View& x, const Lines& l, const View& index, const View
         for (int64_t t = 0; t < taps; ++t) {
           const T* row = from + at[o * taps + t] * l.inner + b;
           const A k = static_cast<A>(wt[o * taps + t]);
+          if (k == 0) continue;
           for (int64_t i = 0; i < m; ++i) sum[i] += k * static_cast<A>(row[i]);
         }
-        for (int64_t i = 0; i < m; ++i) to[b + i] = resample_cast<T>(sum[i]);
+        for (int64_t i = 0; i < m; ++i) to[b + i] = static_cast<T>(sum[i]);
+      }
+    }
+  });
+}
+
+// The last dimension: one sum per output.
+template <class T>
+void resample_rows(const View& x, const Lines& l, const View& index, const View& weight, const View& y) {
+  using A = typename Accumulator<T>::type;
+  const int64_t taps = index.sizes[1];
+  const int64_t* at = index.ptr<const int64_t>();
+  const double* wt = weight.ptr<const double>();
+  parallel_for(l.outer, kWalkGrain / (l.n_out * taps + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T* from = x.ptr<const T>() + r * l.n_in;
+      T* to = y.ptr<T>() + r * l.n_out;
+      for (int64_t o = 0; o < l.n_out; ++o) {
+        A sum = 0;
+        for (int64_t t = o * taps; t < (o + 1) * taps; ++t)
+          if (wt[t] != 0) sum += static_cast<A>(wt[t]) * static_cast<A>(from[at[t]]);
+        to[o] = static_cast<T>(sum);
       }
     }
   });
@@ -287,6 +296,7 @@ void resample_backward_typed(const View& dy, const Lines& l, const View& index, 
       summed<T>(dx.ptr<T>() + outer * l.n_in * l.inner, l.n_in * l.inner, [&](A* sum) {
         for (int64_t e = 0; e < l.n_out * taps; ++e) {
           const A k = static_cast<A>(wt[e]);
+          if (k == 0) continue;
           const T* from = g + e / taps * l.inner;
           A* to = sum + at[e] * l.inner;
           for (int64_t i = 0; i < l.inner; ++i) to[i] += k * static_cast<A>(from[i]);
@@ -402,7 +412,14 @@ void window_scatter(const View& x, const WindowShape& shape, const View& y) {
   });
 }
 
-void overlapping_add(const View& y, const View& x) {
+void as_strided_scatter_add(const View& buffer, std::span<const int64_t> sizes, std::span<const int64_t> strides,
+                            int64_t offset, const View& x) {
+  View y = moved(buffer, offset);
+  y.ndim = static_cast<int32_t>(sizes.size());
+  for (int d = 0; d < y.ndim; ++d) {
+    y.sizes[d] = sizes[static_cast<size_t>(d)];
+    y.strides[d] = strides[static_cast<size_t>(d)];
+  }
   const View* views[] = {&y, &x};
   const Walk w = make_walk(views, 2);
   // A dimension that steps over everything the others reach may be split: its slices never meet.
@@ -430,7 +447,7 @@ void overlapping_add(const View& y, const View& x) {
 
 void resample(const View& x, int dim, const View& index, const View& weight, const View& y) {
   const Lines l(x, y, dim);
-  if (y.dtype == DType::UInt8) return resample_typed<uint8_t>(x, l, index, weight, y);
+  if (l.inner == 1) return by_floating(y.dtype, [&](auto t) { resample_rows<decltype(t)>(x, l, index, weight, y); });
   by_floating(y.dtype, [&](auto t) { resample_typed<decltype(t)>(x, l, index, weight, y); });
 }
 

@@ -2,6 +2,8 @@
 // and addition into overlapping geometry. Any strides unless said otherwise; moves go by item size (all dtypes).
 // Backward kernels take floating dtypes; half formats sum in float.
 #pragma once
+#include <span>
+
 #include <ccdl/core/view.h>
 
 namespace ccdl {
@@ -36,11 +38,12 @@ struct WindowShape {
   /* y [N, C, H, W] contiguous = sum of the columns of x [N, C * kh * kw, blocks] at their places;        \
      overwrite */                                                                                         \
   void window_scatter(const View& x, const WindowShape& shape, const View& y);                            \
-  /* y += x element by element in row-major order; places of y may coincide (floating dtypes) */          \
-  void overlapping_add(const View& y, const View& x);                                                     \
-  /* y[.., o, ..] = sum over t of weight[o, t] * x[.., index[o, t], ..] along dim; index int64 and        \
-     weight float64 contiguous [n_out, taps]; x, y contiguous; overwrite; floating dtypes and uint8       \
-     (rounded) */                                                                                         \
+  /* buffer (1-d, contiguous) += x at the places of a strided geometry, element by element in row-major   \
+     order; the places may coincide; x has those sizes; floating dtypes */                                \
+  void as_strided_scatter_add(const View& buffer, std::span<const int64_t> sizes,                         \
+                              std::span<const int64_t> strides, int64_t offset, const View& x);           \
+  /* y[.., o, ..] = sum over t of weight[o, t] * x[.., index[o, t], ..] along dim; index int64 and weight \
+     float64 contiguous [n_out, taps]; zero weights are skipped; x, y contiguous; overwrite; floating dtypes */ \
   void resample(const View& x, int dim, const View& index, const View& weight, const View& y);            \
   /* The transpose of resample: dx[.., index[o, t], ..] += weight[o, t] * dy[.., o, ..] from zero;        \
      overwrite */                                                                                         \
