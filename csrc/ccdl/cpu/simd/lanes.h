@@ -32,6 +32,9 @@ CCDL_SI void st(bfloat16* p, vf v) { store_half(p, v); }
 CCDL_SI vf ldn(const float* p, int n, float fill = 0) {
 #if defined(__AVX512F__)
   return (vf)_mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)((1u << n) - 1u), p);
+#elif defined(__AVX2__)
+  const vi live = vi{0, 1, 2, 3, 4, 5, 6, 7} < n;
+  return select(live, (vf)_mm256_maskload_ps(p, (__m256i)live), set1(fill));
 #else
   vf v = set1(fill);
   for (int i = 0; i < n; ++i) v[i] = p[i];
@@ -49,12 +52,22 @@ CCDL_SI vd ldn(const double* p, int n, double fill = 0) {
 }
 template <class H> CCDL_SI vf ldn_half(const H* p, int n, float fill) {
   H t[VL];
-  for (int i = 0; i < VL; ++i) t[i] = i < n ? p[i] : H(fill);
-  return load_half(t);
+  for (int i = 0; i < VL; ++i) t[i] = i < n ? p[i] : H(0.0f);
+  vi lane;
+  for (int i = 0; i < VL; ++i) lane[i] = i;
+  return select(lane < n, load_half(t), set1(fill));   // fill must not be rounded to the half format
 }
 CCDL_SI vf ldn(const float16* p, int n, float fill = 0) { return ldn_half(p, n, fill); }
 CCDL_SI vf ldn(const bfloat16* p, int n, float fill = 0) { return ldn_half(p, n, fill); }
-CCDL_SI void stn(float* p, vf v, int n) { storen(p, v, n); }
+CCDL_SI void stn(float* p, vf v, int n) {
+#if defined(__AVX512F__)
+  storen(p, v, n);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(p, (__m256i)(vi{0, 1, 2, 3, 4, 5, 6, 7} < n), (__m256)v);
+#else
+  for (int i = 0; i < n; ++i) p[i] = v[i];
+#endif
+}
 CCDL_SI void stn(double* p, vd v, int n) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), (__m512d)v);

@@ -1,0 +1,255 @@
+// Max pooling. float32 windows of at most 255 elements go through vector rows that yield the maximum and its position
+// in the window; everything else takes the plain loop. The backward scatters plane by plane, so it needs no atomics.
+#include <ccdl/cpu/pool.h>
+#include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/simd/pool.h>
+
+namespace ccdl::cpu {
+namespace {
+
+// Largest element of one window; position in the plane, and its place in the unclipped window as (d kh + h) kw + w.
+template <class T> struct Best {
+  ComputeOf<T> value;
+  int64_t position;
+};
+
+template <class T> Best<T> window_max(const PoolGeometry& g, const T* x, int64_t stride, int64_t od, int64_t oh, int64_t ow) {
+  using S = ComputeOf<T>;
+  const PoolSpan d = g.spans[0][od], h = g.spans[1][oh], w = g.spans[2][ow];
+  Best<T> best = {-static_cast<S>(__builtin_inff()), (d.begin * g.in[1] + h.begin) * g.in[2] + w.begin};
+  for (int64_t i = d.begin; i < d.end; i += g.step[0])
+    for (int64_t j = h.begin; j < h.end; j += g.step[1])
+      for (int64_t k = w.begin; k < w.end; k += g.step[2]) {
+        const int64_t position = (i * g.in[1] + j) * g.in[2] + k;
+        const S v = static_cast<S>(x[position * stride]);
+        if (v > best.value || v != v) best = {v, position};
+      }
+  return best;
+}
+
+// Turns window positions into plane positions and back.
+struct Code {
+  const PoolGeometry& g;
+  const PoolWindow& w;
+  int64_t to_plane(int64_t code, int64_t od, int64_t oh, int64_t ow) const {
+    const int64_t k = code % w.kernel[2], j = code / w.kernel[2] % w.kernel[1], i = code / w.kernel[2] / w.kernel[1];
+    const int64_t d = od * w.stride[0] - w.pad[0] + i * w.dilation[0];
+    const int64_t h = oh * w.stride[1] - w.pad[1] + j * w.dilation[1];
+    return (d * g.in[1] + h) * g.in[2] + ow * w.stride[2] - w.pad[2] + k * w.dilation[2];
+  }
+  uint8_t from_plane(int64_t position, int64_t od, int64_t oh, int64_t ow) const {
+    const int64_t c = position % g.in[2], r = position / g.in[2] % g.in[1], p = position / g.in[2] / g.in[1];
+    const int64_t i = (p - od * w.stride[0] + w.pad[0]) / w.dilation[0];
+    const int64_t j = (r - oh * w.stride[1] + w.pad[1]) / w.dilation[1];
+    return static_cast<uint8_t>((i * w.kernel[1] + j) * w.kernel[2] + (c - ow * w.stride[2] + w.pad[2]) / w.dilation[2]);
+  }
+};
+
+// Where results of one (image, channel) go; index strides equal those of y.
+template <class T> struct Output {
+  T* y;
+  int64_t* flat;
+  uint8_t* code;
+};
+template <class T> Output<T> output_at(const View& y, const View& indices, int64_t at) {
+  const bool flat = indices.data && indices.dtype == DType::Int64, code = indices.data && !flat;
+  return {y.ptr<T>() + at, flat ? indices.ptr<int64_t>() + at : nullptr, code ? indices.ptr<uint8_t>() + at : nullptr};
+}
+
+template <class T>
+void put_best(const PoolGeometry& g, const PoolWindow* w, const T* x, const Output<T>& out, int64_t at, int64_t od,
+              int64_t oh, int64_t ow) {
+  const int64_t stride = g.position_stride();
+  const Best<T> best = window_max(g, x, stride, od, oh, ow);
+  out.y[at * stride] = static_cast<T>(best.value);
+  if (out.flat) out.flat[at * stride] = best.position;
+  if (out.code) out.code[at * stride] = Code{g, *w}.from_plane(best.position, od, oh, ow);
+}
+
+template <class T> void plain_max(const PoolGeometry& g, const PoolWindow* w, const View& x, const View& y, const View& indices) {
+  g.for_planes([&](int64_t image, int64_t first, int64_t last) {
+    for (int64_t c = first; c < last; ++c) {
+      const T* src = x.ptr<T>() + g.start(image, c, g.plane_in());
+      const Output<T> out = output_at<T>(y, indices, g.start(image, c, g.plane_out()));
+      int64_t at = 0;
+      for (int64_t od = 0; od < g.out[0]; ++od)
+        for (int64_t oh = 0; oh < g.out[1]; ++oh)
+          for (int64_t ow = 0; ow < g.out[2]; ++ow) put_best(g, w, src, out, at++, od, oh, ow);
+    }
+  });
+}
+
+// Rows of the window that lie inside the input, for output row (od, oh); points too when they run over channels.
+struct Rows {
+  const float* start[256];
+  uint8_t code[256];
+  int count = 0;
+};
+
+void gather_rows(const PoolGeometry& g, const PoolWindow& w, const float* x, int64_t od, int64_t oh, int64_t first_w,
+                 bool points, Rows* rows) {
+  rows->count = 0;
+  const int64_t stride = g.position_stride();
+  for (int64_t i = 0; i < w.kernel[0]; ++i)
+    for (int64_t j = 0; j < w.kernel[1]; ++j)
+      for (int64_t k = 0; k < (points ? w.kernel[2] : 1); ++k) {
+        const int64_t d = od * w.stride[0] - w.pad[0] + i * w.dilation[0];
+        const int64_t h = oh * w.stride[1] - w.pad[1] + j * w.dilation[1];
+        const int64_t c = first_w * w.stride[2] - w.pad[2] + k * w.dilation[2];
+        if (d < 0 || d >= g.in[0] || h < 0 || h >= g.in[1] || (points && (c < 0 || c >= g.in[2]))) continue;
+        rows->start[rows->count] = x + ((d * g.in[1] + h) * g.in[2] + c) * stride;
+        rows->code[rows->count++] = static_cast<uint8_t>((i * w.kernel[1] + j) * w.kernel[2] + k);
+      }
+}
+
+void vector_max_planes(const PoolGeometry& g, const PoolWindow& w, const View& x, const View& y, const View& indices) {
+  // outputs [lo, hi) have their whole window row inside the input
+  int64_t lo = (w.pad[2] + w.stride[2] - 1) / w.stride[2];
+  int64_t hi = (g.in[2] - w.kernel[2] + w.pad[2]) / w.stride[2] + 1;
+  if (lo > g.out[2]) lo = g.out[2];
+  if (g.in[2] + w.pad[2] < w.kernel[2] || hi < lo) hi = lo;
+  if (hi > g.out[2]) hi = g.out[2];
+  const PoolKernels& simd = simd_pool();
+  const Code code{g, w};
+  g.for_planes([&](int64_t image, int64_t c, int64_t) {
+    const float* src = x.ptr<float>() + g.start(image, c, g.plane_in());
+    const Output<float> out = output_at<float>(y, indices, g.start(image, c, g.plane_out()));
+    uint8_t* codes = out.flat ? scratch<uint8_t>(0, g.out[2]) : nullptr;
+    Rows rows;
+    for (int64_t od = 0; od < g.out[0]; ++od)
+      for (int64_t oh = 0; oh < g.out[1]; ++oh) {
+        const int64_t at = (od * g.out[1] + oh) * g.out[2];
+        for (int64_t ow = 0; ow < lo; ++ow) put_best(g, &w, src, out, at + ow, od, oh, ow);
+        if (lo < hi) {
+          gather_rows(g, w, src, od, oh, lo, false, &rows);
+          uint8_t* target = out.code ? out.code + at + lo : codes;
+          simd.max_row(rows.start, rows.code, rows.count, static_cast<int>(w.kernel[2]), static_cast<int>(w.stride[2]),
+                       out.y + at + lo, target, hi - lo);
+          for (int64_t i = 0; out.flat && i < hi - lo; ++i) out.flat[at + lo + i] = code.to_plane(codes[i], od, oh, lo + i);
+        }
+        for (int64_t ow = hi; ow < g.out[2]; ++ow) put_best(g, &w, src, out, at + ow, od, oh, ow);
+      }
+  });
+}
+
+void vector_max_channels(const PoolGeometry& g, const PoolWindow& w, const View& x, const View& y, const View& indices) {
+  const PoolKernels& simd = simd_pool();
+  const Code code{g, w};
+  parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
+    Rows rows;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t oh = row % g.out[1], od = row / g.out[1] % g.out[0], image = row / g.out[1] / g.out[0];
+      const float* src = x.ptr<float>() + g.start(image, 0, g.plane_in());
+      for (int64_t ow = 0; ow < g.out[2]; ++ow) {
+        const Output<float> out = output_at<float>(y, indices, (row * g.out[2] + ow) * g.c);
+        uint8_t* codes = out.flat ? scratch<uint8_t>(0, g.c) : out.code;
+        gather_rows(g, w, src, od, oh, ow, true, &rows);
+        simd.max_row(rows.start, rows.code, rows.count, 1, 1, out.y, codes, g.c);
+        for (int64_t c = 0; out.flat && c < g.c; ++c) out.flat[c] = code.to_plane(codes[c], od, oh, ow);
+      }
+    }
+  });
+}
+
+// fn(position in dx, position in dy) for every output of the channels [first, last) of an image, in output order.
+template <class F>
+void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices, int64_t image, int64_t first,
+                 int64_t last, const F& fn) {
+  const int64_t stride = g.position_stride(), in = g.start(image, first, g.plane_in());
+  const int64_t out = g.start(image, first, g.plane_out());
+  if (indices.dtype == DType::Int64) {
+    const int64_t* flat = indices.ptr<int64_t>() + out;
+    for (int64_t o = 0; o < g.plane_out(); ++o)
+      for (int64_t c = 0; c < last - first; ++c)
+        fn(in + flat[o * stride + c] * stride + c, out + o * stride + c);
+    return;
+  }
+  const uint8_t* codes = indices.ptr<uint8_t>() + out;
+  int64_t offsets[256];   // of a window position from the window's first element
+  for (int64_t k = 0; k < w.kernel[0] * w.kernel[1] * w.kernel[2]; ++k) offsets[k] = Code{g, w}.to_plane(k, 0, 0, 0);
+  for (int64_t o = 0, od = 0; od < g.out[0]; ++od)
+    for (int64_t oh = 0; oh < g.out[1]; ++oh) {
+      const int64_t row = (od * w.stride[0] * g.in[1] + oh * w.stride[1]) * g.in[2];
+      for (int64_t ow = 0; ow < g.out[2]; ++ow, ++o) {
+        const int64_t start = row + ow * w.stride[2];
+        for (int64_t c = 0; c < last - first; ++c)
+          fn(in + (start + offsets[codes[o * stride + c]]) * stride + c, out + o * stride + c);
+      }
+    }
+}
+
+}  // namespace
+
+void max_pool_forward(const View& x, const View& y, const View& indices, const PoolWindow& window) {
+  if (y.numel() == 0) return;
+  PoolGeometry g(x, y);
+  g.windows(window);
+  const int64_t* k = window.kernel;
+  if (x.dtype == DType::Float32 && k[0] * k[1] * k[2] <= 255) {
+    if (g.channels_last) return vector_max_channels(g, window, x, y, indices);
+    const bool unit = window.dilation[2] == 1, two = window.stride[2] == 2 && k[2] >= 2;
+    if (unit && (window.stride[2] == 1 || two)) return vector_max_planes(g, window, x, y, indices);
+  }
+  with_float(x.dtype, [&](auto t) { plain_max<decltype(t)>(g, &window, x, y, indices); });
+}
+
+void adaptive_max_pool_forward(const View& x, const View& y, const View& indices) {
+  if (y.numel() == 0) return;
+  PoolGeometry g(x, y);
+  g.adaptive();
+  with_float(x.dtype, [&](auto t) { plain_max<decltype(t)>(g, nullptr, x, y, indices); });
+}
+
+void max_pool_backward(const View& dy, const View& indices, const View& dx, const PoolWindow& window) {
+  const PoolGeometry g(dx, dy);
+  with_float(dx.dtype, [&](auto t) {
+    using T = decltype(t);
+    using S = ComputeOf<T>;
+    T* to = dx.ptr<T>();
+    const T* from = dy.ptr<T>();
+    g.for_planes([&](int64_t image, int64_t first, int64_t last) {
+      const int64_t size = g.plane_in() * (last - first), start = g.start(image, first, g.plane_in());
+      if constexpr (sizeof(T) >= 4) {
+        for (int64_t i = 0; i < size; ++i) to[start + i] = T(0);
+        for_targets(g, window, indices, image, first, last, [&](int64_t i, int64_t o) { to[i] += from[o]; });
+      } else {   // sums of overlapping windows round once
+        S* sum = scratch<S>(0, size);
+        for (int64_t i = 0; i < size; ++i) sum[i] = 0;
+        for_targets(g, window, indices, image, first, last,
+                    [&](int64_t i, int64_t o) { sum[i - start] += static_cast<S>(from[o]); });
+        for (int64_t i = 0; i < size; ++i) to[start + i] = static_cast<T>(sum[i]);
+      }
+    });
+  });
+}
+
+void max_pool_gather(const View& src, const View& indices, const View& out, const PoolWindow& window) {
+  const PoolGeometry g(src, out);
+  with_float(src.dtype, [&](auto t) {
+    using T = decltype(t);
+    g.for_planes([&](int64_t image, int64_t first, int64_t last) {
+      for_targets(g, window, indices, image, first, last,
+                  [&](int64_t i, int64_t o) { out.ptr<T>()[o] = src.ptr<const T>()[i]; });
+    });
+  });
+}
+
+int64_t max_unpool_forward(const View& x, const View& indices, const View& y) {
+  const PoolGeometry g(y, x);
+  const int64_t* flat = indices.ptr<int64_t>();
+  const int64_t total = x.numel();
+  for (int64_t i = 0; i < total; ++i)
+    if (flat[i] < 0 || flat[i] >= g.plane_in()) return i;
+  with_float(x.dtype, [&](auto t) {
+    using T = decltype(t);
+    g.for_planes([&](int64_t image, int64_t c, int64_t) {
+      T* to = y.ptr<T>() + g.start(image, c, g.plane_in());
+      const int64_t start = g.start(image, c, g.plane_out());
+      __builtin_memset(to, 0, static_cast<size_t>(g.plane_in()) * sizeof(T));
+      for (int64_t i = 0; i < g.plane_out(); ++i) to[flat[start + i]] = x.ptr<const T>()[start + i];
+    });
+  });
+  return -1;
+}
+
+}  // namespace ccdl::cpu
