@@ -77,4 +77,15 @@ Generator& default_generator() {
   return *g;
 }
 
+namespace {
+thread_local Ref<Generator> t_generator;
+}
+
+Generator& current_generator() { return t_generator ? *t_generator : default_generator(); }
+
+Ref<Generator> set_thread_generator(Ref<Generator> generator) {
+  t_generator.swap(generator);
+  return generator;
+}
+
 }  // namespace ccdl

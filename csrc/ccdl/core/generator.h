@@ -33,5 +33,8 @@ std::array<uint8_t, kRandomStateBytes> pack_state(RandomState state);
 RandomState unpack_state(const uint8_t* bytes);
 
 Generator& default_generator();
+// What ops draw from when no generator is given: the calling thread's own one if set, else the default one.
+Generator& current_generator();
+Ref<Generator> set_thread_generator(Ref<Generator> generator);  // null: back to the default; returns the one before
 
 }  // namespace ccdl

@@ -1,0 +1,333 @@
+// Reverse-mode execution: nodes run on the caller's thread in the order of a priority queue (latest recorded first) once
+// all their incoming gradients have arrived. No recursion over the graph, so its depth is bounded by memory alone.
+#include <algorithm>
+#include <queue>
+#include <unordered_map>
+
+#include <ccdl/autograd/accumulate.h>
+#include <ccdl/ops/create.h>
+#include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/view.h>
+
+namespace ccdl::autograd {
+
+namespace {
+
+struct Pending {                 // a node that is part of this run
+  int dependencies = 0;          // edges from nodes that have not run yet
+  bool needed = true;            // leads to something wanted
+  TensorList grads;
+  std::vector<char> owned;       // grads[i] was made by this run's own addition and may be added into
+  std::vector<std::pair<int, size_t>> captures;  // (output_nr, position in the result)
+};
+
+struct Later {
+  bool operator()(const Ref<Node>& a, const Ref<Node>& b) const {
+    if (a->is_accumulator() != b->is_accumulator()) return b->is_accumulator();
+    return a->sequence() < b->sequence();
+  }
+};
+
+class Run {
+ public:
+  Run(bool keep_graph, bool create_graph) : keep_graph_(keep_graph), create_graph_(create_graph) {}
+
+  void add_root(const Edge& edge, const Tensor& grad) {
+    roots_.push_back(edge.node);
+    add(edge, grad);
+  }
+  void capture(const Edge& edge, size_t position) {
+    capturing_ = true;
+    nodes_[edge.node.get()].captures.emplace_back(edge.output_nr, position);
+  }
+  TensorList execute(size_t results) {
+    result_.resize(results);
+    count_dependencies();
+    if (capturing_) mark_needed();
+    GradModeGuard mode(create_graph_);
+    for (const auto& root : roots_) {
+      Pending& p = nodes_[root.get()];
+      if (p.dependencies == 0 && !std::exchange(queued_[root.get()], true)) ready_.push(root);
+    }
+    while (!ready_.empty()) {
+      const Ref<Node> node = ready_.top();
+      ready_.pop();
+      step(node);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void add(const Edge& edge, const Tensor& grad) {
+    Pending& p = nodes_[edge.node.get()];
+    const size_t n = std::max<size_t>(edge.node->outputs().size(), static_cast<size_t>(edge.output_nr) + 1);
+    if (p.grads.size() < n) {
+      p.grads.resize(n);
+      p.owned.resize(n);
+    }
+    Tensor& slot = p.grads[edge.output_nr];
+    if (!slot.defined()) {
+      slot = grad;
+    } else if (p.owned[edge.output_nr] && !create_graph_) {
+      ops::add_(slot, grad);
+    } else {
+      slot = ops::add(slot, grad);
+      p.owned[edge.output_nr] = 1;
+    }
+  }
+
+  void count_dependencies() {
+    std::vector<Node*> stack;
+    std::unordered_map<Node*, bool> seen;
+    for (const auto& r : roots_)
+      if (!std::exchange(seen[r.get()], true)) stack.push_back(r.get());
+    while (!stack.empty()) {
+      Node* n = stack.back();
+      stack.pop_back();
+      order_.push_back(n);
+      for (const Edge& e : n->next()) {
+        if (!e.node) continue;
+        ++nodes_[e.node.get()].dependencies;
+        if (!std::exchange(seen[e.node.get()], true)) stack.push_back(e.node.get());
+      }
+    }
+  }
+
+  // needed(n) = n is captured or some successor is needed; sequence order makes one ascending sweep enough, except that
+  // accumulators (leaves) have no successors and come first.
+  void mark_needed() {
+    std::sort(order_.begin(), order_.end(), [](Node* a, Node* b) {
+      if (a->is_accumulator() != b->is_accumulator()) return a->is_accumulator();
+      return a->sequence() < b->sequence();
+    });
+    // An in-place write can hang an older node behind a newer one, so repeat until nothing changes.
+    for (Node* n : order_) nodes_[n].needed = !nodes_[n].captures.empty();
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (Node* n : order_) {
+        Pending& p = nodes_[n];
+        if (p.needed) continue;
+        for (const Edge& e : n->next())
+          if (e.node && nodes_[e.node.get()].needed) {
+            p.needed = changed = true;
+            break;
+          }
+      }
+    }
+  }
+
+  void run_tensor_hooks(Node* node, TensorList& grads) {
+    NodeHooks* hooks = node->hooks_or_null();
+    if (!hooks) return;
+    for (size_t i = 0; i < hooks->tensor.size() && i < grads.size(); ++i) {
+      const auto items = hooks->tensor[i].items;
+      for (const auto& [id, hook] : items)
+        if (grads[i].defined())
+          if (Tensor changed = hook(grads[i]); changed.defined()) grads[i] = changed;
+    }
+    for (const auto& [id, hook] : std::vector(hooks->pre.items)) hook(grads);
+    for (size_t i = 0; i < hooks->retain.size() && i < grads.size(); ++i) {
+      const auto items = hooks->retain[i].items;
+      for (const auto& [id, hook] : items)
+        if (grads[i].defined()) hook(grads[i]);
+    }
+  }
+
+  void step(const Ref<Node>& node) {
+    Pending& pending = nodes_[node.get()];
+    TensorList grads = std::move(pending.grads);
+    const auto captures = pending.captures;
+    const bool needed = pending.needed;
+    grads.resize(std::max(grads.size(), node->outputs().size()));
+    run_tensor_hooks(node.get(), grads);
+    for (const auto& [output_nr, position] : captures) {
+      Tensor g = grads[output_nr];
+      if (g.defined() && node->is_accumulator()) g = static_cast<AccumulateGrad*>(node.get())->run_hooks(g);
+      result_[position] = g;
+    }
+    bool any = false;
+    for (const Tensor& g : grads) any = any || g.defined();
+    const bool leads_on = !capturing_ || (needed && has_needed_next(node.get()));
+    TensorList out;
+    if (any && leads_on) {
+      materialize(node.get(), grads);
+      out = node->apply(grads);
+      if (NodeHooks* hooks = node->hooks_or_null())
+        for (const auto& [id, hook] : std::vector(hooks->post.items)) hook(out, grads);
+      if (!keep_graph_) node->release_saved();
+      CCDL_CHECK(out.size() <= node->next().size() || node->next().empty(), Autograd, "backward: ", node->name(), " returned ", out.size(),
+                 " gradients for ", node->next().size(), " inputs");
+    }
+    grads.clear();
+    out.resize(node->next().size());
+    for (size_t i = 0; i < node->next().size(); ++i) {
+      const Edge& e = node->next()[i];
+      if (!e.node) continue;
+      if (out[i].defined() && nodes_[e.node.get()].needed) add(e, fit(node.get(), i, std::move(out[i]), e));
+      Pending& p = nodes_[e.node.get()];
+      if (--p.dependencies == 0 && !std::exchange(queued_[e.node.get()], true)) ready_.push(e.node);
+    }
+  }
+
+  bool has_needed_next(Node* node) {
+    for (const Edge& e : node->next())
+      if (e.node && nodes_[e.node.get()].needed) return true;
+    return false;
+  }
+
+  static void materialize(Node* node, TensorList& grads) {
+    if (!node->materialize_grads()) return;
+    for (size_t i = 0; i < grads.size(); ++i) {
+      const OutputInfo& info = node->outputs()[i];
+      if (!grads[i].defined() && info.is_set) grads[i] = ops::zeros(info.sizes, info.dtype, info.device);
+    }
+  }
+
+  // The gradient as the input it belongs to needs it: summed over broadcast dims, cast, checked.
+  static Tensor fit(Node* from, size_t input, Tensor g, const Edge& e) {
+    if (static_cast<size_t>(e.output_nr) >= e.node->outputs().size()) return g;
+    const OutputInfo& info = e.node->outputs()[e.output_nr];
+    if (!info.is_set) return g;
+    if (!(g.sizes() == info.sizes)) {
+      CCDL_CHECK(is_expandable_to(info.sizes, g.sizes()), Autograd, "backward: ", from->name(), " returned an invalid gradient at index ",
+                 input, ": got ", g.sizes(), " but expected a shape compatible with ", info.sizes);
+      g = ops::sum_to(g, info.sizes);
+    }
+    if (g.dtype() != info.dtype) g = ops::to(g, info.dtype);
+    return g;
+  }
+
+  bool keep_graph_, create_graph_, capturing_ = false;
+  std::vector<Ref<Node>> roots_;
+  std::vector<Node*> order_;
+  std::unordered_map<Node*, Pending> nodes_;
+  std::unordered_map<Node*, bool> queued_;
+  std::priority_queue<Ref<Node>, std::vector<Ref<Node>>, Later> ready_;
+  TensorList result_;
+};
+
+Tensor root_grad(const char* op, const Tensor& y, const Tensor& given) {
+  if (!given.defined()) {
+    CCDL_CHECK(y.numel() == 1, Autograd, op, ": grad can be implicitly created only for scalar outputs, got ", describe(y),
+               "; pass a gradient of that shape or reduce it, for example with .sum()");
+    return ops::ones(y.sizes(), y.dtype(), y.device());
+  }
+  CCDL_CHECK(given.sizes() == y.sizes(), Autograd, op, ": Mismatch in shape: the gradient has sizes ", given.sizes(),
+             " but the output has ", y.sizes());
+  return given.dtype() == y.dtype() ? given : ops::to(given, y.dtype());
+}
+
+void add_roots(const char* op, Run& run, const TensorList& outputs, const TensorList& grad_outputs) {
+  CCDL_CHECK(grad_outputs.empty() || grad_outputs.size() == outputs.size(), Autograd, op, ": got ", outputs.size(), " outputs and ",
+             grad_outputs.size(), " gradients");
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    CCDL_CHECK(outputs[i].defined() && requires_grad(outputs[i]), Autograd, op, ": element ", i,
+               " of tensors does not require grad and does not have a grad_fn");
+    run.add_root(gradient_edge(outputs[i]), root_grad(op, outputs[i], grad_outputs.empty() ? Tensor() : grad_outputs[i]));
+  }
+}
+
+TensorList run_captured(const char* op, const TensorList& outputs, const TensorList& inputs, const TensorList& grad_outputs, bool keep_graph,
+                        bool create_graph) {
+  Run run(keep_graph, create_graph);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    CCDL_CHECK(inputs[i].defined() && requires_grad(inputs[i]), Autograd, op, ": One of the differentiated Tensors does not require grad (input ",
+               i, ")");
+    run.capture(gradient_edge(inputs[i]), i);
+  }
+  add_roots(op, run, outputs, grad_outputs);
+  return run.execute(inputs.size());
+}
+
+}  // namespace
+
+void backward(const TensorList& outputs, const TensorList& grad_outputs, bool keep_graph, bool create_graph, const TensorList& inputs) {
+  if (!inputs.empty()) {
+    const TensorList g = run_captured("backward", outputs, inputs, grad_outputs, keep_graph, create_graph);
+    GradModeGuard mode(create_graph);
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (g[i].defined()) accumulate_grad(inputs[i], g[i]);
+    return;
+  }
+  Run run(keep_graph, create_graph);
+  add_roots("backward", run, outputs, grad_outputs);
+  run.execute(0);
+}
+
+TensorList grad(const TensorList& outputs, const TensorList& inputs, const TensorList& grad_outputs, bool keep_graph, bool create_graph,
+                bool allow_unused) {
+  TensorList g = run_captured("grad", outputs, inputs, grad_outputs, keep_graph, create_graph);
+  for (size_t i = 0; i < g.size(); ++i)
+    CCDL_CHECK(allow_unused || g[i].defined(), Autograd, "grad: One of the differentiated Tensors appears to not have been used in the graph (input ",
+               i, "); set allow_unused=True if this is the desired behavior");
+  return g;
+}
+
+// ---- leaves -------------------------------------------------------------------------------------------------------
+
+static std::mutex& accumulator_mutex() {
+  static std::mutex m;
+  return m;
+}
+
+AccumulateGrad::AccumulateGrad(const Tensor& variable) : variable_(variable) {
+  outputs_.push_back({variable.sizes(), variable.dtype(), variable.device(), true});
+}
+
+AccumulateGrad::~AccumulateGrad() {
+  std::lock_guard lock(accumulator_mutex());
+  Meta* m = meta_or_null(variable_);
+  if (m && m->accumulator == this) m->accumulator = nullptr;
+}
+
+Ref<Node> accumulator_of(const Tensor& leaf) {
+  std::lock_guard lock(accumulator_mutex());
+  Meta* m = meta(leaf);
+  if (m->accumulator && m->accumulator->try_retain()) return Ref<Node>::adopt(m->accumulator);
+  auto fresh = make_ref<AccumulateGrad>(leaf);
+  m->accumulator = fresh.get();
+  return fresh;
+}
+
+Tensor AccumulateGrad::run_hooks(Tensor g) const {
+  const auto items = meta(variable_)->leaf_hooks.items;
+  for (const auto& [id, hook] : items)
+    if (Tensor changed = hook(g); changed.defined()) g = changed;
+  return g;
+}
+
+void accumulate_grad(const Tensor& variable, const Tensor& g) {
+  static std::mutex mutexes[16];
+  Meta* m = meta(variable);
+  std::lock_guard lock(mutexes[(reinterpret_cast<uintptr_t>(variable.impl()) >> 6) % 16]);
+  if (!m->grad.defined()) {
+    const bool ours = g.impl()->use_count() == 1 && g.storage()->use_count() == 1 && strides_dense(g.sizes(), g.strides());
+    if (grad_enabled()) {
+      m->grad = ops::clone(g);
+    } else if (ours) {
+      m->grad = g;
+    } else {
+      Tensor copy = empty_like(variable);
+      ops::copy_(copy, g);
+      m->grad = copy;
+    }
+  } else if (grad_enabled()) {
+    m->grad = ops::add(m->grad, g);
+  } else {
+    ops::add_(m->grad, g);
+  }
+}
+
+TensorList AccumulateGrad::apply(const TensorList& grads) {
+  // Moved out of the list where possible, so that a gradient nobody else holds becomes .grad without a copy.
+  Tensor g = meta(variable_)->leaf_hooks.items.empty() ? std::move(const_cast<Tensor&>(grads[0])) : run_hooks(grads[0]);
+  CCDL_CHECK(g.sizes() == variable_.sizes(), Autograd, "AccumulateGrad: the gradient has sizes ", g.sizes(), " but the leaf has ",
+             variable_.sizes());
+  accumulate_grad(variable_, g);
+  g = Tensor();
+  const auto items = meta(variable_)->post_accumulate_hooks.items;
+  for (const auto& [id, hook] : items) hook(variable_);
+  return {};
+}
+
+}  // namespace ccdl::autograd

@@ -1,0 +1,403 @@
+// Nodes, saved tensors and the per-tensor autograd state, including in-place writes through views.
+#include <ccdl/autograd/node.h>
+
+#include <ccdl/autograd/accumulate.h>
+#include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/view.h>
+
+namespace ccdl::autograd {
+
+namespace {
+thread_local bool t_grad_enabled = true;
+thread_local Node* t_dead = nullptr;       // nodes waiting to be destroyed
+thread_local bool t_destroying = false;
+std::atomic<uint64_t> g_sequence{0};
+}  // namespace
+
+bool grad_enabled() { return t_grad_enabled; }
+void set_grad_enabled(bool on) { t_grad_enabled = on; }
+bool inference_mode_enabled() { return tensors_are_inference(); }
+void set_inference_mode(bool on) { set_tensors_are_inference(on); }
+
+Node::Node() : sequence_(g_sequence.fetch_add(1, std::memory_order_relaxed)) {}
+
+void destroy_node(Node* node) noexcept { delete node; }
+
+void Node::destroy() noexcept {
+  next_dead_ = t_dead;
+  t_dead = this;
+  if (t_destroying) return;
+  t_destroying = true;
+  while (Node* dead = t_dead) {
+    t_dead = dead->next_dead_;
+    destroy_node(dead);
+  }
+  t_destroying = false;
+}
+
+// ---- saved tensors ------------------------------------------------------------------------------------------------
+
+static void check_savable(const Tensor& x) {
+  CCDL_CHECK(!x.impl()->inference, Autograd,
+             "save_for_backward: Inference tensors cannot be saved for backward (", describe(x),
+             "); make a clone outside inference_mode and use that");
+}
+
+SavedTensor::SavedTensor(const Tensor& x) {
+  if (!x.defined()) return;
+  check_savable(x);
+  tensor_ = x;
+  version_ = x.version();
+  saved_ = true;
+}
+
+SavedTensor::SavedTensor(const Tensor& output, const Node*, int output_nr) {
+  if (!output.defined()) return;
+  tensor_ = alias(output, output.sizes(), output.strides(), output.offset());
+  version_ = output.version();
+  output_nr_ = output_nr;
+  saved_ = true;
+}
+
+void SavedTensor::reset() {
+  released_ = saved_ || released_;
+  tensor_ = Tensor();
+}
+
+Tensor SavedTensor::get(Node* holder) const {
+  if (!saved_) return Tensor();
+  CCDL_CHECK(!released_, Autograd, "backward: ", holder->name(),
+             ": Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+             "freed); pass retain_graph=True to the first backward() or grad()");
+  CCDL_CHECK(tensor_.version() == version_, Autograd, "backward: ", holder->name(),
+             ": one of the variables needed for gradient computation has been modified by an inplace operation: ",
+             describe(tensor_), " is at version ", tensor_.version(), "; expected version ", version_,
+             " instead; clone it before writing to it");
+  if (output_nr_ < 0 || !grad_enabled()) return tensor_;
+  Tensor again = alias(tensor_, tensor_.sizes(), tensor_.strides(), tensor_.offset());
+  Meta* m = meta(again);
+  m->grad_fn = Ref<Node>(holder);
+  m->output_nr = output_nr_;
+  return again;
+}
+
+// ---- per-tensor state ---------------------------------------------------------------------------------------------
+
+Meta::~Meta() {
+  if (weak) *weak = nullptr;
+}
+
+Meta* meta_or_null(const Tensor& x) { return static_cast<Meta*>(x.impl()->autograd.get()); }
+
+Meta* meta(const Tensor& x) {
+  auto& slot = x.impl()->autograd;
+  if (!slot) slot = std::make_unique<Meta>();
+  return static_cast<Meta*>(slot.get());
+}
+
+static OutputInfo info_of(const Tensor& x) { return {x.sizes(), x.dtype(), x.device(), true}; }
+
+namespace {
+// The gradient of base.as_strided(geometry): see as_strided_backward in ops/view.cpp.
+bool stale_view(const Tensor& x, Meta* m) {
+  return m->base.defined() && m->view_kind == Meta::ViewKind::Single && m->view_version != x.version() &&
+         requires_grad(m->base);
+}
+}  // namespace
+
+Ref<Node> grad_fn(const Tensor& x) {
+  Meta* m = meta_or_null(x);
+  if (!m) return {};
+  if (m->base.defined() && stale_view(x, m)) {
+    GradModeGuard on(true);
+    const Tensor fresh = ops::as_strided(m->base, x.sizes(), x.strides(), x.offset());
+    m->grad_fn = meta(fresh)->grad_fn;
+    m->output_nr = 0;
+    m->view_version = x.version();
+  }
+  return m->grad_fn;
+}
+
+bool requires_grad(const Tensor& x) {
+  Meta* m = meta_or_null(x);
+  if (!m) return false;
+  return m->requires_grad || m->grad_fn || (m->base.defined() && grad_fn(x));
+}
+
+bool is_leaf(const Tensor& x) {
+  Meta* m = meta_or_null(x);
+  return !m || !grad_fn(x);
+}
+
+bool is_view(const Tensor& x) {
+  Meta* m = meta_or_null(x);
+  return m && m->base.defined();
+}
+
+Edge gradient_edge(const Tensor& x) {
+  Meta* m = meta_or_null(x);
+  if (!m) return {};
+  if (Ref<Node> fn = grad_fn(x)) return {fn, m->output_nr};
+  if (!m->requires_grad) return {};
+  return {accumulator_of(x), 0};
+}
+
+void set_requires_grad(const Tensor& x, bool value) {
+  CCDL_CHECK(!value || is_floating(x.dtype()), Autograd, "requires_grad_: only Tensors of floating point dtype can require gradients, got ",
+             describe(x), "; convert it with .float() first");
+  if (!is_leaf(x)) {
+    CCDL_CHECK(value, Autograd,
+               "requires_grad_: you can only change requires_grad flags of leaf variables; use a detached copy (x.detach())");
+    return;
+  }
+  if (!value && !meta_or_null(x)) return;
+  meta(x)->requires_grad = value;
+}
+
+Tensor grad(const Tensor& x) {
+  Meta* m = meta_or_null(x);
+  return m ? m->grad : Tensor();
+}
+
+void set_grad(const Tensor& x, const Tensor& g) {
+  if (g.defined()) {
+    CCDL_CHECK(!g.same(x), Runtime, "grad: can't assign a tensor as its own gradient");
+    CCDL_CHECK(g.sizes() == x.sizes(), Shape, "grad: assigned grad has data of a different size: the tensor is ", describe(x),
+               ", the gradient ", describe(g));
+    CCDL_CHECK(g.dtype() == x.dtype(), DType, "grad: assigned grad has data of a different type: the tensor is ", describe(x),
+               ", the gradient ", describe(g));
+    CCDL_CHECK(g.device() == x.device(), Device, "grad: assigned grad is on ", g.device().name(), " but the tensor on ", x.device().name());
+  } else if (!meta_or_null(x)) {
+    return;
+  }
+  meta(x)->grad = g;
+}
+
+Tensor detach(const Tensor& x) { return alias(x, x.sizes(), x.strides(), x.offset()); }
+
+// ---- hooks --------------------------------------------------------------------------------------------------------
+
+static HookList<TensorHook>& hook_slot(std::vector<HookList<TensorHook>>& lists, int output_nr) {
+  if (static_cast<int>(lists.size()) <= output_nr) lists.resize(output_nr + 1);
+  return lists[output_nr];
+}
+
+int64_t add_tensor_hook(const Tensor& x, TensorHook hook) {
+  CCDL_CHECK(requires_grad(x), Autograd, "register_hook: cannot register a hook on a tensor that doesn't require gradient");
+  if (Ref<Node> fn = grad_fn(x)) return hook_slot(fn->hooks().tensor, meta(x)->output_nr).add(std::move(hook));
+  return meta(x)->leaf_hooks.add(std::move(hook));
+}
+
+bool remove_tensor_hook(const Tensor& x, int64_t id) {
+  Meta* m = meta_or_null(x);
+  if (!m) return false;
+  if (m->leaf_hooks.remove(id)) return true;
+  if (!m->grad_fn || !m->grad_fn->hooks_or_null()) return false;
+  for (auto& list : m->grad_fn->hooks().tensor)
+    if (list.remove(id)) return true;
+  return false;
+}
+
+static void attach_retain(const Tensor& x, Meta* m) {
+  auto weak = m->weak;
+  m->retain_id = hook_slot(m->grad_fn->hooks().retain, m->output_nr).add([weak](const Tensor& g) {
+    TensorImpl* p = *weak;
+    if (!p || !p->try_retain()) return Tensor();
+    const Tensor owner{Ref<TensorImpl>::adopt(p)};
+    Meta* om = meta(owner);
+    om->grad = om->grad.defined() ? ops::add(om->grad, g) : (grad_enabled() ? ops::clone(g) : g);
+    return Tensor();
+  });
+}
+
+void retain_grad(const Tensor& x) {
+  CCDL_CHECK(requires_grad(x), Autograd, "retain_grad: can't retain_grad on a tensor that has requires_grad=False");
+  if (is_leaf(x)) return;
+  Meta* m = meta(x);
+  if (m->retains_grad) return;
+  m->retains_grad = true;
+  if (!m->weak) m->weak = std::make_shared<TensorImpl*>(x.impl());
+  attach_retain(x, m);
+}
+
+// ---- recording ----------------------------------------------------------------------------------------------------
+
+bool needs_graph(const TensorList& inputs) {
+  if (!grad_enabled()) return false;
+  for (const Tensor& x : inputs)
+    if (x.defined() && requires_grad(x)) return true;
+  return false;
+}
+
+static void set_next(Node* node, const TensorList& inputs) {
+  auto& next = node->next();
+  next.reserve(inputs.size());
+  for (const Tensor& x : inputs) next.push_back(x.defined() ? gradient_edge(x) : Edge{});
+}
+
+void record(Node* node, const TensorList& inputs, const TensorList& outputs) {
+  set_next(node, inputs);
+  node->outputs().resize(outputs.size());
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Tensor& y = outputs[i];
+    if (!y.defined() || !is_floating(y.dtype())) continue;
+    Meta* m = meta(y);
+    m->grad_fn = Ref<Node>(node);
+    m->output_nr = static_cast<int>(i);
+    m->view_version = y.version();
+    node->outputs()[i] = info_of(y);
+  }
+}
+
+// ---- in place -----------------------------------------------------------------------------------------------------
+
+void check_inplace(const char* op, const Tensor& x) {
+  CCDL_CHECK(!x.storage()->read_only(), Runtime, op, ": the tensor (", describe(x),
+             ") shares read-only memory with another library; clone it before writing");
+  CCDL_CHECK(!x.impl()->inference || inference_mode_enabled(), Autograd, op,
+             ": in-place update to an inference tensor outside inference_mode is not allowed; clone it first");
+  if (x.numel() > 1)
+    for (int64_t d = 0; d < x.dim(); ++d)
+      CCDL_CHECK(x.stride(d) != 0 || x.size(d) <= 1, Runtime, op,
+                 ": unsupported operation: more than one element of the written-to tensor refers to a single memory location (",
+                 describe(x), ", strides ", x.strides(), "); clone() the tensor before performing the operation");
+  Meta* m = meta_or_null(x);
+  if (!m || !grad_enabled() || !requires_grad(x)) return;
+  if (!m->base.defined()) {
+    CCDL_CHECK(!is_leaf(x), Autograd, op, ": a leaf Variable that requires grad is being used in an in-place operation (",
+               describe(x), "); wrap the update in ccdl.no_grad() or work on a clone");
+    return;
+  }
+  CCDL_CHECK(m->view_kind != Meta::ViewKind::Multi, Autograd, op,
+             ": output of a function that returns multiple views is being modified inplace; clone() it first or use narrow/select");
+  CCDL_CHECK(m->view_kind != Meta::ViewKind::NoGrad, Autograd, op,
+             ": a view was created in no_grad mode and is being modified inplace with grad mode enabled; create it outside no_grad");
+  CCDL_CHECK(!is_leaf(m->base), Autograd, op,
+             ": a view of a leaf Variable that requires grad is being used in an in-place operation; wrap the update in "
+             "ccdl.no_grad() or work on a clone");
+}
+
+namespace {
+
+// A tensor with base's memory layout holding g, so that storage geometry of views applies to it.
+Tensor in_layout(const Tensor& g, const Dims& sizes, const Dims& strides) {
+  Tensor out = empty_strided(sizes, strides, g.dtype(), g.device());
+  ops::copy_(out, g);
+  return out;
+}
+
+// base with a window overwritten by new values. dbase = dy with the window zeroed; dvalues = the window of dy
+struct CopySlices : Node {
+  const char* name() const override { return "CopySlices"; }
+  Dims base_sizes, base_strides, sizes, strides;
+  int64_t offset = 0;  // of the window, relative to the base
+  TensorList apply(const TensorList& grads) override {
+    TensorList out(2);
+    const Tensor laid = in_layout(grads[0], base_sizes, base_strides);
+    if (needs(1)) out[1] = ops::clone(ops::as_strided(laid, sizes, strides, offset), MemoryFormat::Contiguous);
+    if (needs(0)) {
+      ops::zero_(ops::as_strided(laid, sizes, strides, offset));
+      out[0] = laid;
+    }
+    return out;
+  }
+};
+
+// All of x replaced by a constant: no gradient goes on.
+struct OverwriteBackward : Node {
+  const char* name() const override { return "OverwriteBackward"; }
+  TensorList apply(const TensorList&) override { return TensorList(next_.size()); }
+};
+
+void move_history(const Tensor& x, Ref<Node> fn, int output_nr) {
+  Meta* m = meta(x);
+  if (m->retains_grad && m->grad_fn && m->grad_fn->hooks_or_null())
+    for (auto& list : m->grad_fn->hooks().retain) list.remove(m->retain_id);
+  m->grad_fn = std::move(fn);
+  m->output_nr = output_nr;
+  if (m->retains_grad && m->grad_fn) attach_retain(x, m);
+}
+
+}  // namespace
+
+void rebase_history(const Tensor& x, Edge history) {
+  Meta* m = meta_or_null(x);
+  if (!grad_enabled() || (!history && !(m && requires_grad(x)))) {
+    x.bump_version();
+    return;
+  }
+  m = meta(x);
+  if (!m->base.defined()) {
+    if (!history) {
+      auto node = make_ref<OverwriteBackward>();
+      node->next().push_back(gradient_edge(x));
+      node->outputs().push_back(info_of(x));
+      history = {node, 0};
+    }
+    x.bump_version();
+    move_history(x, history.node, history.output_nr);
+    return;
+  }
+  CCDL_CHECK(m->view_kind == Meta::ViewKind::Single, Autograd,
+             "in-place write: the target is a view made by an op with several outputs or under no_grad; clone() it first");
+  const Tensor& base = m->base;
+  auto node = make_ref<CopySlices>();
+  node->base_sizes = base.sizes();
+  node->base_strides = base.strides();
+  node->sizes = x.sizes();
+  node->strides = x.strides();
+  node->offset = x.offset() - base.offset();
+  node->next() = {gradient_edge(base), std::move(history)};
+  node->outputs().push_back(info_of(base));
+  x.bump_version();
+  move_history(base, node, 0);
+  m->view_version = x.version() - 1;  // grad_fn() rebuilds it from the base
+  m->grad_fn.reset();
+}
+
+void rebase_history(const Tensor& x, const Ref<Node>& node, const TensorList& inputs) {
+  if (node) {
+    set_next(node.get(), inputs);
+    node->outputs().assign(1, info_of(x));
+  }
+  rebase_history(x, Edge{node, 0});
+}
+
+Tensor make_view(const Tensor& x, const Tensor& out, Ref<Node> node, Meta::ViewKind kind) {
+  if (tensors_are_inference()) return out;
+  Meta* m = meta(out);
+  Meta* xm = meta_or_null(x);
+  const bool nested = xm && xm->base.defined();
+  m->base = nested ? xm->base : x;
+  m->view_kind = !grad_enabled() ? Meta::ViewKind::NoGrad : kind;
+  if (nested && xm->view_kind != Meta::ViewKind::Single && m->view_kind == Meta::ViewKind::Single) m->view_kind = xm->view_kind;
+  m->view_version = out.version();
+  if (node && needs_graph(x)) record(node, {x}, out);
+  return out;
+}
+
+TensorList differentiate(const std::function<TensorList(const TensorList&)>& composite, const TensorList& inputs,
+                         const TensorList& grads) {
+  GradModeGuard on(true);
+  TensorList own(inputs.size()), wanted;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].defined()) continue;
+    own[i] = requires_grad(inputs[i]) ? ops::identity_view(inputs[i]) : inputs[i];
+    if (requires_grad(inputs[i])) wanted.push_back(own[i]);
+  }
+  const TensorList outputs = composite(own);
+  TensorList ys, dys;
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (i < grads.size() && grads[i].defined() && outputs[i].defined() && requires_grad(outputs[i])) {
+      ys.push_back(outputs[i]);
+      dys.push_back(grads[i]);
+    }
+  TensorList result(inputs.size());
+  if (ys.empty() || wanted.empty()) return result;
+  const TensorList g = grad(ys, wanted, dys, true, true, true);
+  for (size_t i = 0, j = 0; i < inputs.size(); ++i)
+    if (own[i].defined() && requires_grad(inputs[i])) result[i] = g[j++];
+  return result;
+}
+
+}  // namespace ccdl::autograd

@@ -1,0 +1,39 @@
+// A block of memory shared by a tensor, its views and its detached aliases, with the version counter that every
+// in-place write bumps (saved tensors compare it).
+#pragma once
+#include <functional>
+
+#include <ccdl/core/device.h>
+#include <ccdl/core/ref.h>
+
+namespace ccdl {
+
+class Storage : public RefCounted {
+ public:
+  // Fresh memory from the caching allocator of the device; Error(Memory) when it cannot fit.
+  static Ref<Storage> allocate(int64_t bytes, Device device);
+  // Memory owned by somebody else; `release` runs once when the last user is gone (from any thread).
+  static Ref<Storage> wrap(void* data, int64_t bytes, Device device, std::function<void()> release, bool read_only = false);
+  ~Storage() override;
+
+  void* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+  Device device() const { return device_; }
+  bool read_only() const { return read_only_; }
+  bool is_borrowed() const { return borrowed_; }
+  uint32_t version() const { return version_.load(std::memory_order_acquire); }
+  void bump_version() { version_.fetch_add(1, std::memory_order_acq_rel); }
+  void resize(int64_t bytes);  // keeps the common prefix; only for memory of our own
+
+ private:
+  Storage() = default;
+  void* data_ = nullptr;
+  int64_t bytes_ = 0;
+  size_t capacity_ = 0;
+  Device device_;
+  bool borrowed_ = false, read_only_ = false;
+  std::atomic<uint32_t> version_{0};
+  std::function<void()> release_;
+};
+
+}  // namespace ccdl

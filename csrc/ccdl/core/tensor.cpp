@@ -1,0 +1,188 @@
+// Tensor handles, storage and factories.
+#include <ccdl/core/tensor.h>
+
+#include <atomic>
+#include <cstring>
+
+#include <ccdl/core/allocator.h>
+
+namespace ccdl {
+
+void (*TensorImpl::drop_object)(TensorImpl*) = nullptr;
+
+Ref<Storage> Storage::allocate(int64_t bytes, Device device) {
+  CCDL_CHECK(device.is_cpu(), Device, "allocate: device ", device.name(),
+             " is not available: this build of ccdl has no CUDA kernels; use device 'cpu'");
+  Ref<Storage> s(new Storage());
+  s->bytes_ = bytes;
+  s->device_ = device;
+  s->data_ = cpu_allocate(static_cast<size_t>(bytes), &s->capacity_);
+  return s;
+}
+
+Ref<Storage> Storage::wrap(void* data, int64_t bytes, Device device, std::function<void()> release, bool read_only) {
+  Ref<Storage> s(new Storage());
+  s->data_ = data;
+  s->bytes_ = bytes;
+  s->device_ = device;
+  s->borrowed_ = true;
+  s->read_only_ = read_only;
+  s->release_ = std::move(release);
+  return s;
+}
+
+Storage::~Storage() {
+  if (borrowed_) {
+    if (release_) release_();
+  } else if (data_) {
+    cpu_free(data_, capacity_);
+  }
+}
+
+void Storage::resize(int64_t bytes) {
+  CCDL_CHECK(!borrowed_, Runtime, "resize_: the memory belongs to another library (NumPy or DLPack) and cannot grow; clone the tensor first");
+  if (static_cast<size_t>(bytes) > capacity_) {
+    size_t capacity = 0;
+    void* fresh = cpu_allocate(static_cast<size_t>(bytes), &capacity);
+    if (data_) {
+      std::memcpy(fresh, data_, static_cast<size_t>(std::min(bytes, bytes_)));
+      cpu_free(data_, capacity_);
+    }
+    data_ = fresh;
+    capacity_ = capacity;
+  }
+  bytes_ = bytes;
+}
+
+bool Tensor::is_contiguous(MemoryFormat format) const {
+  switch (format) {
+    case MemoryFormat::ChannelsLast: return dim() == 4 && strides_channels_last(sizes(), strides());
+    case MemoryFormat::ChannelsLast3d: return dim() == 5 && strides_channels_last(sizes(), strides());
+    case MemoryFormat::Preserve:
+    case MemoryFormat::Contiguous: break;
+  }
+  return is_contiguous();
+}
+
+MemoryFormat Tensor::suggest_memory_format() const {
+  if (is_contiguous()) return MemoryFormat::Contiguous;
+  if (dim() == 4 && strides_channels_last(sizes(), strides())) return MemoryFormat::ChannelsLast;
+  if (dim() == 5 && strides_channels_last(sizes(), strides())) return MemoryFormat::ChannelsLast3d;
+  return MemoryFormat::Contiguous;
+}
+
+View Tensor::view() const {
+  View v;
+  v.data = data();
+  v.ndim = static_cast<int32_t>(dim());
+  v.dtype = dtype();
+  for (int i = 0; i < v.ndim; ++i) {
+    v.sizes[i] = impl_->sizes[i];
+    v.strides[i] = impl_->strides[i];
+  }
+  return v;
+}
+
+View Tensor::view_as(const Dims& target) const {
+  View v;
+  v.data = data();
+  v.ndim = static_cast<int32_t>(target.size());
+  v.dtype = dtype();
+  const int lead = v.ndim - static_cast<int>(dim());
+  for (int i = 0; i < v.ndim; ++i) {
+    v.sizes[i] = target[i];
+    const int j = i - lead;
+    v.strides[i] = j < 0 || (impl_->sizes[j] == 1 && target[i] != 1) ? 0 : impl_->strides[j];
+  }
+  return v;
+}
+
+static thread_local bool t_inference = false;
+bool tensors_are_inference() { return t_inference; }
+void set_tensors_are_inference(bool on) { t_inference = on; }
+
+static Tensor make(IntSpan sizes, const Dims& strides, DType dtype, Device device, int64_t elements) {
+  CCDL_CHECK(static_cast<int>(dtype) < kNumDTypes, Type, "empty: dtype ", dtype_name(dtype),
+             " is reserved and not supported; use float32 or float64");
+  auto storage = Storage::allocate(elements * item_size(dtype), device);
+  auto impl = make_ref<TensorImpl>(std::move(storage), Dims(sizes), strides, 0, dtype);
+  impl->inference = t_inference;
+  return Tensor(std::move(impl));
+}
+
+Tensor empty(IntSpan sizes, DType dtype, Device device, MemoryFormat format) {
+  const int64_t bytes = checked_bytes("empty", sizes, dtype);
+  const bool last = format == MemoryFormat::ChannelsLast || format == MemoryFormat::ChannelsLast3d;
+  if (last)
+    CCDL_CHECK(sizes.size() == (format == MemoryFormat::ChannelsLast ? 4u : 5u), Shape,
+               "empty: a channels_last memory format needs a ", format == MemoryFormat::ChannelsLast ? 4 : 5,
+               "-d tensor, got sizes ", Dims(sizes));
+  return make(sizes, last ? channels_last_strides(sizes) : contiguous_strides(sizes), dtype, device, bytes / item_size(dtype));
+}
+
+Tensor empty_strided(IntSpan sizes, IntSpan strides, DType dtype, Device device) {
+  CCDL_CHECK(sizes.size() == strides.size(), Value, "empty_strided: sizes ", Dims(sizes), " and strides ", Dims(strides),
+             " must have the same length");
+  const int64_t numel = checked_numel("empty_strided", sizes);
+  int64_t extent = numel == 0 ? 0 : 1;
+  for (size_t i = 0; numel && i < sizes.size(); ++i) {
+    CCDL_CHECK(strides[i] >= 0, Value, "empty_strided: strides must not be negative, got ", Dims(strides));
+    int64_t span = 0;
+    CCDL_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) && !__builtin_add_overflow(extent, span, &extent) &&
+                   extent < (INT64_MAX >> 4),
+               Value, "empty_strided: sizes ", Dims(sizes), " with strides ", Dims(strides), " exceed the address range");
+  }
+  return make(sizes, Dims(strides), dtype, device, extent);
+}
+
+Tensor empty_like(const Tensor& x) { return empty_like(x, x.dtype()); }
+
+Tensor empty_like(const Tensor& x, DType dtype) {
+  const Dims& sizes = x.sizes();
+  if (x.is_contiguous()) return make(sizes, x.strides(), dtype, x.device(), x.numel());
+  if (strides_dense(sizes, x.strides())) return make(sizes, x.strides(), dtype, x.device(), x.numel());
+  return make(sizes, contiguous_strides(sizes), dtype, x.device(), x.numel());
+}
+
+Tensor alias(const Tensor& x, const Dims& sizes, const Dims& strides, int64_t offset) {
+  auto impl = make_ref<TensorImpl>(x.storage(), sizes, strides, offset, x.dtype());
+  impl->inference = x.impl()->inference;
+  return Tensor(std::move(impl));
+}
+
+Tensor scalar_tensor(Scalar value, DType dtype, Device device) {
+  Tensor t = empty(Dims{}, dtype, device);
+  void* p = t.data();
+  const double d = value.to_double();
+  const int64_t i = value.to_int();
+  switch (dtype) {
+    case DType::Bool: *static_cast<bool*>(p) = value.to_bool(); break;
+    case DType::UInt8: *static_cast<uint8_t*>(p) = static_cast<uint8_t>(i); break;
+    case DType::Int8: *static_cast<int8_t*>(p) = static_cast<int8_t>(i); break;
+    case DType::Int16: *static_cast<int16_t*>(p) = static_cast<int16_t>(i); break;
+    case DType::Int32: *static_cast<int32_t*>(p) = static_cast<int32_t>(i); break;
+    case DType::Int64: *static_cast<int64_t*>(p) = i; break;
+    case DType::Float16: *static_cast<float16*>(p) = float16(static_cast<float>(d)); break;
+    case DType::BFloat16: *static_cast<bfloat16*>(p) = bfloat16(static_cast<float>(d)); break;
+    case DType::Float32: *static_cast<float*>(p) = static_cast<float>(d); break;
+    case DType::Float64: *static_cast<double*>(p) = d; break;
+    case DType::Complex64:
+    case DType::Complex128: fail(ErrorKind::Type, "scalar_tensor: complex dtypes are reserved and not supported");
+  }
+  return t;
+}
+
+static std::atomic<DType> g_default_dtype{DType::Float32};
+DType default_dtype() { return g_default_dtype.load(std::memory_order_relaxed); }
+void set_default_dtype(DType dtype) {
+  CCDL_CHECK(is_floating(dtype), Type, "set_default_dtype: only floating-point types are supported as the default type, got ",
+             dtype_name(dtype));
+  g_default_dtype.store(dtype, std::memory_order_relaxed);
+}
+
+std::string describe(const Tensor& x) {
+  if (!x.defined()) return "undefined tensor";
+  return str(dtype_name(x.dtype()), " ", x.sizes(), " on ", x.device().name());
+}
+
+}  // namespace ccdl

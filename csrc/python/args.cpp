@@ -1,0 +1,400 @@
+// Signatures: parsed once from their text, then used to match and convert the arguments of every call.
+#include "signature.h"
+
+#include <cstring>
+#include <stdexcept>
+
+namespace ccdl::python {
+
+namespace {
+
+struct TypeName { const char* text; ArgType type; const char* shown; };
+constexpr TypeName kTypes[] = {
+    {"Tensor[]", ArgType::Tensors, "tuple of Tensors"}, {"Tensor", ArgType::Tensor, "Tensor"}, {"Scalar", ArgType::Scalar, "Number"},
+    {"Number", ArgType::Number, "Tensor or Number"}, {"int[]", ArgType::Ints, "tuple of ints"}, {"int", ArgType::Int, "int"},
+    {"float[]", ArgType::Floats, "tuple of floats"}, {"float", ArgType::Float, "float"}, {"bool[]", ArgType::Bools, "tuple of bools"},
+    {"bool", ArgType::Bool, "bool"}, {"str", ArgType::Str, "str"}, {"dtype", ArgType::DType, "ccdl.dtype"},
+    {"device", ArgType::Device, "ccdl.device"}, {"Generator", ArgType::Generator, "ccdl.Generator"},
+    {"memory_format", ArgType::MemoryFormat, "ccdl.memory_format"}, {"layout", ArgType::Layout, "ccdl.layout"}, {"object", ArgType::Object, "object"}};
+
+std::string trim(std::string s) {
+  const size_t a = s.find_first_not_of(" \n"), b = s.find_last_not_of(" \n");
+  return a == std::string::npos ? "" : s.substr(a, b - a + 1);
+}
+
+[[noreturn]] void bad_signature(const std::string& text, const std::string& why) {
+  throw std::runtime_error("signature '" + text + "': " + why);
+}
+
+void parse_default(const std::string& whole, const std::string& text, Param* p) {
+  Slot& d = p->fallback;
+  p->default_text = text;
+  p->has_default = true;
+  if (text == "None") {
+    d.none = true;
+  } else if (text == "True" || text == "False") {
+    d.integer = text == "True";
+    d.scalar = Scalar(text == "True");
+    d.real = static_cast<double>(d.integer);
+  } else if (text.front() == '\'') {
+    p->default_string = text.substr(1, text.size() - 2);
+  } else if (text.front() == '[') {
+    std::string inner = text.substr(1, text.size() - 2);
+    for (size_t at = 0; at < inner.size();) {
+      size_t comma = inner.find(',', at);
+      if (comma == std::string::npos) comma = inner.size();
+      const double v = std::stod(inner.substr(at, comma - at));
+      d.ints.push_back(static_cast<int64_t>(v));
+      d.reals.push_back(v);
+      at = comma + 1;
+    }
+  } else {
+    const bool real = text.find_first_of(".e") != std::string::npos || text == "inf" || text == "-inf";
+    d.real = std::stod(text);
+    d.integer = real ? static_cast<int64_t>(0) : std::stoll(text);
+    d.scalar = real ? Scalar(d.real) : Scalar(static_cast<long>(d.integer));
+    if (p->type == ArgType::Ints) {
+      d.ints = Dims(static_cast<size_t>(std::max(p->fill, 1)), d.integer);
+    }
+  }
+  if (p->type == ArgType::MemoryFormat) d.integer = static_cast<int>(MemoryFormat::Preserve);
+  (void)whole;
+}
+
+Param parse_param(const std::string& whole, std::string text) {
+  Param p;
+  std::string default_text;
+  if (const size_t eq = text.find('='); eq != std::string::npos) {
+    default_text = trim(text.substr(eq + 1));
+    text = trim(text.substr(0, eq));
+  }
+  const size_t space = text.rfind(' ');
+  if (space == std::string::npos) bad_signature(whole, "parameter '" + text + "' has no type");
+  p.name = text.substr(space + 1);
+  std::string type = trim(text.substr(0, space));
+  p.type_text = type;
+  if (type.back() == '*') { p.star = true; type.pop_back(); }
+  if (type.back() == '?') { p.optional = true; type.pop_back(); }
+  if (const size_t open = type.find('['); open != std::string::npos && type[open + 1] != ']') {
+    p.fill = std::stoi(type.substr(open + 1));
+    type = type.substr(0, open) + "[]";
+  }
+  bool found = false;
+  for (const auto& t : kTypes)
+    if (type == t.text) { p.type = t.type; p.shown = t.shown; found = true; break; }
+  if (!found) bad_signature(whole, "unknown type '" + type + "'");
+  if (!default_text.empty()) parse_default(whole, default_text, &p);
+  p.interned = PyUnicode_InternFromString(p.name.c_str());
+  return p;
+}
+
+bool is_numpy_bool(PyObject* o) {
+  const char* n = Py_TYPE(o)->tp_name;
+  return std::strcmp(n, "numpy.bool") == 0 || std::strcmp(n, "numpy.bool_") == 0;
+}
+
+// An integer, or false without an exception.
+bool int_from(PyObject* o, int64_t* out) {
+  if (PyBool_Check(o)) return false;
+  if (!PyLong_Check(o)) {
+    if (is_tensor(o)) {
+      const Tensor& t = unwrap(o);
+      if (t.numel() != 1 || !is_integral(t.dtype(), false)) return false;
+      *out = ops::item(t).to_int();
+      return true;
+    }
+    if (PyFloat_Check(o) || !PyIndex_Check(o)) return false;
+    PyObject* index = PyNumber_Index(o);
+    if (!index) { PyErr_Clear(); return false; }
+    const bool ok = int_from(index, out);
+    Py_DECREF(index);
+    return ok;
+  }
+  int overflow = 0;
+  const long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
+  if (overflow) fail(ErrorKind::Value, "an integer argument does not fit in 64 bits (Overflow when unpacking long)");
+  *out = v;
+  return true;
+}
+
+bool sequence_items(PyObject* o, PyObject*** items, Py_ssize_t* n) {
+  if (PyTuple_Check(o)) { *items = reinterpret_cast<PyTupleObject*>(o)->ob_item; *n = PyTuple_GET_SIZE(o); return true; }
+  if (PyList_Check(o)) { *items = reinterpret_cast<PyListObject*>(o)->ob_item; *n = PyList_GET_SIZE(o); return true; }
+  return false;
+}
+
+bool ints_from(PyObject* o, int fill, Dims* out) {
+  int64_t one = 0;
+  PyObject** items;
+  Py_ssize_t n;
+  out->clear();
+  if (sequence_items(o, &items, &n)) {
+    if (n > kMaxDims) return false;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      if (!int_from(items[i], &one)) return false;
+      out->push_back(one);
+    }
+    return true;
+  }
+  if (fill > 0 && int_from(o, &one)) {
+    *out = Dims(static_cast<size_t>(fill), one);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool number_from(PyObject* o, Scalar* out) {
+  if (PyFloat_Check(o)) { *out = Scalar(PyFloat_AS_DOUBLE(o)); return true; }
+  if (PyBool_Check(o)) { *out = Scalar(o == Py_True); return true; }
+  if (PyLong_Check(o)) {
+    int overflow = 0;
+    const long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
+    if (overflow) fail(ErrorKind::Value, "a number argument does not fit in 64 bits (Overflow when unpacking long)");
+    *out = Scalar(v);
+    return true;
+  }
+  if (is_tensor(o)) {
+    const Tensor& t = unwrap(o);
+    if (t.dim() != 0) return false;
+    *out = ops::item(t);
+    return true;
+  }
+  if (is_numpy_bool(o)) { *out = Scalar(PyObject_IsTrue(o) == 1); return true; }
+  if (PyObject_CheckBuffer(o) && std::strncmp(Py_TYPE(o)->tp_name, "numpy.", 6) != 0) return false;
+  if (std::strcmp(Py_TYPE(o)->tp_name, "numpy.ndarray") == 0) return false;
+  int64_t i;
+  if (int_from(o, &i)) { *out = Scalar(static_cast<long long>(i)); return true; }
+  const PyNumberMethods* nb = Py_TYPE(o)->tp_as_number;
+  if (nb && nb->nb_float && !PyUnicode_Check(o)) {
+    const double d = PyFloat_AsDouble(o);
+    if (d == -1.0 && PyErr_Occurred()) { PyErr_Clear(); return false; }
+    *out = Scalar(d);
+    return true;
+  }
+  return false;
+}
+
+bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
+  s->given = true;
+  s->object = o;
+  if (o == Py_None && p.type != ArgType::Object) {
+    s->none = true;
+    return p.optional;
+  }
+  switch (p.type) {
+    case ArgType::Tensor:
+      if (!is_tensor(o)) return false;
+      s->tensor = &unwrap(o);
+      *work += s->tensor->numel();
+      return true;
+    case ArgType::Number:
+      if (is_tensor(o)) {
+        s->tensor = &unwrap(o);
+        *work += s->tensor->numel();
+        return true;
+      }
+      return number_from(o, &s->scalar);
+    case ArgType::Scalar: return number_from(o, &s->scalar);
+    case ArgType::Int: return int_from(o, &s->integer);
+    case ArgType::Float:
+      if (PyBool_Check(o) || !number_from(o, &s->scalar)) return false;
+      s->real = s->scalar.to_double();
+      return true;
+    case ArgType::Bool:
+      if (PyBool_Check(o)) s->integer = o == Py_True;
+      else if (is_numpy_bool(o)) s->integer = PyObject_IsTrue(o) == 1;
+      else return false;
+      return true;
+    case ArgType::Str: return PyUnicode_Check(o);
+    case ArgType::DType: {
+      DType t;
+      if (!dtype_from(o, &t)) return false;
+      s->integer = static_cast<int64_t>(t);
+      return true;
+    }
+    case ArgType::Device: {
+      Device d;
+      if (!device_from(o, &d)) return false;
+      s->integer = static_cast<int64_t>(d.kind);
+      s->real = d.index;
+      return true;
+    }
+    case ArgType::Ints: return ints_from(o, p.fill, &s->ints);
+    case ArgType::Floats:
+    case ArgType::Bools:
+    case ArgType::Tensors: {
+      PyObject** items;
+      Py_ssize_t n;
+      if (!sequence_items(o, &items, &n)) return false;
+      for (Py_ssize_t i = 0; i < n; ++i) {
+        Scalar v;
+        if (p.type == ArgType::Tensors) {
+          if (items[i] != Py_None && !is_tensor(items[i])) return false;
+          s->tensors.push_back(items[i] == Py_None ? Tensor() : unwrap(items[i]));
+          if (items[i] != Py_None) *work += unwrap(items[i]).numel();
+        } else {
+          if (!number_from(items[i], &v)) return false;
+          s->reals.push_back(v.to_double());
+          s->ints.push_back(v.to_int());
+        }
+      }
+      return true;
+    }
+    case ArgType::MemoryFormat: return memory_format_from(o, &s->integer);
+    case ArgType::Layout: return is_layout(o);
+    case ArgType::Generator:
+    case ArgType::Object: return true;
+  }
+  return false;
+}
+
+Signature::Signature(const Row* r) : row(r) {
+  const std::string text = r->signature;
+  const size_t open = text.find('('), arrow = text.rfind(") -> ");
+  if (open == std::string::npos || arrow == std::string::npos) bad_signature(text, "needs the form name(...) -> result");
+  name = text.substr(0, open);
+  returns = text.substr(arrow + 5);
+  std::string body = text.substr(open + 1, arrow - open - 1);
+  bool kw_only = false;
+  int depth = 0;
+  std::string item;
+  auto flush = [&] {
+    item = trim(item);
+    if (item == "*") {
+      kw_only = true;
+    } else if (!item.empty()) {
+      params.push_back(parse_param(text, item));
+      params.back().kw_only = kw_only;
+    }
+    item.clear();
+  };
+  for (char c : body) {
+    if (c == '[') ++depth;
+    if (c == ']') --depth;
+    if (c == ',' && depth == 0) flush();
+    else item += c;
+  }
+  flush();
+  if (params.size() > kMaxArgs) bad_signature(text, "has too many parameters");
+  is_method = !params.empty() && params[0].name == "self";
+  for (const Param& p : params) positional += !p.kw_only;
+}
+
+int Signature::find(PyObject* key) const {
+  for (size_t i = 0; i < params.size(); ++i)
+    if (params[i].interned == key) return static_cast<int>(i);
+  const char* k = PyUnicode_AsUTF8(key);
+  if (!k) return -1;
+  if (std::strcmp(k, "axis") == 0) k = "dim";
+  if (std::strcmp(k, "keepdims") == 0) k = "keepdim";
+  for (size_t i = 0; i < params.size(); ++i)
+    if (params[i].name == k) return static_cast<int>(i);
+  return -1;
+}
+
+static std::string type_name(PyObject* o) {
+  if (is_tensor(o)) return "Tensor";
+  std::string n = Py_TYPE(o)->tp_name;
+  if ((PyTuple_Check(o) || PyList_Check(o)) && PySequence_Size(o) > 0) {
+    PyObject* first = PySequence_GetItem(o, 0);
+    n = std::string(PyTuple_Check(o) ? "tuple of " : "list of ") + (first ? type_name(first) : "?");
+    Py_XDECREF(first);
+  }
+  return n;
+}
+
+// Binds the arguments of one call. False: they do not fit; *why then says how (when why is not null).
+bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, std::string* why) const {
+  const int n = static_cast<int>(params.size());
+  const Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+  int pos = 0;
+  auto reject = [&](std::string reason) {
+    if (why) *why = std::move(reason);
+    return false;
+  };
+  auto bad_type = [&](int i, PyObject* o, bool keyword) {
+    if (!why) return false;
+    std::string message = name + "(): argument '" + params[i].name + "'";
+    if (!keyword) message += str(" (position ", is_method ? i : i + 1, ")");
+    *why = message + " must be " + params[i].shown + ", not " + type_name(o);
+    return false;
+  };
+  Py_ssize_t at = 0;
+  while (at < nargs) {
+    if (pos >= positional) return reject(str(name, "() takes ", positional - is_method, " positional arguments but ", nargs - is_method, " were given"));
+    const Param& p = params[pos];
+    Slot& s = a->slots_[pos];
+    if (p.star) {
+      // f(2, 3) for f((2, 3)): all remaining positionals when the first one is an int
+      int64_t one;
+      PyObject* o = args[at];
+      if (!PyTuple_Check(o) && !PyList_Check(o) && o != Py_None) {
+        s.given = true;
+        s.object = o;
+        for (; at < nargs; ++at) {
+          if (!int_from(args[at], &one)) return bad_type(pos, args[at], false);
+          s.ints.push_back(one);
+        }
+        ++pos;
+        continue;
+      }
+    }
+    if (!convert(p, args[at], &s, &a->work_)) return bad_type(pos, args[at], false);
+    ++pos;
+    ++at;
+  }
+  for (Py_ssize_t k = 0; k < nkw; ++k) {
+    PyObject* key = PyTuple_GET_ITEM(kwnames, k);
+    const int i = find(key);
+    if (i < 0 || (is_method && i == 0)) return reject(str(name, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'"));
+    if (a->slots_[i].given) return reject(str(name, "() got multiple values for argument '", params[i].name, "'"));
+    if (!convert(params[i], args[nargs + k], &a->slots_[i], &a->work_)) return bad_type(i, args[nargs + k], true);
+  }
+  for (int i = 0; i < n; ++i) {
+    Slot& s = a->slots_[i];
+    if (s.given) continue;
+    const Param& p = params[i];
+    if (p.star && !p.has_default) continue;  // no sizes: an empty list
+    if (!p.has_default) return reject(str(name, "() missing 1 required positional argument: '", p.name, "'"));
+    s.none = p.fallback.none;
+    s.integer = p.fallback.integer;
+    s.real = p.fallback.real;
+    s.scalar = p.fallback.scalar;
+    if (p.fallback.ints.size()) s.ints = p.fallback.ints;
+    if (!p.fallback.reals.empty()) s.reals = p.fallback.reals;
+  }
+  a->signature_ = this;
+  return true;
+}
+
+std::string Signature::shown_args(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  std::string out = "(";
+  const Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+  for (Py_ssize_t i = 0; i < nargs + nkw; ++i) {
+    if (i) out += ", ";
+    if (i >= nargs) out += std::string(PyUnicode_AsUTF8(PyTuple_GET_ITEM(kwnames, i - nargs))) + "=";
+    out += type_name(args[i]);
+  }
+  return out + ")";
+}
+
+std::string Args::string(int i) const {
+  if (!slots_[i].given) return signature_->params[i].default_string;
+  const char* text = PyUnicode_AsUTF8(slots_[i].object);
+  if (!text) throw PyError{};
+  return text;
+}
+
+std::optional<std::string> Args::string_or(int i) const {
+  if (slots_[i].none) return std::nullopt;
+  return string(i);
+}
+
+Device Args::device(int i) const {
+  if (slots_[i].none || !slots_[i].given) return current_default_device();
+  return {static_cast<DeviceKind>(slots_[i].integer), static_cast<int16_t>(slots_[i].real)};
+}
+
+}  // namespace ccdl::python

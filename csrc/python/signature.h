@@ -1,0 +1,43 @@
+// A parsed signature and the callables built from rows.
+#pragma once
+#include "binding.h"
+
+namespace ccdl::python {
+
+struct Param {
+  std::string name, type_text, default_text, default_string;
+  const char* shown = "";      // the type as messages call it
+  PyObject* interned = nullptr;
+  ArgType type = ArgType::Object;
+  bool optional = false, kw_only = false, has_default = false, star = false;
+  int fill = 0;                // int[N]: one int stands for N of them
+  Slot fallback;
+};
+
+struct Signature {
+  explicit Signature(const Row* row);
+  bool bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, std::string* why) const;
+  static std::string shown_args(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
+
+  const Row* row;
+  std::string name, returns;
+  std::vector<Param> params;
+  int positional = 0;
+  bool is_method = false;
+
+ private:
+  static bool convert(const Param& p, PyObject* o, Slot* s, int64_t* work);
+  int find(PyObject* key) const;
+};
+
+bool memory_format_from(PyObject* o, int64_t* out);
+bool is_layout(PyObject* o);
+Device current_default_device();
+bool init_op_types(PyObject* module);      // op_function.cpp
+bool init_objects(PyObject* module);       // objects.cpp
+bool init_tensor_type(PyObject* module);   // tensor_type.cpp
+bool init_autograd(PyObject* module);      // autograd.cpp
+bool init_exchange(PyObject* module);      // exchange.cpp
+bool init_factory(PyObject* module);       // factory.cpp
+
+}  // namespace ccdl::python
