@@ -1,0 +1,57 @@
+"""The stubs: generated, shipped, accepted by mypy --strict, refusing what is wrong, equal to the module at run time."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ccdl
+
+pytest.importorskip("mypy", reason="the extra package is not installed")
+PACKAGE = Path(ccdl.__file__).parent
+TYPING = Path(__file__).parent / "typing"
+pytestmark = [pytest.mark.slow]
+
+
+def mypy(*arguments: str, tmp: Path) -> subprocess.CompletedProcess[str]:
+    config = tmp / "mypy.ini"
+    config.write_text(f"[mypy]\npython_version = 3.10\nmypy_path = {PACKAGE.parent}\n[mypy-ccdl.*]\n"
+                      "ignore_errors = True\n[mypy-numpy.*]\nfollow_imports = skip\n")
+    return subprocess.run([sys.executable, "-m", "mypy", "--config-file", str(config), "--strict", "--no-error-summary",
+                           "--cache-dir", str(tmp / "cache"), *arguments], capture_output=True, text=True, cwd=tmp)
+
+
+def test_stub_and_marker_are_shipped() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+    text = (PACKAGE / "_C.pyi").read_text()
+    assert "class Tensor" in text and "def matmul" in text
+
+
+def test_a_typed_program_is_accepted(tmp_path: Path) -> None:
+    done = mypy(str(TYPING / "good.py"), tmp=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_wrong_lines_are_refused_and_no_others(tmp_path: Path) -> None:
+    source = (TYPING / "bad.py").read_text().splitlines()
+    want = {i for i, line in enumerate(source, 1) if line.endswith("# error")}
+    done = mypy(str(TYPING / "bad.py"), tmp=tmp_path)
+    got = {int(n) for n in re.findall(r"bad\.py:(\d+): error", done.stdout)}
+    assert got == want, done.stdout
+
+
+def test_the_stub_says_what_the_module_has(tmp_path: Path) -> None:
+    allow = tmp_path / "allow.txt"
+    allow.write_text(r"""ccdl\._C\.__.*
+ccdl\._C\..*\.__.*__
+ccdl\._C\._.*
+""")
+    done = subprocess.run([sys.executable, "-m", "mypy.stubtest", "ccdl._C", "--ignore-positional-only", "--concise",
+                           "--allowlist", str(allow), "--ignore-unused-allowlist"], capture_output=True, text=True,
+                          cwd=tmp_path, env={"MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent),
+                                             "PATH": "/usr/bin:/bin"})
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
