@@ -2,4 +2,7 @@
 #pragma once
 #define CCDL_FAMILIES(X) \
   X(view) \
-  X(matmul)
+  X(matmul) \
+  X(random) \
+  X(io) \
+  X(runtime)

@@ -21,6 +21,7 @@
 #include <exception>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #define CCDL_TLS __thread __attribute__((tls_model("initial-exec")))
 
@@ -72,6 +73,7 @@ Pool& pool() {
 std::atomic<bool (*)()> g_interrupt_check{nullptr};
 CCDL_TLS bool t_in_region = false;
 CCDL_TLS bool t_is_worker = false;
+CCDL_TLS bool t_serial = false;
 CCDL_TLS int64_t t_last_check_ns = 0;
 
 void cpu_relax() {
@@ -353,6 +355,8 @@ void set_num_threads(int n) {
 
 bool in_parallel_region() { return t_in_region; }
 
+bool set_thread_serial(bool on) { return std::exchange(t_serial, on); }
+
 void set_interrupt_check(bool (*check)()) { g_interrupt_check.store(check); }
 
 void check_interrupt() {
@@ -361,7 +365,7 @@ void check_interrupt() {
 
 void parallel_run(int64_t chunks, void (*fn)(void* context, int64_t chunk), void* context) {
   if (chunks <= 0) return;
-  if (chunks == 1 || t_in_region) return run_serial(chunks, fn, context);
+  if (chunks == 1 || t_in_region || t_serial) return run_serial(chunks, fn, context);
   const int threads = num_threads();
   if (threads == 1) return run_serial(chunks, fn, context);
   Pool& p = pool();

@@ -30,6 +30,7 @@ template <class F> inline void parallel_for(int64_t n, int64_t grain, const F& f
 int num_threads();
 void set_num_threads(int n);   // throws Error(Value) unless n >= 1
 bool in_parallel_region();
+bool set_thread_serial(bool on);  // the calling thread runs its regions alone (data-loader workers); returns what was before
 
 // Called at chunk borders, at most every 50 ms, on the thread that called parallel_run. Returns true when the running op
 // must stop: parallel_run then drains and throws Error(Interrupt). Set once by the Python binding; may be null.

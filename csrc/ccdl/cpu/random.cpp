@@ -7,6 +7,7 @@
 #include <ccdl/kernels/random.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -252,6 +253,25 @@ void random_bernoulli_each(const View& p, const View& y, RandomState state) {
       });
     });
   });
+}
+
+bool probabilities_valid(const View& p) {
+  const View* views[] = {&p};
+  const Walk walk = make_walk(views, 1);
+  std::atomic<bool> valid{true};
+  by_floating(p.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    walk_all(walk, [&](const int64_t* off, int64_t n, int64_t) {
+      const T* row = p.ptr<T>() + off[0];
+      bool good = true;
+      for (int64_t i = 0; i < n; ++i) {
+        const double v = real(row[i * walk.inner()[0]]);
+        good = good && v >= 0 && v <= 1;
+      }
+      if (!good) valid.store(false, std::memory_order_relaxed);
+    });
+  });
+  return valid.load();
 }
 
 void random_permutation(const View& y, RandomState state) {

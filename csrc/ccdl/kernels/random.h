@@ -22,6 +22,8 @@
   void random_bernoulli(const View& y, RandomState state, double p);                                                   \
   /* The same with one probability per element: p floating, of y's sizes, any strides. */                              \
   void random_bernoulli_each(const View& p, const View& y, RandomState state);                                         \
+  /* Whether every element is in [0, 1]: floating types, any strides. */                                               \
+  bool probabilities_valid(const View& p);                                                                             \
   /* y = a permutation of 0 ... n-1: stable order of 64-bit keys (double word draws). y int64 [n], any stride. */      \
   void random_permutation(const View& y, RandomState state);                                                           \
   /* y = x / (1 - p) where the draw is >= p, x * 0 elsewhere. Element i uses word i / group: group > 1 drops whole */  \
