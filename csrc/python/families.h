@@ -5,4 +5,9 @@
   X(matmul) \
   X(random) \
   X(io) \
-  X(runtime)
+  X(runtime) \
+  X(index) \
+  X(shape) \
+  X(create) \
+  X(embedding) \
+  X(interpolate)
