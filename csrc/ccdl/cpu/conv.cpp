@@ -1,0 +1,373 @@
+// Convolution on the CPU as an implicit matrix product: output channels x pixels, with the sum over (channel, tap).
+// Blocks of about 384 pixels (flattened over the batch for small images) gather their inputs straight into panels, so
+// no im2col buffer exists and borders are only mask bits. The input gradient is the same sweep over dy with turned
+// weights, one sweep per stride phase. Few output channels use a direct kernel without panels.
+#include <ccdl/core/parallel.h>
+#include <ccdl/cpu/conv_grid.h>
+#include <ccdl/cpu/simd/gemm.h>
+#include <ccdl/kernels/conv.h>
+
+namespace ccdl::cpu {
+namespace {
+
+constexpr int64_t kChunkWork = int64_t{1} << 21;   // multiply-adds worth a chunk
+constexpr int64_t kDepth = 320;                    // K block of the packed sweep
+constexpr int64_t kRows = 256;                     // output channels per chunk
+
+// dst[n, g, i, pixel] = sum over (channel, tap) of a[g, i, k] * source (+ bias, relu)
+template <class T> struct Sweep {
+  ConvGrid<T> grid;
+  int64_t m;             // rows per group
+  const T* a;            // [groups, m, channels * taps]
+  T* dst;
+  const T* bias;
+  bool relu;
+  int64_t k() const { return grid.channels * grid.taps(); }
+};
+
+// A dense block [rows, count] to the pixels' places.
+template <class T> void scatter(const T* block, int64_t rows, int64_t count, const int64_t* pixel_dst, T* dst, int64_t dst_row) {
+  for (int64_t q = 0; q < count;) {
+    int64_t n = 1;
+    while (q + n < count && pixel_dst[q + n] == pixel_dst[q] + n) ++n;
+    if (n > 1) {
+      for (int64_t i = 0; i < rows; ++i)
+        std::memcpy(dst + i * dst_row + pixel_dst[q], block + i * count + q, static_cast<size_t>(n) * sizeof(T));
+      q += n;
+      continue;
+    }
+    while (q + n < count && pixel_dst[q + n] != pixel_dst[q + n - 1] + 1) ++n;
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = q; j < q + n; ++j) dst[i * dst_row + pixel_dst[j]] = block[i * count + j];
+    q += n;
+  }
+}
+
+template <class T> struct PackedPlan {
+  PixelBlocks blocks;
+  int64_t rows, row_blocks, depth;
+};
+
+template <class T> PackedPlan<T> plan_packed(const Sweep<T>& s) {
+  const int64_t nr = gemm_kernels<T>().nr, target = 384 * 4 / static_cast<int64_t>(sizeof(T));
+  PackedPlan<T> p{PixelBlocks(s.grid.batch, s.grid.image(), target, nr), 0, 0, 0};
+  p.depth = ceil_div(s.k(), ceil_div(s.k(), kDepth));
+  p.row_blocks = ceil_div(s.m, kRows);
+  while (p.blocks.total * s.grid.groups * p.row_blocks < 16 && s.m / p.row_blocks >= 128) p.row_blocks *= 2;
+  p.rows = round_up(ceil_div(s.m, p.row_blocks), 8);
+  p.row_blocks = ceil_div(s.m, p.rows);
+  return p;
+}
+
+// One chunk: rows [i0, i0 + rows) of a group for one block of pixels.
+template <class T> void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, int64_t group, int64_t i0, int64_t block) {
+  const auto& gemm = gemm_kernels<T>();
+  const auto& conv = conv_kernels<T>();
+  const ConvGrid<T>& grid = s.grid;
+  int64_t begin, count;
+  plan.blocks.range(block, &begin, &count);
+  const int64_t rows = std::min(plan.rows, s.m - i0), k = s.k(), lanes = conv.lanes, per_panel = gemm.nr / lanes;
+  const int64_t panel = plan.depth * gemm.nr;
+  PixelTable<T> table(grid, count, conv.lanes);
+  table.build(begin, count, false);
+  for (size_t v = 0; v < table.vectors().size(); ++v) {
+    const auto at = static_cast<int64_t>(v);
+    table.vectors()[v].dst = at / per_panel * panel + at % per_panel * lanes;
+  }
+  T* dst = s.dst + group * s.m * grid.dst_channel + i0 * grid.dst_channel;
+  const bool in_place = grid.dst_dense() && plan.blocks.per_image != 0;
+  Buffer<T> panels(ceil_div(count, gemm.nr) * panel), weights(rows * plan.depth), tile(in_place ? 0 : rows * count);
+  const T* a = s.a + (group * s.m + i0) * k;
+  for (int64_t k0 = 0; k0 < k; k0 += plan.depth) {
+    const int64_t depth = std::min(plan.depth, k - k0);
+    conv.pack({table.source_at(grid.src + group * grid.channels * grid.src_channel), k0, k0 + depth, panels, gemm.nr});
+    for (int64_t i = 0; i < rows; ++i)   // private copy: threads reading one weight stream slow each other down
+      std::memcpy(weights + i * depth, a + i * k + k0, static_cast<size_t>(depth) * sizeof(T));
+    const bool last = k0 + depth == k;
+    GemmPost<T> post{T(1), k0 == 0 ? T(0) : T(1), nullptr, nullptr, last && s.relu};
+    if (last && s.bias != nullptr) post.bias_row = s.bias + group * s.m + i0;
+    gemm.block({weights, depth, depth, 1, panels, panel, gemm.nr, in_place ? dst + table.pixel_dst()[0] : tile.get(),
+                in_place ? grid.dst_channel : count, rows, count, depth, post});
+  }
+  if (!in_place) scatter(tile.get(), rows, count, table.pixel_dst(), dst, grid.dst_channel);
+}
+
+template <class T> void sweep_packed(const Sweep<T>& s) {
+  const PackedPlan<T> plan = plan_packed(s);
+  const int64_t work = plan.rows * plan.blocks.size * s.k();
+  const int64_t grain = std::max<int64_t>(1, kChunkWork / std::max<int64_t>(work, 1));
+  parallel_for(s.grid.groups * plan.row_blocks * plan.blocks.total, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c)
+      packed_block(s, plan, c / (plan.row_blocks * plan.blocks.total), c % plan.row_blocks * plan.rows,
+                   c / plan.row_blocks % plan.blocks.total);
+  });
+}
+
+template <class T> void sweep_direct(const Sweep<T>& s) {
+  const auto& conv = conv_kernels<T>();
+  const ConvGrid<T>& grid = s.grid;
+  const int64_t rows = grid.pixels[2], image = grid.image();
+  const int64_t size = rows >= 1024 ? 1024 : std::min(image, std::max<int64_t>(1, 1024 / rows) * rows);   // whole rows
+  const int64_t blocks = ceil_div(image, size), units = grid.batch * grid.groups;
+  const int64_t work = std::max<int64_t>(1, s.m * s.k() * size);
+  int64_t span = std::clamp<int64_t>(ceil_div(kChunkWork, work), 1, units);     // (image, group) pairs per chunk
+  span = std::clamp<int64_t>(units * blocks / 64, span, std::max(span, std::min<int64_t>(8 * span, units)));
+  const int64_t spans = ceil_div(units, span);
+  parallel_for(blocks * spans, 1, [&](int64_t first, int64_t end) {
+    for (int64_t c = first; c < end; ++c) {
+      const int64_t begin = c % blocks * size, count = std::min(size, image - begin);
+      PixelTable<T> table(grid, count, conv.lanes);
+      table.build(begin, count, true);
+      for (int64_t u = c / blocks * span; u < std::min(units, c / blocks * span + span); ++u) {
+        const int64_t n = u / grid.groups, g = u % grid.groups;
+        conv.direct({table.source_at(grid.src + n * grid.src_batch + g * grid.channels * grid.src_channel), grid.channels,
+                     s.a + g * s.m * s.k(), s.k(), s.m, s.dst + n * grid.dst_batch + g * s.m * grid.dst_channel, grid.dst_channel,
+                     s.bias != nullptr ? s.bias + g * s.m : nullptr, s.relu});
+      }
+    }
+  });
+}
+
+template <class T> bool prefers_direct(const Sweep<T>& s) {
+  const auto& conv = conv_kernels<T>();
+  const ConvGrid<T>& grid = s.grid;
+  if (grid.dst_stride[2] != 1 || s.m > 16) return false;
+  const bool joined = grid.step[2] == 1 && grid.step[1] == 1 && grid.pixels[2] == grid.src_size[2] && grid.dst_stride[1] == grid.pixels[2];
+  const int64_t span = joined ? grid.pixels[1] * grid.pixels[2] : grid.pixels[2];
+  const double filled = static_cast<double>(span) / static_cast<double>(round_up(span, conv.lanes));
+  if (s.m <= 2 && grid.groups > 1) return true;    // depthwise: a panel would be used once
+  return conv.masked && s.k() <= 256 && filled >= 0.75 && (grid.step[2] == 1 || s.m <= 6);
+}
+
+template <class T> void run_sweep(const Sweep<T>& s) {
+  if (s.grid.batch == 0 || s.m == 0 || s.grid.image() == 0) return;
+  if (prefers_direct(s)) sweep_direct(s);
+  else sweep_packed(s);
+}
+
+int64_t plane_size(const View& v) { return v.sizes[2] * v.sizes[3] * v.sizes[4]; }
+
+// The grid of a convolution: source x, pixels of y.
+template <class T> ConvGrid<T> forward_grid(const View& x, const View& w, const View& y, const ConvGeometry& g) {
+  ConvGrid<T> grid;
+  grid.batch = x.sizes[0];
+  grid.groups = g.groups;
+  grid.channels = w.sizes[1];
+  grid.src = x.ptr<T>();
+  grid.src_channel = plane_size(x);
+  grid.src_batch = x.sizes[1] * grid.src_channel;
+  grid.dst_channel = plane_size(y);
+  grid.dst_batch = y.sizes[1] * grid.dst_channel;
+  int64_t stride = 1;
+  for (int d = 2; d >= 0; --d) {
+    grid.src_size[d] = x.sizes[d + 2];
+    grid.pixels[d] = y.sizes[d + 2];
+    grid.step[d] = g.stride[d];
+    grid.dst_stride[d] = stride;
+    stride *= y.sizes[d + 2];
+    for (int64_t t = 0; t < w.sizes[d + 2]; ++t) grid.shift[d].push_back(t * g.dilation[d] - g.padding[d]);
+  }
+  return grid;
+}
+
+template <class T> void fill(T* p, int64_t n, const T* bias, int64_t channels, int64_t plane, bool relu) {
+  parallel_for(n, 1 << 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const T v = bias != nullptr ? bias[i / plane % channels] : T(0);
+      p[i] = relu && v < T(0) ? T(0) : v;
+    }
+  });
+}
+
+template <class T> void forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g, bool relu) {
+  Sweep<T> s{forward_grid<T>(x, w, y, g), w.sizes[0] / g.groups, w.ptr<T>(), y.ptr<T>(), static_cast<const T*>(bias), relu};
+  if (s.k() == 0) return fill(s.dst, y.numel(), s.bias, y.sizes[1], std::max<int64_t>(1, plane_size(y)), relu);
+  run_sweep(s);
+}
+
+// Weights [K, C/g, taps] of one phase turned to [g, C/g, K/g * phase taps].
+template <class T> void turn_weights(const T* w, int64_t groups, int64_t rows, int64_t channels, int64_t taps,
+                                     const std::vector<int64_t>& chosen, T* out) {
+  const auto n = static_cast<int64_t>(chosen.size());
+  constexpr int64_t kBlock = 32;
+  const int64_t blocks = ceil_div(channels, kBlock);
+  parallel_for(groups * blocks, std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, kBlock * rows * n)), [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t g = b / blocks, c0 = b % blocks * kBlock, c1 = std::min(channels, c0 + kBlock);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t c = c0; c < c1; ++c) {
+          const T* src = w + ((g * rows + r) * channels + c) * taps;
+          T* dst = out + ((g * channels + c) * rows + r) * n;
+          for (int64_t t = 0; t < n; ++t) dst[t] = src[chosen[t]];
+        }
+    }
+  });
+}
+
+// One phase of the input gradient: the dx positions congruent to `phase` modulo the stride.
+template <class T> void backward_phase(const View& dy, const View& w, const View& dx, const ConvGeometry& g, const int64_t* phase) {
+  Sweep<T> s{};
+  ConvGrid<T>& grid = s.grid;
+  const int64_t rows = w.sizes[0] / g.groups;
+  grid.batch = dx.sizes[0];
+  grid.groups = g.groups;
+  grid.channels = rows;
+  grid.src = dy.ptr<T>();
+  grid.src_channel = plane_size(dy);
+  grid.src_batch = dy.sizes[1] * grid.src_channel;
+  grid.dst_channel = plane_size(dx);
+  grid.dst_batch = dx.sizes[1] * grid.dst_channel;
+  std::vector<int64_t> chosen_dim[3];
+  int64_t stride = 1, first = 0;
+  for (int d = 2; d >= 0; --d) {
+    grid.src_size[d] = dy.sizes[d + 2];
+    grid.step[d] = 1;
+    grid.pixels[d] = ceil_div(dx.sizes[d + 2] - phase[d], g.stride[d]);
+    grid.dst_stride[d] = stride * g.stride[d];
+    first += phase[d] * stride;
+    stride *= dx.sizes[d + 2];
+    for (int64_t t = 0; t < w.sizes[d + 2]; ++t) {
+      const int64_t at = phase[d] + g.padding[d] - t * g.dilation[d];
+      if (at % g.stride[d] != 0) continue;
+      grid.shift[d].push_back(at / g.stride[d]);
+      chosen_dim[d].push_back(t);
+    }
+  }
+  std::vector<int64_t> chosen;
+  for (int64_t a : chosen_dim[0])
+    for (int64_t b : chosen_dim[1])
+      for (int64_t c : chosen_dim[2]) chosen.push_back((a * w.sizes[3] + b) * w.sizes[4] + c);
+  if (chosen.empty() || grid.image() == 0) return;
+  Buffer<T> turned(g.groups * w.sizes[1] * rows * static_cast<int64_t>(chosen.size()));
+  turn_weights(w.ptr<T>(), g.groups, rows, w.sizes[1], plane_size(w), chosen, turned.get());
+  s.m = w.sizes[1];
+  s.a = turned;
+  s.dst = dx.ptr<T>() + first;
+  run_sweep(s);
+}
+
+template <class T> void backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
+  if (dx.numel() == 0) return;
+  bool holes = w.sizes[0] == 0 || plane_size(w) == 0;   // a phase without taps stays zero
+  for (int d = 0; d < 3; ++d)
+    for (int64_t p = 0; p < std::min(g.stride[d], dx.sizes[d + 2]); ++p) {
+      bool any = false;
+      for (int64_t t = 0; t < w.sizes[d + 2]; ++t) any = any || (p + g.padding[d] - t * g.dilation[d]) % g.stride[d] == 0;
+      holes = holes || !any;
+    }
+  if (holes) fill<T>(dx.ptr<T>(), dx.numel(), nullptr, 1, 1, false);
+  if (w.sizes[0] == 0 || plane_size(w) == 0) return;
+  int64_t phase[3];
+  for (phase[0] = 0; phase[0] < std::min(g.stride[0], dx.sizes[2]); ++phase[0])
+    for (phase[1] = 0; phase[1] < std::min(g.stride[1], dx.sizes[3]); ++phase[1])
+      for (phase[2] = 0; phase[2] < std::min(g.stride[2], dx.sizes[4]); ++phase[2]) backward_phase<T>(dy, w, dx, g, phase);
+}
+
+// dw[g, i, k] = sum over pixels of dy[g, i, pixel] * source[g, k, pixel]
+template <class T> struct WeightPlan {
+  PixelBlocks blocks;
+  int64_t rows, row_blocks, columns, column_blocks, splits;
+};
+
+template <class T> WeightPlan<T> plan_weight(const ConvGrid<T>& grid, int64_t m, int64_t k) {
+  const auto& gemm = gemm_kernels<T>();
+  WeightPlan<T> p{PixelBlocks(grid.batch, grid.image(), 256, conv_kernels<T>().lanes), 0, 0, 0, 0, 1};
+  p.rows = round_up(ceil_div(m, ceil_div(m, kRows)), 8);
+  p.row_blocks = ceil_div(m, p.rows);
+  p.columns = round_up(ceil_div(k, ceil_div(k, 4 * gemm.nr)), gemm.nr);
+  p.column_blocks = ceil_div(k, p.columns);
+  const int64_t chunks = grid.groups * p.row_blocks * p.column_blocks;
+  const int64_t work = std::min(p.rows, m) * std::min(p.columns, k) * p.blocks.size;   // per pixel block
+  const int64_t fewest = std::max<int64_t>(1, ceil_div(kChunkWork, std::max<int64_t>(work, 1)));
+  p.splits = std::clamp<int64_t>(std::min(ceil_div(16, chunks), p.blocks.total / fewest), 1, p.blocks.total);
+  return p;
+}
+
+template <class T> void copy_rows(const T* src, int64_t src_row, const int64_t* pixel, int64_t rows, int64_t count, T* out) {
+  for (int64_t q = 0; q < count;) {
+    int64_t n = 1;
+    while (q + n < count && pixel[q + n] == pixel[q] + n) ++n;
+    for (int64_t i = 0; i < rows; ++i)
+      std::memcpy(out + i * count + q, src + i * src_row + pixel[q], static_cast<size_t>(n) * sizeof(T));
+    q += n;
+  }
+}
+
+template <class T> void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* dy, int64_t m, int64_t k,
+                                     int64_t group, int64_t i0, int64_t k0, int64_t split, T* out) {
+  const auto& gemm = gemm_kernels<T>();
+  const auto& conv = conv_kernels<T>();
+  const int64_t rows = std::min(plan.rows, m - i0), columns = std::min(plan.columns, k - k0);
+  const int64_t width = round_up(plan.blocks.size, conv.lanes);
+  Buffer<T> pixels(columns * width), panels(round_up(columns, gemm.nr) * width), a(rows * plan.blocks.size);
+  PixelTable<T> table(grid, plan.blocks.size, conv.lanes);
+  const int64_t first = plan.blocks.total * split / plan.splits, last = plan.blocks.total * (split + 1) / plan.splits;
+  for (int64_t block = first; block < last; ++block) {
+    int64_t begin, count;
+    plan.blocks.range(block, &begin, &count);
+    table.build(begin, count, false);
+    for (size_t v = 0; v < table.vectors().size(); ++v) table.vectors()[v].dst = static_cast<int64_t>(v) * conv.lanes;
+    conv.pack({table.source_at(grid.src + group * grid.channels * grid.src_channel), k0, k0 + columns, pixels, width});
+    gemm.pack_b(panels, pixels, 1, width, count, columns);
+    const T* rows_of_dy = dy + (group * m + i0) * grid.dst_channel;
+    int64_t a_row = grid.dst_channel;
+    if (plan.blocks.per_image != 0) {
+      rows_of_dy += table.pixel_dst()[0];
+    } else {
+      copy_rows(rows_of_dy, grid.dst_channel, table.pixel_dst(), rows, count, a.get());
+      rows_of_dy = a;
+      a_row = count;
+    }
+    const GemmPost<T> post{T(1), block == first ? T(0) : T(1), nullptr, nullptr, false};
+    gemm.block({rows_of_dy, a_row, a_row, 1, panels, gemm.nr * count, gemm.nr, out, k, rows, columns, count, post});
+  }
+}
+
+template <class T> void backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
+  const int64_t size = dw.numel();
+  if (size == 0) return;
+  const ConvGrid<T> grid = forward_grid<T>(x, dw, dy, g);
+  const int64_t m = dw.sizes[0] / g.groups, k = dw.sizes[1] * plane_size(dw);
+  if (grid.batch == 0 || grid.image() == 0) return fill<T>(dw.ptr<T>(), size, nullptr, 1, 1, false);
+  const WeightPlan<T> plan = plan_weight(grid, m, k);
+  Buffer<T> partial(plan.splits > 1 ? plan.splits * size : 0);
+  T* target = plan.splits > 1 ? partial.get() : dw.ptr<T>();
+  const int64_t work = std::min(plan.rows, m) * std::min(plan.columns, k) * (plan.blocks.total / plan.splits * plan.blocks.size);
+  const int64_t grain = std::max<int64_t>(1, kChunkWork / std::max<int64_t>(work, 1));
+  parallel_for(g.groups * plan.row_blocks * plan.column_blocks * plan.splits, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) {
+      const int64_t split = c % plan.splits, k0 = c / plan.splits % plan.column_blocks * plan.columns;
+      const int64_t r = c / plan.splits / plan.column_blocks, i0 = r % plan.row_blocks * plan.rows, group = r / plan.row_blocks;
+      weight_chunk(grid, plan, dy.ptr<T>(), m, k, group, i0, k0, split, target + split * size + (group * m + i0) * k + k0);
+    }
+  });
+  if (plan.splits == 1) return;
+  parallel_for(size, 1 << 14, [&](int64_t begin, int64_t end) {
+    T* out = dw.ptr<T>();
+    for (int64_t i = begin; i < end; ++i) {
+      T v = partial[i];
+      for (int64_t s = 1; s < plan.splits; ++s) v += partial[s * size + i];
+      out[i] = v;
+    }
+  });
+}
+
+}  // namespace
+
+void conv_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& geometry, Activation activation) {
+  const bool relu = activation == Activation::Relu;
+  if (x.dtype == DType::Float64) forward<double>(x, w, bias, y, geometry, relu);
+  else forward<float>(x, w, bias, y, geometry, relu);
+}
+
+void conv_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& geometry) {
+  if (dy.dtype == DType::Float64) backward_input<double>(dy, w, dx, geometry);
+  else backward_input<float>(dy, w, dx, geometry);
+}
+
+void conv_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& geometry) {
+  if (x.dtype == DType::Float64) backward_weight<double>(x, dy, dw, geometry);
+  else backward_weight<float>(x, dy, dw, geometry);
+}
+
+}  // namespace ccdl::cpu

@@ -1,0 +1,180 @@
+// The geometry shared by all convolution kernels: output pixels on a grid, each reading shifted source elements, and the
+// per-block tables (source runs, tap masks, output offsets) that the vector loops of simd/conv.h work from.
+#pragma once
+#include <ccdl/cpu/buffer.h>
+#include <ccdl/cpu/simd/conv.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace ccdl::cpu {
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// Pixel (n, i) of group g reads src[n, g, c, i * step + shift(tap)] for every channel and tap; outside is zero.
+template <class T> struct ConvGrid {
+  int64_t batch, groups, channels;                     // channels per group
+  const T* src;
+  int64_t src_batch, src_channel;                      // element strides; a group is `channels` planes further
+  int64_t src_size[3];
+  std::vector<int64_t> shift[3];                       // per dim, one entry per tap
+  int64_t pixels[3], step[3];
+  int64_t dst_batch, dst_channel, dst_stride[3];       // where a pixel lies on the other side
+  int64_t taps() const { return static_cast<int64_t>(shift[0].size() * shift[1].size() * shift[2].size()); }
+  int64_t image() const { return pixels[0] * pixels[1] * pixels[2]; }
+  bool dst_dense() const {
+    return dst_stride[2] == 1 && dst_stride[1] == pixels[2] && dst_stride[0] == pixels[1] * pixels[2];
+  }
+  std::vector<int64_t> tap_offsets() const {
+    std::vector<int64_t> out;
+    for (int64_t d : shift[0])
+      for (int64_t h : shift[1])
+        for (int64_t w : shift[2]) out.push_back((d * src_size[1] + h) * src_size[2] + w);
+    return out;
+  }
+};
+
+// Tables of the pixels [begin, begin + count) counted over (batch, pixel).
+template <class T> class PixelTable {
+ public:
+  PixelTable(const ConvGrid<T>& grid, int64_t capacity, int lanes)
+      : grid_(grid), lanes_(lanes), tap_offset_(grid.tap_offsets()), pixel_dst_(capacity) {}
+
+  // One vector per `lanes` pixels; with `split`, a vector ends where source or destination stop being consecutive.
+  void build(int64_t begin, int64_t count, bool split) {
+    vectors_.clear();
+    runs_.clear();
+    for (int d = 0; d < 3; ++d) valid_[d].clear();
+    int64_t index[4];
+    locate(begin, index);
+    const int64_t row = grid_.pixels[2];
+    int lane = lanes_;
+    for (int64_t q = 0; q < count;) {
+      if (lane == lanes_) open_vector(lane);
+      const int64_t n = std::min({row - index[3], count - q, static_cast<int64_t>(lanes_ - lane)});
+      const int64_t dst = destination(index);
+      int64_t offset = source(index) - lane * grid_.step[2];
+      const bool joins = vectors_.back().runs > 0 && runs_.back().offset == offset;
+      const bool follows = vectors_.back().runs == 0 || (joins && grid_.dst_stride[2] == 1 && dst == vectors_.back().dst + lane);
+      if (split && !follows) {
+        open_vector(lane);
+        offset = source(index);
+      }
+      const int64_t fit = std::min<int64_t>(n, lanes_ - lane);
+      if (split && vectors_.back().runs == 0) vectors_.back().dst = dst;
+      const uint32_t bits = ((1u << fit) - 1u) << lane;
+      if (joins && vectors_.back().runs > 0) runs_.back().lanes |= bits;
+      else add_run(offset, bits);
+      mark_valid(index, lane, fit, bits);
+      for (int64_t i = 0; i < fit; ++i) pixel_dst_[q + i] = dst + i * grid_.dst_stride[2];
+      lane += static_cast<int>(fit);
+      q += fit;
+      advance(index, fit);
+    }
+    combine_masks();
+  }
+
+  std::vector<ConvVector>& vectors() { return vectors_; }
+  const int64_t* pixel_dst() const { return pixel_dst_; }
+  ConvSource<T> source_at(const T* data) const {
+    return {data, grid_.src_channel, static_cast<int64_t>(tap_offset_.size()), tap_offset_.data(), tap_mask_.data(),
+            vectors_.data(), runs_.data(), static_cast<int64_t>(vectors_.size()), grid_.step[2]};
+  }
+
+ private:
+  void locate(int64_t q, int64_t* index) const {
+    for (int d = 2; d >= 0; --d) {
+      index[d + 1] = q % grid_.pixels[d];
+      q /= grid_.pixels[d];
+    }
+    index[0] = q;
+  }
+  void advance(int64_t* index, int64_t n) const {
+    index[3] += n;
+    for (int d = 3; d > 0 && index[d] == grid_.pixels[d - 1]; --d) {
+      index[d] = 0;
+      ++index[d - 1];
+    }
+  }
+  int64_t source(const int64_t* i) const {
+    const auto& s = grid_.src_size;
+    return i[0] * grid_.src_batch + (i[1] * grid_.step[0] * s[1] + i[2] * grid_.step[1]) * s[2] + i[3] * grid_.step[2];
+  }
+  int64_t destination(const int64_t* i) const {
+    return i[0] * grid_.dst_batch + i[1] * grid_.dst_stride[0] + i[2] * grid_.dst_stride[1] + i[3] * grid_.dst_stride[2];
+  }
+  void open_vector(int& lane) {
+    vectors_.push_back({static_cast<int32_t>(runs_.size()), 0, 0});
+    for (int d = 0; d < 3; ++d) valid_[d].resize(valid_[d].size() + grid_.shift[d].size(), 0);
+    lane = 0;
+  }
+  void add_run(int64_t offset, uint32_t bits) {
+    runs_.push_back({offset, bits});
+    ++vectors_.back().runs;
+  }
+  void mark_valid(const int64_t* index, int lane, int64_t n, uint32_t bits) {
+    for (int d = 0; d < 3; ++d) {
+      const size_t taps = grid_.shift[d].size();
+      uint16_t* valid = valid_[d].data() + valid_[d].size() - taps;
+      for (size_t t = 0; t < taps; ++t) {
+        const int64_t at = index[d + 1] * grid_.step[d] + grid_.shift[d][t];
+        if (d < 2) {
+          if (at >= 0 && at < grid_.src_size[d]) valid[t] |= static_cast<uint16_t>(bits);
+        } else {
+          for (int64_t i = 0; i < n; ++i)
+            if (const int64_t w = at + i * grid_.step[2]; w >= 0 && w < grid_.src_size[2])
+              valid[t] |= static_cast<uint16_t>(1u << (lane + i));
+        }
+      }
+    }
+  }
+  void combine_masks() {
+    const size_t td = grid_.shift[0].size(), th = grid_.shift[1].size(), tw = grid_.shift[2].size(), n = vectors_.size();
+    tap_mask_.resize(td * th * tw * n);
+    uint16_t* out = tap_mask_.data();
+    for (size_t d = 0; d < td; ++d)
+      for (size_t h = 0; h < th; ++h)
+        for (size_t w = 0; w < tw; ++w)
+          for (size_t v = 0; v < n; ++v) *out++ = valid_[0][v * td + d] & valid_[1][v * th + h] & valid_[2][v * tw + w];
+  }
+
+  const ConvGrid<T>& grid_;
+  int lanes_;
+  std::vector<int64_t> tap_offset_;
+  std::vector<ConvVector> vectors_;
+  std::vector<ConvRun> runs_;
+  std::vector<uint16_t> valid_[3];   // [vector][tap of the dim]
+  std::vector<uint16_t> tap_mask_;   // [tap][vector]
+  Buffer<int64_t> pixel_dst_;
+};
+
+// Pixel blocks of about `target` pixels: inside images when these are large, across the whole batch otherwise.
+struct PixelBlocks {
+  int64_t total, size, per_image;    // per_image == 0: blocks run across images
+  int64_t image;
+  PixelBlocks(int64_t batch, int64_t pixels, int64_t target, int64_t multiple) : image(pixels) {
+    const bool within = pixels >= target;
+    const int64_t span = within ? pixels : batch * pixels;
+    size = round_up(ceil_div(span, std::max<int64_t>(1, ceil_div(span, target))), multiple);
+    per_image = within ? ceil_div(pixels, size) : 0;
+    total = within ? batch * per_image : ceil_div(span, size);
+    end_ = span;
+  }
+  void range(int64_t block, int64_t* begin, int64_t* count) const {
+    if (per_image != 0) {
+      const int64_t first = block % per_image * size;
+      *begin = block / per_image * image + first;
+      *count = std::min(size, image - first);
+    } else {
+      *begin = block * size;
+      *count = std::min(size, end_ - *begin);
+    }
+  }
+
+ private:
+  int64_t end_;
+};
+
+}  // namespace ccdl::cpu

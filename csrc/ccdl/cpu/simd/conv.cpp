@@ -1,0 +1,188 @@
+// Convolution inner loops over the level's vectors. With masked loads (v4) a border costs nothing; elsewhere partial
+// vectors are read lane by lane, which only touches image borders. Step 2 (stride-2 convolution) loads twice and keeps
+// the even elements.
+#include <ccdl/cpu/simd/conv.h>
+#include <ccdl/cpu/simd/lanes.h>
+
+#define CCDL_UNROLL _Pragma("GCC unroll 16")
+
+namespace ccdl::cpu::CCDL_ISA {
+namespace {
+
+template <class T> using Vec = typename Lanes<T>::V;
+template <class T> constexpr uint32_t kFull = (1u << Lanes<T>::kN) - 1u;
+
+#if defined(__AVX512F__)
+CCDL_SI vf load_masked(const float* p, uint32_t m) { return (vf)_mm512_maskz_loadu_ps((__mmask16)m, p); }
+CCDL_SI vd load_masked(const double* p, uint32_t m) { return (vd)_mm512_maskz_loadu_pd((__mmask8)m, p); }
+CCDL_SI vf load_even(const float* p, uint32_t m) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512 lo = _mm512_maskz_loadu_ps((__mmask16)_pdep_u32(m & 0xffu, 0x5555u), p);
+  const __m512 hi = _mm512_maskz_loadu_ps((__mmask16)_pdep_u32(m >> 8, 0x5555u), p + 16);
+  return (vf)_mm512_permutex2var_ps(lo, even, hi);
+}
+CCDL_SI vd load_even(const double* p, uint32_t m) {
+  const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+  const __m512d lo = _mm512_maskz_loadu_pd((__mmask8)_pdep_u32(m & 0xfu, 0x55u), p);
+  const __m512d hi = _mm512_maskz_loadu_pd((__mmask8)_pdep_u32(m >> 4, 0x55u), p + 8);
+  return (vd)_mm512_permutex2var_pd(lo, even, hi);
+}
+#endif
+
+// Lane l of the result is p[l * step] where bit l of m is set, zero elsewhere; nothing else is read.
+template <class T> CCDL_SI Vec<T> gather(const T* p, int64_t step, uint32_t m) {
+#if defined(__AVX512F__)
+  if (step == 1) return load_masked(p, m);
+  if (step == 2) return load_even(p, m);
+#else
+  if (step == 1 && m == kFull<T>) return ld(p);
+#endif
+  Vec<T> v = {};
+  if (m == kFull<T>) {
+    CCDL_UNROLL for (int l = 0; l < Lanes<T>::kN; ++l) v[l] = p[l * step];
+  } else {
+    T t[Lanes<T>::kN];
+    for (int l = 0; l < Lanes<T>::kN; ++l) t[l] = (m >> l & 1u) != 0 ? p[l * step] : T(0);
+    v = ld(t);
+  }
+  return v;
+}
+
+// Lanes of different runs are disjoint, so adding their bits joins them.
+template <class T> CCDL_SI Vec<T> gather_runs(const ConvVector& v, const ConvRun* runs, const T* p, int64_t step, uint32_t m) {
+  const ConvRun* r = runs + v.first_run;
+  Vec<T> value = gather<T>(p + r->offset, step, m & r->lanes);
+  for (int i = 1; i < v.runs; ++i)
+    value = (Vec<T>)((vi)value | (vi)gather<T>(p + r[i].offset, step, m & r[i].lanes));
+  return value;
+}
+
+template <class T, int Step> void pack_step(const ConvPack<T>& g) {
+  const ConvSource<T>& s = g.source;
+  const int64_t step = Step != 0 ? Step : s.step;
+  int64_t c = g.k0 / s.taps, t = g.k0 % s.taps;
+  T* dst = g.dst;
+  for (int64_t k = g.k0; k < g.k1; ++k, dst += g.dst_k) {
+    const T* p = s.data + c * s.channel + s.tap_offset[t];
+    const uint16_t* mask = s.tap_mask + t * s.count;
+    for (int64_t v = 0; v < s.count; ++v) {
+      const ConvVector& x = s.vectors[v];
+      if (x.runs == 1) st(dst + x.dst, gather<T>(p + s.runs[x.first_run].offset, step, mask[v]));
+      else if (x.runs == 0) st(dst + x.dst, Vec<T>{});
+      else st(dst + x.dst, gather_runs<T>(x, s.runs, p, step, mask[v]));
+    }
+    if (++t == s.taps) {
+      t = 0;
+      ++c;
+    }
+  }
+}
+
+template <class T> void pack(const ConvPack<T>& g) {
+  if (g.source.step == 1) pack_step<T, 1>(g);
+  else if (g.source.step == 2) pack_step<T, 2>(g);
+  else pack_step<T, 0>(g);
+}
+
+CCDL_SI void store_lanes(float* p, vf v, uint32_t m) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, (__mmask16)m, (__m512)v);
+#else
+  for (int l = 0; l < VL; ++l)
+    if ((m >> l & 1u) != 0) p[l] = v[l];
+#endif
+}
+CCDL_SI void store_lanes(double* p, vd v, uint32_t m) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_pd(p, (__mmask8)m, (__m512d)v);
+#else
+  for (int l = 0; l < VD; ++l)
+    if ((m >> l & 1u) != 0) p[l] = v[l];
+#endif
+}
+
+// R output channels x V pixel vectors in registers; weights are broadcast, pixels loaded with their masks.
+template <class T, int R, int V, int Step> CCDL_SI void direct_tile(const ConvDirect<T>& g, int64_t i0, int64_t v0) {
+  const ConvSource<T>& s = g.source;
+  const int64_t step = Step != 0 ? Step : s.step;
+  const T* a = g.a + i0 * g.a_row;
+  int64_t offset[V];
+  CCDL_UNROLL for (int j = 0; j < V; ++j) offset[j] = s.runs[s.vectors[v0 + j].first_run].offset;
+  Vec<T> acc[R][V];
+  CCDL_UNROLL for (int i = 0; i < R; ++i)
+    CCDL_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Vec<T>{};
+  for (int64_t c = 0; c < g.channels; ++c) {
+    const T* plane = s.data + c * s.channel;
+    for (int64_t t = 0; t < s.taps; ++t, ++a) {
+      const T* p = plane + s.tap_offset[t];
+      const uint16_t* mask = s.tap_mask + t * s.count + v0;
+      Vec<T> x[V];
+      CCDL_UNROLL for (int j = 0; j < V; ++j) x[j] = gather<T>(p + offset[j], step, mask[j]);
+      CCDL_UNROLL for (int i = 0; i < R; ++i) {
+        const Vec<T> av = set1(a[i * g.a_row]);
+        CCDL_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = fma(av, x[j], acc[i][j]);
+      }
+    }
+  }
+  CCDL_UNROLL for (int i = 0; i < R; ++i) {
+    T* out = g.dst + (i0 + i) * g.dst_row;
+    const Vec<T> bias = set1(g.bias != nullptr ? g.bias[i0 + i] : T(0));
+    CCDL_UNROLL for (int j = 0; j < V; ++j) {
+      const ConvVector& v = s.vectors[v0 + j];
+      Vec<T> y = acc[i][j] + bias;
+      if (g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;   // keeps NaN
+      store_lanes(out + v.dst, y, s.runs[v.first_run].lanes);
+    }
+  }
+}
+
+template <class T, int R, int Step> __attribute__((noinline)) void direct_rows(const ConvDirect<T>& g, int64_t i0) {
+#if defined(__AVX512F__)
+  constexpr int V = R == 1 ? 8 : 4;
+#else
+  constexpr int V = R <= 2 ? 4 : 2;
+#endif
+  int64_t v = 0;
+  for (; v + V <= g.source.count; v += V) direct_tile<T, R, V, Step>(g, i0, v);
+  for (; v < g.source.count; ++v) direct_tile<T, R, 1, Step>(g, i0, v);
+}
+
+template <class T, int Step> void direct_step(const ConvDirect<T>& g) {
+#if defined(__AVX512F__)
+  constexpr int64_t kRows = 6;
+#else
+  constexpr int64_t kRows = 4;
+#endif
+  const int64_t tiles = (g.m + kRows - 1) / kRows, rows = (g.m + tiles - 1) / tiles;
+  for (int64_t i = 0; i < g.m; i += rows) {
+    switch (g.m - i < rows ? g.m - i : rows) {
+      case 1: direct_rows<T, 1, Step>(g, i); break;
+      case 2: direct_rows<T, 2, Step>(g, i); break;
+      case 3: direct_rows<T, 3, Step>(g, i); break;
+      case 4: direct_rows<T, 4, Step>(g, i); break;
+#if defined(__AVX512F__)
+      case 5: direct_rows<T, 5, Step>(g, i); break;
+      case 6: direct_rows<T, 6, Step>(g, i); break;
+#endif
+      default: break;
+    }
+  }
+}
+
+template <class T> void direct(const ConvDirect<T>& g) {
+  if (g.source.step == 1) direct_step<T, 1>(g);
+  else direct_step<T, 0>(g);
+}
+
+#if defined(__AVX512F__)
+constexpr bool kMasked = true;
+#else
+constexpr bool kMasked = false;
+#endif
+
+}  // namespace
+
+extern const ConvKernels conv;
+const ConvKernels conv = {{VL, kMasked, pack<float>, direct<float>}, {VD, kMasked, pack<double>, direct<double>}};
+
+}  // namespace ccdl::cpu::CCDL_ISA
