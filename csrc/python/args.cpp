@@ -333,6 +333,11 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
       if (!PyTuple_Check(o) && !PyList_Check(o) && o != Py_None) {
         s.given = true;
         s.object = o;
+        for (; p.type == ArgType::Tensors && at < nargs; ++at) {  // f(x, y) for f((x, y))
+          if (!is_tensor(args[at])) return bad_type(pos, args[at], false);
+          s.tensors.push_back(unwrap(args[at]));
+          a->work_ += s.tensors.back().numel();
+        }
         for (; at < nargs; ++at) {
           if (!int_from(args[at], &one)) return bad_type(pos, args[at], false);
           s.ints.push_back(one);

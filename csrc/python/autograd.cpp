@@ -362,19 +362,13 @@ PyObject* row_backward(const Args& a) {
   Py_RETURN_NONE;
 }
 
+// accumulate: gradients are added to .grad of the leaves (or of `inputs` when given); otherwise those of `inputs` are returned.
 PyObject* row_run_backward(const Args& a) {
-  {
-    Args::Unlocked unlocked(INT64_MAX);
-    autograd::backward(a.tensors(0), a.tensors(1), a.boolean(2), a.boolean(3), a.tensors(4));
-  }
-  Py_RETURN_NONE;
-}
-
-PyObject* row_run_grad(const Args& a) {
   TensorList r;
   {
     Args::Unlocked unlocked(INT64_MAX);
-    r = autograd::grad(a.tensors(0), a.tensors(1), a.tensors(2), a.boolean(3), a.boolean(4), a.boolean(5));
+    if (a.boolean(6)) autograd::backward(a.tensors(0), a.tensors(1), a.boolean(2), a.boolean(3), a.tensors(4));
+    else r = autograd::grad(a.tensors(0), a.tensors(4), a.tensors(1), a.boolean(2), a.boolean(3), a.boolean(5));
   }
   return wrap(r);
 }
@@ -415,8 +409,7 @@ const Row kRows[] = {
     {"_set_inference_mode(bool mode) -> bool", [](const Args& a) { const bool old = autograd::inference_mode_enabled(); autograd::set_inference_mode(a.boolean(0)); return wrap(old); }},
     {"is_inference_mode_enabled() -> bool", [](const Args&) { return wrap(autograd::inference_mode_enabled()); }},
     {"is_inference(Tensor input) -> bool", [](const Args& a) { return wrap(a.tensor(0).impl()->inference); }, kBoth},
-    {"_run_backward(Tensor[] tensors, Tensor[] grad_tensors, bool keep_graph, bool create_graph, Tensor[] inputs) -> None", row_run_backward},
-    {"_run_grad(Tensor[] outputs, Tensor[] inputs, Tensor[] grad_outputs, bool keep_graph, bool create_graph, bool allow_unused) -> tuple", row_run_grad},
+    {"_run_backward(Tensor[] tensors, Tensor[] grad_tensors, bool keep_graph, bool create_graph, Tensor[]? inputs, bool allow_unused, bool accumulate) -> tuple", row_run_backward},
     {"_record_function(object ctx, str name, Tensor[] inputs, Tensor[] outputs, Tensor[] dirty, Tensor[] constant, Tensor[] saved, bool materialize) -> tuple", row_record_function},
     {"backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, object inputs=None) -> None", row_backward},
     {"register_hook(Tensor self, object hook) -> object", row_register_hook},

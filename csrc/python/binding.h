@@ -117,6 +117,7 @@ class Args {
   Device device(int i) const;                  // CPU for None
   MemoryFormat memory_format(int i) const { return slots_[i].none ? MemoryFormat::Preserve : static_cast<MemoryFormat>(slots_[i].integer); }
   PyObject* object(int i) const { return slots_[i].object; }  // borrowed; nullptr when not given
+  PyObject* self() const { return slots_[0].object; }         // borrowed
 
   // Runs an op with the GIL released when the tensors are big enough to be worth it, and wraps the result.
   template <class F> PyObject* run(const F& f) const {

@@ -198,7 +198,7 @@ bool remove_tensor_hook(const Tensor& x, int64_t id) {
   return false;
 }
 
-static void attach_retain(const Tensor& x, Meta* m) {
+static void attach_retain(Meta* m) {
   auto weak = m->weak;
   m->retain_id = hook_slot(m->grad_fn->hooks().retain, m->output_nr).add([weak](const Tensor& g) {
     TensorImpl* p = *weak;
@@ -217,7 +217,7 @@ void retain_grad(const Tensor& x) {
   if (m->retains_grad) return;
   m->retains_grad = true;
   if (!m->weak) m->weak = std::make_shared<TensorImpl*>(x.impl());
-  attach_retain(x, m);
+  attach_retain(m);
 }
 
 // ---- recording ----------------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ void move_history(const Tensor& x, Ref<Node> fn, int output_nr) {
     for (auto& list : m->grad_fn->hooks().retain) list.remove(m->retain_id);
   m->grad_fn = std::move(fn);
   m->output_nr = output_nr;
-  if (m->retains_grad && m->grad_fn) attach_retain(x, m);
+  if (m->retains_grad && m->grad_fn) attach_retain(m);
 }
 
 }  // namespace

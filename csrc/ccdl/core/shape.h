@@ -72,7 +72,7 @@ class Dims {
   int64_t v_[kMaxDims];
 };
 
-// Number of elements; every size must be >= 0 and the product of the non-zero sizes must fit (Error(Value) otherwise).
+// Number of elements; every size must be >= 0 and the product of the non-zero sizes must fit: Error(Shape) for a negative size, Error(Value) on overflow.
 int64_t checked_numel(const char* op, IntSpan sizes);
 int64_t checked_bytes(const char* op, IntSpan sizes, DType dtype);
 inline int64_t numel_of(IntSpan sizes) {

@@ -201,7 +201,10 @@ Tensor copy_(const Tensor& x, const Tensor& src) {
 
 Tensor fill_(const Tensor& x, Scalar value) {
   autograd::check_inplace("fill_", x);
-  if (x.numel()) CCDL_KERNEL(x, fill(x.view(), value));
+  if (x.numel()) {
+    const Tensor one = scalar_tensor(value, x.dtype(), x.device());
+    CCDL_KERNEL(x, copy_cast(one.view_as(x.sizes()), x.view()));
+  }
   autograd::rebase_history(x, Edge{});
   return x;
 }

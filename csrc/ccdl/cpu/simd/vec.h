@@ -34,8 +34,8 @@ typedef uint32_t vu __attribute__((vector_size(VB)));
 typedef double vd __attribute__((vector_size(VB)));
 typedef int64_t vl __attribute__((vector_size(VB)));
 
-CCDL_SI vf set1(float x) { return vf{} + x; }
-CCDL_SI vd set1(double x) { return vd{} + x; }
+CCDL_SI vf set1(float x) { return x - vf{}; }   // x + 0 would lose the sign of -0
+CCDL_SI vd set1(double x) { return x - vd{}; }
 CCDL_SI vi set1(int32_t x) { return vi{} + x; }
 CCDL_SI vf loadu(const float* p) { vf v; __builtin_memcpy(&v, p, VB); return v; }
 CCDL_SI vd loadu(const double* p) { vd v; __builtin_memcpy(&v, p, VB); return v; }
@@ -111,7 +111,7 @@ CCDL_SI vd vmin(vd a, vd b) { return a < b ? a : b; }
 CCDL_SI vf vabs(vf a) { return (vf)((vi)a & 0x7fffffff); }
 CCDL_SI vf vsqrt(vf a) {
 #if defined(__AVX512F__)
-  return (vf)_mm512_sqrt_ps((__m512)a);
+  return (vf)_mm512_maskz_sqrt_ps((__mmask16)-1, (__m512)a);
 #elif defined(__AVX2__)
   return (vf)_mm256_sqrt_ps((__m256)a);
 #elif defined(__SSE2__)
@@ -124,7 +124,7 @@ CCDL_SI vf vsqrt(vf a) {
 }
 CCDL_SI vi to_int_nearest(vf a) {   // |a| < 2^31
 #if defined(__AVX512F__)
-  return (vi)_mm512_cvtps_epi32((__m512)a);
+  return (vi)_mm512_maskz_cvtps_epi32((__mmask16)-1, (__m512)a);
 #elif defined(__AVX2__)
   return (vi)_mm256_cvtps_epi32((__m256)a);
 #elif defined(__SSE2__)
@@ -177,7 +177,7 @@ CCDL_SI void store_half(bfloat16* p, vf a) {
 }
 CCDL_SI vf load_half(const float16* p) {
 #if defined(__AVX512F__)
-  return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
+  return (vf)_mm512_maskz_cvtph_ps((__mmask16)-1, _mm256_loadu_si256((const __m256i*)p));
 #elif defined(__F16C__)
   return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
 #else
@@ -188,7 +188,7 @@ CCDL_SI vf load_half(const float16* p) {
 }
 CCDL_SI void store_half(float16* p, vf a) {
 #if defined(__AVX512F__)
-  _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256((__m256i*)p, _mm512_maskz_cvtps_ph((__mmask16)-1, (__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #elif defined(__F16C__)
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #else
