@@ -2,6 +2,7 @@
 #pragma once
 #define CCDL_FAMILIES(X) \
   X(view) \
+  X(tensor_python) \
   X(matmul) \
   X(random) \
   X(io) \

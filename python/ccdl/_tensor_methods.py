@@ -1,0 +1,100 @@
+"""Tensor methods that are rarely hot, written in Python; loaded by the native type at first use."""
+
+from . import _C
+
+
+def deepcopy(x, memo):
+    """``copy.deepcopy`` of a leaf: own memory, same values, strides order, requires_grad and grad."""
+    if id(x) in memo:
+        return memo[id(x)]
+    if not x.is_leaf:
+        raise RuntimeError(
+            "deepcopy: Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+            "at the moment; use x.detach().clone()"
+        )
+    import copy
+
+    result = x.detach().clone()
+    if type(x) is not _C.Tensor:
+        result = _C.Tensor._make_subclass(type(x), result, x.requires_grad)
+    elif x.requires_grad:
+        result.requires_grad_()
+    memo[id(x)] = result
+    if x.grad is not None:
+        result.grad = deepcopy(x.grad, memo)
+    state = x.__dict__
+    if state:
+        result.__dict__.update(copy.deepcopy(state, memo))
+    return result
+
+
+def _rebuild(cls, data, dtype, shape, requires_grad, state):
+    x = _C.frombuffer(bytearray(data), dtype=dtype) if data else _C.empty(0, dtype=dtype)
+    x = x.reshape(shape)
+    if cls is not _C.Tensor:
+        x = _C.Tensor._make_subclass(cls, x, requires_grad)
+    elif requires_grad:
+        x.requires_grad_()
+    if state:
+        x.__dict__.update(state)
+    return x
+
+
+def reduce_ex(x, protocol):
+    """Pickling for Python's own transports (processes, copies): values, dtype, shape, requires_grad, attributes."""
+    flat = x.detach().contiguous()
+    if flat.dtype is _C.bfloat16:
+        flat = flat.view(_C.int16)
+    data = memoryview(flat.reshape(-1)).cast("B").tobytes() if flat.numel() else b""
+    return _rebuild, (type(x), data, x.dtype, tuple(x.shape), x.requires_grad and x.is_leaf, dict(x.__dict__))
+
+
+def format_(x, spec):
+    """``format(x, spec)``: the number's format for a 0-d tensor, else its text."""
+    if x.dim() == 0 and type(x) is _C.Tensor:
+        return format(x.item(), spec)
+    return object.__format__(x, spec)
+
+
+def contains(x, element):
+    """``element in x``: whether any value equals it."""
+    if isinstance(element, (_C.Tensor, int, float, bool)):
+        return bool((x == element).any())
+    raise RuntimeError(
+        f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element).__name__}"
+    )
+
+
+_TYPE_NAMES = {
+    "float32": "FloatTensor",
+    "float64": "DoubleTensor",
+    "float16": "HalfTensor",
+    "bfloat16": "BFloat16Tensor",
+    "int64": "LongTensor",
+    "int32": "IntTensor",
+    "int16": "ShortTensor",
+    "int8": "CharTensor",
+    "uint8": "ByteTensor",
+    "bool": "BoolTensor",
+}
+
+
+def type_(x, dtype, non_blocking=False):
+    """``x.type()`` names the type; ``x.type(dtype)`` converts."""
+    if dtype is None:
+        return f"ccdl.{'cuda.' if x.is_cuda else ''}{_TYPE_NAMES[x.dtype.name]}"
+    if isinstance(dtype, str):
+        wanted = dtype.rsplit(".", 1)[-1]
+        for name, text in _TYPE_NAMES.items():
+            if text == wanted:
+                return x.to(getattr(_C, name))
+        raise ValueError(f"type: invalid type: '{dtype}'; use a ccdl dtype such as ccdl.float32")
+    return x.to(dtype)
+
+
+def apply_(x, function):
+    """Replaces each element by ``function(element)``, in place; slow, for CPU tensors."""
+    if x.requires_grad:
+        raise RuntimeError("apply_: cannot call apply_ on a tensor that requires grad; use detach()")
+    values = [function(v) for v in x.reshape(-1).tolist()]
+    return x.copy_(_C.tensor(values, dtype=x.dtype).reshape(x.shape))
