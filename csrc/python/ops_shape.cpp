@@ -50,8 +50,6 @@ static const Row kRows[] = {
      }},
     {"broadcast_tensors(Tensor[]* tensors) -> Tensor[]",
      [](const Args& a) { return a.run([&] { return ops::broadcast_tensors(a.tensors(0)); }); }},
-    {"broadcast_to(Tensor input, int[]* size) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::expand(a.tensor(0), a.ints(1)); }); }, kBoth},
     {"atleast_1d(Tensor input) -> Tensor", atleast_one<1>},
     {"atleast_1d(Tensor[]* tensors) -> Tensor[]", atleast_all<1>},
     {"atleast_2d(Tensor input) -> Tensor", atleast_one<2>},

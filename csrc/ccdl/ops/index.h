@@ -4,6 +4,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <ccdl/ops/op.h>
 
@@ -23,6 +24,15 @@ Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor
 Tensor index_add_(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src, Scalar alpha = 1);
 Tensor index_copy(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src);
 Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Operand& value);
+
+// One step of basic indexing: At takes dimension position `start` away, Range keeps start, start + step, .. (`length`
+// of them, already clipped), All keeps a dimension, New adds one of size 1.
+struct BasicStep {
+  enum Kind : uint8_t { At, Range, All, New } kind = All;
+  int64_t start = 0, length = 0, step = 1;
+};
+// The view that steps describe, from the first dimension on; dimensions without a step are kept.
+Tensor basic_index(const Tensor& x, const BasicStep* steps, size_t count);
 
 // Flat (row-major) positions.
 Tensor take(const Tensor& x, const Tensor& index);
