@@ -11,4 +11,5 @@
   X(shape) \
   X(create) \
   X(embedding) \
-  X(interpolate)
+  X(interpolate) \
+  X(conv)

@@ -1,0 +1,279 @@
+// Convolution over three operations that are each other's derivatives: the product of input and weight, and its
+// adjoints in the input and in the weight. A transposed convolution is the adjoint in the input used forward.
+// Kernels see contiguous float32 or float64; halves are widened whole and rounded once, channels_last is copied over.
+#include <ccdl/ops/conv.h>
+
+#include <ccdl/kernels/conv.h>
+#include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/reduce.h>
+#include <ccdl/ops/view.h>
+
+namespace ccdl::ops {
+namespace {
+
+// Shapes of one convolution seen from its forward direction: x [N, C, in...] -> y [N, K, out...].
+struct Geometry {
+  int dims;
+  ConvGeometry kernel;                 // three spatial dims, missing ones in front
+  Dims x_sizes, w_sizes, y_sizes;
+};
+
+View spatial_view(const Tensor& x, int dims) {   // contiguous x as [N, C, D, H, W]
+  View v;
+  v.data = x.data();
+  v.dtype = x.dtype();
+  v.ndim = 5;
+  v.sizes[0] = x.size(0);
+  v.sizes[1] = x.size(1);
+  for (int d = 0; d < 3; ++d) v.sizes[2 + d] = d < 3 - dims ? 1 : x.size(2 + d - (3 - dims));
+  int64_t stride = 1;
+  for (int d = 4; d >= 0; --d) {
+    v.strides[d] = stride;
+    stride *= v.sizes[d];
+  }
+  return v;
+}
+
+// What the kernel takes of an operand: contiguous, halves as float.
+Tensor operand(const Tensor& x) {
+  NoGradGuard guard;
+  return contiguous(is_half(x.dtype()) ? to(x, DType::Float32) : x);
+}
+
+Tensor result_like(const Dims& sizes, const Tensor& x) {
+  return empty(sizes, is_half(x.dtype()) ? DType::Float32 : x.dtype(), x.device());
+}
+
+// Back to the dtype and memory format of the operand that decides them.
+Tensor finished(const Tensor& y, DType dtype, MemoryFormat format = MemoryFormat::Contiguous) {
+  NoGradGuard guard;
+  const Tensor cast = to(y, dtype);
+  return format == MemoryFormat::Contiguous ? cast : contiguous(cast, format);
+}
+
+Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g);
+Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g);
+Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g);
+
+// One node for all three: which operand pair was multiplied decides what the gradients are.
+struct ConvBackward : Node {
+  enum Kind { kProduct, kAdjointInput, kAdjointWeight } kind;
+  const char* name() const override { return "ConvolutionBackward"; }
+  SavedTensor first, second;
+  Geometry geometry;
+  TensorList apply(const TensorList& grads) override {
+    const Tensor& g = grads[0];
+    TensorList result(3);
+    switch (kind) {
+      case kProduct:         // y = x * w + b: dx = adj_x(dy, w), dw = adj_w(x, dy), db = sum dy
+        if (needs(0)) result[0] = adjoint_input(g, second.get(this), geometry);
+        if (needs(1)) result[1] = adjoint_weight(first.get(this), g, geometry);
+        if (needs(2)) result[2] = sum(g, sum_dims());
+        break;
+      case kAdjointInput:    // dx = adj_x(dy, w): against u: d dy = u * w, dw = adj_w(u, dy)
+        if (needs(0)) result[0] = product(g, second.get(this), {}, geometry);
+        if (needs(1)) result[1] = adjoint_weight(g, first.get(this), geometry);
+        break;
+      case kAdjointWeight:   // dw = adj_w(x, dy): against u: dx = adj_x(dy, u), d dy = x * u
+        if (needs(0)) result[0] = adjoint_input(second.get(this), g, geometry);
+        if (needs(1)) result[1] = product(first.get(this), g, {}, geometry);
+        break;
+    }
+    return result;
+  }
+  void release_saved() override {
+    first.reset();
+    second.reset();
+  }
+  Dims sum_dims() const {
+    Dims dims{0};
+    for (int d = 0; d < geometry.dims; ++d) dims.push_back(2 + d);
+    return dims;
+  }
+};
+
+Tensor recorded(ConvBackward::Kind kind, const Tensor& a, const Tensor& b, const Tensor& bias, const Geometry& g, const Tensor& y) {
+  if (needs_graph(a, b, bias)) {
+    auto node = make_ref<ConvBackward>();
+    node->kind = kind;
+    if (requires_grad(b)) node->first = SavedTensor(a);
+    if (requires_grad(a)) node->second = SavedTensor(b);
+    node->geometry = g;
+    record(node, {a, b, bias}, y);
+  }
+  return y;
+}
+
+Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g) {
+  const Tensor xc = operand(x), wc = operand(w), bc = bias.defined() ? operand(bias) : bias, y = result_like(g.y_sizes, x);
+  CCDL_KERNEL(y, conv_forward(spatial_view(xc, g.dims), spatial_view(wc, g.dims), bias.defined() ? bc.data() : nullptr,
+                              spatial_view(y, g.dims), g.kernel, Activation::None));
+  return recorded(ConvBackward::kProduct, x, w, bias, g, finished(y, x.dtype(), x.suggest_memory_format()));
+}
+
+Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
+  const Tensor dc = operand(dy), wc = operand(w), dx = result_like(g.x_sizes, dy);
+  CCDL_KERNEL(dx, conv_backward_input(spatial_view(dc, g.dims), spatial_view(wc, g.dims), spatial_view(dx, g.dims), g.kernel));
+  return recorded(ConvBackward::kAdjointInput, dy, w, {}, g, finished(dx, dy.dtype(), dy.suggest_memory_format()));
+}
+
+Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g) {
+  const Tensor xc = operand(x), dc = operand(dy), dw = result_like(g.w_sizes, x);
+  CCDL_KERNEL(dw, conv_backward_weight(spatial_view(xc, g.dims), spatial_view(dc, g.dims), spatial_view(dw, g.dims), g.kernel));
+  return recorded(ConvBackward::kAdjointWeight, x, dy, {}, g, finished(dw, x.dtype()));
+}
+
+// ---- checks -------------------------------------------------------------------------------------------------------
+
+std::string op_name(const char* base, int dims) { return str(base, dims, "d"); }
+
+// One entry per spatial dim, at least `least`.
+Dims per_dim(const std::string& op, const char* argument, const Dims& values, int dims, int64_t least) {
+  CCDL_CHECK(values.size() == 1 || values.ndim() == dims, Value, op, ": ", argument, " must have 1 or ", dims,
+             " entries, got ", values);
+  const Dims full = values.ndim() == dims ? values : Dims(static_cast<size_t>(dims), values[0]);
+  for (int64_t v : full)
+    CCDL_CHECK(v >= least, Value, op, ": ", argument, " must be ", least == 0 ? "non-negative (negative padding is not supported)" : "positive (greater than zero)",
+               ", got ", values);
+  return full;
+}
+
+void check_operands(const std::string& op, int dims, const Tensor& x, const Tensor& w, const Tensor& bias) {
+  check_same_device(op.c_str(), {{"input", &x}, {"weight", &w}});
+  CCDL_CHECK(x.dim() == dims + 1 || x.dim() == dims + 2, Shape, op, ": expected ", dims + 1, "D (unbatched) or ", dims + 2,
+             "D (batched) input, but got input of size: ", x.sizes());
+  CCDL_CHECK(w.dim() == dims + 2, Shape, op, ": weight must be ", dims + 2, "D, but got weight of size: ", w.sizes());
+  CCDL_CHECK(is_floating(x.dtype()), DType, op, ": input must be floating point, got ", describe(x), "; convert it with .float()");
+  CCDL_CHECK(x.dtype() == w.dtype(), DType, op, ": input type (", dtype_name(x.dtype()), ") and weight type (",
+             dtype_name(w.dtype()), ") should be the same");
+  CCDL_CHECK(!bias.defined() || bias.dtype() == x.dtype(), DType, op, ": input type (", dtype_name(x.dtype()),
+             ") and bias type (", bias.defined() ? dtype_name(bias.dtype()) : "", ") should be the same");
+  for (int d = 0; d < dims; ++d)
+    CCDL_CHECK(w.size(2 + d) > 0, Value, op, ": weight ", w.sizes(), " has an empty kernel");
+}
+
+void check_bias(const std::string& op, const Tensor& bias, int64_t channels, const Tensor& w) {
+  CCDL_CHECK(!bias.defined() || (bias.dim() == 1 && bias.size(0) == channels), Shape, op, ": given weight of size ", w.sizes(),
+             ", expected bias to be 1-dimensional with ", channels, " elements, but got bias of size ",
+             bias.defined() ? bias.sizes() : Dims());
+}
+
+// Sizes joined as in "3 x 3".
+std::string joined(const Dims& v) {
+  std::string out;
+  for (size_t i = 0; i < v.size(); ++i) out += (i ? " x " : "") + std::to_string(v[i]);
+  return out;
+}
+
+int64_t checked_sum(const std::string& op, int64_t size, int64_t a, int64_t b) {
+  int64_t total;
+  CCDL_CHECK(!__builtin_add_overflow(a, b, &total) && !__builtin_add_overflow(size, total, &total), Value, op,
+             ": padding makes the input larger than 2^63 elements");
+  return total;
+}
+
+// dilation * (kernel - 1), checked.
+int64_t reach_of(const std::string& op, int64_t kernel, int64_t dilation) {
+  int64_t reach;
+  CCDL_CHECK(!__builtin_mul_overflow(kernel - 1, dilation, &reach) && reach < (int64_t{1} << 62), Value, op,
+             ": dilation ", dilation, " makes the kernel larger than 2^62");
+  return reach;
+}
+
+Geometry base_geometry(int dims, const Dims& stride, const Dims& dilation, int64_t groups) {
+  Geometry g;
+  g.dims = dims;
+  g.kernel.groups = groups;
+  for (int d = 0; d < 3; ++d) {
+    const int own = d - (3 - dims);
+    g.kernel.stride[d] = own < 0 ? 1 : stride[own];
+    g.kernel.dilation[d] = own < 0 ? 1 : dilation[own];
+    g.kernel.padding[d] = 0;
+  }
+  return g;
+}
+
+}  // namespace
+
+Tensor conv(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, const ConvOptions& options) {
+  const std::string op = op_name("conv", dims);
+  check_operands(op, dims, input, w, bias);
+  const int64_t groups = options.groups;
+  CCDL_CHECK(groups > 0, Value, op, ": groups must be a positive integer, got ", groups);
+  const Dims stride = per_dim(op, "stride", options.stride, dims, 1), dilation = per_dim(op, "dilation", options.dilation, dims, 1);
+  Dims padding = options.same ? Dims(static_cast<size_t>(dims), 0) : per_dim(op, "padding", options.padding, dims, 0);
+  const bool batched = input.dim() == dims + 2;
+  const Tensor x = batched ? input : unsqueeze(input, 0);
+  CCDL_CHECK(w.size(1) <= x.size(1) && w.size(1) * groups == x.size(1), Shape, op, ": weight expects ", w.size(1),
+             " input channels per group but input has ", x.size(1), " (input ", input.sizes(), ", weight ", w.sizes(),
+             ", groups=", groups, ")");
+  CCDL_CHECK(w.size(0) % groups == 0, Shape, op, ": the ", w.size(0), " output channels of weight ", w.sizes(),
+             " are not divisible by groups=", groups);
+  check_bias(op, bias, w.size(0), w);
+  Geometry g = base_geometry(dims, stride, dilation, groups);
+  g.x_sizes = x.sizes();
+  g.w_sizes = w.sizes();
+  g.y_sizes = {x.size(0), w.size(0)};
+  Dims padded, kernel;
+  bool fits = true;
+  for (int d = 0; d < dims; ++d) {
+    const int64_t reach = reach_of(op, w.size(2 + d), dilation[d]);
+    CCDL_CHECK(!options.same || stride[d] == 1, Value, op, ": padding='same' is not supported for strided convolutions, got stride ", stride);
+    const int64_t front = options.same ? reach / 2 : padding[d], back = options.same ? reach - reach / 2 : padding[d];
+    g.kernel.padding[3 - dims + d] = front;
+    padded.push_back(checked_sum(op, x.size(2 + d), front, back));
+    kernel.push_back(reach + 1);
+    fits = fits && reach < padded.back();
+    g.y_sizes.push_back((padded.back() - reach - 1) / stride[d] + 1);
+  }
+  CCDL_CHECK(fits, Shape, op, ": calculated padded input size per channel: (", joined(padded), "). Kernel size: (", joined(kernel),
+             "). Kernel size can't be greater than actual input size (input ", input.sizes(), ", weight ", w.sizes(), ", padding ",
+             padding, ", dilation ", dilation, ")");
+  const Tensor y = product(x, w, bias, g);
+  return batched ? y : squeeze(y, Dims{0});
+}
+
+Tensor conv_transpose(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, const ConvOptions& options) {
+  const std::string op = op_name("conv_transpose", dims);
+  check_operands(op, dims, input, w, bias);
+  const int64_t groups = options.groups;
+  CCDL_CHECK(groups > 0, Value, op, ": groups must be a positive integer, got ", groups);
+  const Dims stride = per_dim(op, "stride", options.stride, dims, 1), dilation = per_dim(op, "dilation", options.dilation, dims, 1),
+             padding = per_dim(op, "padding", options.padding, dims, 0),
+             extra = per_dim(op, "output_padding", options.output_padding, dims, 0);
+  const bool batched = input.dim() == dims + 2;
+  const Tensor x = batched ? input : unsqueeze(input, 0);
+  CCDL_CHECK(w.size(0) == x.size(1), Shape, op, ": weight expects ", w.size(0), " input channels but input has ", x.size(1),
+             " (input ", input.sizes(), ", weight ", w.sizes(), ")");
+  CCDL_CHECK(w.size(0) % groups == 0, Shape, op, ": the ", w.size(0), " input channels of weight ", w.sizes(),
+             " are not divisible by groups=", groups);
+  check_bias(op, bias, w.size(1) * groups, w);
+  Geometry g = base_geometry(dims, stride, dilation, groups);
+  g.y_sizes = x.sizes();
+  g.w_sizes = w.sizes();
+  g.x_sizes = {x.size(0), w.size(1) * groups};
+  for (int d = 0; d < dims; ++d) {
+    CCDL_CHECK(extra[d] < std::max(stride[d], dilation[d]), Value, op,
+               ": output padding must be smaller than either stride or dilation, but got output_padding ", extra, ", stride ", stride,
+               " and dilation ", dilation);
+    const int64_t reach = reach_of(op, w.size(2 + d), dilation[d]);
+    int64_t span;
+    CCDL_CHECK(!__builtin_mul_overflow(x.size(2 + d) - 1, stride[d], &span) && span < (int64_t{1} << 61), Value, op,
+               ": stride ", stride, " makes the output larger than 2^61 elements");
+    const int64_t size = checked_sum(op, span + reach + 1, extra[d], 0) - padding[d] - padding[d];
+    CCDL_CHECK(x.size(2 + d) == 0 || padding[d] < (int64_t{1} << 61), Value, op, ": padding ", padding, " is too large");
+    CCDL_CHECK(size > 0, Shape, op, ": given input size per channel ", input.sizes(), ", the calculated output size is too small (",
+               size, " in dim ", d, "); reduce padding ", padding);
+    g.kernel.padding[3 - dims + d] = padding[d];
+    g.x_sizes.push_back(size);
+  }
+  Tensor y = adjoint_input(x, w, g);
+  if (bias.defined()) {
+    Dims shape(static_cast<size_t>(dims) + 1, 1);
+    shape[0] = bias.size(0);
+    y = add(y, reshape(bias, shape));
+  }
+  return batched ? y : squeeze(y, Dims{0});
+}
+
+}  // namespace ccdl::ops
