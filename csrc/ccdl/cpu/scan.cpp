@@ -7,6 +7,7 @@
 #include <limits>
 #include <type_traits>
 
+#include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/walk.h>
 
 namespace ccdl::cpu {
@@ -146,6 +147,63 @@ void scan_extreme(bool largest, const View& x, const View& y, const View& indice
           if (!is_nan(best) ? passes(largest, v, best) : is_nan(v)) best = v, at = i;
           yp[i * ys] = to_element<T>(best);
           ip[i * is] = at;
+        }
+      }
+    });
+  });
+}
+
+void cumprod_backward(const View& x, const View& dy, const View& dx, int dim) {
+  if (x.numel() == 0) return;
+  const int64_t n = x.ndim ? x.sizes[dim] : 1;
+  const auto step = [&](const View& v) { return v.ndim ? v.strides[dim] : 0; };
+  const int64_t xs = step(x), gs = step(dy), ds = step(dx);
+  const View* views[] = {&x, &dy, &dx};
+  by_floating(x.dtype, [&](auto t) {
+    using T = decltype(t);
+    for_lanes(views, 3, dim, [&](const int64_t* off, int64_t lanes, const int64_t* inner) {
+      double* left = scratch<double>(0, n);
+      for (int64_t j = 0; j < lanes; ++j) {
+        const T* xp = x.ptr<T>() + off[0] + j * inner[0];
+        const T* gp = dy.ptr<T>() + off[1] + j * inner[1];
+        T* dp = dx.ptr<T>() + off[2] + j * inner[2];
+        double before = 1, tail = 0;
+        for (int64_t i = 0; i < n; ++i) {
+          left[i] = before;
+          before *= from_element<double>(xp[i * xs]);
+        }
+        for (int64_t i = n - 1; i >= 0; --i) {
+          tail += from_element<double>(gp[i * gs]);
+          dp[i * ds] = to_element<T>(left[i] * tail);
+          tail *= from_element<double>(xp[i * xs]);
+        }
+      }
+    });
+  });
+}
+
+// With s_k = sum over i >= k of dy_i exp(y_k - y_i), whose exponents never exceed 0: dx_k = exp(x_k - y_k) s_k.
+void logcumsumexp_backward(const View& x, const View& y, const View& dy, const View& dx, int dim) {
+  if (x.numel() == 0) return;
+  const int64_t n = x.ndim ? x.sizes[dim] : 1;
+  const auto step = [&](const View& v) { return v.ndim ? v.strides[dim] : 0; };
+  const int64_t xs = step(x), ys = step(y), gs = step(dy), ds = step(dx);
+  const auto ratio = [](double a, double b) { return a == b ? 1.0 : std::exp(a - b); };   // infinities cancel
+  const View* views[] = {&x, &y, &dy, &dx};
+  by_floating(x.dtype, [&](auto t) {
+    using T = decltype(t);
+    for_lanes(views, 4, dim, [&](const int64_t* off, int64_t lanes, const int64_t* inner) {
+      for (int64_t j = 0; j < lanes; ++j) {
+        const T* xp = x.ptr<T>() + off[0] + j * inner[0];
+        const T* yp = y.ptr<T>() + off[1] + j * inner[1];
+        const T* gp = dy.ptr<T>() + off[2] + j * inner[2];
+        T* dp = dx.ptr<T>() + off[3] + j * inner[3];
+        double s = 0, next = 0;
+        for (int64_t i = n - 1; i >= 0; --i) {
+          const double here = from_element<double>(yp[i * ys]);
+          s = from_element<double>(gp[i * gs]) + (i + 1 < n ? ratio(here, next) * s : 0);
+          dp[i * ds] = to_element<T>(ratio(from_element<double>(xp[i * xs]), here) * s);
+          next = here;
         }
       }
     });
