@@ -20,7 +20,7 @@ namespace ccdl {
   X(Relu, N, y) X(Relu6, N, x) X(LeakyRelu, F, x) X(Elu, F, x) X(Selu, F, x) X(Celu, F, x)                             \
   X(Silu, F, x) X(Swish, F, x) X(Mish, F, x) X(Gelu, F, x) X(GeluTanh, F, x) X(GeluSigmoid, F, x)                      \
   X(Softplus, F, x) X(Softsign, F, x) X(Hardtanh, N, x) X(Hardsigmoid, F, x) X(Hardswish, F, x)                        \
-  X(Hardshrink, F, x) X(Softshrink, F, x) X(Tanhshrink, F, y) X(Threshold, N, x) X(Logit, F, x) X(Sinc, F, x)          \
+  X(Hardshrink, F, x) X(Softshrink, F, x) X(Tanhshrink, F, x) X(Threshold, N, x) X(Logit, F, x) X(Sinc, F, x)          \
   X(Clamp, N, x) X(PowScalar, N, x) X(NanToNum, N, x) X(Scale, F, none) X(BitwiseNot, N, zero)                         \
   X(LogicalNot, P, zero) X(IsNan, P, zero) X(IsInf, P, zero) X(IsFinite, P, zero) X(IsPosInf, P, zero)                 \
   X(IsNegInf, P, zero) X(SignBit, P, zero)

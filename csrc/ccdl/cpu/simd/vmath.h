@@ -22,7 +22,7 @@ CCDL_SI vf pow2_bits(vi n) { return (vf)((n + 127) << 23); }  // 2^n for -126 <=
 
 CCDL_SI vd widen_low(vf x) {
 #if defined(__AVX512F__)
-  return (vd)_mm512_maskz_cvtps_pd((__mmask8)-1, _mm512_castps512_ps256((__m512)x));
+  return (vd)_mm512_maskz_cvtps_pd((__mmask8)-1, (__m256)__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7));
 #elif defined(__AVX2__)
   return (vd)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x));
 #else

@@ -1,0 +1,301 @@
+// Elementwise ops: picks the block kernel of an op and compute type and runs it over the operands' blocks.
+#include <ccdl/kernels/elementwise.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include <ccdl/core/error.h>
+#include <ccdl/cpu/elementwise_blocks.h>
+
+namespace ccdl::cpu {
+namespace blocks {
+
+Plan::Plan(const View* const* views, int count) : operands(count) {
+  const View& out = *views[0];
+  int order[kMaxDims], n = 0;
+  for (int d = 0; d < out.ndim; ++d) {
+    numel *= out.sizes[d];
+    if (out.sizes[d] == 1) continue;
+    int at = n++;
+    for (; at > 0 && out.strides[order[at - 1]] < out.strides[d]; --at) order[at] = order[at - 1];
+    order[at] = d;
+  }
+  for (int i = 0; i < n; ++i) {
+    const int d = order[i];
+    bool merge = ndim > 0;
+    for (int k = 0; merge && k < count; ++k) merge = strides[k][ndim - 1] == views[k]->strides[d] * out.sizes[d];
+    if (!merge) sizes[ndim++] = 1;
+    sizes[ndim - 1] *= out.sizes[d];
+    for (int k = 0; k < count; ++k) strides[k][ndim - 1] = views[k]->strides[d];
+  }
+  if (ndim == 0) {
+    ndim = 1;
+    sizes[0] = numel;
+    for (int k = 0; k < count; ++k) strides[k][0] = 1;
+  }
+}
+
+bool Plan::is_linear(int k) const {
+  int64_t expected = 1;
+  for (int d = ndim - 1; d >= 0; --d) {
+    if (strides[k][d] != expected) return false;
+    expected *= sizes[d];
+  }
+  return true;
+}
+
+bool Plan::is_constant(int k) const {
+  for (int d = 0; d < ndim; ++d)
+    if (strides[k][d] != 0) return false;
+  return true;
+}
+
+namespace {
+
+constexpr int64_t kLongRow = 128;   // rows from here on are blocks of their own; shorter ones share a block
+
+struct Operand {
+  char* data;
+  int64_t item, width;              // bytes of an element in memory and in the block buffer
+  bool native, linear, constant;
+  LoadFn load;
+  StoreFn store;
+  char* buffer;
+  int64_t filled;                   // elements of the buffer that hold the constant
+};
+
+void* fill_constant(Operand& o, int64_t n) {
+  if (o.filled < n) {
+    o.load(o.data, 0, o.buffer, n);
+    o.filled = n;
+  }
+  return o.buffer;
+}
+
+// Blocks inside one row each.
+bool run_rows(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64_t end, const ElementParams& p) {
+  Cursor cursor(plan, begin);
+  const int last = plan.ndim - 1;
+  bool flag = false, buffered = false;
+  bool in_place[kMaxOperands];
+  for (int k = 0; k < plan.operands; ++k) {
+    in_place[k] = !ops[k].data || (ops[k].native && plan.strides[k][last] == 1);
+    buffered = buffered || !in_place[k];
+  }
+  for (int64_t position = begin; position < end;) {
+    int64_t n = std::min(cursor.row_left(), end - position);
+    if (buffered) n = std::min(n, kBlock);
+    void* ptr[kMaxOperands];
+    for (int k = 0; k < plan.operands; ++k) {
+      Operand& o = ops[k];
+      char* source = o.data + cursor.offset[k] * o.item;
+      if (in_place[k]) {
+        ptr[k] = o.data ? source : nullptr;
+      } else if (o.constant) {
+        ptr[k] = fill_constant(o, n);
+      } else {
+        ptr[k] = o.buffer;
+        if (k > 0) o.load(source, plan.strides[k][last], o.buffer, n);
+      }
+    }
+    flag |= fn(ptr, n, p);
+    if (!in_place[0]) ops[0].store(ops[0].buffer, ops[0].data + cursor.offset[0] * ops[0].item, plan.strides[0][last], n);
+    cursor.advance(n);
+    position += n;
+  }
+  return flag;
+}
+
+// Blocks across short rows: what is not linear is gathered and scattered row by row.
+bool run_gathered(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64_t end, const ElementParams& p) {
+  Cursor cursor(plan, begin);
+  const int last = plan.ndim - 1;
+  bool flag = false;
+  for (int64_t position = begin; position < end;) {
+    const int64_t n = std::min(kBlock, end - position);
+    void* ptr[kMaxOperands];
+    int walked[kMaxOperands], walks = 0;
+    for (int k = 0; k < plan.operands; ++k) {
+      Operand& o = ops[k];
+      char* source = o.data + position * o.item;
+      ptr[k] = o.buffer;
+      if (!o.data) ptr[k] = nullptr;
+      else if (o.linear && o.native) ptr[k] = source;
+      else if (k == 0) continue;
+      else if (o.linear) o.load(source, 1, o.buffer, n);
+      else if (o.constant) fill_constant(o, n);
+      else walked[walks++] = k;
+    }
+    Cursor out = cursor;
+    for (int64_t done = 0; done < n;) {
+      const int64_t row = std::min(cursor.row_left(), n - done);
+      for (int w = 0; w < walks; ++w) {
+        const int k = walked[w];
+        ops[k].load(ops[k].data + cursor.offset[k] * ops[k].item, plan.strides[k][last], ops[k].buffer + done * ops[k].width, row);
+      }
+      cursor.advance(row);
+      done += row;
+    }
+    flag |= fn(ptr, n, p);
+    Operand& y = ops[0];
+    if (ptr[0] == y.buffer && y.linear) {
+      y.store(y.buffer, y.data + position * y.item, 1, n);
+    } else if (ptr[0] == y.buffer) {
+      for (int64_t done = 0; done < n;) {
+        const int64_t row = std::min(out.row_left(), n - done);
+        y.store(y.buffer + done * y.width, y.data + out.offset[0] * y.item, plan.strides[0][last], row);
+        out.advance(row);
+        done += row;
+      }
+    }
+    position += n;
+  }
+  return flag;
+}
+
+int64_t kind_width(Kind k) {
+  switch (k) {
+    case Kind::F32: case Kind::W4: return 4;
+    case Kind::W1: return 1;
+    case Kind::W2: return 2;
+    default: return 8;
+  }
+}
+
+bool run_general(ElementFn fn, const View* const* views, const Kind* kinds, int count, const ElementParams& p,
+                 int64_t grain) {
+  const Plan plan(views, count);
+  Operand proto[kMaxOperands];
+  bool direct = true;
+  for (int k = 0; k < count; ++k) {
+    const View& v = *views[k];
+    proto[k] = {static_cast<char*>(v.data), item_size(v.dtype), kind_width(kinds[k]), is_native(kinds[k], v.dtype),
+                plan.is_linear(k), plan.is_constant(k), load_fn(kinds[k], v.dtype), store_fn(kinds[k], v.dtype),
+                nullptr, 0};
+    direct = direct && (!v.data || (proto[k].native && proto[k].linear));
+  }
+  std::atomic<bool> flag{false};
+  const bool rows = plan.ndim == 1 || direct || plan.sizes[plan.ndim - 1] >= kLongRow;
+  parallel_for(plan.numel, grain, [&](int64_t begin, int64_t end) {
+    alignas(64) char buffers[kMaxOperands][kBlock * 8];
+    Operand ops[kMaxOperands];
+    for (int k = 0; k < count; ++k) {
+      ops[k] = proto[k];
+      ops[k].buffer = buffers[k];
+    }
+    if (rows ? run_rows(fn, plan, ops, begin, end, p) : run_gathered(fn, plan, ops, begin, end, p))
+      flag.store(true, std::memory_order_relaxed);
+  });
+  return flag.load();
+}
+
+}  // namespace
+
+bool run(ElementFn fn, const View* const* views, const Kind* kinds, int count, const ElementParams& p, int64_t grain) {
+  const int64_t n = views[0]->numel();
+  if (n == 0) return false;
+  // Shortcut for one chunk of contiguous operands of the kernel's own types, and single numbers spread over a buffer.
+  if (n <= grain) {
+    constexpr int64_t kSmall = 256;
+    alignas(64) char constants[kMaxOperands][kSmall * 8];
+    void* ptr[kMaxOperands];
+    bool direct = true;
+    for (int k = 0; direct && k < count; ++k) {
+      const View& v = *views[k];
+      ptr[k] = v.data;
+      if (!v.data || (is_native(kinds[k], v.dtype) && v.is_contiguous())) continue;
+      direct = k > 0 && n <= kSmall;
+      for (int d = 0; direct && d < v.ndim; ++d) direct = v.strides[d] == 0 || v.sizes[d] == 1;
+      if (direct) load_fn(kinds[k], v.dtype)(v.data, 0, ptr[k] = constants[k], n);
+    }
+    if (direct) return fn(ptr, n, p);
+  }
+  return run_general(fn, views, kinds, count, p, grain);
+}
+
+}  // namespace blocks
+
+using namespace blocks;
+
+namespace {
+
+[[noreturn]] void missing(const char* what, int op, DType t) {
+  fail(ErrorKind::DType, str(what, ": op number ", op, " has no kernel for ", dtype_name(t)));
+}
+
+bool is_cheap(UnaryOp op) {
+  switch (op) {
+    case UnaryOp::Neg: case UnaryOp::Abs: case UnaryOp::Sign: case UnaryOp::Square: case UnaryOp::Floor: case UnaryOp::Ceil:
+    case UnaryOp::Round: case UnaryOp::Trunc: case UnaryOp::Frac: case UnaryOp::Relu: case UnaryOp::Relu6:
+    case UnaryOp::LeakyRelu: case UnaryOp::Hardtanh: case UnaryOp::Threshold: case UnaryOp::Clamp: case UnaryOp::NanToNum:
+    case UnaryOp::Scale: case UnaryOp::BitwiseNot: return true;
+    default: return op >= UnaryOp::LogicalNot;
+  }
+}
+bool is_cheap(BinaryOp op) {
+  switch (op) {
+    case BinaryOp::Add: case BinaryOp::Sub: case BinaryOp::Mul: case BinaryOp::Div: case BinaryOp::Maximum:
+    case BinaryOp::Minimum: case BinaryOp::Fmax: case BinaryOp::Fmin: case BinaryOp::Copysign: case BinaryOp::Heaviside: return true;
+    default: return op >= BinaryOp::BitwiseAnd;
+  }
+}
+int64_t grain_of(Kind kind, bool cheap) { return cheap ? kGrain : kind == Kind::F32 ? kGrainMath : kGrainSlow; }
+
+}  // namespace
+
+void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p) {
+  static const ElementwiseUnaryKernels& simd = simd_elementwise_unary();
+  const bool predicate = op >= UnaryOp::LogicalNot;
+  const Kind kind = compute_kind(predicate ? x.dtype : y.dtype);
+  const int i = static_cast<int>(op);
+  const ElementFn fn = kind == Kind::F32 ? simd.fn[i] : kind == Kind::F64 ? unary_f64(op) : unary_i64(op);
+  if (!fn) missing("unary", i, y.dtype);
+  const View* views[] = {&y, &x};
+  const Kind kinds[] = {predicate ? Kind::W1 : kind, kind};
+  run(fn, views, kinds, 2, p, grain_of(kind, is_cheap(op)));
+}
+
+void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, const View& dx, const ElementParams& p) {
+  static const ElementwiseBackwardKernels& simd = simd_elementwise_backward();
+  const Kind kind = compute_kind(dx.dtype);
+  const int i = static_cast<int>(op);
+  const ElementFn fn = kind == Kind::F32 ? simd.fn[i] : kind == Kind::F64 ? unary_backward_f64(op) : nullptr;
+  if (!fn) missing("unary_backward", i, dx.dtype);
+  View none = dy;   // stands in for what the formula does not read
+  none.data = nullptr;
+  const View* views[] = {&dx, unary_needs_x(op) ? &x : &none, unary_needs_y(op) ? &y : &none, &dy};
+  const Kind kinds[] = {kind, kind, kind, kind};
+  run(fn, views, kinds, 4, p, grain_of(kind, is_cheap(op)));
+}
+
+bool binary(BinaryOp op, DType common, const View& a, const View& b, const View& out, const ElementParams& p) {
+  static const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
+  const Kind kind = compute_kind(common);
+  const int i = static_cast<int>(op);
+  const ElementFn fn = kind == Kind::F32 ? simd.binary[i] : kind == Kind::F64 ? binary_f64(op) : binary_i64(op);
+  if (!fn) missing("binary", i, common);
+  const View* views[] = {&out, &a, &b};
+  const Kind kinds[] = {op >= BinaryOp::LogicalAnd ? Kind::W1 : kind, kind, kind};
+  return run(fn, views, kinds, 3, p, grain_of(kind, is_cheap(op)));
+}
+
+void ternary(TernaryOp op, const View& a, const View& b, const View& c, const View& out, const ElementParams& p) {
+  static const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
+  const Kind kind = compute_kind(out.dtype);
+  const int i = static_cast<int>(op);
+  const ElementFn fn = kind == Kind::F32 ? simd.ternary[i] : kind == Kind::F64 ? ternary_f64(op) : ternary_i64(op);
+  if (!fn) missing("ternary", i, out.dtype);
+  const View* views[] = {&out, &a, &b, &c};
+  const Kind kinds[] = {kind, kind, kind, kind};
+  run(fn, views, kinds, 4, p, kGrain);
+}
+
+void where(const View& cond, const View& a, const View& b, const View& out) {
+  const Kind kind = width_kind(out.dtype);
+  const ElementFn fn = simd_elementwise_binary().where[static_cast<int>(kind) - static_cast<int>(Kind::W1)];
+  const View* views[] = {&out, &cond, &a, &b};
+  const Kind kinds[] = {kind, Kind::W1, kind, kind};
+  run(fn, views, kinds, 4, {}, kGrain);
+}
+
+}  // namespace ccdl::cpu

@@ -1,0 +1,119 @@
+// The float vector as a mathematics for elementwise_functors.h, and the loops over contiguous blocks.
+// A tail shorter than a vector runs through small buffers and the same loop body, so each formula is compiled once.
+#pragma once
+#include <ccdl/cpu/simd/elementwise.h>
+#include <ccdl/cpu/simd/vmath.h>
+#include <ccdl/kernels/elementwise_functors.h>
+#include <ccdl/kernels/special_functions.h>
+
+extern "C" float lgammaf_r(float x, int* sign);
+
+namespace ccdl::cpu::CCDL_ISA {
+namespace {
+
+typedef uint8_t vbyte __attribute__((vector_size(VL)));
+
+__attribute__((noinline, unused)) float lane_lgamma(float x) {
+  int sign;
+  return x == -kInfF ? kInfF : lgammaf_r(x, &sign);
+}
+__attribute__((noinline, unused)) float lane_digamma(float x) { return (float)special::digamma(x); }
+__attribute__((noinline, unused)) float lane_trigamma(float x) { return (float)special::trigamma(x); }
+__attribute__((noinline, unused)) float lane_erfinv(float x) { return (float)special::erfinv(x); }
+
+CCDL_SI vd fmod_half(vd a, vd b, vl* far) {  // exact while the quotient stays below 2^29 (24 + 29 bits); |a|, |b|
+  vd q = a / b;
+  vd t = __builtin_convertvector(__builtin_convertvector(q, vl), vd);
+  vd r = a - t * b;
+  r = select(r < 0.0, r + b, r);
+  r = select(r >= b, r - b, r);
+  *far = (vl)(q < 536870912.0) == 0;
+  return r;
+}
+
+struct VecMath {
+  using S = float;
+  using V = vf;
+  static constexpr float k(double c) { return (float)c; }
+  static constexpr float inf() { return kInfF; }
+  static constexpr float nan() { return kNanF; }
+  CCDL_SI vf sel(vi m, vf a, vf b) { return m ? a : b; }
+  CCDL_SI vf sel(vi m, float a, vf b) { return m ? set1(a) : b; }
+  CCDL_SI vf sel(vi m, vf a, float b) { return m ? a : set1(b); }
+  CCDL_SI vf sel(vi m, float a, float b) { return m ? set1(a) : set1(b); }
+  CCDL_SI vf fma(vf a, vf b, vf c) { return CCDL_ISA::fma(a, b, c); }
+  CCDL_SI vf fma(vf a, float b, vf c) { return CCDL_ISA::fma(a, set1(b), c); }
+#define CCDL_VEC1(name) CCDL_SI vf name(vf x) { return v##name(x); }
+  CCDL_VEC1(abs) CCDL_VEC1(sqrt) CCDL_VEC1(exp) CCDL_VEC1(exp2) CCDL_VEC1(expm1) CCDL_VEC1(log) CCDL_VEC1(log2)
+  CCDL_VEC1(log10) CCDL_VEC1(log1p) CCDL_VEC1(sin) CCDL_VEC1(cos) CCDL_VEC1(tan) CCDL_VEC1(asin) CCDL_VEC1(acos)
+  CCDL_VEC1(atan) CCDL_VEC1(sinh) CCDL_VEC1(cosh) CCDL_VEC1(tanh) CCDL_VEC1(asinh) CCDL_VEC1(acosh) CCDL_VEC1(atanh)
+  CCDL_VEC1(sigmoid) CCDL_VEC1(erf) CCDL_VEC1(floor) CCDL_VEC1(ceil) CCDL_VEC1(trunc) CCDL_VEC1(round_even)
+#undef CCDL_VEC1
+  CCDL_SI vf pow(vf x, vf y) { return vpow(x, y); }
+  CCDL_SI vf atan2(vf y, vf x) { return vatan2(y, x); }
+  CCDL_SI vf copysign(vf x, vf y) { return vcopysign(x, y); }
+  CCDL_SI vf copysign(float x, vf y) { return vcopysign(set1(x), y); }
+  CCDL_SI vf erfc(vf x) { return vlanes(__builtin_erfcf, x); }
+  CCDL_SI vf erfinv(vf x) { return vlanes(lane_erfinv, x); }
+  CCDL_SI vf lgamma(vf x) { return vlanes(lane_lgamma, x); }
+  CCDL_SI vf digamma(vf x) { return vlanes(lane_digamma, x); }
+  CCDL_SI vf trigamma(vf x) { return vlanes(lane_trigamma, x); }
+  CCDL_SI vf nextafter(vf x, vf y) { return vlanes(__builtin_nextafterf, x, y); }
+  CCDL_SI vf hypot(vf x, vf y) {
+    vd xl = widen_low(x), xh = widen_high(x), yl = widen_low(y), yh = widen_high(y);
+    vd l = xl * xl + yl * yl, h = xh * xh + yh * yh;
+    for (int i = 0; i < VD; ++i) l[i] = __builtin_sqrt(l[i]), h[i] = __builtin_sqrt(h[i]);
+    vi infinite = (vabs(x) == kInfF) | (vabs(y) == kInfF);
+    return infinite ? set1(kInfF) : narrow(l, h);
+  }
+  CCDL_SI vf fmod(vf x, vf y) {
+    vf a = vabs(x), b = vabs(y);
+    vl fl, fh;
+    vf r = narrow(fmod_half(widen_low(a), widen_low(b), &fl), fmod_half(widen_high(a), widen_high(b), &fh));
+    r = vor(r, vsign_bit(x));
+    int64_t far = 0;
+    for (int i = 0; i < VD; ++i) far |= fl[i] | fh[i];
+    if (__builtin_expect(far != 0, 0)) return vlanes(__builtin_fmodf, x, y);
+    return r;
+  }
+};
+
+using VecParams = functors::Params<float>;
+CCDL_SI VecParams vec_params(const ElementParams& p) { return {(float)p.f[0], (float)p.f[1], (float)p.f[2]}; }
+
+CCDL_SI void store_mask(uint8_t* y, vi m) {
+  vbyte b = __builtin_convertvector(m & 1, vbyte);
+  __builtin_memcpy(y, &b, VL);
+}
+CCDL_SI void store_out(float* y, vf v) { storeu(y, v); }
+CCDL_SI void store_out(uint8_t* y, vi m) { store_mask(y, m); }
+
+// out[i] = f(in0[i], in1[i], in2[i]) with N inputs; f takes vectors, N of them are loaded.
+template <int N, class Out, class F>
+CCDL_SI void block_loop(Out* out, const float* in0, const float* in1, const float* in2, int64_t n, const F& f) {
+  const int64_t whole = n & ~(int64_t)(VL - 1), tail = n - whole;
+  float t0[VL], t1[VL], t2[VL];
+  Out t[VL];
+  const float *a = in0, *b = in1, *c = in2;
+  Out* y = out;
+  int64_t m = whole;
+  if (m == 0) goto rest;
+  for (;;) {
+    for (int64_t i = 0; i < m; i += VL)
+      store_out(y + i, f(N > 0 ? loadu(a + i) : vf{}, N > 1 ? loadu(b + i) : vf{}, N > 2 ? loadu(c + i) : vf{}));
+    if (y == t) break;
+  rest:
+    if (tail == 0) return;
+    for (int i = 0; i < VL; ++i) {
+      const int64_t j = whole + (i < tail ? i : 0);
+      if (N > 0) t0[i] = in0[j];
+      if (N > 1) t1[i] = in1[j];
+      if (N > 2) t2[i] = in2[j];
+    }
+    a = t0, b = t1, c = t2, y = t, m = VL;
+  }
+  for (int64_t i = 0; i < tail; ++i) out[whole + i] = t[i];
+}
+
+}  // namespace
+}  // namespace ccdl::cpu::CCDL_ISA
