@@ -1,0 +1,60 @@
+"""Limits of the element types: ``finfo`` and ``iinfo``."""
+
+from . import _C
+
+__all__ = ["finfo", "iinfo"]
+
+# name -> (bits, mantissa bits stored, largest exponent)
+_FLOATS = {"float16": (16, 10, 15), "bfloat16": (16, 7, 127), "float32": (32, 23, 127), "float64": (64, 52, 1023)}
+_INTS = {"uint8": (8, False), "int8": (8, True), "int16": (16, True), "int32": (32, True), "int64": (64, True)}
+
+
+def _name(dtype):
+    return str(dtype).rsplit(".", 1)[-1]
+
+
+class finfo:
+    """Limits of a floating dtype: ``bits, eps, max, min, tiny, smallest_normal, resolution, dtype``.
+
+    >>> import ccdl
+    >>> ccdl.finfo(ccdl.float32).eps
+    1.1920928955078125e-07
+    """
+
+    def __init__(self, type=None):  # noqa: A002
+        type = _C.get_default_dtype() if type is None else type  # noqa: A001
+        self.dtype = _name(type)
+        if self.dtype not in _FLOATS:
+            raise TypeError(f"finfo: type is {type}, must be a floating dtype; use ccdl.iinfo for integers")
+        self.bits, digits, exponent = _FLOATS[self.dtype]
+        self.eps = 2.0**-digits
+        self.max = (2.0 - 2.0**-digits) * 2.0**exponent
+        self.min = -self.max
+        self.tiny = self.smallest_normal = 2.0 ** (1 - exponent)
+        self.resolution = 10.0 ** -int(digits * 0.30102999566398120)
+
+    def __repr__(self):
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+            f"smallest_normal={self.tiny:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+        )
+
+
+class iinfo:
+    """Limits of an integer dtype: ``bits, max, min, dtype``.
+
+    >>> import ccdl
+    >>> ccdl.iinfo(ccdl.int8).max
+    127
+    """
+
+    def __init__(self, type):  # noqa: A002
+        self.dtype = _name(type)
+        if self.dtype not in _INTS:
+            raise TypeError(f"iinfo: type is {type}, must be an integer dtype; use ccdl.finfo for floating types")
+        self.bits, signed = _INTS[self.dtype]
+        self.max = 2 ** (self.bits - signed) - 1
+        self.min = -(2 ** (self.bits - 1)) if signed else 0
+
+    def __repr__(self):
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"

@@ -1,0 +1,160 @@
+"""Adam and AdamW.
+
+m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
+p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps).
+Adam adds weight_decay p to g; AdamW shrinks p by 1 - lr weight_decay instead. AMSGrad keeps the largest v so far.
+"""
+
+from .. import _C
+from .optimizer import Optimizer, _number
+
+__all__ = ["Adam", "AdamW"]
+
+
+class Adam(Optimizer):
+    """Adaptive moments, with optional AMSGrad.
+
+    Args:
+        params: parameters or groups.
+        lr: learning rate, a number or a 0-d tensor.
+        betas: decay of the two moment averages, each in [0, 1).
+        eps: added to the root of the second moment.
+        weight_decay: L2 penalty added to the gradient (Adam) or decoupled (AdamW, ``decoupled_weight_decay=True``).
+        amsgrad: divide by the largest second moment so far (of the uncorrected ones, as PyTorch has it).
+        maximize: ascend instead.
+        foreach, capturable, fused: accepted without effect; the step is always one fused pass.
+        differentiable: record the update itself.
+
+    Source: Kingma and Ba, 2015; Reddi et al., 2018; Loshchilov and Hutter, 2019.
+
+    >>> import ccdl, ccdl.nn as nn
+    >>> w = nn.Parameter(ccdl.tensor([1.]))
+    >>> optimizer = ccdl.optim.Adam([w], lr=0.1)
+    >>> (w * w).sum().backward(); optimizer.step(); w.item() < 0.91
+    True
+    """
+
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *, foreach=None,
+        maximize=False, capturable=False, differentiable=False, fused=None, decoupled_weight_decay=False,
+    ):  # fmt: skip
+        name = type(self).__name__
+        if not _number(lr) >= 0.0:
+            raise ValueError(f"Invalid learning rate: {lr} ({name})")
+        if not _number(eps) >= 0.0:
+            raise ValueError(f"Invalid epsilon value: {eps} ({name})")
+        for i, beta in enumerate(betas):
+            if not 0.0 <= _number(beta) < 1.0:
+                raise ValueError(f"Invalid beta parameter at index {i}: {beta} ({name})")
+        if not _number(weight_decay) >= 0.0:
+            raise ValueError(f"Invalid weight_decay value: {weight_decay} ({name})")
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for key, value in (
+                ("amsgrad", False), ("maximize", False), ("foreach", None), ("capturable", False),
+                ("differentiable", False), ("fused", None), ("decoupled_weight_decay", isinstance(self, AdamW)),
+            ):  # fmt: skip
+                group.setdefault(key, value)
+            for p in group["params"]:
+                state_of = self.state.get(p)
+                if state_of and not isinstance(state_of.get("step"), _C.Tensor):
+                    state_of["step"] = _C.tensor(float(state_of.get("step", 0)), dtype=_C.float32)
+
+    def _state_of(self, p, amsgrad):
+        state = self.state[p]
+        if not state:
+            zeros = p.detach()
+            state["step"] = _C.tensor(0.0, dtype=_C.float32)
+            state["exp_avg"] = _C.zeros_like(zeros)
+            state["exp_avg_sq"] = _C.zeros_like(zeros)
+            if amsgrad:
+                state["max_exp_avg_sq"] = _C.zeros_like(zeros)
+        return state
+
+    def step(self, closure=None):
+        """One update of every parameter that has a gradient; returns the closure's loss."""
+        loss = self._closure_loss(closure)
+        for group in self.param_groups:
+            params, grads, states = [], [], []
+            for p in group["params"]:
+                if p.grad is not None:
+                    params.append(p)
+                    grads.append(p.grad)
+                    states.append(self._state_of(p, group["amsgrad"]))
+            if params:
+                self._update(group, params, grads, states)
+        return loss
+
+    def _update(self, group, params, grads, states):
+        for state in states:
+            state["step"] += 1
+        if group["differentiable"]:
+            _adam(group, params, grads, states)
+            return
+        beta1, beta2 = group["betas"]
+        _C._fused_adam_step(
+            params,
+            grads,
+            [s["exp_avg"] for s in states],
+            [s["exp_avg_sq"] for s in states],
+            [s["max_exp_avg_sq"] for s in states] if group["amsgrad"] else [],
+            [s["step"].item() for s in states],
+            lr=float(_number(group["lr"])),
+            beta1=float(_number(beta1)),
+            beta2=float(_number(beta2)),
+            eps=float(_number(group["eps"])),
+            weight_decay=float(_number(group["weight_decay"])),
+            decoupled=bool(group["decoupled_weight_decay"]),
+            maximize=bool(group["maximize"]),
+        )
+
+
+def _adam(group, params, grads, states):
+    """The update as recorded tensor ops: the plain form of the fused step."""
+    lr, (beta1, beta2) = group["lr"], group["betas"]
+    decay = group["weight_decay"]
+    for p, g, state in zip(params, grads, states):
+        step = state["step"].item()
+        g = -g if group["maximize"] else g
+        if decay:
+            if group["decoupled_weight_decay"]:
+                p.mul_(1 - lr * decay)
+            else:
+                g = g + decay * p
+        m = state["exp_avg"] = beta1 * state["exp_avg"] + (1 - beta1) * g
+        v = state["exp_avg_sq"] = beta2 * state["exp_avg_sq"] + (1 - beta2) * g * g
+        if group["amsgrad"]:
+            v = state["max_exp_avg_sq"] = _C.maximum(state["max_exp_avg_sq"], v)
+        root = v.sqrt() / (1 - beta2**step) ** 0.5 + group["eps"]
+        p.add_(-(lr / (1 - beta1**step)) * m / root)
+
+
+class AdamW(Adam):
+    """:class:`Adam` with decoupled weight decay, 0.01 by default."""
+
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, *, maximize=False,
+        foreach=None, capturable=False, differentiable=False, fused=None,
+    ):  # fmt: skip
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
+            capturable=capturable, differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
+        )  # fmt: skip

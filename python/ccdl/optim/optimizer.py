@@ -1,0 +1,277 @@
+"""Optimizer: parameter groups, per-parameter state, and their saving in PyTorch's format."""
+
+import copy
+import functools
+from collections import OrderedDict, defaultdict
+
+from .. import _C
+from ..nn.modules.module import RemovableHandle
+
+__all__ = ["Optimizer"]
+
+
+class _Required:
+    def __repr__(self):
+        return "<required parameter>"
+
+
+required = _Required()
+
+
+def _add_hook(table, hook):
+    handle = RemovableHandle(table)
+    table[handle.id] = hook
+    return handle
+
+
+def _with_hooks(step):
+    """Runs step hooks around a subclass' ``step`` and without recording."""
+
+    @functools.wraps(step)
+    def wrapper(self, *args, **kwargs):
+        for hook in tuple(self._optimizer_step_pre_hooks.values()):
+            result = hook(self, args, kwargs)
+            if result is not None:
+                if not (isinstance(result, tuple) and len(result) == 2):
+                    raise RuntimeError(f"step pre-hook must return None or (new_args, new_kwargs), got {result}")
+                args, kwargs = result
+        output = step(self, *args, **kwargs)
+        for hook in tuple(self._optimizer_step_post_hooks.values()):
+            hook(self, args, kwargs)
+        return output
+
+    wrapper._has_hooks = True
+    return wrapper
+
+
+class Optimizer:
+    """Base of optimisers.
+
+    Args:
+        params: tensors, (name, tensor) pairs, or dicts with a key ``params`` and options for that group.
+        defaults: options of groups that do not give their own.
+
+    Subclasses write ``step``; ``self.param_groups`` is a list of dicts, ``self.state`` maps each parameter to a dict.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        step = cls.__dict__.get("step")
+        if step is not None and not getattr(step, "_has_hooks", False):
+            cls.step = _with_hooks(step)
+
+    def __init__(self, params, defaults):
+        self.defaults = defaults
+        self._make_hook_tables()
+        if isinstance(params, _C.Tensor):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                f"but got {type(params).__name__}"
+            )
+        self.state = defaultdict(dict)
+        self.param_groups = []
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(dict(group))
+
+    def _make_hook_tables(self):
+        self._optimizer_step_pre_hooks = OrderedDict()
+        self._optimizer_step_post_hooks = OrderedDict()
+        self._optimizer_state_dict_pre_hooks = OrderedDict()
+        self._optimizer_state_dict_post_hooks = OrderedDict()
+        self._optimizer_load_state_dict_pre_hooks = OrderedDict()
+        self._optimizer_load_state_dict_post_hooks = OrderedDict()
+
+    def __getstate__(self):
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if "_optimizer_step_pre_hooks" not in self.__dict__:
+            self._make_hook_tables()
+        self.defaults.setdefault("differentiable", False)
+
+    def __repr__(self):
+        text = type(self).__name__ + " ("
+        for i, group in enumerate(self.param_groups):
+            text += f"\nParameter Group {i}\n"
+            for key in sorted(group):
+                if key != "params":
+                    text += f"    {key}: {group[key]}\n"
+        return text + ")"
+
+    def register_step_pre_hook(self, hook):
+        """``hook(optimizer, args, kwargs)`` before each step; may return new args and kwargs."""
+        return _add_hook(self._optimizer_step_pre_hooks, hook)
+
+    def register_step_post_hook(self, hook):
+        """``hook(optimizer, args, kwargs)`` after each step."""
+        return _add_hook(self._optimizer_step_post_hooks, hook)
+
+    def register_state_dict_pre_hook(self, hook, prepend=False):
+        """``hook(optimizer)`` before ``state_dict``."""
+        return self._hook_with_order(self._optimizer_state_dict_pre_hooks, hook, prepend)
+
+    def register_state_dict_post_hook(self, hook, prepend=False):
+        """``hook(optimizer, state_dict)`` after ``state_dict``; may return another dict."""
+        return self._hook_with_order(self._optimizer_state_dict_post_hooks, hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook, prepend=False):
+        """``hook(optimizer, state_dict)`` before loading; may return another dict."""
+        return self._hook_with_order(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook, prepend=False):
+        """``hook(optimizer)`` after loading."""
+        return self._hook_with_order(self._optimizer_load_state_dict_post_hooks, hook, prepend)
+
+    @staticmethod
+    def _hook_with_order(table, hook, prepend):
+        handle = _add_hook(table, hook)
+        if prepend:
+            table.move_to_end(handle.id, last=False)
+        return handle
+
+    def add_param_group(self, param_group):
+        """Adds parameters with options of their own, for example a layer unfrozen later."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        params = param_group["params"]
+        if isinstance(params, _C.Tensor):
+            params = [params]
+        elif isinstance(params, set):
+            raise TypeError("optimizer parameters need to be organized in ordered collections, but got a set")
+        params = list(params)
+        if params and all(isinstance(p, tuple) for p in params):
+            param_group["param_names"] = [name for name, _ in params]
+            params = [p for _, p in params]
+        param_group["params"] = params
+        for p in params:
+            if not isinstance(p, _C.Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+            if not self.defaults.get("differentiable", None) and not (p.is_leaf or p.retains_grad):
+                raise ValueError("can't optimize a non-leaf Tensor")
+        for name, default in self.defaults.items():
+            if default is required and name not in param_group:
+                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+            param_group.setdefault(name, default)
+        if len({id(p) for p in params}) != len(params):
+            raise ValueError("optimizer contains a parameter group with duplicate parameters")
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        if any(id(p) in known for p in params):
+            raise ValueError("some parameters appear in more than one parameter group")
+        self.param_groups.append(param_group)
+
+    def zero_grad(self, set_to_none=True):
+        """Drops (or fills with zeros) the gradients of all parameters."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if set_to_none:
+                    p.grad = None
+                else:
+                    p.grad = _C.zeros_like(p.grad)
+
+    def step(self, closure=None):
+        """One update; ``closure`` recomputes and returns the loss where given."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement step")
+
+    @staticmethod
+    def _closure_loss(closure):
+        if closure is None:
+            return None
+        previous = _C._set_grad_enabled(True)
+        try:
+            return closure()
+        finally:
+            _C._set_grad_enabled(previous)
+
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    def state_dict(self):
+        """``{"state": {index: {...}}, "param_groups": [{options, "params": [indices]}]}``, as PyTorch has it."""
+        for hook in self._optimizer_state_dict_pre_hooks.values():
+            hook(self)
+        index, groups = {}, []
+        for group in self.param_groups:
+            packed = {k: v for k, v in group.items() if k != "params"}
+            for p in group["params"]:
+                index.setdefault(id(p), len(index))
+            packed["params"] = [index[id(p)] for p in group["params"]]
+            groups.append(packed)
+        state = {(index[id(k)] if isinstance(k, _C.Tensor) else k): v for k, v in self.state.items()}
+        result = {"state": state, "param_groups": groups}
+        for hook in self._optimizer_state_dict_post_hooks.values():
+            replaced = hook(self, result)
+            result = result if replaced is None else replaced
+        return result
+
+    def load_state_dict(self, state_dict):
+        """Takes what :meth:`state_dict` gave; group and parameter counts must agree.
+
+        State tensors take their parameter's dtype and device, except counters under the key ``step``.
+        """
+        state_dict = dict(state_dict)
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            replaced = hook(self, state_dict)
+            state_dict = state_dict if replaced is None else replaced
+        saved = copy.deepcopy(state_dict["param_groups"])
+        groups = self.param_groups
+        if len(groups) != len(saved):
+            raise ValueError(
+                f"loaded state dict has a different number of parameter groups: {len(saved)}, must be {len(groups)}"
+            )
+        for i, (mine, theirs) in enumerate(zip(groups, saved)):
+            if len(mine["params"]) != len(theirs["params"]):
+                raise ValueError(
+                    f"loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
+                    f"group {i} has {len(theirs['params'])} parameters, must have {len(mine['params'])}"
+                )
+        by_index = {}
+        for mine, theirs in zip(groups, saved):
+            by_index.update(zip(theirs["params"], mine["params"]))
+        state = defaultdict(dict)
+        for key, value in state_dict["state"].items():
+            if key in by_index:
+                param = by_index[key]
+                state[param] = self._cast_state(param, value)
+            else:
+                state[key] = value
+        new_groups = []
+        for mine, theirs in zip(groups, saved):
+            theirs["params"] = mine["params"]
+            if "param_names" in mine and "param_names" not in theirs:
+                theirs["param_names"] = mine["param_names"]
+            new_groups.append(theirs)
+        self.__setstate__({"state": state, "param_groups": new_groups})
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
+            hook(self)
+
+    def _cast_state(self, param, value, key=None):
+        if isinstance(value, _C.Tensor):
+            if key == "step":
+                return value.detach().clone()
+            if param.is_floating_point():
+                return value.detach().to(dtype=param.dtype, device=param.device).clone()
+            return value.detach().to(device=param.device).clone()
+        if isinstance(value, dict):
+            return {k: self._cast_state(param, v, k) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._cast_state(param, v) for v in value)
+        return value
+
+
+def _number(value):
+    """Options may be 0-d tensors, as PyTorch allows for the learning rate."""
+    return value.item() if isinstance(value, _C.Tensor) else value
+
+
+def _check_range(op, name, value, low, high=None, open_high=False):
+    number = _number(value)
+    bad = not number >= low or (high is not None and (number >= high if open_high else number > high))
+    if bad:
+        raise ValueError(f"Invalid {name} value: {value} ({op})")

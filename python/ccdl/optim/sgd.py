@@ -1,0 +1,117 @@
+"""Stochastic gradient descent with classical and Nesterov momentum.
+
+g += weight_decay p;  b = momentum b + (1 - dampening) g  (b = g at the first step);
+d = g + momentum b (Nesterov) or b;  p -= lr d.
+"""
+
+from .. import _C
+from .optimizer import Optimizer, _check_range, _number
+
+__all__ = ["SGD", "sgd"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, by default plain.
+
+    Args:
+        params: parameters or groups.
+        lr: learning rate, a number or a 0-d tensor.
+        momentum, dampening, nesterov: see the equations in this module's head; Nesterov needs momentum and no
+            dampening.
+        weight_decay: L2 penalty added to the gradient.
+        maximize: ascend instead.
+        foreach, fused: accepted without effect; the step is always one fused pass over all parameters.
+        differentiable: record the update itself, for derivatives through it.
+
+    Source: Sutskever et al., 2013 (momentum as PyTorch applies it).
+
+    >>> import ccdl, ccdl.nn as nn
+    >>> w = nn.Parameter(ccdl.tensor([1.]))
+    >>> optimizer = ccdl.optim.SGD([w], lr=0.1)
+    >>> (w * w).sum().backward(); optimizer.step(); w.tolist() == [0.800000011920929]
+    True
+    """
+
+    def __init__(
+        self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False,
+        foreach=None, differentiable=False, fused=None,
+    ):  # fmt: skip
+        for name, value in (("learning rate", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+            _check_range("SGD", name, value, 0.0)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+                "foreach": foreach,
+                "differentiable": differentiable,
+                "fused": fused,
+            },
+        )
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for key, value in (("nesterov", False), ("maximize", False), ("foreach", None), ("fused", None)):
+                group.setdefault(key, value)
+            group.setdefault("differentiable", False)
+
+    def step(self, closure=None):
+        """One update of every parameter that has a gradient; returns the closure's loss."""
+        loss = self._closure_loss(closure)
+        for group in self.param_groups:
+            params, grads, buffers, first = [], [], [], []
+            momentum = _number(group["momentum"])
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                params.append(p)
+                grads.append(p.grad)
+                if momentum:
+                    state = self.state[p]
+                    buffer = state.get("momentum_buffer")
+                    first.append(buffer is None)
+                    if buffer is None:
+                        buffer = state["momentum_buffer"] = _C.zeros_like(p.detach())
+                    buffers.append(buffer)
+                else:
+                    first.append(False)
+            if not params:
+                continue
+            options = {k: group[k] for k in ("lr", "momentum", "dampening", "weight_decay")}
+            if group["differentiable"]:
+                new = sgd(params, grads, buffers, first, group["nesterov"], group["maximize"], **options)
+                for p, b in zip(params, new):
+                    self.state[p]["momentum_buffer"] = b
+            else:
+                _C._fused_sgd_step(
+                    params,
+                    grads,
+                    buffers,
+                    nesterov=bool(group["nesterov"]),
+                    maximize=bool(group["maximize"]),
+                    first=first,
+                    **{k: float(_number(v)) for k, v in options.items()},
+                )
+        return loss
+
+
+def sgd(params, grads, buffers, first, nesterov, maximize, *, lr, momentum, dampening, weight_decay):
+    """The update as recorded tensor ops: the plain form of the fused step. Returns the new momentum buffers."""
+    new = []
+    for i, (p, g) in enumerate(zip(params, grads)):
+        g = -g if maximize else g
+        if weight_decay:
+            g = g + weight_decay * p
+        if momentum:
+            b = g.clone() if first[i] else momentum * buffers[i] + (1 - dampening) * g
+            new.append(b)
+            g = g + momentum * b if nesterov else b
+        p.add_(-lr * g)
+    return new
