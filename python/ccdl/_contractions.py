@@ -1,0 +1,92 @@
+"""Contractions over named or listed dimensions; the work is done by the native matrix products."""
+
+from . import _C
+
+__all__ = ["einsum", "tensordot", "chain_matmul"]
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def _subscripts(labels):
+    """A list of integers 0-51 and at most one Ellipsis as subscript text."""
+    text = ""
+    for label in labels:
+        if label is Ellipsis:
+            text += "..."
+        elif isinstance(label, int) and 0 <= label < len(_LETTERS):
+            text += _LETTERS[label]
+        else:
+            raise ValueError(f"einsum: subscript {label!r} in the list form must be an integer from 0 to 51 or Ellipsis")
+    return text
+
+
+def einsum(equation, *operands):
+    """Sum of products over named dimensions (Einstein's convention), with ellipsis for broadcast dimensions.
+
+    Args:
+        equation: "ij,jk->ik": one group of letters per operand; dimensions whose letter is missing behind the arrow are
+            summed. Without arrow, the letters that appear once are kept in alphabetical order. A letter repeated in one
+            operand takes its diagonal. "..." stands for further dimensions, broadcast from the right.
+        operands: one tensor per group (or one list of them). The list form ``einsum(a, [0, 1], b, [1, 2], [0, 2])``
+            names dimensions by integers 0-51 and ``...``.
+
+    Operands are contracted from left to right by batched matrix products.
+
+    Raises:
+        ValueError: the equation does not fit the operands.
+        RuntimeError: sizes do not broadcast.
+
+    >>> import ccdl
+    >>> ccdl.einsum("i,j->ij", ccdl.tensor([1., 2.]), ccdl.tensor([3., 4.]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
+    if isinstance(equation, str):
+        if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+            operands = operands[0]
+        return _C._einsum(equation, list(operands))
+    arguments = (equation, *operands)
+    pairs = len(arguments) // 2
+    left = ",".join(_subscripts(labels) for labels in arguments[1 : 2 * pairs : 2])
+    right = "->" + _subscripts(arguments[-1]) if len(arguments) % 2 else ""
+    return _C._einsum(left + right, list(arguments[0 : 2 * pairs : 2]))
+
+
+def tensordot(a, b, dims=2, out=None):
+    """Sum of products over ``dims``: the last ``dims`` dimensions of a with the first of b, or two lists of dimensions.
+
+    >>> import ccdl
+    >>> ccdl.tensordot(ccdl.ones(2, 3, 4), ccdl.ones(3, 4, 5), 2).shape
+    ccdl.Size([2, 5])
+    """
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot: expects dims >= 0, but got dims={dims}")
+        if dims > min(a.dim(), b.dim()):
+            raise RuntimeError(
+                f"tensordot: expects dims <= the ranks of both operands, got dims={dims}, {a.dim()}D and {b.dim()}D"
+            )
+        left, right = list(range(a.dim() - dims, a.dim())), list(range(dims))
+    else:
+        left, right = ([d] if isinstance(d, int) else [int(i) for i in d] for d in dims)
+    result = _C._tensordot(a, b, left, right)
+    return result if out is None else _write(out, result)
+
+
+def chain_matmul(*matrices, out=None):
+    """The product of two or more matrices in the cheapest order; the older name of :func:`ccdl.linalg.multi_dot`.
+
+    >>> import ccdl
+    >>> ccdl.chain_matmul(ccdl.ones(2, 3), ccdl.ones(3, 4), ccdl.ones(4, 1))
+    tensor([[12.],
+            [12.]])
+    """
+    if len(matrices) == 1 and not isinstance(matrices[0], (list, tuple)):
+        return matrices[0]
+    result = _C._multi_dot(list(matrices[0] if len(matrices) == 1 else matrices))
+    return result if out is None else _write(out, result)
+
+
+def _write(out, result):
+    out.resize_(result.shape)
+    return out.copy_(result)

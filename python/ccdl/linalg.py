@@ -1,0 +1,40 @@
+"""Linear algebra under PyTorch's names: the products. Decompositions and solvers are not part of ccdl."""
+
+from . import _C
+from ._contractions import _write
+
+__all__ = ["matmul", "matrix_power", "multi_dot", "vecdot"]
+
+
+def matmul(input, other, *, out=None):
+    """Alias of :func:`ccdl.matmul`."""
+    return _C.matmul(input, other, out=out)
+
+
+def matrix_power(A, n, *, out=None):
+    """The n-th power of square matrices, n >= 0, by repeated squaring.
+
+    >>> import ccdl
+    >>> ccdl.linalg.matrix_power(ccdl.tensor([[1., 1.], [0., 1.]]), 3)
+    tensor([[1., 3.],
+            [0., 1.]])
+    """
+    result = _C.matrix_power(A, n)
+    return result if out is None else _write(out, result)
+
+
+def multi_dot(tensors, *, out=None):
+    """The product of two or more matrices in the cheapest order; the first and the last may be vectors.
+
+    >>> import ccdl
+    >>> ccdl.linalg.multi_dot([ccdl.ones(2, 3), ccdl.ones(3, 4), ccdl.ones(4)])
+    tensor([12., 12.])
+    """
+    result = _C._multi_dot(list(tensors))
+    return result if out is None else _write(out, result)
+
+
+def vecdot(x, y, *, dim=-1, out=None):
+    """Dot products along ``dim``, broadcasting the other dimensions."""
+    result = (x * y).sum(dim)
+    return result if out is None else _write(out, result)
