@@ -57,26 +57,26 @@ template <class F> void for_strips(const Problem& p, const F& fn) {
   });
 }
 
-void reduce(const View& losses, const View& out, Reduction reduction, int64_t rows, double divisor) {
-  if (reduction == Reduction::None) {
+void reduce(const View& losses, const View& out, LossReduction reduction, int64_t rows, double divisor) {
+  if (reduction == LossReduction::None) {
     for (int64_t r = 0; r < rows; ++r) write_float(out, r, read_float(losses, r));
     return;
   }
   double sum = 0;
   for (int64_t r = 0; r < rows; ++r) sum += read_float(losses, r);
-  write_float(out, 0, reduction == Reduction::Mean ? sum / divisor : sum);
+  write_float(out, 0, reduction == LossReduction::Mean ? sum / divisor : sum);
 }
 
 // Factor of row r's loss in the output's gradient.
-double row_gradient(const View& dout, Reduction reduction, int64_t r, double divisor) {
-  if (reduction == Reduction::None) return read_float(dout, r);
-  return reduction == Reduction::Mean ? read_float(dout, 0) / divisor : read_float(dout, 0);
+double row_gradient(const View& dout, LossReduction reduction, int64_t r, double divisor) {
+  if (reduction == LossReduction::None) return read_float(dout, r);
+  return reduction == LossReduction::Mean ? read_float(dout, 0) / divisor : read_float(dout, 0);
 }
 
 }  // namespace
 
 int64_t cross_entropy_forward(const View& x, const View& target, const View& weight, const View& out, const View& lse,
-                              const View& losses, const View& total, Reduction reduction, int64_t ignore_index,
+                              const View& losses, const View& total, LossReduction reduction, int64_t ignore_index,
                               double smoothing) {
   const Problem p = problem_of(x, target, weight, ignore_index);
   if (const int64_t bad = p.first_bad(); bad >= 0) return bad;
@@ -107,7 +107,7 @@ int64_t cross_entropy_forward(const View& x, const View& target, const View& wei
 }
 
 void cross_entropy_backward(const View& x, const View& target, const View& weight, const View& lse, const View& total,
-                            const View& dout, const View& dx, Reduction reduction, int64_t ignore_index,
+                            const View& dout, const View& dx, LossReduction reduction, int64_t ignore_index,
                             double smoothing) {
   const Problem p = problem_of(x, target, weight, ignore_index);
   const CrossEntropyKernels& simd = simd_cross_entropy();
@@ -144,7 +144,7 @@ void cross_entropy_backward(const View& x, const View& target, const View& weigh
 }
 
 void cross_entropy_prob_forward(const View& x, const View& target, const View& weight, const View& out,
-                                const View& lse, const View& losses, Reduction reduction, double smoothing) {
+                                const View& lse, const View& losses, LossReduction reduction, double smoothing) {
   const Problem p = problem_of(x, target, weight, 0);
   const CrossEntropyKernels& simd = simd_cross_entropy();
   const int t = float_index(x.dtype);
@@ -165,7 +165,7 @@ void cross_entropy_prob_forward(const View& x, const View& target, const View& w
 }
 
 void cross_entropy_prob_backward(const View& x, const View& target, const View& weight, const View& lse,
-                                 const View& dout, const View& dx, Reduction reduction, double smoothing) {
+                                 const View& dout, const View& dx, LossReduction reduction, double smoothing) {
   const Problem p = problem_of(x, target, weight, 0);
   const CrossEntropyKernels& simd = simd_cross_entropy();
   const int t = float_index(x.dtype);
@@ -184,7 +184,7 @@ void cross_entropy_prob_backward(const View& x, const View& target, const View& 
 }
 
 int64_t nll_loss_forward(const View& x, const View& target, const View& weight, const View& out, const View& total,
-                         Reduction reduction, int64_t ignore_index) {
+                         LossReduction reduction, int64_t ignore_index) {
   const Problem p = problem_of(x, target, weight, ignore_index);
   if (const int64_t bad = p.first_bad(); bad >= 0) return bad;
   double sum = 0, divisor = 0;
@@ -197,15 +197,15 @@ int64_t nll_loss_forward(const View& x, const View& target, const View& weight, 
       sum += loss;
       divisor += w;
     }
-    if (reduction == Reduction::None) write_float(out, r, loss);
+    if (reduction == LossReduction::None) write_float(out, r, loss);
   }
   *total.ptr<double>() = divisor;
-  if (reduction != Reduction::None) write_float(out, 0, reduction == Reduction::Mean ? sum / divisor : sum);
+  if (reduction != LossReduction::None) write_float(out, 0, reduction == LossReduction::Mean ? sum / divisor : sum);
   return -1;
 }
 
 void nll_loss_backward(const View& target, const View& weight, const View& total, const View& dout, const View& dx,
-                       Reduction reduction, int64_t ignore_index) {
+                       LossReduction reduction, int64_t ignore_index) {
   const Problem p = problem_of(dx, target, weight, ignore_index);
   const int64_t bytes = dx.numel() * item_size(dx.dtype);
   parallel_for(bytes, 1 << 18, [&](int64_t begin, int64_t end) {

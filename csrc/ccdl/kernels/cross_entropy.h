@@ -7,7 +7,7 @@
 #include <ccdl/core/view.h>
 
 namespace ccdl {
-enum class Reduction : int { None, Mean, Sum };
+enum class LossReduction : int { None, Mean, Sum };
 }
 
 #define CCDL_CROSS_ENTROPY_CONTRACT                                                                               \
@@ -15,21 +15,21 @@ enum class Reduction : int { None, Mean, Sum };
      reduction), stat dtype. total: one float64, the divisor of the mean. All overwritten. Returns -1, or the     \
      position in target of the first class outside [0, C) that is not ignore_index; outputs are then undefined. */ \
   int64_t cross_entropy_forward(const View& x, const View& target, const View& weight, const View& out,           \
-                                const View& lse, const View& losses, const View& total, Reduction reduction,      \
+                                const View& lse, const View& losses, const View& total, LossReduction reduction,      \
                                 int64_t ignore_index, double smoothing);                                          \
   /* dx = dout d loss / d x, overwritten; dout has the shape of out and x's dtype. */                             \
   void cross_entropy_backward(const View& x, const View& target, const View& weight, const View& lse,             \
-                              const View& total, const View& dout, const View& dx, Reduction reduction,           \
+                              const View& total, const View& dout, const View& dx, LossReduction reduction,           \
                               int64_t ignore_index, double smoothing);                                            \
   void cross_entropy_prob_forward(const View& x, const View& target, const View& weight, const View& out,         \
-                                  const View& lse, const View& losses, Reduction reduction, double smoothing);    \
+                                  const View& lse, const View& losses, LossReduction reduction, double smoothing);    \
   void cross_entropy_prob_backward(const View& x, const View& target, const View& weight, const View& lse,        \
-                                   const View& dout, const View& dx, Reduction reduction, double smoothing);      \
+                                   const View& dout, const View& dx, LossReduction reduction, double smoothing);      \
   /* out = -w[t] x[t] summed, averaged by sum w[t], or each; return value and total as above. */                  \
   int64_t nll_loss_forward(const View& x, const View& target, const View& weight, const View& out,                \
-                           const View& total, Reduction reduction, int64_t ignore_index);                         \
+                           const View& total, LossReduction reduction, int64_t ignore_index);                         \
   void nll_loss_backward(const View& target, const View& weight, const View& total, const View& dout,             \
-                         const View& dx, Reduction reduction, int64_t ignore_index);
+                         const View& dx, LossReduction reduction, int64_t ignore_index);
 
 namespace ccdl::cpu { CCDL_CROSS_ENTROPY_CONTRACT }
 namespace ccdl::cu { CCDL_CROSS_ENTROPY_CONTRACT }

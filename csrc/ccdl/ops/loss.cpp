@@ -1,0 +1,169 @@
+#include <ccdl/ops/loss.h>
+
+#include <ccdl/ops/create.h>
+#include <ccdl/ops/dense.h>
+#include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/reduce.h>
+
+namespace ccdl::ops {
+namespace {
+
+void check_pair(const char* op, const Tensor& input, const Tensor& target) {
+  CCDL_CHECK(is_floating(input.dtype()) || is_floating(target.dtype()), DType, op,
+             ": input or target must be floating point, got input ", describe(input), ", target ", describe(target));
+  check_same_device(op, {{"input", &input}, {"target", &target}});
+}
+
+// log(1 + exp(-x)) without overflow, from ops
+Tensor log_one_plus_exp_neg(const Tensor& x) {
+  return sub(log1p(exp(neg(abs(x)))), clamp(x, std::nullopt, Scalar(0.0)));
+}
+
+// l = -(t max(log x, -100) + (1 - t) max(log(1 - x), -100));
+// dx = dy (x - t) / max(x (1 - x), 1e-12), dt = dy (max(log(1 - x), -100) - max(log x, -100))
+struct BinaryCrossEntropyBackward : Node {
+  const char* name() const override { return "BinaryCrossEntropyBackward"; }
+  SavedTensor input, target;
+  TensorList apply(const TensorList& grads) override {
+    const Tensor x = input.get(this), t = target.get(this);
+    TensorList result(2);
+    if (needs(0))
+      result[0] = mul(grads[0], div(sub(x, t), clamp(mul(x, sub(Scalar(1.0), x)), Scalar(1e-12), std::nullopt)));
+    if (needs(1)) {
+      const Tensor no = clamp(log(sub(Scalar(1.0), x)), Scalar(-100.0), std::nullopt);
+      result[1] = mul(grads[0], sub(no, clamp(log(x), Scalar(-100.0), std::nullopt)));
+    }
+    return result;
+  }
+  void release_saved() override {
+    input.reset();
+    target.reset();
+  }
+};
+
+// l = (1 - t) x + (1 + (p - 1) t) log(1 + exp(-x)), p = pos_weight (1 when absent);
+// dx = dy ((1 - t) - (1 + (p - 1) t) sigmoid(-x)), dt = dy ((p - 1) log(1 + exp(-x)) - x), dp = dy t log(1 + exp(-x))
+struct LogitsCrossEntropyBackward : Node {
+  const char* name() const override { return "LogitsCrossEntropyBackward"; }
+  SavedTensor input, target, pos_weight;
+  TensorList apply(const TensorList& grads) override {
+    const Tensor x = input.get(this), t = target.get(this), &dy = grads[0];
+    const Tensor p = pos_weight.defined() ? pos_weight.get(this) : Tensor();
+    TensorList result(3);
+    if (needs(0)) {
+      // without pos_weight: sigmoid(x) - t
+      const Tensor d = p.defined() ? sub(sub(Scalar(1.0), t), mul(factor(t, p), sigmoid(neg(x)))) : sub(sigmoid(x), t);
+      result[0] = mul(dy, d);
+    }
+    if (needs(1)) {
+      const Tensor d = p.defined() ? sub(mul(sub(p, Scalar(1.0)), log_one_plus_exp_neg(x)), x) : neg(x);
+      result[1] = mul(dy, d);
+    }
+    if (needs(2)) result[2] = mul(dy, mul(t, log_one_plus_exp_neg(x)));
+    return result;
+  }
+  static Tensor factor(const Tensor& t, const Tensor& p) {
+    return add(mul(sub(p, Scalar(1.0)), t), Scalar(1.0));
+  }
+  void release_saved() override {
+    input.reset();
+    target.reset();
+    pos_weight.reset();
+  }
+};
+
+}  // namespace
+
+Tensor reduce_loss(const Tensor& loss, LossReduction reduction) {
+  if (reduction == LossReduction::Mean) return mean(loss);
+  return reduction == LossReduction::Sum ? sum(loss) : loss;
+}
+
+Tensor mse_loss(const Tensor& input, const Tensor& target, LossReduction reduction) {
+  check_pair("mse_loss", input, target);
+  const Tensor d = sub(input, target);
+  return reduce_loss(mul(d, d), reduction);
+}
+
+Tensor l1_loss(const Tensor& input, const Tensor& target, LossReduction reduction) {
+  check_pair("l1_loss", input, target);
+  return reduce_loss(abs(sub(input, target)), reduction);
+}
+
+Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, LossReduction reduction, double beta) {
+  check_pair("smooth_l1_loss", input, target);
+  CCDL_CHECK(beta >= 0, Runtime, "smooth_l1_loss: does not support negative values for beta, got ", beta);
+  if (beta == 0) return l1_loss(input, target, reduction);
+  const Tensor d = abs(sub(input, target));
+  const Tensor near = mul(mul(d, d), Scalar(0.5 / beta)), far = sub(d, Scalar(0.5 * beta));
+  return reduce_loss(where(lt(d, Scalar(beta)), near, far), reduction);
+}
+
+Tensor huber_loss(const Tensor& input, const Tensor& target, LossReduction reduction, double delta) {
+  check_pair("huber_loss", input, target);
+  CCDL_CHECK(delta > 0, Runtime, "huber_loss: does not support non-positive values for delta, got ", delta);
+  const Tensor d = abs(sub(input, target));
+  const Tensor near = mul(mul(d, d), Scalar(0.5)), far = mul(sub(d, Scalar(0.5 * delta)), Scalar(delta));
+  return reduce_loss(where(le(d, Scalar(delta)), near, far), reduction);
+}
+
+Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight, LossReduction reduction) {
+  const char* op = "binary_cross_entropy";
+  check_pair(op, input, target);
+  CCDL_CHECK(input.sizes() == target.sizes(), Value, op, ": input ", input.sizes(), " and target ", target.sizes(),
+             " must have the same size");
+  Tensor loss;
+  {
+    NoGradGuard no_grad;
+    const Tensor inside = mul(to(ge(input, Scalar(0.0)), DType::UInt8), to(le(input, Scalar(1.0)), DType::UInt8));
+    const Tensor least = input.numel() ? contiguous(amin(inside)) : Tensor();
+    CCDL_CHECK(!least.defined() || *least.ptr<uint8_t>() != 0, Runtime, op,
+               ": all elements of input should be between 0 and 1, got ", describe(input),
+               " with others; use binary_cross_entropy_with_logits for logits");
+    const Tensor yes = clamp(log(input), Scalar(-100.0), std::nullopt);
+    const Tensor no = clamp(log(sub(Scalar(1.0), input)), Scalar(-100.0), std::nullopt);
+    loss = sub(mul(sub(target, Scalar(1.0)), no), mul(target, yes));
+  }
+  if (needs_graph(input, target)) {
+    auto node = make_ref<BinaryCrossEntropyBackward>();
+    node->input = SavedTensor(input);
+    node->target = SavedTensor(target);
+    record(node, {input, target}, loss);
+  }
+  return reduce_loss(weight.defined() ? mul(loss, weight) : loss, reduction);
+}
+
+Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& target, const Tensor& weight,
+                                        const Tensor& pos_weight, LossReduction reduction) {
+  const char* op = "binary_cross_entropy_with_logits";
+  check_pair(op, input, target);
+  CCDL_CHECK(input.sizes() == target.sizes(), Value, op, ": Target size (", target.sizes(),
+             ") must be the same as input size (", input.sizes(), ")");
+  if (pos_weight.defined()) check_same_device(op, {{"input", &input}, {"pos_weight", &pos_weight}});
+  Tensor loss;
+  {
+    NoGradGuard no_grad;
+    Tensor soft = log_one_plus_exp_neg(input);
+    if (pos_weight.defined()) soft = mul(LogitsCrossEntropyBackward::factor(target, pos_weight), soft);
+    loss = add(mul(sub(Scalar(1.0), target), input), soft);
+  }
+  if (needs_graph(input, target, pos_weight)) {
+    auto node = make_ref<LogitsCrossEntropyBackward>();
+    node->input = SavedTensor(input);
+    node->target = SavedTensor(target);
+    if (pos_weight.defined()) node->pos_weight = SavedTensor(pos_weight);
+    record(node, {input, target, pos_weight}, loss);
+  }
+  return reduce_loss(weight.defined() ? mul(loss, weight) : loss, reduction);
+}
+
+Tensor kl_div(const Tensor& input, const Tensor& target, LossReduction reduction, bool log_target) {
+  check_pair("kl_div", input, target);
+  if (log_target) return reduce_loss(mul(exp(target), sub(target, input)), reduction);
+  // t log t is 0 at t = 0: the logarithm sees 1 there
+  const Tensor positive = gt(target, Scalar(0.0));
+  const Tensor entropy = mul(target, log(where(positive, target, Scalar(1.0))));
+  return reduce_loss(sub(entropy, mul(target, input)), reduction);
+}
+
+}  // namespace ccdl::ops

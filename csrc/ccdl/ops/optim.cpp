@@ -1,0 +1,119 @@
+#include <ccdl/ops/optim.h>
+
+#include <ccdl/ops/dense.h>
+
+namespace ccdl::ops {
+namespace {
+
+void check_list(const char* op, const char* name, const TensorList& list, size_t n, bool may_be_empty) {
+  CCDL_CHECK(list.size() == n || (may_be_empty && list.empty()), Value, op, ": ", name, " has ", list.size(),
+             " tensors, params has ", n);
+}
+
+// A tensor whose element i in memory belongs to element i of the parameter: itself, or a copy that is written back.
+class Aligned {
+ public:
+  Aligned(const char* op, const char* name, const Tensor& param, const Tensor& t) : original_(t), used_(t) {
+    CCDL_CHECK(t.sizes() == param.sizes(), Shape, op, ": ", name, " is ", describe(t), ", must have the parameter's size ",
+               param.sizes());
+    CCDL_CHECK(t.dtype() == param.dtype(), DType, op, ": ", name, " is ", dtype_name(t.dtype()),
+               ", must have the parameter's dtype ", dtype_name(param.dtype()));
+    check_same_device(op, {{"params", &param}, {name, &t}});
+    if (t.strides() == param.strides() && strides_dense(param.sizes(), param.strides())) return;
+    NoGradGuard no_grad;
+    used_ = contiguous(t);
+  }
+  void* data() const { return used_.data(); }
+  bool contiguous_copy() const { return !used_.same(original_); }
+  void make_contiguous() {
+    NoGradGuard no_grad;
+    used_ = contiguous(original_);
+  }
+  void write_back() const {
+    NoGradGuard no_grad;
+    if (contiguous_copy()) copy_(original_, used_);
+    else original_.bump_version();
+  }
+
+ private:
+  Tensor original_, used_;
+};
+
+// One parameter with its gradient and state, in one common order of elements.
+struct Group {
+  std::vector<Aligned> tensors;   // param, grad, states
+  void add(const char* op, const char* name, const Tensor& param, const Tensor& t) {
+    tensors.emplace_back(op, name, param, t);
+  }
+  // Where any tensor had to be copied, all use the contiguous order.
+  void settle(const Tensor& param) {
+    bool mixed = !strides_dense(param.sizes(), param.strides());
+    for (const Aligned& t : tensors) mixed = mixed || t.contiguous_copy();
+    for (Aligned& t : tensors)
+      if (mixed) t.make_contiguous();
+  }
+  OptimItem item(const Tensor& param, int64_t step) const {
+    OptimItem it = {tensors[0].data(), tensors[1].data(), {nullptr, nullptr, nullptr}, param.numel(), param.dtype(), step};
+    for (size_t i = 2; i < tensors.size(); ++i) it.state[i - 2] = tensors[i].data();
+    return it;
+  }
+  void finish() const {
+    for (size_t i = 0; i < tensors.size(); ++i)
+      if (i != 1) tensors[i].write_back();
+  }
+};
+
+struct NamedList {
+  const char* name;
+  const TensorList* list;
+};
+
+// run(items) over all parameters after the checks; params and states are marked as written.
+template <class Step, class Run>
+void run_step(const char* op, const TensorList& params, std::initializer_list<NamedList> others, const Step& step_of,
+              const Run& run) {
+  std::vector<Group> groups(params.size());
+  std::vector<OptimItem> items;
+  for (size_t i = 0; i < params.size(); ++i) {
+    const Tensor& p = params[i];
+    CCDL_CHECK(is_floating(p.dtype()), DType, op, ": parameter ", i, " must be floating point, got ", describe(p));
+    groups[i].add(op, "params", p, p);
+    for (const NamedList& other : others)
+      if (!other.list->empty()) groups[i].add(op, other.name, p, (*other.list)[i]);
+    groups[i].settle(p);
+    items.push_back(groups[i].item(p, step_of(i)));
+  }
+  if (params.empty()) return;
+  run(items.data(), static_cast<int64_t>(items.size()));
+  for (const Group& g : groups) g.finish();
+}
+
+}  // namespace
+
+void fused_sgd_step(const TensorList& params, const TensorList& grads, const TensorList& momentum_buffers,
+                    const SgdOptions& options, bool first_step) {
+  const char* op = "fused_sgd_step";
+  check_list(op, "grads", grads, params.size(), false);
+  check_list(op, "momentum_buffers", momentum_buffers, params.size(), options.momentum == 0);
+  run_step(op, params, {{"grads", &grads}, {"momentum_buffers", &momentum_buffers}},
+           [&](size_t) { return int64_t{first_step ? 1 : 2}; },
+           [&](const OptimItem* items, int64_t n) { CCDL_KERNEL(params[0], sgd_step(items, n, options)); });
+}
+
+void fused_adam_step(const TensorList& params, const TensorList& grads, const TensorList& exp_avgs,
+                     const TensorList& exp_avg_sqs, const TensorList& max_exp_avg_sqs,
+                     const std::vector<double>& steps, const AdamOptions& options) {
+  const char* op = "fused_adam_step";
+  check_list(op, "grads", grads, params.size(), false);
+  check_list(op, "exp_avgs", exp_avgs, params.size(), false);
+  check_list(op, "exp_avg_sqs", exp_avg_sqs, params.size(), false);
+  check_list(op, "max_exp_avg_sqs", max_exp_avg_sqs, params.size(), true);
+  CCDL_CHECK(steps.size() == params.size(), Value, op, ": steps has ", steps.size(), " numbers, params has ", params.size());
+  for (double s : steps) CCDL_CHECK(s >= 1, Value, op, ": steps count from 1, got ", s);
+  run_step(op, params,
+           {{"grads", &grads}, {"exp_avgs", &exp_avgs}, {"exp_avg_sqs", &exp_avg_sqs}, {"max_exp_avg_sqs", &max_exp_avg_sqs}},
+           [&](size_t i) { return static_cast<int64_t>(steps[i]); },
+           [&](const OptimItem* items, int64_t n) { CCDL_KERNEL(params[0], adam_step(items, n, options)); });
+}
+
+}  // namespace ccdl::ops
