@@ -202,7 +202,7 @@ const Row kRows[] = {
 }  // namespace
 
 void bind_random(PyObject* m) {
-  if (!init_generator(m)) throw PyError{};
+  if (!init_generator(m)) return;
   add_rows(m, kRows);
 }
 
