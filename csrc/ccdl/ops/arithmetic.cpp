@@ -1,0 +1,448 @@
+// Binary and ternary elementwise ops: broadcast, promote, one kernel call, one node for all binary derivatives.
+#include <numbers>
+
+#include <ccdl/kernels/elementwise.h>
+#include <ccdl/ops/create.h>
+#include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/promotion.h>
+#include <ccdl/ops/view.h>
+
+namespace ccdl::ops {
+
+namespace {
+
+enum class Result : uint8_t { Promoted, Floating, Bool };
+
+// A number as a kernel operand, in the widest type of its compute class.
+struct Cell {
+  explicit Cell(const Scalar& s, DType common) {
+    if (common == DType::Float64) view.dtype = DType::Float64, d = s.to_double();
+    else if (is_floating(common)) view.dtype = DType::Float32, f = static_cast<float>(s.to_double());
+    else view.dtype = DType::Int64, i = s.to_int();
+    view.data = &d;
+  }
+  View broadcast(const Dims& sizes) {
+    view.ndim = static_cast<int32_t>(sizes.size());
+    for (size_t k = 0; k < sizes.size(); ++k) {
+      view.sizes[k] = sizes[k];
+      view.strides[k] = 0;
+    }
+    return view;
+  }
+  union { double d; float f; int64_t i; };
+  View view;
+};
+
+struct Prepared {
+  Dims sizes;
+  DType common;
+};
+
+Prepared prepare(const char* name, const Operand& a, const Operand& b, Result result) {
+  Prepared p;
+  if (a.is_tensor() && b.is_tensor()) {
+    if (!(a.tensor.device() == b.tensor.device())) check_same_device(name, {{"input", &a.tensor}, {"other", &b.tensor}});
+    p.sizes = a.tensor.sizes() == b.tensor.sizes() ? a.tensor.sizes() : broadcast_shapes(name, a.tensor.sizes(), b.tensor.sizes());
+  } else if (a.is_tensor() || b.is_tensor()) {
+    p.sizes = (a.is_tensor() ? a : b).tensor.sizes();
+  }
+  p.common = result_type(a, b);
+  if (result == Result::Floating && !is_floating(p.common)) p.common = default_dtype();
+  return p;
+}
+
+void run_kernel(const char* name, BinaryOp op, const Operand& a, const Operand& b, const Prepared& p, const Tensor& out, const ElementParams& params) {
+  Cell ca(a.scalar, p.common), cb(b.scalar, p.common);
+  const View va = a.is_tensor() ? a.tensor.view_as(p.sizes) : ca.broadcast(p.sizes);
+  const View vb = b.is_tensor() ? b.tensor.view_as(p.sizes) : cb.broadcast(p.sizes);
+  const bool fine = CCDL_KERNEL(out, binary(op, p.common, va, vb, out.view(), params));
+  CCDL_CHECK(fine, Runtime, name, ": \"ZeroDivisionError\": integer division or modulo by zero");
+}
+
+ElementParams alpha_params(Scalar alpha) { return {{alpha.to_double(), 0, 0}, {alpha.to_int(), 0, 0}}; }
+
+// An operand kept for backward: a saved tensor, or the number itself.
+struct SavedOperand {
+  SavedTensor tensor;
+  Scalar scalar;
+  bool is_tensor = false;
+  void set(const Operand& o) {
+    is_tensor = o.is_tensor();
+    if (is_tensor) tensor = SavedTensor(o.tensor);
+    else scalar = o.scalar;
+  }
+  Operand get(Node* n) const { return is_tensor ? Operand(tensor.get(n)) : Operand(scalar); }
+};
+
+// da and db of y = op(a, b); the formulas are the cases below, g = dy
+struct BinaryBackward : Node {
+  const char* name() const override { return name_.c_str(); }
+  std::string name_;
+  BinaryOp op;
+  Scalar alpha;
+  SavedOperand a, b;
+  SavedTensor y;
+
+  Tensor da(const Tensor& g) {
+    using enum BinaryOp;
+    const Operand A = a.get(this), B = b.get(this);
+    switch (op) {
+      case Add: case Sub: case Remainder: case Fmod: return g;
+      case Mul: return mul(g, B);
+      case Div: return div(g, B);
+      case Pow: return where(eq(B, 0), Operand(0.0), mul(g, mul(pow(A, sub(B, 1)), B)));
+      case Maximum: return extreme(g, gt(A, B), eq(A, B));
+      case Minimum: return extreme(g, lt(A, B), eq(A, B));
+      case Fmax: return where(logical_or(ge(A, B), isnan_of(B)), g, Operand(0.0));
+      case Fmin: return where(logical_or(le(A, B), isnan_of(B)), g, Operand(0.0));
+      case Atan2: return mul(g, div(B, add(square_of(A), square_of(B))));
+      case Hypot: return mul(g, div(A, y.get(this)));
+      case Copysign: return mul(g, where(eq(A, 0), Operand(0.0), div(y.get(this), A)));
+      case Logaddexp: return mul(g, exp(sub(A, y.get(this))));
+      case Logaddexp2: return mul(g, exp2(sub(A, y.get(this))));
+      case Xlogy: return mul(g, where(logical_and(eq(A, 0), le(B, 0)), Operand(0.0), log_of(B)));
+      case Xlog1py: return mul(g, where(logical_and(eq(A, 0), le(B, -1)), Operand(0.0), log_of(Operand(add(B, 1)))));
+      default: return Tensor();
+    }
+  }
+  Tensor db(const Tensor& g) {
+    using enum BinaryOp;
+    const Operand A = a.get(this), B = b.get(this);
+    switch (op) {
+      case Add: return scaled(g, alpha);
+      case Sub: return neg(scaled(g, alpha));
+      case Mul: return mul(g, A);
+      case Div: return neg(mul(g, div(div(A, B), B)));
+      case Pow: return mul(g, where(logical_and(eq(A, 0), ge(B, 0)), Operand(0.0), mul(y.get(this), log_of(A))));
+      case Remainder: return neg(mul(g, floor(div(A, B))));
+      case Fmod: return neg(mul(g, trunc(div(A, B))));
+      case Maximum: return extreme(g, lt(A, B), eq(A, B));
+      case Minimum: return extreme(g, gt(A, B), eq(A, B));
+      case Fmax: return where(logical_or(ge(A, B), isnan_of(B)), Operand(0.0), g);
+      case Fmin: return where(logical_or(le(A, B), isnan_of(B)), Operand(0.0), g);
+      case Atan2: return neg(mul(g, div(A, add(square_of(A), square_of(B)))));
+      case Hypot: return mul(g, div(B, y.get(this)));
+      case Copysign: return zeros_like(g);
+      case Logaddexp: return mul(g, exp(sub(B, y.get(this))));
+      case Logaddexp2: return mul(g, exp2(sub(B, y.get(this))));
+      case Xlogy: return mul(g, div(A, B));
+      case Xlog1py: return mul(g, div(A, add(B, 1)));
+      default: return Tensor();
+    }
+  }
+  TensorList apply(const TensorList& grads) override {
+    return {needs(0) ? da(grads[0]) : Tensor(), needs(1) ? db(grads[0]) : Tensor()};
+  }
+  void release_saved() override {
+    a.tensor.reset();
+    b.tensor.reset();
+    y.reset();
+  }
+
+ private:
+  static Tensor scaled(const Tensor& g, Scalar s) { return s.to_double() == 1 ? g : mul(g, s); }
+  static Tensor square_of(const Operand& o) { return mul(o, o); }
+  static Tensor as_tensor(const Operand& o) { return o.is_tensor() ? o.tensor : scalar_tensor(o.scalar, DType::Float64); }
+  static Tensor log_of(const Operand& o) { return log(as_tensor(o)); }
+  static Tensor isnan_of(const Operand& o) { return isnan(as_tensor(o)); }
+  static Tensor extreme(const Tensor& g, const Tensor& wins, const Tensor& ties) {
+    return where(ties, div(g, 2), where(wins, g, Operand(0.0)));
+  }
+};
+
+bool reads_output(BinaryOp op) {
+  using enum BinaryOp;
+  return op == Pow || op == Hypot || op == Copysign || op == Logaddexp || op == Logaddexp2;
+}
+bool is_linear(BinaryOp op) { return op == BinaryOp::Add || op == BinaryOp::Sub; }
+
+Ref<BinaryBackward> make_node(const char* name, BinaryOp op, const Operand& a, const Operand& b, Scalar alpha, const Tensor* y) {
+  auto node = make_ref<BinaryBackward>();
+  node->name_ = std::string(name) + "Backward";
+  node->name_[0] = static_cast<char>(std::toupper(node->name_[0]));
+  node->op = op;
+  node->alpha = alpha;
+  if (!is_linear(op)) {
+    const bool product = op == BinaryOp::Mul;  // each factor is read by the other's gradient only
+    if (!product || (b.is_tensor() && requires_grad(b.tensor))) node->a.set(a);
+    if (!product || (a.is_tensor() && requires_grad(a.tensor))) node->b.set(b);
+    if (reads_output(op) && y) node->y = SavedTensor(*y, node.get());
+  }
+  return node;
+}
+
+bool tracked(const Operand& a, const Operand& b) { return needs_graph(a.tensor, b.tensor); }
+
+Tensor apply_binary(const char* name, BinaryOp op, const Operand& a, const Operand& b, Result result = Result::Promoted, Scalar alpha = 1,
+                    bool differentiable = true) {
+  const Prepared p = prepare(name, a, b, result);
+  Tensor y = empty_result(p.sizes, result == Result::Bool ? DType::Bool : p.common, {&a.tensor, &b.tensor});
+  if (y.numel()) run_kernel(name, op, a, b, p, y, alpha_params(alpha));
+  if (differentiable && is_floating(y.dtype()) && tracked(a, b)) record(make_node(name, op, a, b, alpha, &y), {a.tensor, b.tensor}, y);
+  return y;
+}
+
+void check_integral(const char* name, const Operand& a, const Operand& b) {
+  const DType t = result_type(a, b);
+  CCDL_CHECK(!is_floating(t), DType, name, ": expected integer or bool operands, got ", a.is_tensor() ? describe(a.tensor) : str(a.scalar), " and ",
+             b.is_tensor() ? describe(b.tensor) : str(b.scalar));
+}
+
+void check_no_bool_sub(const char* name, const Operand& a, const Operand& b) {
+  CCDL_CHECK(result_type(a, b) != DType::Bool, DType, name,
+             ": Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.");
+}
+
+void check_alpha(const char* name, const Operand& a, const Operand& b, Scalar alpha) {
+  const DType t = result_type(a, b);
+  CCDL_CHECK(!alpha.is_float() || is_floating(t), DType, name, ": For integral input tensors, argument alpha must not be a floating point number, got ", alpha);
+}
+
+// x op= other, straight into x's memory; only for ops whose derivative reads neither operand, or without a graph.
+Tensor write_binary(const char* name, BinaryOp op, const Tensor& x, const Operand& other, Result result, Scalar alpha) {
+  autograd::check_inplace(name, x);
+  const Operand self(x);
+  Operand b = other;
+  if (b.is_tensor() && b.tensor.storage() == x.storage() && !b.tensor.same(x) &&
+      !(b.tensor.offset() == x.offset() && b.tensor.strides() == x.strides() && b.tensor.sizes() == x.sizes())) {
+    NoGradGuard no_grad;  // the windows may overlap
+    b = Operand(clone(b.tensor));
+  }
+  const Prepared p = prepare(name, self, b, result);
+  CCDL_CHECK(p.sizes == x.sizes(), Shape, name, ": output with shape ", x.sizes(), " doesn't match the broadcast shape ", p.sizes);
+  CCDL_CHECK(can_cast(p.common, x.dtype()), DType, name, ": result type ", dtype_name(p.common), " can't be cast to the desired output type ",
+             dtype_name(x.dtype()), "; use the out-of-place form");
+  const bool graph = is_floating(x.dtype()) && tracked(self, other);
+  if (x.numel()) run_kernel(name, op, self, b, p, x, alpha_params(alpha));
+  if (graph) autograd::rebase_history(x, make_node(name, op, self, other, alpha, nullptr), {x, other.tensor});
+  else x.bump_version();
+  return x;
+}
+
+}  // namespace
+
+Tensor empty_result(const Dims& sizes, DType dtype, std::initializer_list<const Tensor*> operands) {
+  Device device;
+  for (const Tensor* t : operands)
+    if (t->defined()) { device = t->device(); break; }
+  for (const Tensor* t : operands)
+    if (t->defined() && t->sizes() == sizes && (t->is_contiguous() || strides_dense(sizes, t->strides()))) return empty_like(*t, dtype);
+  return empty(sizes, dtype, device);
+}
+
+Tensor add(const Operand& a, const Operand& b, Scalar alpha) {
+  if (alpha.is_float()) check_alpha("add", a, b, alpha);
+  return apply_binary("add", BinaryOp::Add, a, b, Result::Promoted, alpha);
+}
+Tensor sub(const Operand& a, const Operand& b, Scalar alpha) {
+  check_no_bool_sub("sub", a, b);
+  if (alpha.is_float()) check_alpha("sub", a, b, alpha);
+  return apply_binary("sub", BinaryOp::Sub, a, b, Result::Promoted, alpha);
+}
+Tensor pow(const Operand& a, const Operand& b) {
+  if (a.is_tensor() && !b.is_tensor() && result_type(a, b) == a.tensor.dtype() && is_floating(a.tensor.dtype())) {
+    const double e = b.scalar.to_double();
+    if (e == 2) return square(a.tensor);
+    if (e == 0.5) return sqrt(a.tensor);
+    return unary("pow", UnaryOp::PowScalar, a.tensor, e);
+  }
+  const DType t = result_type(a, b);
+  CCDL_CHECK(is_floating(t) || b.is_tensor() || b.scalar.to_int() >= 0, Runtime,
+             "pow: Integers to negative integer powers are not allowed (exponent ", b.scalar, "); convert the tensor with .float()");
+  return apply_binary("pow", BinaryOp::Pow, a, b);
+}
+
+#define CCDL_SIMPLE(name, Op, result, differentiable) \
+  Tensor name(const Operand& a, const Operand& b) { return apply_binary(#name, BinaryOp::Op, a, b, Result::result, 1, differentiable); }
+CCDL_SIMPLE(mul, Mul, Promoted, true)
+CCDL_SIMPLE(div, Div, Floating, true)
+CCDL_SIMPLE(floor_divide, FloorDivide, Promoted, false)
+CCDL_SIMPLE(trunc_divide, TruncDivide, Promoted, false)
+CCDL_SIMPLE(remainder, Remainder, Promoted, true)
+CCDL_SIMPLE(fmod, Fmod, Promoted, true)
+CCDL_SIMPLE(maximum, Maximum, Promoted, true)
+CCDL_SIMPLE(minimum, Minimum, Promoted, true)
+CCDL_SIMPLE(fmax, Fmax, Promoted, true)
+CCDL_SIMPLE(fmin, Fmin, Promoted, true)
+CCDL_SIMPLE(atan2, Atan2, Floating, true)
+CCDL_SIMPLE(hypot, Hypot, Floating, true)
+CCDL_SIMPLE(copysign, Copysign, Floating, true)
+CCDL_SIMPLE(logaddexp, Logaddexp, Floating, true)
+CCDL_SIMPLE(logaddexp2, Logaddexp2, Floating, true)
+CCDL_SIMPLE(xlogy, Xlogy, Floating, true)
+CCDL_SIMPLE(xlog1py, Xlog1py, Floating, true)
+CCDL_SIMPLE(heaviside, Heaviside, Promoted, false)
+CCDL_SIMPLE(nextafter, Nextafter, Floating, false)
+CCDL_SIMPLE(logical_and, LogicalAnd, Bool, false)
+CCDL_SIMPLE(logical_or, LogicalOr, Bool, false)
+CCDL_SIMPLE(logical_xor, LogicalXor, Bool, false)
+CCDL_SIMPLE(eq, Eq, Bool, false)
+CCDL_SIMPLE(ne, Ne, Bool, false)
+CCDL_SIMPLE(lt, Lt, Bool, false)
+CCDL_SIMPLE(le, Le, Bool, false)
+CCDL_SIMPLE(gt, Gt, Bool, false)
+CCDL_SIMPLE(ge, Ge, Bool, false)
+#undef CCDL_SIMPLE
+
+#define CCDL_INTEGER(name, Op)                                      \
+  Tensor name(const Operand& a, const Operand& b) {                 \
+    check_integral(#name, a, b);                                    \
+    return apply_binary(#name, BinaryOp::Op, a, b);                 \
+  }
+CCDL_INTEGER(gcd, Gcd)
+CCDL_INTEGER(lcm, Lcm)
+CCDL_INTEGER(bitwise_and, BitwiseAnd)
+CCDL_INTEGER(bitwise_or, BitwiseOr)
+CCDL_INTEGER(bitwise_xor, BitwiseXor)
+#undef CCDL_INTEGER
+
+static Tensor shift(const char* name, BinaryOp op, const Operand& a, const Operand& b) {
+  check_integral(name, a, b);
+  return apply_binary(name, op, a, b, Result::Promoted, Scalar(static_cast<long>(8 * item_size(result_type(a, b)))));
+}
+Tensor bitwise_left_shift(const Operand& a, const Operand& b) { return shift("bitwise_left_shift", BinaryOp::ShiftLeft, a, b); }
+Tensor bitwise_right_shift(const Operand& a, const Operand& b) { return shift("bitwise_right_shift", BinaryOp::ShiftRight, a, b); }
+
+Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
+  CCDL_CHECK(a.dtype() == b.dtype(), DType, "isclose: ", describe(a), " and ", describe(b), " must have the same dtype");
+  CCDL_CHECK(rtol >= 0 && atol >= 0, Value, "isclose: rtol (", rtol, ") and atol (", atol, ") must not be negative");
+  const Prepared p = prepare("isclose", a, b, Result::Bool);
+  Tensor y = empty_result(p.sizes, DType::Bool, {&a, &b});
+  if (y.numel()) run_kernel("isclose", BinaryOp::IsClose, a, b, p, y, {{rtol, atol, equal_nan ? 1.0 : 0.0}, {0, 0, equal_nan}});
+  return y;
+}
+
+Tensor add_(const Tensor& x, const Operand& other, Scalar alpha) {
+  if (alpha.is_float()) check_alpha("add_", x, other, alpha);
+  return write_binary("add_", BinaryOp::Add, x, other, Result::Promoted, alpha);
+}
+Tensor sub_(const Tensor& x, const Operand& other, Scalar alpha) {
+  check_no_bool_sub("sub_", x, other);
+  if (alpha.is_float()) check_alpha("sub_", x, other, alpha);
+  return write_binary("sub_", BinaryOp::Sub, x, other, Result::Promoted, alpha);
+}
+Tensor mul_(const Tensor& x, const Operand& other) {
+  if (tracked(Operand(x), other)) return inplace("mul_", x, [&](const Tensor& v) { return mul(v, other); });
+  return write_binary("mul_", BinaryOp::Mul, x, other, Result::Promoted, 1);
+}
+Tensor div_(const Tensor& x, const Operand& other) {
+  if (tracked(Operand(x), other)) return inplace("div_", x, [&](const Tensor& v) { return div(v, other); });
+  return write_binary("div_", BinaryOp::Div, x, other, Result::Floating, 1);
+}
+
+// ---- selection and three operands ---------------------------------------------------------------------------------------
+
+namespace {
+
+// da = dy where the condition holds, else 0; db the other way round
+struct WhereBackward : Node {
+  const char* name() const override { return "WhereBackward"; }
+  SavedTensor condition;
+  TensorList apply(const TensorList& g) override {
+    const Tensor c = condition.get(this);
+    return {needs(0) ? where(c, g[0], Operand(0.0)) : Tensor(), needs(1) ? where(c, Operand(0.0), g[0]) : Tensor()};
+  }
+  void release_saved() override { condition.reset(); }
+};
+
+Tensor as_operand_tensor(const Operand& o, DType dtype, Device device) {
+  return o.is_tensor() ? to(o.tensor, dtype) : scalar_tensor(o.scalar, dtype, device);
+}
+
+Tensor ternary_kernel(TernaryOp op, const Tensor& a, const Tensor& b, const Tensor& c, double p) {
+  const Dims sizes = broadcast_shapes("ternary", broadcast_shapes("ternary", a.sizes(), b.sizes()), c.sizes());
+  Tensor out = empty_result(sizes, a.dtype(), {&a, &b, &c});
+  const auto whole = static_cast<int64_t>(p);
+  if (out.numel()) CCDL_KERNEL(out, ternary(op, a.view_as(sizes), b.view_as(sizes), c.view_as(sizes), out.view(), {{p, 0, 0}, {whole, 0, 0}}));
+  return out;
+}
+
+// y = x + v a b: dx = dy, da = v b dy, db = v a dy;  y = x + v a / b: da = v dy / b, db = -v a dy / b^2
+struct AddcBackward : Node {
+  const char* name() const override { return quotient ? "AddcdivBackward" : "AddcmulBackward"; }
+  bool quotient = false;
+  Scalar value;
+  SavedTensor a, b;
+  TensorList apply(const TensorList& grads) override {
+    TensorList out(3);
+    if (needs(0)) out[0] = grads[0];
+    if (!needs(1) && !needs(2)) return out;
+    const Tensor A = a.get(this), B = b.get(this), g = mul(grads[0], value);
+    if (needs(1)) out[1] = quotient ? div(g, B) : mul(g, B);
+    if (needs(2)) out[2] = quotient ? neg(mul(g, div(A, square(B)))) : mul(g, A);
+    return out;
+  }
+  void release_saved() override {
+    a.reset();
+    b.reset();
+  }
+};
+
+Tensor addc(const char* name, bool quotient, const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+  check_same_device(name, {{"input", &x}, {"tensor1", &a}, {"tensor2", &b}});
+  const DType t = result_type(TensorList{x, a, b});
+  CCDL_CHECK(!quotient || is_floating(t), DType, name, ": Integer division with addcdiv is no longer supported; convert the tensors with .float()");
+  const Tensor y = ternary_kernel(quotient ? TernaryOp::Addcdiv : TernaryOp::Addcmul, to(detach(x), t), to(detach(a), t), to(detach(b), t), value.to_double());
+  if (is_floating(t) && needs_graph(x, a, b)) {
+    auto node = make_ref<AddcBackward>();
+    node->quotient = quotient;
+    node->value = value;
+    node->a = SavedTensor(a);
+    node->b = SavedTensor(b);
+    record(node, {x, a, b}, y);
+  }
+  return y;
+}
+
+}  // namespace
+
+Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
+  CCDL_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, DType, "where: expected condition to be a boolean tensor, but got a tensor with dtype ",
+             dtype_name(condition.dtype()));
+  check_same_device("where", {{"condition", &condition}, {"input", &a.tensor}, {"other", &b.tensor}});
+  const DType t = result_type(a, b);
+  const Tensor c = to(condition, DType::Bool);
+  Tensor ta, tb;
+  {
+    NoGradGuard no_grad;
+    ta = as_operand_tensor(a, t, condition.device());
+    tb = as_operand_tensor(b, t, condition.device());
+  }
+  const Dims sizes = broadcast_shapes("where", broadcast_shapes("where", condition.sizes(), ta.sizes()), tb.sizes());
+  Tensor y = empty_result(sizes, t, {&ta, &tb, &c});
+  if (y.numel()) CCDL_KERNEL(y, where(c.view_as(sizes), ta.view_as(sizes), tb.view_as(sizes), y.view()));
+  if (is_floating(t) && needs_graph(a.tensor, b.tensor)) {
+    auto node = make_ref<WhereBackward>();
+    node->condition = SavedTensor(c);
+    record(node, {a.tensor, b.tensor}, y);
+  }
+  return y;
+}
+
+Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high) {
+  CCDL_CHECK(low || high, Runtime, "clamp: At least one of 'min' or 'max' must not be None");
+  DType t = x.dtype();
+  if (low) t = result_type(x, Operand(*low));
+  if (high) t = promote_types(t, result_type(x, Operand(*high)));
+  CCDL_CHECK(t != DType::Bool, DType, "clamp: not defined for bool tensors");
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  return unary("clamp", UnaryOp::Clamp, to(x, t), low ? low->to_double() : -inf, high ? high->to_double() : inf);
+}
+
+Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
+  CCDL_CHECK(low.defined() || high.defined(), Runtime, "clamp: At least one of 'min' or 'max' must not be None");
+  Tensor y = x;
+  if (low.defined()) y = maximum(y, low);
+  return high.defined() ? minimum(y, high) : y;
+}
+
+Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
+  CCDL_CHECK(start.dtype() == end.dtype(), DType, "lerp: expected dtype ", dtype_name(start.dtype()), " for `end`, but got dtype ", dtype_name(end.dtype()));
+  CCDL_CHECK(is_floating(start.dtype()), DType, "lerp: expected floating-point tensors, got ", describe(start));
+  return add(start, mul(weight, sub(end, start)));
+}
+
+Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) { return addc("addcmul", false, x, a, b, value); }
+Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) { return addc("addcdiv", true, x, a, b, value); }
+
+}  // namespace ccdl::ops
