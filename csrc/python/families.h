@@ -12,4 +12,9 @@
   X(create) \
   X(embedding) \
   X(interpolate) \
-  X(conv)
+  X(conv) \
+  X(softmax) \
+  X(loss) \
+  X(norm) \
+  X(pool) \
+  X(optim)

@@ -91,12 +91,14 @@ void run_step(const char* op, const TensorList& params, std::initializer_list<Na
 }  // namespace
 
 void fused_sgd_step(const TensorList& params, const TensorList& grads, const TensorList& momentum_buffers,
-                    const SgdOptions& options, bool first_step) {
+                    const std::vector<bool>& first, const SgdOptions& options) {
   const char* op = "fused_sgd_step";
   check_list(op, "grads", grads, params.size(), false);
   check_list(op, "momentum_buffers", momentum_buffers, params.size(), options.momentum == 0);
+  CCDL_CHECK(momentum_buffers.empty() || first.size() == params.size(), Value, op, ": first has ", first.size(),
+             " entries, params has ", params.size());
   run_step(op, params, {{"grads", &grads}, {"momentum_buffers", &momentum_buffers}},
-           [&](size_t) { return int64_t{first_step ? 1 : 2}; },
+           [&](size_t i) { return int64_t{i < first.size() && first[i] ? 1 : 2}; },
            [&](const OptimItem* items, int64_t n) { CCDL_KERNEL(params[0], sgd_step(items, n, options)); });
 }
 

@@ -6,9 +6,9 @@
 
 namespace ccdl::ops {
 
-// momentum_buffers is empty without momentum; first_step: the buffers hold nothing yet and become the gradient.
+// momentum_buffers is empty without momentum; first[i]: buffer i holds nothing yet and becomes the gradient.
 void fused_sgd_step(const TensorList& params, const TensorList& grads, const TensorList& momentum_buffers,
-                    const SgdOptions& options, bool first_step);
+                    const std::vector<bool>& first, const SgdOptions& options);
 // max_exp_avg_sqs is empty without amsgrad; steps[i] counts the present step as 1 at first.
 void fused_adam_step(const TensorList& params, const TensorList& grads, const TensorList& exp_avgs,
                      const TensorList& exp_avg_sqs, const TensorList& max_exp_avg_sqs,
