@@ -2,6 +2,7 @@
 #pragma once
 #define CCDL_FAMILIES(X) \
   X(view) \
+  X(extension) \
   X(tensor_python) \
   X(matmul) \
   X(random) \
@@ -17,4 +18,6 @@
   X(loss) \
   X(norm) \
   X(pool) \
-  X(optim)
+  X(optim) \
+  X(reduce) \
+  X(sort)

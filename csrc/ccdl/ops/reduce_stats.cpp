@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include <ccdl/kernels/reduce.h>
 #include <ccdl/ops/create.h>
@@ -239,22 +238,6 @@ Tensor cumulative_trapezoid(const Tensor& y, double dx, int64_t dim) {
 Tensor cumulative_trapezoid(const Tensor& y, const Tensor& x, int64_t dim) {
   const Tensor s = strips("cumulative_trapezoid", y, x, 1, &dim);
   return cumsum(s, dim);
-}
-
-Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
-  CCDL_CHECK(a.dtype() == b.dtype(), DType, "isclose(): both tensors must have the same dtype, got input ", describe(a), " and other ",
-             describe(b));
-  CCDL_CHECK(rtol >= 0 && atol >= 0, Runtime, "isclose(): rtol and atol must be greater than or equal to zero, got rtol=", rtol,
-             ", atol=", atol);
-  const NoGradGuard no_grad;
-  Tensor close = eq(a, b);
-  if (equal_nan && is_floating(a.dtype())) close = logical_or(close, logical_and(ne(a, a), ne(b, b)));
-  if (rtol == 0 && atol == 0) return close;
-  const DType t = is_integral(a.dtype()) ? DType::Float64 : a.dtype();
-  const Tensor u = to(a, t), v = to(b, t);
-  const Tensor difference = abs(sub(u, v)), allowed = add(abs(mul(v, rtol)), atol);
-  const Tensor finite = lt(difference, Scalar(std::numeric_limits<double>::infinity()));
-  return logical_or(close, logical_and(finite, le(difference, allowed)));
 }
 
 bool allclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
