@@ -44,8 +44,8 @@ int main(int argc, char** argv) {
     std::printf("loss after training: %g\n", loss_value);
     if (!(loss_value < 1e-3f)) return std::puts("did not learn XOR"), 1;
 
-    ccdl::io::save_safetensors(path, {{"w1", model.w1}, {"b1", model.b1}, {"w2", model.w2}, {"b2", model.b2}});
-    auto file = ccdl::io::load_safetensors(path);
+    ops::save_safetensors(path, {{"w1", model.w1}, {"b1", model.b1}, {"w2", model.w2}, {"b2", model.b2}});
+    auto file = ops::load_safetensors(path);
     const Model loaded{file.at("w1"), file.at("b1"), file.at("w2"), file.at("b2")};
     ccdl::autograd::NoGradGuard no_grad;
     const Tensor a = model.forward(x), b = loaded.forward(x);

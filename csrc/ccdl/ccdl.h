@@ -1,0 +1,27 @@
+// Everything a C++ program needs: tensors, ops, autograd, optimisers, files.
+#pragma once
+#include <ccdl/autograd/node.h>
+#include <ccdl/core/error.h>
+#include <ccdl/core/parallel.h>
+#include <ccdl/core/tensor.h>
+#include <ccdl/io/safetensors.h>
+#include <ccdl/ops/activation.h>
+#include <ccdl/ops/conv.h>
+#include <ccdl/ops/create.h>
+#include <ccdl/ops/cross_entropy.h>
+#include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/embedding.h>
+#include <ccdl/ops/files.h>
+#include <ccdl/ops/index.h>
+#include <ccdl/ops/loss.h>
+#include <ccdl/ops/matmul.h>
+#include <ccdl/ops/norm.h>
+#include <ccdl/ops/pool.h>
+#include <ccdl/ops/random.h>
+#include <ccdl/ops/reduce.h>
+#include <ccdl/ops/scan.h>
+#include <ccdl/ops/shape.h>
+#include <ccdl/ops/softmax.h>
+#include <ccdl/ops/sort.h>
+#include <ccdl/ops/view.h>
+#include <ccdl/optim/optimizer.h>
