@@ -46,6 +46,7 @@ struct alignas(128) Slot {
   std::atomic<uint32_t> waiting{0};
   std::atomic<bool> owned{false};
   std::atomic<bool> failed{false};
+  std::atomic<int> cpu{-1};             // where the caller ran when it published the job
   // Changed only while the word is closed.
   std::atomic<ChunkFn> fn{nullptr};
   std::atomic<void*> context{nullptr};
@@ -160,6 +161,23 @@ bool help(Pool& p, Slot& s) {
   return ran;
 }
 
+// The scheduler likes to put a woken worker on its waker's core, and there the two take turns while another core idles
+// for milliseconds. Excluding that core for a moment moves the worker at once; its mask is restored right away.
+void leave_core_of_caller(Pool& p) {
+  const int here = sched_getcpu();
+  bool shared_core = false;
+  const int slots = p.used_slots.load(std::memory_order_acquire);
+  for (int i = 0; i < slots && !shared_core; ++i) {
+    const Slot& s = p.slots[i];
+    shared_core = (s.word.load(std::memory_order_relaxed) & kClosed) == 0 && s.cpu.load(std::memory_order_relaxed) == here;
+  }
+  cpu_set_t allowed;
+  if (!shared_core || sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
+  cpu_set_t elsewhere = allowed;
+  CPU_CLR(here, &elsewhere);
+  if (sched_setaffinity(0, sizeof elsewhere, &elsewhere) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
 void* worker_main(void* argument) {
   Pool& p = pool();
   const int index = static_cast<int>(reinterpret_cast<intptr_t>(argument));
@@ -181,7 +199,11 @@ void* worker_main(void* argument) {
     cpu_relax();
     if ((spins & 63) != 0 || Clock::now() < spin_end) continue;
     p.sleepers.fetch_add(1);
-    if (futex_wait(&p.epoch, seen) != 0) p.sleepers.fetch_sub(1);  // nobody claimed this sleeper
+    if (futex_wait(&p.epoch, seen) != 0) {
+      p.sleepers.fetch_sub(1);  // nobody claimed this sleeper
+    } else {
+      leave_core_of_caller(p);
+    }
     spin_end = Clock::now() + kWorkerSpin;
   }
 }
@@ -282,6 +304,7 @@ void wait_for_workers(Slot& s, uint32_t taken) {
 }
 
 void run_in_slot(Pool& p, Slot& s, int64_t chunks, ChunkFn fn, void* context) {
+  s.cpu.store(sched_getcpu(), std::memory_order_relaxed);
   s.fn.store(fn, std::memory_order_relaxed);
   s.context.store(context, std::memory_order_relaxed);
   s.chunks.store(static_cast<uint64_t>(chunks), std::memory_order_relaxed);
