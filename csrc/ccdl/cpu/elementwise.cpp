@@ -268,10 +268,42 @@ void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, co
   run(fn, views, kinds, 4, p, grain_of(kind, is_cheap(op)));
 }
 
+namespace {
+
+int plain_op(BinaryOp op) {
+  switch (op) {
+#define CCDL_ROW(Name, Plain) case BinaryOp::Name: return static_cast<int>(PlainOp::Plain);
+    CCDL_ROW(Add, Add) CCDL_ROW(Sub, Sub) CCDL_ROW(Mul, Mul) CCDL_ROW(Div, Div) CCDL_ROW(Maximum, Maximum)
+    CCDL_ROW(Minimum, Minimum) CCDL_ROW(BitwiseAnd, And) CCDL_ROW(BitwiseOr, Or) CCDL_ROW(BitwiseXor, Xor)
+    CCDL_ROW(Eq, Eq) CCDL_ROW(Ne, Ne) CCDL_ROW(Lt, Lt) CCDL_ROW(Le, Le) CCDL_ROW(Gt, Gt) CCDL_ROW(Ge, Ge)
+#undef CCDL_ROW
+    default: return -1;
+  }
+}
+
+// The kernel straight in `common`, when there is one and all operands have that type already.
+ElementFn plain_kernel(BinaryOp op, DType common, const View& a, const View& b, const View& out) {
+  static const ElementwisePlainKernels& simd = simd_elementwise_plain();
+  const int row = common == DType::Float64 ? 6 : static_cast<int>(common), i = plain_op(op);
+  if (i < 0 || a.dtype != common || b.dtype != common) return nullptr;
+  if (op < BinaryOp::LogicalAnd && out.dtype != common) return nullptr;
+  return simd.fn[row][i];
+}
+
+}  // namespace
+
 bool binary(BinaryOp op, DType common, const View& a, const View& b, const View& out, const ElementParams& p) {
   static const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
-  const Kind kind = compute_kind(common);
+  Kind kind = compute_kind(common);
   const int i = static_cast<int>(op);
+  if (kind != Kind::F32) {
+    if (const ElementFn fn = plain_kernel(op, common, a, b, out)) {
+      kind = width_kind(common);
+      const View* views[] = {&out, &a, &b};
+      const Kind kinds[] = {op >= BinaryOp::LogicalAnd ? Kind::W1 : kind, kind, kind};
+      return run(fn, views, kinds, 3, p, kGrain);
+    }
+  }
   const ElementFn fn = kind == Kind::F32 ? simd.binary[i] : kind == Kind::F64 ? binary_f64(op) : binary_i64(op);
   if (!fn) missing("binary", i, common);
   const View* views[] = {&out, &a, &b};

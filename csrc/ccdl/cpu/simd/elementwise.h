@@ -32,9 +32,16 @@ struct ElementwiseBinaryKernels {
   void (*transpose_tile)(const uint32_t* src, int64_t src_stride, uint32_t* dst, int64_t dst_stride);
   int tile_side;
 };
+// Binary ops straight in an element type: bool, uint8, int8, int16, int32, int64 (by DType) and double.
+enum class PlainOp : uint8_t { Add, Sub, Mul, Div, Maximum, Minimum, And, Or, Xor, Eq, Ne, Lt, Le, Gt, Ge, kCount };
+constexpr int kPlainTypes = 7;
+struct ElementwisePlainKernels {
+  ElementFn fn[kPlainTypes][static_cast<int>(PlainOp::kCount)];
+};
 
 CCDL_SIMD_FAMILY(ElementwiseUnaryKernels, elementwise_unary)
 CCDL_SIMD_FAMILY(ElementwiseBackwardKernels, elementwise_backward)
 CCDL_SIMD_FAMILY(ElementwiseBinaryKernels, elementwise_binary)
+CCDL_SIMD_FAMILY(ElementwisePlainKernels, elementwise_plain)
 
 }  // namespace ccdl::cpu

@@ -62,9 +62,8 @@ struct VecMath {
   CCDL_SI vf hypot(vf x, vf y) {
     vd xl = widen_low(x), xh = widen_high(x), yl = widen_low(y), yh = widen_high(y);
     vd l = xl * xl + yl * yl, h = xh * xh + yh * yh;
-    for (int i = 0; i < VD; ++i) l[i] = __builtin_sqrt(l[i]), h[i] = __builtin_sqrt(h[i]);
     vi infinite = (vabs(x) == kInfF) | (vabs(y) == kInfF);
-    return infinite ? set1(kInfF) : narrow(l, h);
+    return infinite ? set1(kInfF) : narrow(sqrt_double(l), sqrt_double(h));
   }
   CCDL_SI vf fmod(vf x, vf y) {
     vf a = vabs(x), b = vabs(y);
@@ -88,6 +87,11 @@ CCDL_SI void store_mask(uint8_t* y, vi m) {
 CCDL_SI void store_out(float* y, vf v) { storeu(y, v); }
 CCDL_SI void store_out(uint8_t* y, vi m) { store_mask(y, m); }
 
+CCDL_SI void store_tail(float* y, const float* t, int n) { storen(y, loadu(t), n); }
+CCDL_SI void store_tail(uint8_t* y, const uint8_t* t, int n) {
+  for (int i = 0; i < n; ++i) y[i] = t[i];
+}
+
 // out[i] = f(in0[i], in1[i], in2[i]) with N inputs; f takes vectors, N of them are loaded.
 template <int N, class Out, class F>
 CCDL_SI void block_loop(Out* out, const float* in0, const float* in1, const float* in2, int64_t n, const F& f) {
@@ -104,15 +108,12 @@ CCDL_SI void block_loop(Out* out, const float* in0, const float* in1, const floa
     if (y == t) break;
   rest:
     if (tail == 0) return;
-    for (int i = 0; i < VL; ++i) {
-      const int64_t j = whole + (i < tail ? i : 0);
-      if (N > 0) t0[i] = in0[j];
-      if (N > 1) t1[i] = in1[j];
-      if (N > 2) t2[i] = in2[j];
-    }
+    if (N > 0) storeu(t0, loadn(in0 + whole, (int)tail));
+    if (N > 1) storeu(t1, loadn(in1 + whole, (int)tail));
+    if (N > 2) storeu(t2, loadn(in2 + whole, (int)tail));
     a = t0, b = t1, c = t2, y = t, m = VL;
   }
-  for (int64_t i = 0; i < tail; ++i) out[whole + i] = t[i];
+  store_tail(out + whole, t, (int)tail);
 }
 
 }  // namespace

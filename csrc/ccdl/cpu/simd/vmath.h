@@ -108,6 +108,9 @@ CCDL_SI vf exp_reduced(vf r) {  // e^r
   p = fma(p, r, set1(1.0f));
   return fma(p, r, set1(1.0f));
 }
+// Longer polynomials are summed in pairs of coefficients, which shortens the chain of dependent multiply-adds.
+CCDL_SI vf pair(float high, vf x, float low) { return fma(set1(high), x, set1(low)); }
+
 // p * 2^n for integer-valued n with |n| <= 250 and 0.5 < p < 2: rounds once into the subnormals, overflows to inf.
 CCDL_SI vf scale_pow2(vf p, vf n) {
 #if defined(__AVX512F__)
@@ -144,12 +147,10 @@ CCDL_SI vf expm1_scaled(vf x, int k) {
   vf n = t - kRoundMagic;
   vf r = fma(n, set1(-kLn2High), x);
   r = fma(n, set1(-kLn2Low), r);
-  vf q = fma(set1(0.00019763397f), r, set1(0.00139323424f));
-  q = fma(q, r, set1(0.00833354425f));
-  q = fma(q, r, set1(0.0416664928f));
-  q = fma(q, r, set1(0.166666657f));
-  q = fma(q, r, set1(0.5f));
-  vf p = fma(r * r, q, r);
+  vf z = r * r;
+  vf q = fma(pair(0.00019763397f, r, 0.00139323424f), z, pair(0.00833354425f, r, 0.0416664928f));
+  q = fma(q, z, pair(0.166666657f, r, 0.5f));
+  vf p = fma(z, q, r);
   vf s = (vf)(((vi)t << 23) + (vi)set1((int32_t)((127 - k) << 23)));  // the shift drops all of t but n
   return fma(s, p, s - __builtin_ldexpf(1.0f, -k));
 }
@@ -188,16 +189,11 @@ CCDL_SI LogParts log_split(vf x) {  // x > 0, subnormals too; anything else give
   return {m - 1.0f, to_float(i >> 23) - select(tiny, set1(23.0f), vf{})};
 }
 CCDL_SI vf log_tail(vf f) {  // log1p(f) - f
-  vf q = fma(set1(0.0674953908f), f, set1(-0.116701826f));
-  q = fma(q, f, set1(0.118834712f));
-  q = fma(q, f, set1(-0.124062084f));
-  q = fma(q, f, set1(0.142203629f));
-  q = fma(q, f, set1(-0.166679904f));
-  q = fma(q, f, set1(0.200020716f));
-  q = fma(q, f, set1(-0.250000089f));
-  q = fma(q, f, set1(0.333333135f));
-  vf y = f * f;
-  return fma(y * f, q, y * -0.5f);
+  vf y = f * f, y2 = y * y;
+  vf a = fma(pair(0.118834712f, f, -0.124062084f), y, pair(0.142203629f, f, -0.166679904f));
+  vf b = fma(pair(0.200020716f, f, -0.250000089f), y, pair(0.333333135f, f, -0.5f));
+  vf q = fma(pair(0.0674953908f, f, -0.116701826f), y2, a);
+  return fma(q, y2, b) * y;
 }
 CCDL_SI vf log_special(vf x, vf r) {
   r = select(x > 0.0f, r, select(x == 0.0f, set1(-kInfF), set1(kNanF)));
@@ -253,14 +249,10 @@ CCDL_SI vf vatanh(vf x) {
 // erf(|x|) = 1 - exp(-P(x)) with P(x) = x (c0 + c1 x + ...): relative accuracy at 0 comes from expm1.
 CCDL_SI vf verf(vf x) {
   vf a = vmin(set1(3.92f), vabs(x));
-  vf q = fma(set1(-9.33725914e-06f), a, set1(0.000118386866f));
-  q = fma(q, a, set1(-0.000635589997f));
-  q = fma(q, a, set1(0.00167227641f));
-  q = fma(q, a, set1(-0.000165937556f));
-  q = fma(q, a, set1(-0.019149838f));
-  q = fma(q, a, set1(0.102776863f));
-  q = fma(q, a, set1(0.636619508f));
-  q = fma(q, a, set1(-5.8635383e-08f));  // 2/sqrt(pi) less its float
+  vf z = a * a;
+  vf q = fma(pair(-9.33725914e-06f, a, 0.000118386866f), z, pair(-0.000635589997f, a, 0.00167227641f));
+  vf l = fma(pair(-0.000165937556f, a, -0.019149838f), z, pair(0.102776863f, a, 0.636619508f));
+  q = fma(fma(q, z * z, l), a, set1(-5.8635383e-08f));  // 2/sqrt(pi) less its float
   vf p = fma(a, set1(-1.12837923f), a * -q);
   vf r = expm1_scaled(p, 0);
   return vor(vabs(r), vsign_bit(x));
@@ -393,6 +385,18 @@ CCDL_SI vf vacos(vf x) {
 }
 
 // pow through log2 and exp2 in double (about 1e-11), rounded once to float.
+CCDL_SI vd sqrt_double(vd x) {
+#if defined(__AVX512F__)
+  return (vd)_mm512_maskz_sqrt_pd((__mmask8)-1, (__m512d)x);
+#elif defined(__AVX2__)
+  return (vd)_mm256_sqrt_pd((__m256d)x);
+#elif defined(__SSE2__)
+  return (vd)_mm_sqrt_pd((__m128d)x);
+#else
+  for (int i = 0; i < VD; ++i) x[i] = __builtin_sqrt(x[i]);
+  return x;
+#endif
+}
 CCDL_SI vd pow_half(vd f, vd e, vd y) {  // f = m - 1, x = 2^e m; x^y
   vd s = f / (f + 2.0), z = s * s;
   vd q = fma(set1(0.28292056100710822), z, set1(0.31990434263207207));
