@@ -1,78 +1,104 @@
-"""User-defined differentiable operations in Python."""
+"""User-defined differentiable operations in Python, over the engine's node for Python functions."""
 
 import functools
 
 from .. import _C
 
-__all__ = ["Function", "FunctionCtx", "once_differentiable", "InplaceFunction"]
+__all__ = ["Function", "FunctionCtx", "InplaceFunction", "once_differentiable"]
 
 
 class FunctionCtx:
-    """What ``forward`` leaves for ``backward``; any further attribute of your own may be set on it."""
+    """What ``forward`` leaves for ``backward``. Attributes of your own may be set freely; tensors belong into
+    :meth:`save_for_backward`, which checks them against in-place change and makes no reference cycle."""
 
-    _to_save = ()
-    _saved = None
-    _dirty = ()
-    _constant = ()
-    _materialize = True
-    needs_input_grad = ()
+    def __init__(self, function, args):
+        self._function = function
+        self._tensor_places = tuple(i for i, a in enumerate(args) if isinstance(a, _C.Tensor))
+        self._argument_count = len(args)
+        self.needs_input_grad = tuple(isinstance(a, _C.Tensor) and a.requires_grad for a in args)
+        self._to_save = ()
+        self._saved_places = ()
+        self._saved = None
+        self._dirty = ()
+        self._constant = ()
+        self._materialize = True
 
     def save_for_backward(self, *tensors):
-        """Keeps tensors (inputs or outputs; None allowed) for ``saved_tensors``, with a check against in-place change."""
-        for i, t in enumerate(tensors):
+        """Keeps inputs, outputs or other tensors (or None) for backward."""
+        for t in tensors:
             if t is not None and not isinstance(t, _C.Tensor):
-                raise TypeError(
-                    f"save_for_backward: argument {i} is {type(t).__name__}; only tensors and None can be saved, "
-                    "set anything else as an attribute of ctx"
-                )
+                raise TypeError(f"save_for_backward can only save variables, but got {type(t).__name__}")
         self._to_save = tensors
 
-    save_for_forward = save_for_backward
-
-    @property
-    def saved_tensors(self):
-        """The tensors given to :meth:`save_for_backward`, in order."""
-        return self._to_save if self._saved is None else self._saved
+    def save_for_forward(self, *tensors):
+        """Accepted without effect: there is no forward-mode differentiation."""
 
     def mark_dirty(self, *tensors):
-        """Names the inputs that ``forward`` changed in place; they must be among the outputs."""
+        """Names the inputs that forward changed in place; they must be returned."""
         self._dirty = tensors
 
     def mark_non_differentiable(self, *tensors):
-        """Names the outputs that carry no gradient."""
+        """Names the outputs that have no gradient."""
         self._constant = tensors
 
     def set_materialize_grads(self, value):
-        """False: ``backward`` gets None instead of zeros for outputs without gradient."""
+        """Whether missing output gradients arrive as zeros (default) or as None."""
         self._materialize = bool(value)
 
+    @property
+    def saved_tensors(self):
+        """What :meth:`save_for_backward` kept; available in backward."""
+        if self._saved is None:
+            return self._to_save
+        return self._saved
+
     def _run_backward(self, saved, grads, needs):
-        self._saved = saved
-        self.needs_input_grad = needs
-        cls = self._function
+        """Called by the engine: one gradient or None per tensor argument of forward."""
+        self._saved = self._place(saved)
+        flags = [False] * self._argument_count
+        for place, need in zip(self._tensor_places, needs):
+            flags[place] = bool(need)
+        self.needs_input_grad = tuple(flags)
         try:
-            result = cls.backward(self, *grads)
+            result = self._function._backward_of()(self, *self._spread(grads))
         finally:
-            self._saved = None
-        if not isinstance(result, tuple):
-            result = tuple(result) if isinstance(result, list) else (result,)
-        if len(result) > len(needs) and all(r is None for r in result[len(needs) :]):
-            result = result[: len(needs)]
-        if len(result) != len(needs):
+            self._saved = ()
+        return self._checked(result)
+
+    def _place(self, saved):
+        found = iter(saved)
+        return tuple(next(found) if present else None for present in self._saved_places)
+
+    def _spread(self, grads):
+        found = iter(grads)
+        return [next(found) if is_tensor else None for is_tensor in self._output_places]
+
+    def _checked(self, result):
+        name = self._function.__name__ + "Backward"
+        result = result if isinstance(result, tuple) else (result,)
+        count = self._argument_count
+        if len(result) > count and all(r is None for r in result[count:]):
+            result = result[:count]
+        if len(result) != count:
             raise RuntimeError(
-                f"function {cls.__name__}Backward returned an incorrect number of gradients "
-                f"(expected {len(needs)}, got {len(result)})"
+                f"function {name} returned an incorrect number of gradients (expected {count}, got {len(result)})"
             )
         for i, r in enumerate(result):
-            if r is not None and not isinstance(r, _C.Tensor):
+            if r is None:
+                continue
+            if not isinstance(r, _C.Tensor):
                 raise RuntimeError(
-                    f"function {cls.__name__}Backward returned {type(r).__name__} as gradient {i}; "
-                    "expected a Tensor or None"
+                    f"function {name} returned {type(r).__name__} as gradient {i}; must be a Tensor or None"
                 )
-        return result
+            if i not in self._tensor_places:
+                raise RuntimeError(
+                    f"function {name} returned a gradient different from None at position {i + 1}, but the "
+                    "corresponding forward input was not a Tensor"
+                )
+        return tuple(result[i] for i in self._tensor_places)
 
 
-class Function(FunctionCtx):
+class Function:
     """Base of user-defined ops: write ``forward`` and ``backward`` as static methods, call ``apply``.
 
     Two forms are accepted, as in PyTorch::
@@ -102,51 +128,73 @@ class Function(FunctionCtx):
     tensor(6.)
     """
 
+    def __init__(self, *args, **kwargs):
+        raise RuntimeError(f"{type(self).__name__} should not be instantiated; use {type(self).__name__}.apply(...)")
+
     @staticmethod
     def forward(*args, **kwargs):
-        """Computes the outputs; to be written by the subclass."""
-        raise NotImplementedError("Function: you must implement the forward function for a custom autograd.Function")
+        """Computes the outputs; called without recording."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        """Fills ``ctx`` after a ``forward`` without ``ctx``."""
+        raise NotImplementedError("setup_context is not implemented.")
 
     @staticmethod
     def backward(ctx, *grad_outputs):
-        """One gradient or None per argument of ``forward``; to be written by the subclass."""
-        raise NotImplementedError("Function: you must implement the backward function for a custom autograd.Function")
+        """Turns output gradients into input gradients."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward mode AD."
+        )
 
     vjp = backward
-    setup_context = None
+
+    @classmethod
+    def _backward_of(cls):
+        return cls.vjp if cls.vjp is not Function.vjp else cls.backward
 
     @classmethod
     def apply(cls, *args):
-        """Runs ``forward`` without recording its inside, and records ``backward`` as this op's derivative."""
-        ctx = FunctionCtx()
-        ctx._function = cls
-        inputs = tuple(a if isinstance(a, _C.Tensor) else None for a in args)
-        ctx.needs_input_grad = tuple(a is not None and a.requires_grad for a in inputs)
-        previous = _C._set_grad_enabled(False)
+        """Runs ``forward`` and records the op if an argument requires grad."""
+        ctx = FunctionCtx(cls, args)
+        recording = _C._set_grad_enabled(False)
         try:
-            if cls.setup_context is not None:
-                outputs = cls.forward(*args)
-                cls.setup_context(ctx, args, outputs)
+            if cls.setup_context is not Function.setup_context:
+                output = cls.forward(*args)
+                cls.setup_context(ctx, args, output)
             else:
-                outputs = cls.forward(ctx, *args)
+                output = cls.forward(ctx, *args)
         finally:
-            _C._set_grad_enabled(previous)
-        if not (previous and any(ctx.needs_input_grad)):
-            return outputs
-        single = not isinstance(outputs, (tuple, list))
-        values = (outputs,) if single else tuple(outputs)
-        tensors = tuple(v if isinstance(v, _C.Tensor) else None for v in values)
-        if single and tensors[0] is None:
-            raise TypeError(
-                f"{cls.__name__}.forward: expected to return a Tensor or a tuple of them, got {type(outputs).__name__}"
-            )
-        recorded = _C._record_function(
-            ctx, f"{cls.__name__}Backward", inputs, tensors, tuple(ctx._dirty), tuple(ctx._constant),
-            tuple(ctx._to_save), ctx._materialize,
-        )  # fmt: skip
-        ctx._to_save = ()
-        result = tuple(r if t is not None else v for v, t, r in zip(values, tensors, recorded))
-        return result[0] if single else result
+            _C._set_grad_enabled(recording)
+        if not (recording and any(ctx.needs_input_grad)):
+            return output
+        return _record(cls, ctx, args, output)
+
+    @staticmethod
+    def clone(*args):
+        raise RuntimeError("Function has no clone")
+
+
+def _record(cls, ctx, args, output):
+    """Hangs the node of ``ctx`` behind the output tensors."""
+    single = not isinstance(output, tuple)
+    outputs = (output,) if single else output
+    ctx._output_places = tuple(isinstance(o, _C.Tensor) for o in outputs)
+    tensors = [o for o in outputs if isinstance(o, _C.Tensor)]
+    constant = list(ctx._constant) + [o for o in tensors if not o.is_floating_point()]
+    ctx._saved_places = tuple(t is not None for t in ctx._to_save)
+    saved = [t for t in ctx._to_save if t is not None]
+    ctx._to_save = ()
+    inputs = [args[i] for i in ctx._tensor_places]
+    recorded = _C._record_function(
+        ctx, cls.__name__ + "Backward", inputs, tensors, list(ctx._dirty), constant, saved, ctx._materialize
+    )
+    ctx._dirty = ctx._constant = ()
+    found = iter(recorded)
+    results = tuple(next(found) if is_tensor else o for is_tensor, o in zip(ctx._output_places, outputs))
+    return results[0] if single else results
 
 
 InplaceFunction = Function
@@ -171,7 +219,8 @@ def once_differentiable(backward):
         single = not isinstance(outputs, tuple)
         outputs = (outputs,) if single else outputs
         tensors = [o for o in outputs if isinstance(o, _C.Tensor)]
-        marked = iter(_DerivativeRefused.apply(grads[0], *tensors)) if tensors else iter(())
+        anchor = next(g for g in grads if isinstance(g, _C.Tensor) and g.requires_grad)
+        marked = iter(_DerivativeRefused.apply(anchor, *tensors)) if tensors else iter(())
         outputs = tuple(next(marked) if isinstance(o, _C.Tensor) else o for o in outputs)
         return outputs[0] if single else outputs
 
@@ -187,4 +236,6 @@ class _DerivativeRefused(Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        raise RuntimeError("once_differentiable: this function's backward cannot be differentiated a second time")
+        raise RuntimeError(
+            "trying to differentiate twice a function that was marked with @once_differentiable"
+        )

@@ -134,7 +134,7 @@ class set_grad_enabled(_GradSwitch):
 
 
 class inference_mode(_GradSwitch):
-    """Like :class:`no_grad`, and results are marked: they cannot be saved for a later backward.
+    """Like :class:`no_grad`, and results can never enter a recorded op: they are marked as inference tensors.
 
     >>> import ccdl
     >>> with ccdl.inference_mode():
@@ -157,11 +157,10 @@ class inference_mode(_GradSwitch):
         return inference_mode(self._inference)
 
     def __enter__(self):
-        previous = (_C.is_grad_enabled(), _C._set_inference_mode(self._inference))
-        _C._set_grad_enabled(not self._inference)
-        self._previous.append(previous)
+        grad = _C._set_grad_enabled(_C.is_grad_enabled() and not self._inference)
+        self._previous.append((grad, _C._set_inference_mode(self._inference)))
 
     def __exit__(self, *exc_info):
         grad, inference = self._previous.pop()
-        _C._set_grad_enabled(grad)
         _C._set_inference_mode(inference)
+        _C._set_grad_enabled(grad)
