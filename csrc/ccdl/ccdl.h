@@ -24,5 +24,4 @@
 #include <ccdl/ops/softmax.h>
 #include <ccdl/ops/sort.h>
 #include <ccdl/ops/view.h>
-#include <ccdl/optim/adam.h>
-#include <ccdl/optim/sgd.h>
+#include <ccdl/optim/optimizer.h>

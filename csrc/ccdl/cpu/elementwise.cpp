@@ -301,14 +301,14 @@ bool binary(BinaryOp op, DType common, const View& a, const View& b, const View&
       kind = width_kind(common);
       const View* views[] = {&out, &a, &b};
       const Kind kinds[] = {op >= BinaryOp::LogicalAnd ? Kind::W1 : kind, kind, kind};
-      return run(fn, views, kinds, 3, p, kGrain);
+      return !run(fn, views, kinds, 3, p, kGrain);
     }
   }
   const ElementFn fn = kind == Kind::F32 ? simd.binary[i] : kind == Kind::F64 ? binary_f64(op) : binary_i64(op);
   if (!fn) missing("binary", i, common);
   const View* views[] = {&out, &a, &b};
   const Kind kinds[] = {op >= BinaryOp::LogicalAnd ? Kind::W1 : kind, kind, kind};
-  return run(fn, views, kinds, 3, p, grain_of(kind, is_cheap(op)));
+  return !run(fn, views, kinds, 3, p, grain_of(kind, is_cheap(op)));
 }
 
 void ternary(TernaryOp op, const View& a, const View& b, const View& c, const View& out, const ElementParams& p) {
