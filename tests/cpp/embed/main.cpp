@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
     const ccdl::TensorList parameters{model.w1, model.b1, model.w2, model.b2};
     for (const Tensor& p : parameters) ccdl::autograd::set_requires_grad(p, true);
 
-    ccdl::optim::Adam adam(parameters, 0.05);
+    ccdl::optim::Adam adam(parameters, {.lr = 0.05});
     float loss_value = 0;
     for (int step = 0; step < 400; ++step) {
       adam.zero_grad();
