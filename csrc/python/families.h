@@ -20,4 +20,6 @@
   X(pool) \
   X(optim) \
   X(reduce) \
-  X(sort)
+  X(sort) \
+  X(elementwise) \
+  X(activation)

@@ -1,4 +1,5 @@
 // Binary and ternary elementwise ops: broadcast, promote, one kernel call, one node for all binary derivatives.
+#include <cmath>
 #include <numbers>
 
 #include <ccdl/kernels/elementwise.h>
@@ -76,8 +77,8 @@ struct SavedOperand {
 
 // da and db of y = op(a, b); the formulas are the cases below, g = dy
 struct BinaryBackward : Node {
-  const char* name() const override { return name_.c_str(); }
-  std::string name_;
+  const char* name() const override { return autograd::backward_name(forward_name); }
+  const char* forward_name;
   BinaryOp op;
   Scalar alpha;
   SavedOperand a, b;
@@ -158,8 +159,7 @@ bool is_linear(BinaryOp op) { return op == BinaryOp::Add || op == BinaryOp::Sub;
 
 Ref<BinaryBackward> make_node(const char* name, BinaryOp op, const Operand& a, const Operand& b, Scalar alpha, const Tensor* y) {
   auto node = make_ref<BinaryBackward>();
-  node->name_ = std::string(name) + "Backward";
-  node->name_[0] = static_cast<char>(std::toupper(node->name_[0]));
+  node->forward_name = name;
   node->op = op;
   node->alpha = alpha;
   if (!is_linear(op)) {
@@ -310,6 +310,16 @@ Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool 
   Tensor y = empty_result(p.sizes, DType::Bool, {&a, &b});
   if (y.numel()) run_kernel("isclose", BinaryOp::IsClose, a, b, p, y, {{rtol, atol, equal_nan ? 1.0 : 0.0}, {0, 0, equal_nan}});
   return y;
+}
+
+Tensor float_power(const Operand& a, const Operand& b) {
+  auto wide = [](const Operand& o) { return o.is_tensor() ? Operand(to(o.tensor, DType::Float64)) : Operand(o.scalar.to_double()); };
+  const Operand x = wide(a), y = wide(b);
+  return pow(x, y);
+}
+
+Tensor ldexp(const Operand& a, const Operand& b) {
+  return mul(a, b.is_tensor() ? Operand(pow(Operand(Scalar(2.0)), b)) : Operand(std::exp2(b.scalar.to_double())));
 }
 
 Tensor add_(const Tensor& x, const Operand& other, Scalar alpha) {

@@ -47,6 +47,8 @@ Tensor le(const Operand& a, const Operand& b);
 Tensor gt(const Operand& a, const Operand& b);
 Tensor ge(const Operand& a, const Operand& b);
 Tensor isclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
+Tensor float_power(const Operand& a, const Operand& b);              // in float64
+Tensor ldexp(const Operand& a, const Operand& b);                    // a 2^b
 
 Tensor where(const Tensor& condition, const Operand& a, const Operand& b);
 Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high);

@@ -2,6 +2,8 @@
 // same derivative is written with ops, which then carry their own history.
 #include <ccdl/ops/unary.h>
 
+#include <cmath>
+#include <limits>
 #include <numbers>
 
 #include <ccdl/ops/create.h>
@@ -128,8 +130,8 @@ Tensor activation_gradient(UnaryOp op, const Tensor& x, const Tensor& y, const T
 
 // dx = dy * f'(x); x and y are kept only where the formula reads them
 struct UnaryBackward : Node {
-  const char* name() const override { return name_.c_str(); }
-  std::string name_;
+  const char* name() const override { return autograd::backward_name(forward_name); }
+  const char* forward_name;
   UnaryOp op;
   ElementParams p;
   SavedTensor x, y;
@@ -140,7 +142,7 @@ struct UnaryBackward : Node {
     if (grad_enabled()) {
       Tensor dx = math_gradient(op, sx, sy, dy, p);
       if (!dx.defined()) dx = activation_gradient(op, sx, sy, dy, p);
-      CCDL_CHECK(dx.defined(), NotImplemented, name_, ": has no second derivative");
+      CCDL_CHECK(dx.defined(), NotImplemented, name(), ": has no second derivative");
       return {dx};
     }
     Tensor dx = empty_like(sx.defined() ? sx : sy.defined() ? sy : dy);
@@ -183,7 +185,9 @@ DType output_dtype(const char* name, UnaryOp op, DType in) {
 
 void record_unary(const char* name, UnaryOp op, const ElementParams& p, const Tensor& x, const Tensor& y) {
   auto node = make_ref<UnaryBackward>();
-  node->name_ = std::string(name) + "Backward";
+  node->name_ = std::string(name);
+  if (node->name_.back() == '_') node->name_.pop_back();
+  node->name_ += "Backward";
   node->name_[0] = static_cast<char>(std::toupper(node->name_[0]));
   node->op = op;
   node->p = p;
@@ -219,5 +223,49 @@ Tensor unary_(const char* name, UnaryOp op, const Tensor& x, double p0, double p
   Tensor name(const Tensor& x) { return unary(#name, UnaryOp::Op, x); }
 CCDL_UNARY_FUNCTIONS(CCDL_X)
 #undef CCDL_X
+
+Tensor inplace_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor& x) {
+#define CCDL_X(function, Op) \
+  if (f == static_cast<Tensor (*)(const Tensor&)>(function)) return unary_(name, UnaryOp::Op, x);
+  CCDL_UNARY_FUNCTIONS(CCDL_X)
+#undef CCDL_X
+  return inplace(name, x, f);
+}
+
+Tensor positive(const Tensor& x) {
+  CCDL_CHECK(x.dtype() != DType::Bool, Runtime, "positive: The `+` operator, on a bool tensor is not supported, got ", describe(x));
+  return x;
+}
+
+Tensor round_decimals(const Tensor& x, int64_t decimals) {
+  if (decimals == 0) return round(x);
+  CCDL_CHECK(is_floating(x.dtype()), NotImplemented, "round: decimals=", decimals, " is not implemented for integer tensors, got ",
+             describe(x));
+  const double scale = std::pow(10.0, static_cast<double>(std::abs(decimals)));
+  return decimals > 0 ? div(round(mul(x, scale)), scale) : mul(round(div(x, scale)), scale);
+}
+
+Tensor logit(const Tensor& x, std::optional<double> eps) { return unary("logit", UnaryOp::Logit, x, eps.value_or(-1)); }
+
+Tensor nan_to_num(const Tensor& x, std::optional<double> nan, std::optional<double> posinf, std::optional<double> neginf) {
+  double largest = 0;
+  switch (x.dtype()) {
+    case DType::Float16: largest = 65504; break;
+    case DType::BFloat16: largest = 3.3895313892515355e38; break;
+    case DType::Float32: largest = std::numeric_limits<float>::max(); break;
+    case DType::Float64: largest = std::numeric_limits<double>::max(); break;
+    default: return clone(x);
+  }
+  return unary("nan_to_num", UnaryOp::NanToNum, x, nan.value_or(0), posinf.value_or(largest), neginf.value_or(-largest));
+}
+
+Tensor deg2rad(const Tensor& x) { return unary("deg2rad", UnaryOp::Scale, x, std::numbers::pi / 180); }
+Tensor rad2deg(const Tensor& x) { return unary("rad2deg", UnaryOp::Scale, x, 180 / std::numbers::pi); }
+
+Tensor polygamma(int64_t n, const Tensor& x) {
+  CCDL_CHECK(n >= 0, Runtime, "polygamma: polygamma(n, x) does not support negative n, got ", n);
+  CCDL_CHECK(n <= 1, NotImplemented, "polygamma: n must be 0 or 1, got ", n);
+  return n == 0 ? digamma(x) : trigamma(x);
+}
 
 }  // namespace ccdl::ops

@@ -1,5 +1,7 @@
 // Elementwise functions of one tensor. Integers are converted to the default float type where the function needs it.
 #pragma once
+#include <optional>
+
 #include <ccdl/kernels/elementwise.h>
 #include <ccdl/ops/op.h>
 
@@ -9,6 +11,8 @@ namespace ccdl::ops {
 Tensor unary(const char* name, UnaryOp op, const Tensor& x, double p0 = 0, double p1 = 0, double p2 = 0);
 // The same written into x.
 Tensor unary_(const char* name, UnaryOp op, const Tensor& x, double p0 = 0, double p1 = 0, double p2 = 0);
+
+Tensor inplace_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor& x);   // x = f(x)
 
 #define CCDL_UNARY_FUNCTIONS(X)                                                                                      \
   X(neg, Neg) X(abs, Abs) X(sign, Sign) X(square, Square) X(sqrt, Sqrt) X(rsqrt, Rsqrt) X(reciprocal, Reciprocal)  \
@@ -22,5 +26,14 @@ Tensor unary_(const char* name, UnaryOp op, const Tensor& x, double p0 = 0, doub
 #define CCDL_X(name, Op) Tensor name(const Tensor& x);
 CCDL_UNARY_FUNCTIONS(CCDL_X)
 #undef CCDL_X
+
+Tensor positive(const Tensor& x);                              // x itself; not for bool
+Tensor round_decimals(const Tensor& x, int64_t decimals);      // half to even at 10^-decimals
+Tensor logit(const Tensor& x, std::optional<double> eps = std::nullopt);
+// nullopt: 0, and the largest and smallest finite value of the dtype.
+Tensor nan_to_num(const Tensor& x, std::optional<double> nan, std::optional<double> posinf, std::optional<double> neginf);
+Tensor deg2rad(const Tensor& x);
+Tensor rad2deg(const Tensor& x);
+Tensor polygamma(int64_t n, const Tensor& x);                  // n = 0, 1
 
 }  // namespace ccdl::ops
