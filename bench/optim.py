@@ -1,0 +1,43 @@
+"""Optimiser steps; the peer runs its default and its fused form."""
+
+from compare import Row, tensor
+
+
+def step(name: str, sizes, make_optimizer, fused: bool = False) -> Row:
+    elements = sum(sizes)
+
+    def make(T):
+        params = [tensor(T, n, seed=i, grad=True) for i, n in enumerate(sizes)]
+        for i, p in enumerate(params):
+            p.grad = tensor(T, p.numel(), seed=100 + i)
+        options = {"fused": True} if fused and T.__name__ == "torch" else {}
+        optimizer = make_optimizer(T, params, options)
+
+        def run():
+            optimizer.step()
+            return params[0]
+
+        return run
+
+    kind = " (peer fused)" if fused else ""
+    return Row(f"{name} {len(sizes)} x {sizes[0]}{kind}", make, bytes=4.0 * elements * 7, tol=None)
+
+
+def adam(T, params, options):
+    return T.optim.Adam(params, lr=1e-3, **options)
+
+
+def sgd(T, params, options):
+    return T.optim.SGD(params, lr=1e-3, momentum=0.9, **options)
+
+
+ROWS = [
+    step("Adam", [10_000_000], adam),
+    step("Adam", [10_000_000], adam, fused=True),
+    step("Adam", [1000] * 60, adam),
+    step("Adam", [1000] * 60, adam, fused=True),
+    step("SGD momentum", [10_000_000], sgd),
+    step("SGD momentum", [10_000_000], sgd, fused=True),
+    step("SGD momentum", [1000] * 60, sgd),
+    step("SGD momentum", [1000] * 60, sgd, fused=True),
+]

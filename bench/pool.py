@@ -1,0 +1,12 @@
+"""Max and average pooling, forward and forward with backward."""
+
+from softmax import pair
+
+ROWS = [
+    *pair("max_pool 3x3s2", (16, 64, 112, 112), lambda T, x: T.nn.functional.max_pool2d(x, 3, 2, 1)),
+    *pair("max_pool 2x2", (64, 6, 28, 28), lambda T, x: T.nn.functional.max_pool2d(x, 2)),
+    *pair("max_pool 2x2", (16, 64, 56, 56), lambda T, x: T.nn.functional.max_pool2d(x, 2)),
+    *pair("avg_pool 2x2", (64, 6, 28, 28), lambda T, x: T.nn.functional.avg_pool2d(x, 2)),
+    *pair("avg_pool 3x3s2", (16, 64, 112, 112), lambda T, x: T.nn.functional.avg_pool2d(x, 3, 2, 1)),
+    *pair("global avg_pool", (16, 2048, 7, 7), lambda T, x: T.nn.functional.adaptive_avg_pool2d(x, 1)),
+]
