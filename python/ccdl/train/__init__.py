@@ -1,0 +1,14 @@
+"""Training recipes behind ``ccdl train NAME``, and the pieces they are made of."""
+
+__all__ = ["RECIPES", "recipe"]
+
+RECIPES = {"lenet": "LeNet-5 on handwritten digits (scikit-learn's, or MNIST IDX files)"}
+
+
+def recipe(name):
+    """The module of the recipe ``name``, with ``add_arguments(parser)`` and ``run(arguments)``."""
+    import importlib
+
+    if name not in RECIPES:
+        raise ValueError(f"train: unknown recipe {name!r}; there are {', '.join(sorted(RECIPES))}")
+    return importlib.import_module("." + name, __name__)

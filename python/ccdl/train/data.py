@@ -1,0 +1,134 @@
+"""Digit images for the recipes: scikit-learn's bundled set or MNIST IDX files, as [N, 32, 32] floats in [0, 1]."""
+
+import gzip
+import math
+import struct
+from pathlib import Path
+
+from .. import _C
+
+__all__ = ["load_digits", "load_idx", "read_idx", "resize", "stratified_split"]
+
+_IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def load_digits():
+    """scikit-learn's 1,797 real handwritten digits: images [N, 8, 8] in [0, 1] and labels [N]."""
+    try:
+        from sklearn.datasets import load_digits as load
+    except ImportError as error:
+        raise RuntimeError(
+            "train lenet: the digits come with scikit-learn, which is missing; pip install scikit-learn, or give "
+            "MNIST IDX files with --data"
+        ) from error
+    digits = load()
+    images = _C.tensor(digits.images / 16.0, dtype=_C.float32)
+    return images, _C.tensor(digits.target, dtype=_C.int64)
+
+
+def read_idx(path):
+    """One IDX file (or .gz of it) as a numpy array.
+
+    Raises:
+        ValueError: not an IDX file, or its size is not what its header says.
+    """
+    import numpy as np
+
+    path = Path(path)
+    with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+        data = file.read()
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
+        raise ValueError(f"read_idx: {path} does not start like an IDX file")
+    rank = data[3]
+    start = 4 + 4 * rank
+    if len(data) < start:
+        raise ValueError(f"read_idx: {path} ends within its header")
+    shape = struct.unpack(f">{rank}I", data[4:start])
+    kind = np.dtype(_IDX_TYPES[data[2]])
+    count = 1
+    for size in shape:
+        count *= size
+    if len(data) - start != count * kind.itemsize:
+        raise ValueError(
+            f"read_idx: {path} has {len(data) - start} bytes of data, its header {shape} needs {count * kind.itemsize}"
+        )
+    return np.frombuffer(data, kind, offset=start).reshape(shape)
+
+
+def _idx_pair(folder, part):
+    images = labels = None
+    for file in sorted(Path(folder).iterdir()):
+        name = file.name.lower()
+        if name.startswith(part) and "idx3" in name:
+            images = file
+        elif name.startswith(part) and "idx1" in name:
+            labels = file
+    return images, labels
+
+
+def load_idx(folder):
+    """MNIST-style IDX files of a folder: (images, labels, test images, test labels); the test part may be None.
+
+    Looks for train-images*idx3*, train-labels*idx1* and t10k-* of the same form, plain or gzip.
+    """
+    parts = []
+    for part in ("train", "t10k"):
+        images, labels = _idx_pair(folder, part)
+        if images is None or labels is None:
+            if part == "train":
+                raise ValueError(f"load_idx: {folder} holds no train-images-idx3 and train-labels-idx1 files")
+            parts += [None, None]
+            continue
+        x, y = read_idx(images), read_idx(labels)
+        if x.ndim != 3 or y.ndim != 1 or len(x) != len(y):
+            raise ValueError(f"load_idx: {images.name} {x.shape} and {labels.name} {y.shape} do not belong together")
+        parts += [_C.tensor(x.astype("float32") / 255.0), _C.tensor(y.astype("int64"))]
+    return tuple(parts)
+
+
+def _resize_matrix(size, wanted):
+    """[wanted, size] weights of bilinear interpolation, pixel centres at half-integers, clamped at the border."""
+    rows = []
+    for i in range(wanted):
+        position = min(max((i + 0.5) * size / wanted - 0.5, 0.0), size - 1.0)
+        low = min(int(position), size - 1)
+        share = position - low
+        row = [0.0] * size
+        row[low] += 1.0 - share
+        row[min(low + 1, size - 1)] += share
+        rows.append(row)
+    return _C.tensor(rows)
+
+
+def resize(images, size=32):
+    """[N, H, W] -> [N, size, size]: bilinear, but 28x28 images are padded with two pixels instead (as LeNet has it)."""
+    n, h, w = images.shape
+    if (h, w) == (size, size):
+        return images
+    if (h, w) == (size - 4, size - 4):
+        result = _C.zeros(n, size, size)
+        result[:, 2:-2, 2:-2] = images
+        return result
+    vertical, horizontal = _resize_matrix(h, size), _resize_matrix(w, size)
+    return _C.matmul(_C.matmul(vertical, images), horizontal.t())
+
+
+def stratified_split(labels, share, seed):
+    """(rest, part): index tensors; ``part`` holds ``share`` of every class, chosen by ``seed``, both sorted."""
+    generator = _C.Generator()
+    generator.manual_seed(seed)
+    values = labels.tolist()
+    by_class = {}
+    for i, label in enumerate(values):
+        by_class.setdefault(label, []).append(i)
+    quota = {c: share * len(members) for c, members in by_class.items()}
+    counts = {c: int(q) for c, q in quota.items()}
+    left = math.ceil(share * len(values)) - sum(counts.values())
+    for c in sorted(quota, key=lambda c: (counts[c] - quota[c], c))[: max(left, 0)]:
+        counts[c] += 1  # largest remainders first
+    part, rest = [], []
+    for c in sorted(by_class):
+        order = _C.randperm(len(by_class[c]), generator=generator).tolist()
+        part += [by_class[c][i] for i in order[: counts[c]]]
+        rest += [by_class[c][i] for i in order[counts[c] :]]
+    return _C.tensor(sorted(rest), dtype=_C.int64), _C.tensor(sorted(part), dtype=_C.int64)
