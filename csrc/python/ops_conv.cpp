@@ -19,7 +19,7 @@ template <int D> PyObject* conv(const Args& a) {
 
 template <int D> PyObject* conv_named(const Args& a) {
   const std::string padding = a.string(4);
-  CCDL_CHECK(padding == "same" || padding == "valid", Value, "conv", D, "d: padding must be 'same', 'valid' or integers, got '",
+  CCDL_CHECK(padding == "same" || padding == "valid", Runtime, "conv", D, "d: padding must be 'same', 'valid' or integers, got '",
              padding, "'");
   return a.run([&] {
     ops::ConvOptions o;

@@ -33,8 +33,8 @@ def einsum(equation, *operands):
     Operands are contracted from left to right by batched matrix products.
 
     Raises:
-        ValueError: the equation does not fit the operands.
-        RuntimeError: sizes do not broadcast.
+        RuntimeError: the equation does not fit the operands, or sizes do not broadcast.
+        ValueError: a subscript of the list form is not an integer from 0 to 51 or Ellipsis.
 
     >>> import ccdl
     >>> ccdl.einsum("i,j->ij", ccdl.tensor([1., 2.]), ccdl.tensor([3., 4.]))

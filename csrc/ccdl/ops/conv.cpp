@@ -129,11 +129,11 @@ std::string op_name(const char* base, int dims) { return str(base, dims, "d"); }
 
 // One entry per spatial dim, at least `least`.
 Dims per_dim(const std::string& op, const char* argument, const Dims& values, int dims, int64_t least) {
-  CCDL_CHECK(values.size() == 1 || values.ndim() == dims, Value, op, ": ", argument, " must have 1 or ", dims,
+  CCDL_CHECK(values.size() == 1 || values.ndim() == dims, Runtime, op, ": ", argument, " must have 1 or ", dims,
              " entries, got ", values);
   const Dims full = values.ndim() == dims ? values : Dims(static_cast<size_t>(dims), values[0]);
   for (int64_t v : full)
-    CCDL_CHECK(v >= least, Value, op, ": ", argument, " must be ", least == 0 ? "non-negative (negative padding is not supported)" : "positive (greater than zero)",
+    CCDL_CHECK(v >= least, Runtime, op, ": ", argument, " must be ", least == 0 ? "non-negative (negative padding is not supported)" : "positive (greater than zero)",
                ", got ", values);
   return full;
 }
@@ -149,7 +149,7 @@ void check_operands(const std::string& op, int dims, const Tensor& x, const Tens
   CCDL_CHECK(!bias.defined() || bias.dtype() == x.dtype(), DType, op, ": input type (", dtype_name(x.dtype()),
              ") and bias type (", bias.defined() ? dtype_name(bias.dtype()) : "", ") should be the same");
   for (int d = 0; d < dims; ++d)
-    CCDL_CHECK(w.size(2 + d) > 0, Value, op, ": weight ", w.sizes(), " has an empty kernel");
+    CCDL_CHECK(w.size(2 + d) > 0, Runtime, op, ": weight ", w.sizes(), " has an empty kernel");
 }
 
 void check_bias(const std::string& op, const Tensor& bias, int64_t channels, const Tensor& w) {
@@ -167,7 +167,7 @@ std::string joined(const Dims& v) {
 
 int64_t checked_sum(const std::string& op, int64_t size, int64_t a, int64_t b) {
   int64_t total;
-  CCDL_CHECK(!__builtin_add_overflow(a, b, &total) && !__builtin_add_overflow(size, total, &total), Value, op,
+  CCDL_CHECK(!__builtin_add_overflow(a, b, &total) && !__builtin_add_overflow(size, total, &total), Runtime, op,
              ": padding makes the input larger than 2^63 elements");
   return total;
 }
@@ -175,7 +175,7 @@ int64_t checked_sum(const std::string& op, int64_t size, int64_t a, int64_t b) {
 // dilation * (kernel - 1), checked.
 int64_t reach_of(const std::string& op, int64_t kernel, int64_t dilation) {
   int64_t reach;
-  CCDL_CHECK(!__builtin_mul_overflow(kernel - 1, dilation, &reach) && reach < (int64_t{1} << 62), Value, op,
+  CCDL_CHECK(!__builtin_mul_overflow(kernel - 1, dilation, &reach) && reach < (int64_t{1} << 62), Runtime, op,
              ": dilation ", dilation, " makes the kernel larger than 2^62");
   return reach;
 }
@@ -199,7 +199,7 @@ Tensor conv(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, 
   const std::string op = op_name("conv", dims);
   check_operands(op, dims, input, w, bias);
   const int64_t groups = options.groups;
-  CCDL_CHECK(groups > 0, Value, op, ": groups must be a positive integer, got ", groups);
+  CCDL_CHECK(groups > 0, Runtime, op, ": groups must be a positive integer, got ", groups);
   const Dims stride = per_dim(op, "stride", options.stride, dims, 1), dilation = per_dim(op, "dilation", options.dilation, dims, 1);
   Dims padding = options.same ? Dims(static_cast<size_t>(dims), 0) : per_dim(op, "padding", options.padding, dims, 0);
   const bool batched = input.dim() == dims + 2;
@@ -218,7 +218,7 @@ Tensor conv(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, 
   bool fits = true;
   for (int d = 0; d < dims; ++d) {
     const int64_t reach = reach_of(op, w.size(2 + d), dilation[d]);
-    CCDL_CHECK(!options.same || stride[d] == 1, Value, op, ": padding='same' is not supported for strided convolutions, got stride ", stride);
+    CCDL_CHECK(!options.same || stride[d] == 1, Runtime, op, ": padding='same' is not supported for strided convolutions, got stride ", stride);
     const int64_t front = options.same ? reach / 2 : padding[d], back = options.same ? reach - reach / 2 : padding[d];
     g.kernel.padding[3 - dims + d] = front;
     padded.push_back(checked_sum(op, x.size(2 + d), front, back));
@@ -237,7 +237,7 @@ Tensor conv_transpose(int dims, const Tensor& input, const Tensor& w, const Tens
   const std::string op = op_name("conv_transpose", dims);
   check_operands(op, dims, input, w, bias);
   const int64_t groups = options.groups;
-  CCDL_CHECK(groups > 0, Value, op, ": groups must be a positive integer, got ", groups);
+  CCDL_CHECK(groups > 0, Runtime, op, ": groups must be a positive integer, got ", groups);
   const Dims stride = per_dim(op, "stride", options.stride, dims, 1), dilation = per_dim(op, "dilation", options.dilation, dims, 1),
              padding = per_dim(op, "padding", options.padding, dims, 0),
              extra = per_dim(op, "output_padding", options.output_padding, dims, 0);
@@ -253,15 +253,15 @@ Tensor conv_transpose(int dims, const Tensor& input, const Tensor& w, const Tens
   g.w_sizes = w.sizes();
   g.x_sizes = {x.size(0), w.size(1) * groups};
   for (int d = 0; d < dims; ++d) {
-    CCDL_CHECK(extra[d] < std::max(stride[d], dilation[d]), Value, op,
+    CCDL_CHECK(extra[d] < std::max(stride[d], dilation[d]), Runtime, op,
                ": output padding must be smaller than either stride or dilation, but got output_padding ", extra, ", stride ", stride,
                " and dilation ", dilation);
     const int64_t reach = reach_of(op, w.size(2 + d), dilation[d]);
     int64_t span;
-    CCDL_CHECK(!__builtin_mul_overflow(x.size(2 + d) - 1, stride[d], &span) && span < (int64_t{1} << 61), Value, op,
+    CCDL_CHECK(!__builtin_mul_overflow(x.size(2 + d) - 1, stride[d], &span) && span < (int64_t{1} << 61), Runtime, op,
                ": stride ", stride, " makes the output larger than 2^61 elements");
     const int64_t size = checked_sum(op, span + reach + 1, extra[d], 0) - padding[d] - padding[d];
-    CCDL_CHECK(x.size(2 + d) == 0 || padding[d] < (int64_t{1} << 61), Value, op, ": padding ", padding, " is too large");
+    CCDL_CHECK(x.size(2 + d) == 0 || padding[d] < (int64_t{1} << 61), Runtime, op, ": padding ", padding, " is too large");
     CCDL_CHECK(size > 0, Shape, op, ": given input size per channel ", input.sizes(), ", the calculated output size is too small (",
                size, " in dim ", d, "); reduce padding ", padding);
     g.kernel.padding[3 - dims + d] = padding[d];

@@ -32,7 +32,7 @@ Labels parse_subscripts(const std::string& text, const std::string& equation) {
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] == ' ') continue;
     if (text[i] == '.') {
-      CCDL_CHECK(text.compare(i, 3, "...") == 0 && !ellipsis, Value, "einsum: found '.' in subscripts '", text,
+      CCDL_CHECK(text.compare(i, 3, "...") == 0 && !ellipsis, Runtime, "einsum: found '.' in subscripts '", text,
                  "' that is not part of one ellipsis (equation '", equation, "')");
       ellipsis = true;
       labels.push_back(kEllipsis);
@@ -40,7 +40,7 @@ Labels parse_subscripts(const std::string& text, const std::string& equation) {
       continue;
     }
     const int label = label_of(text[i]);
-    CCDL_CHECK(label >= 0, Value, "einsum: invalid subscript '", text[i], "' in '", equation, "'; subscripts are letters a-z, A-Z");
+    CCDL_CHECK(label >= 0, Runtime, "einsum: invalid subscript '", text[i], "' in '", equation, "'; subscripts are letters a-z, A-Z");
     labels.push_back(label);
   }
   return labels;
@@ -69,14 +69,14 @@ Plan parse_equation(const std::string& equation, const TensorList& operands) {
     if (comma == std::string::npos) break;
     begin = comma + 1;
   }
-  CCDL_CHECK(plan.inputs.size() == operands.size(), Value, "einsum: equation '", equation, "' has subscripts for ",
+  CCDL_CHECK(plan.inputs.size() == operands.size(), Runtime, "einsum: equation '", equation, "' has subscripts for ",
              plan.inputs.size(), " operands but ", operands.size(), " were given");
   int ellipsis_dims = 0;
   std::vector<int> own(operands.size(), 0);
   for (size_t i = 0; i < operands.size(); ++i) {
     const int named = static_cast<int>(plan.inputs[i].size()) - contains(plan.inputs[i], kEllipsis);
     const int rest = static_cast<int>(operands[i].dim()) - named;
-    CCDL_CHECK(contains(plan.inputs[i], kEllipsis) ? rest >= 0 : rest == 0, Value, "einsum: the number of subscripts in '",
+    CCDL_CHECK(contains(plan.inputs[i], kEllipsis) ? rest >= 0 : rest == 0, Runtime, "einsum: the number of subscripts in '",
                equation, "' (", named, ") does not fit the ", operands[i].dim(), " dimensions of operand ", i, " ",
                operands[i].sizes());
     own[i] = rest;
@@ -86,7 +86,7 @@ Plan parse_equation(const std::string& equation, const TensorList& operands) {
     plan.output = parse_subscripts(equation.substr(arrow + 2), equation);
     expand_ellipsis(plan.output, ellipsis_dims, ellipsis_dims);
     for (size_t i = 0; i < plan.output.size(); ++i)
-      CCDL_CHECK(position(plan.output, plan.output[i]) == static_cast<int64_t>(i), Value,
+      CCDL_CHECK(position(plan.output, plan.output[i]) == static_cast<int64_t>(i), Runtime,
                  "einsum: an output subscript appears more than once in '", equation, "'");
   } else {
     Labels once;
@@ -101,7 +101,7 @@ Plan parse_equation(const std::string& equation, const TensorList& operands) {
   for (size_t i = 0; i < operands.size(); ++i) expand_ellipsis(plan.inputs[i], own[i], ellipsis_dims);
   for (int label : plan.output) {
     const bool known = std::any_of(plan.inputs.begin(), plan.inputs.end(), [&](const Labels& v) { return contains(v, label); });
-    CCDL_CHECK(known, Value, "einsum: an output subscript does not appear in any input of '", equation, "'");
+    CCDL_CHECK(known, Runtime, "einsum: an output subscript does not appear in any input of '", equation, "'");
   }
   return plan;
 }
@@ -184,7 +184,7 @@ void sum_unneeded(Term& t, const Labels& needed) {
 }  // namespace
 
 Tensor einsum(const std::string& equation, const TensorList& operands) {
-  CCDL_CHECK(!operands.empty(), Value, "einsum: equation '", equation, "' needs at least one operand");
+  CCDL_CHECK(!operands.empty(), Runtime, "einsum: equation '", equation, "' needs at least one operand");
   Plan plan = parse_equation(equation, operands);
   std::vector<Term> terms;
   std::vector<int64_t> sizes(kFirstEllipsisDim + kMaxDims, 1);
@@ -225,7 +225,7 @@ Tensor einsum(const std::string& equation, const TensorList& operands) {
 }
 
 Tensor tensordot(const Tensor& a, const Tensor& b, IntSpan dims_a, IntSpan dims_b) {
-  CCDL_CHECK(dims_a.size() == dims_b.size(), Value, "tensordot: both dimension lists should have the same length, got ",
+  CCDL_CHECK(dims_a.size() == dims_b.size(), Runtime, "tensordot: both dimension lists should have the same length, got ",
              dims_a.size(), " and ", dims_b.size());
   const Dims da = wrap_dims("tensordot", dims_a, a.dim()), db = wrap_dims("tensordot", dims_b, b.dim());
   Dims order_a, order_b = db, out;
@@ -274,7 +274,7 @@ Tensor chain(const TensorList& x, const std::vector<std::vector<size_t>>& split,
 }  // namespace
 
 Tensor multi_dot(const TensorList& matrices) {
-  CCDL_CHECK(matrices.size() >= 2, Value, "multi_dot: expected at least 2 tensors but got ", matrices.size());
+  CCDL_CHECK(matrices.size() >= 2, Runtime, "multi_dot: expected at least 2 tensors but got ", matrices.size());
   TensorList x = matrices;
   const bool row = x.front().dim() == 1, column = x.back().dim() == 1;
   if (row) x.front() = unsqueeze(x.front(), 0);
