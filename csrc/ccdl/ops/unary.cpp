@@ -185,10 +185,7 @@ DType output_dtype(const char* name, UnaryOp op, DType in) {
 
 void record_unary(const char* name, UnaryOp op, const ElementParams& p, const Tensor& x, const Tensor& y) {
   auto node = make_ref<UnaryBackward>();
-  node->name_ = std::string(name);
-  if (node->name_.back() == '_') node->name_.pop_back();
-  node->name_ += "Backward";
-  node->name_[0] = static_cast<char>(std::toupper(node->name_[0]));
+  node->forward_name = name;
   node->op = op;
   node->p = p;
   if (unary_needs_x(op)) node->x = SavedTensor(x);
