@@ -1,6 +1,8 @@
 // Nodes, saved tensors and the per-tensor autograd state, including in-place writes through views.
 #include <ccdl/autograd/node.h>
 
+#include <map>
+
 #include <ccdl/autograd/accumulate.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/view.h>
@@ -20,6 +22,22 @@ bool inference_mode_enabled() { return tensors_are_inference(); }
 void set_inference_mode(bool on) { set_tensors_are_inference(on); }
 
 Node::Node() : sequence_(g_sequence.fetch_add(1, std::memory_order_relaxed)) {}
+
+const char* backward_name(const char* forward_name) {
+  static std::mutex mutex;
+  static std::map<std::string, std::string> names;
+  std::lock_guard lock(mutex);
+  std::string& out = names[forward_name];
+  if (out.empty()) {
+    bool upper = true;
+    for (const char* c = forward_name; *c; ++c) {
+      if (*c != '_') out += upper ? static_cast<char>(std::toupper(static_cast<unsigned char>(*c))) : *c;
+      upper = *c == '_';
+    }
+    out += "Backward";
+  }
+  return out.c_str();
+}
 
 void destroy_node(Node* node) noexcept { delete node; }
 

@@ -91,6 +91,9 @@ class Node : public RefCounted {
   std::unique_ptr<NodeHooks> hooks_;
 };
 
+// "exp" -> "ExpBackward", "mul_" -> "MulBackward": the name of a node made by an op with that (static) name.
+const char* backward_name(const char* forward_name);
+
 // A tensor kept for backward, with the version it had. get() raises when the graph was already freed or the tensor was
 // modified in place since. An op's own output is kept without its history (no reference cycle) and gets it back in get().
 class SavedTensor {
