@@ -152,7 +152,7 @@ void shared_unlink(Shared& s, FreeBlock* b) {
   s.cached -= static_cast<int64_t>(b->capacity);
 }
 
-void* shared_take(int index) {
+[[maybe_unused]] void* shared_take(int index) {
   Shared& s = shared();
   std::lock_guard<std::mutex> lock(s.mutex);
   FreeBlock* b = s.lists[index];
