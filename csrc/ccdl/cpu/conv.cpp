@@ -86,7 +86,7 @@ template <class T> void packed_block(const Sweep<T>& s, const PackedPlan<T>& pla
     const bool last = k0 + depth == k;
     GemmPost<T> post{T(1), k0 == 0 ? T(0) : T(1), nullptr, nullptr, last && s.relu};
     if (last && s.bias != nullptr) post.bias_row = s.bias + group * s.m + i0;
-    gemm.block({weights, depth, depth, 1, panels, panel, gemm.nr, in_place ? dst + table.pixel_dst()[0] : tile.get(),
+    gemm.block({weights, depth, depth, 1, false, panels, panel, gemm.nr, in_place ? dst + table.pixel_dst()[0] : tile.get(),
                 in_place ? grid.dst_channel : count, rows, count, depth, post});
   }
   if (!in_place) scatter(tile.get(), rows, count, table.pixel_dst(), dst, grid.dst_channel);
@@ -319,7 +319,7 @@ template <class T> void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T
       a_row = count;
     }
     const GemmPost<T> post{T(1), block == first ? T(0) : T(1), nullptr, nullptr, false};
-    gemm.block({rows_of_dy, a_row, a_row, 1, panels, gemm.nr * count, gemm.nr, out, k, rows, columns, count, post});
+    gemm.block({rows_of_dy, a_row, a_row, 1, false, panels, gemm.nr * count, gemm.nr, out, k, rows, columns, count, post});
   }
 }
 

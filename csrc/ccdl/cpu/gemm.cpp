@@ -115,11 +115,11 @@ template <class T> void multiply_tiles(const Problem<T>& p) {
         g.a = a + i * p.a_row + k0 * p.a_k;
         g.a_tile = g.a_row = p.a_row;
         g.a_k = p.a_k;
+        g.a_packed = pack_a;
         if (pack_a) {
           kernels.pack_a(a_tiles, g.a, p.a_row, p.a_k, g.m, kc);
           g.a = a_tiles;
           g.a_tile = kc;
-          g.a_row = 0;
         }
         g.c = c + i * p.c_row;
         g.post = post_at(p, i0 + i, j0, k0 == 0, k0 + kc == p.k);
@@ -278,7 +278,7 @@ template <class H> void half_block(const Problem<H>& p, int64_t kc, int64_t batc
       else widen(ap, p.a_row, p.a_k, m, depth, a.get());
       const int64_t a_row = turned ? 1 : depth;
       const GemmPost<float> post{1.0f, k0 == 0 ? 0.0f : 1.0f, nullptr, nullptr, false};
-      kernels.block({a, a_row, a_row, turned ? m : 1, panels, nr * depth, nr, acc + i * columns, columns, m, columns, depth, post});
+      kernels.block({a, a_row, a_row, turned ? m : 1, false, panels, nr * depth, nr, acc + i * columns, columns, m, columns, depth, post});
     }
   }
   Buffer<float> row(2 * columns);
@@ -343,6 +343,14 @@ template <class T> void run(const View& a, const View& b, const View& c, double 
                c.ptr<T>(), c.strides[0], c.strides[1],
                alpha, beta, static_cast<const T*>(e.bias), e.row_stride, e.column_stride, e.activation == Activation::Relu};
   if (p.batch == 0 || p.m == 0 || p.n == 0) return;
+  // Kernels read the bias densely.
+  const int64_t step = p.bias_row != 0 ? p.bias_row : p.bias_column, count = p.bias_row != 0 ? p.m : p.n;
+  Buffer<T> dense(p.bias != nullptr && step != 1 ? count : 0);
+  if (dense.get() != nullptr) {
+    for (int64_t i = 0; i < count; ++i) dense[i] = p.bias[i * step];
+    p.bias = dense;
+    (p.bias_row != 0 ? p.bias_row : p.bias_column) = 1;
+  }
   // A stride of a dimension of size 1 is never used: give it the value the fast paths look for.
   if (p.k == 1) p.a_k = p.b_k = 1;
   if (p.n == 1) p.b_column = p.b_k == 1 ? p.b_column : 1;

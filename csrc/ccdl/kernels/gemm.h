@@ -7,7 +7,7 @@ namespace ccdl {
 enum class Activation : int32_t { None, Relu };
 
 // Applied once to the finished element (i, j) of every batch: bias has C's dtype and is read at
-// bias[i * row_stride + j * column_stride]; exactly one of the strides may be non-zero. Null: no bias.
+// bias[i * row_stride + j * column_stride]; at most one of the strides is non-zero. Null: no bias.
 struct GemmEpilogue {
   const void* bias = nullptr;
   int64_t row_stride = 0;

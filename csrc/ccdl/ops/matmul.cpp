@@ -336,6 +336,8 @@ Tensor bilinear(const Tensor& x1, const Tensor& x2, const Tensor& w, const Tenso
   CCDL_CHECK(w.dim() == 3 && x1.dim() >= 1 && x1.dim() == x2.dim() && x1.size(-1) == w.size(1) && x2.size(-1) == w.size(2), Shape,
              "bilinear: input1 ", x1.sizes(), ", input2 ", x2.sizes(), " and weight ", w.sizes(),
              " do not fit: weight must be [out, in1, in2] and the last sizes of the inputs in1 and in2");
+  CCDL_CHECK(std::equal(x1.sizes().begin(), x1.sizes().end() - 1, x2.sizes().begin()), Shape,
+             "bilinear: input dimensions do not match except the last: input1 ", x1.sizes(), " and input2 ", x2.sizes());
   const Tensor y = einsum("...i,oij,...j->...o", {x1, w, x2});
   return bias.defined() ? add(y, bias) : y;
 }

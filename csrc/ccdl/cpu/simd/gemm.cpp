@@ -41,7 +41,7 @@ template <class T> CCDL_SI Vec<T> post_vector(Vec<T> v, const T* c, int lanes, c
 template <class T, int R, int NV, bool Tail>
 CCDL_SI void tile(const GemmBlock<T>& g, int64_t i0, int64_t j0, int lanes) {
   constexpr int L = Lanes<T>::kN;
-  const int64_t s = g.a_row != 0 ? g.a_row : 1, sk = g.a_row != 0 ? g.a_k : R;
+  const int64_t s = g.a_packed ? 1 : g.a_row, sk = g.a_packed ? R : g.a_k;
   const T* a0 = g.a + i0 * g.a_tile;
   const T* a1 = a0 + 4 * s;
   const int64_t s3 = 3 * s, bk = g.b_k;

@@ -17,7 +17,8 @@ template <class T> struct GemmPost {
 
 template <class T> struct GemmBlock {
   const T* a;             // element (i, k) of the row tile starting at i0: a[i0 * a_tile + (i - i0) * a_row + k * a_k]
-  int64_t a_tile, a_row, a_k;   // a_row == 0: packed by pack_a
+  int64_t a_tile, a_row, a_k;
+  bool a_packed;          // by pack_a: a_row and a_k are not used
   const T* b;             // column j = p * nr + l at step k: b[p * b_panel + k * b_k + l]
   int64_t b_panel, b_k;
   T* c;

@@ -38,15 +38,4 @@ def bilinear(input1, input2, weight, bias=None):
     >>> F.bilinear(ccdl.ones(1, 2), ccdl.ones(1, 3), ccdl.ones(1, 2, 3))
     tensor([[6.]])
     """
-    if tuple(input1.shape[:-1]) != tuple(input2.shape[:-1]):
-        raise RuntimeError(
-            f"bilinear: leading sizes of input1 {list(input1.shape)} and input2 {list(input2.shape)} must be equal"
-        )
-    if weight.dim() != 3 or tuple(weight.shape[1:]) != (input1.shape[-1], input2.shape[-1]):
-        raise RuntimeError(
-            f"bilinear: weight is {list(weight.shape)}, must be [out, {input1.shape[-1]}, {input2.shape[-1]}]"
-        )
-    lead, (out, in1, in2) = tuple(input1.shape[:-1]), weight.shape
-    rows1, rows2 = input1.reshape(-1, in1), input2.reshape(-1, in2)
-    outer = (rows1.unsqueeze(2) * rows2.unsqueeze(1)).reshape(-1, in1 * in2)
-    return _C.linear(outer, weight.reshape(out, in1 * in2), bias).reshape(lead + (out,))
+    return _C.bilinear(input1, input2, weight, bias)
