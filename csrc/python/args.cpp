@@ -237,7 +237,7 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
         } else {
           if (!number_from(items[i], &v)) return false;
           s->reals.push_back(v.to_double());
-          s->ints.push_back(v.to_int());
+          if (s->ints.size() < kMaxDims) s->ints.push_back(v.to_int());
         }
       }
       return true;

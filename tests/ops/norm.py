@@ -32,7 +32,7 @@ def batch_norm(x, weight=None, bias=None, eps=1e-5):
 
 
 def batch_norm_eval(x, mean, var, weight=None, bias=None):
-    y = (x - column(mean, x)) / np.sqrt(column(var, x) + 1e-5)
+    y = (x - column(mean, x).astype(np.float64)) / np.sqrt(column(var, x).astype(np.float64) + 1e-5)
     y = y if weight is None else y * column(weight, x)
     return y if bias is None else y + column(bias, x)
 
@@ -118,7 +118,7 @@ CASES = [
     OpCase("group_norm", F + "group_norm", group_norm, group_samples, simd=True,
            errors=[ErrorCase(lambda T: T.nn.functional.group_norm(T.ones(2, 6), 4), RuntimeError, ("group_norm", "num_groups", "4"))]),
     OpCase("instance_norm", F + "instance_norm", lambda x: group_norm(x, x.shape[1]), dtypes=("float64", "float32"),
-           samples=lambda rng: (Sample(rng.standard_normal(s)).but(k=s[-1]) for s in [(2, 3, 7), (2, 2, 3, 4)]),
+           samples=lambda rng: (Sample(rng.standard_normal(s)).but(k=s[-1]) for s in [(2, 3, 7), (1, 2, 4), (2, 2, 3, 4)]),
            empty=False, why="PyTorch refuses a single or no spatial element"),
     OpCase("local_response_norm", lambda T, x, size: T.nn.functional.local_response_norm(x, size, alpha=1e-2), lrn,
            samples=lambda rng: (Sample(rng.standard_normal(s), n) for s, n in [((2, 5, 3), 3), ((1, 4, 2, 3), 2), ((2, 5, 0), 3)])),

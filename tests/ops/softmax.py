@@ -54,8 +54,8 @@ CASES = [
            big=lambda rng: Sample(rng.standard_normal((400, 301)), 1)),
     OpCase("log_softmax", "log_softmax", log_softmax, samples, simd=True, errors=errors("log_softmax"),
            big=lambda rng: Sample(rng.standard_normal((400, 301)), 0)),
-    OpCase("softmax_dtype", "nn.functional.softmax", softmax, cast_samples, dtypes=("float32", "int64"), grad=False,
-           result="float64", nonfinite=False, why="integers are cast first; they have no gradient"),
+    OpCase("softmax_dtype", "nn.functional.softmax", softmax, cast_samples, dtypes=("float32",), gradgrad=False,
+           result="float64", nonfinite=False, why="gradients are taken in float64, where nothing is cast"),
     OpCase("softmin", "nn.functional.softmin", lambda x, dim: softmax(-np.asarray(x), dim),
            lambda rng: (Sample(rng.standard_normal(s), 0) for s in [(3, 4), (0, 2)]), dtypes=FLOATS),
 ]  # fmt: skip

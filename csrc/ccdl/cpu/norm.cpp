@@ -19,7 +19,7 @@ DType stat_dtype(DType t) { return t == DType::Float64 ? DType::Float64 : DType:
 
 Moments join(Moments a, Moments b) {
   const double n = a.count + b.count, d = b.mean - a.mean;
-  if (a.count == 0) return b;
+  if (n == 0) return a;
   return {n, a.mean + d * (b.count / n), a.m2 + b.m2 + d * d * (a.count * b.count / n)};
 }
 
@@ -158,14 +158,14 @@ void batch_norm_forward_train(const View& x, const View& weight, const View& bia
     double mu[kNormStrip], scale[kNormStrip], shift[kNormStrip];
     for (int i = 0; i < count; ++i) {
       const int64_t c = first + i;
-      const double r = rstd_of(moments[i].m2 / m, eps);
+      const double r = rstd_of(m > 0 ? moments[i].m2 / m : 0.0, eps);
       write_float(mean, c, mu[i] = moments[i].mean);
       write_float(rstd, c, r);
       scale[i] = r * read_or(weight, c, 1.0);
       shift[i] = read_or(bias, c, 0.0);
-      if (running_mean.data)
+      if (running_mean.data && m > 0)
         write_float(running_mean, c, (1 - momentum) * read_float(running_mean, c) + momentum * mu[i]);
-      if (running_var.data)
+      if (running_var.data && m > 0)
         write_float(running_var, c,
                     (1 - momentum) * read_float(running_var, c) + momentum * (moments[i].m2 / (m - 1)));
     }

@@ -10,7 +10,7 @@ void check_list(const char* op, const char* name, const TensorList& list, size_t
              " tensors, params has ", n);
 }
 
-// A tensor whose element i in memory belongs to element i of the parameter: itself, or a copy that is written back.
+// A parameter, gradient or state in the element order of the step: itself, or a copy that is written back.
 class Aligned {
  public:
   Aligned(const char* op, const char* name, const Tensor& param, const Tensor& t) : original_(t), used_(t) {
@@ -19,24 +19,23 @@ class Aligned {
     CCDL_CHECK(t.dtype() == param.dtype(), DType, op, ": ", name, " is ", dtype_name(t.dtype()),
                ", must have the parameter's dtype ", dtype_name(param.dtype()));
     check_same_device(op, {{"params", &param}, {name, &t}});
-    if (t.strides() == param.strides() && strides_dense(param.sizes(), param.strides())) return;
-    NoGradGuard no_grad;
-    used_ = contiguous(t);
+    fits_ = t.strides() == param.strides() && strides_dense(param.sizes(), param.strides());
   }
+  bool fits() const { return fits_; }
   void* data() const { return used_.data(); }
-  bool contiguous_copy() const { return !used_.same(original_); }
   void make_contiguous() {
     NoGradGuard no_grad;
     used_ = contiguous(original_);
   }
   void write_back() const {
     NoGradGuard no_grad;
-    if (contiguous_copy()) copy_(original_, used_);
+    if (!used_.same(original_)) copy_(original_, used_);
     else original_.bump_version();
   }
 
  private:
   Tensor original_, used_;
+  bool fits_;
 };
 
 // One parameter with its gradient and state, in one common order of elements.
@@ -45,12 +44,12 @@ struct Group {
   void add(const char* op, const char* name, const Tensor& param, const Tensor& t) {
     tensors.emplace_back(op, name, param, t);
   }
-  // Where any tensor had to be copied, all use the contiguous order.
-  void settle(const Tensor& param) {
-    bool mixed = !strides_dense(param.sizes(), param.strides());
-    for (const Aligned& t : tensors) mixed = mixed || t.contiguous_copy();
+  // Where the memory orders differ, all use the contiguous one.
+  void settle() {
+    bool fit = true;
+    for (const Aligned& t : tensors) fit = fit && t.fits();
     for (Aligned& t : tensors)
-      if (mixed) t.make_contiguous();
+      if (!fit) t.make_contiguous();
   }
   OptimItem item(const Tensor& param, int64_t step) const {
     OptimItem it = {tensors[0].data(), tensors[1].data(), {nullptr, nullptr, nullptr}, param.numel(), param.dtype(), step};
@@ -80,7 +79,7 @@ void run_step(const char* op, const TensorList& params, std::initializer_list<Na
     groups[i].add(op, "params", p, p);
     for (const NamedList& other : others)
       if (!other.list->empty()) groups[i].add(op, other.name, p, (*other.list)[i]);
-    groups[i].settle(p);
+    groups[i].settle();
     items.push_back(groups[i].item(p, step_of(i)));
   }
   if (params.empty()) return;

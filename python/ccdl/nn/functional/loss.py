@@ -4,7 +4,7 @@ deprecated spelling of it. Targets that are class numbers are int64; an index ou
 import math
 import warnings
 
-from ... import _C
+from ... import _C, errors
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy", "ctc_loss",
@@ -22,7 +22,7 @@ def _reduction(op, reduction, size_average=None, reduce=None, extra=()):
             return "none"
         return "sum" if size_average is False else "mean"
     if reduction not in ("none", "mean", "sum", *extra):
-        raise ValueError(f"{op}: reduction is {reduction!r}, must be 'none', 'mean' or 'sum'")
+        raise errors.ValueError(f"{op}: reduction is {reduction!r}, must be 'none', 'mean' or 'sum'")
     return reduction
 
 
@@ -166,7 +166,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
     """
     reduction = _reduction("binary_cross_entropy", reduction, size_average, reduce)
     if tuple(target.shape) != tuple(input.shape):
-        raise ValueError(
+        raise errors.ValueError(
             f"binary_cross_entropy: target is {list(target.shape)}, must have the input's size {list(input.shape)}"
         )
     return _C.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
@@ -189,7 +189,7 @@ def binary_cross_entropy_with_logits(
     """
     reduction = _reduction("binary_cross_entropy_with_logits", reduction, size_average, reduce)
     if tuple(target.shape) != tuple(input.shape):
-        raise ValueError(
+        raise errors.ValueError(
             f"binary_cross_entropy_with_logits: target is {list(target.shape)}, must have the input's size "
             f"{list(input.shape)}"
         )
@@ -252,11 +252,11 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
         if tuple(input.shape[:-1]) == tuple(var.shape):
             var = var.unsqueeze(-1)
         elif not (tuple(input.shape[:-1]) == tuple(var.shape[:-1]) and var.shape[-1] == 1):
-            raise ValueError(
+            raise errors.ValueError(
                 f"gaussian_nll_loss: var is {list(var.shape)}, must fit the input's size {list(input.shape)}"
             )
     if bool((var < 0).any()):
-        raise ValueError("gaussian_nll_loss: var has negative entries")
+        raise errors.ValueError("gaussian_nll_loss: var has negative entries")
     value = var.detach().clamp(min=eps) - var.detach() + var  # limited below, gradient as if it were not
     loss = 0.5 * (value.log() + (input - target) ** 2 / value)
     if full:
@@ -327,7 +327,7 @@ def multi_margin_loss(
     """
     reduction = _reduction("multi_margin_loss", reduction, size_average, reduce)
     if p not in (1, 2):
-        raise ValueError(f"multi_margin_loss: p is {p}, must be 1 or 2")
+        raise errors.ValueError(f"multi_margin_loss: p is {p}, must be 1 or 2")
     single = input.dim() == 1
     if single:
         input, target = input.unsqueeze(0), target.reshape(1)
@@ -421,7 +421,7 @@ def triplet_margin_with_distance_loss(
 
     reduction = _reduction("triplet_margin_with_distance_loss", reduction)
     if margin <= 0:
-        raise ValueError(f"triplet_margin_with_distance_loss: margin is {margin}, must be greater than 0")
+        raise errors.ValueError(f"triplet_margin_with_distance_loss: margin is {margin}, must be greater than 0")
     distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
@@ -459,9 +459,9 @@ def ctc_loss(
     input_lengths = _lengths("ctc_loss", "input_lengths", input_lengths, batch)
     target_lengths = _lengths("ctc_loss", "target_lengths", target_lengths, batch)
     if not 0 <= blank < classes:
-        raise ValueError(f"ctc_loss: blank is {blank}, must be in [0, {classes})")
+        raise errors.ValueError(f"ctc_loss: blank is {blank}, must be in [0, {classes})")
     if max(input_lengths, default=0) > steps:
-        raise ValueError(f"ctc_loss: input_lengths reach {max(input_lengths)}, log_probs has {steps} steps")
+        raise errors.ValueError(f"ctc_loss: input_lengths reach {max(input_lengths)}, log_probs has {steps} steps")
     labels, lists = [], _target_lists(targets, target_lengths)
     longest = 2 * max(target_lengths, default=0) + 1
     skip = []
@@ -469,7 +469,7 @@ def ctc_loss(
         extended = [blank]
         for label in row:
             if not 0 <= label < classes or label == blank:
-                raise ValueError(f"ctc_loss: target {label} must be in [0, {classes}) and not the blank {blank}")
+                raise errors.ValueError(f"ctc_loss: target {label} must be in [0, {classes}) and not the blank {blank}")
             extended += [label, blank]
         skip.append([s >= 2 and extended[s] != blank and extended[s] != extended[s - 2] for s in range(len(extended))])
         labels.append(extended + [blank] * (longest - len(extended)))
@@ -488,7 +488,7 @@ def ctc_loss(
 def _lengths(op, name, lengths, batch):
     values = lengths.reshape(-1).tolist() if isinstance(lengths, _C.Tensor) else _as_list(lengths)
     if len(values) != batch:
-        raise RuntimeError(f"{op}: {name} has {len(values)} entries, must have {batch}, one per sample")
+        raise errors.RuntimeError(f"{op}: {name} has {len(values)} entries, must have {batch}, one per sample")
     return [int(v) for v in values]
 
 

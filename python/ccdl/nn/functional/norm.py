@@ -1,6 +1,6 @@
 """Normalisations. Statistics use the biased variance ``mean((x - mean)^2)``, as in PyTorch."""
 
-from ... import _C
+from ... import _C, errors
 
 __all__ = ["batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "normalize"]
 
@@ -33,7 +33,7 @@ def batch_norm(
         for size in shape[2:]:
             count *= size
         if count == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
+            raise errors.ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
     return _C.batch_norm(
         input,
         weight=weight,
@@ -89,7 +89,7 @@ def instance_norm(
         for size in spatial:
             count *= size
         if count == 1:
-            raise ValueError(
+            raise errors.ValueError(
                 f"Expected more than 1 spatial element when training, got input size {list(input.shape)}"
             )
     if not use_input_stats:
@@ -139,7 +139,7 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     ccdl.Size([1, 2, 1])
     """
     if input.dim() < 3:
-        raise ValueError(
+        raise errors.ValueError(
             f"local_response_norm: input has {input.dim()} dimensions {list(input.shape)}, must have at least 3"
         )
     if input.numel() == 0:

@@ -4,7 +4,7 @@ Output size: floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1; c
 window starts inside the input or its left padding. Padding may be at most half the kernel.
 """
 
-from ... import _C
+from ... import _C, errors
 
 __all__ = [
     "max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices", "max_pool2d_with_indices",
@@ -98,13 +98,13 @@ def _unpool_size(op, input, n, kernel_size, stride, padding, output_size):
     wanted = list(output_size)[-n:]
     for got, usual, s in zip(wanted, default, stride):
         if not usual - s < got < usual + s:
-            raise ValueError(f"{op}: output_size {wanted} must be within stride {list(stride)} of {default}")
+            raise errors.ValueError(f"{op}: output_size {wanted} must be within stride {list(stride)} of {default}")
     return wanted
 
 
 def _max_unpool(op, input, indices, n, kernel_size, stride, padding, output_size):
     if tuple(input.shape) != tuple(indices.shape):
-        raise RuntimeError(f"{op}: input {list(input.shape)} and indices {list(indices.shape)} must have equal shapes")
+        raise errors.RuntimeError(f"{op}: input {list(input.shape)} and indices {list(indices.shape)} must have equal shapes")
     size = _unpool_size(op, input, n, kernel_size, stride, padding, output_size)
     lead = tuple(input.shape[:-n])
     plane = 1
