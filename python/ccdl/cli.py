@@ -39,7 +39,7 @@ def report():
         (
             f"ccdl {_C.__version__}",
             f"python {sys.version.split()[0]} ({sys.executable})",
-            f"instruction set level {_C._isa_level()}",
+            f"ISA level {_C._isa_level()}",
             f"threads {_C.get_num_threads()}",
             "devices cpu",
             "cuda not available in this build",
