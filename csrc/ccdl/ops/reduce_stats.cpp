@@ -16,6 +16,12 @@
 namespace ccdl::ops {
 namespace {
 
+// a / b, and 0 with zero derivatives where b is 0
+Tensor div_or_zero(const Tensor& a, const Tensor& b) {
+  const Tensor zero = eq(b, Scalar(0));
+  return masked_fill(div(a, masked_fill(b, zero, Scalar(1))), zero, Scalar(0));
+}
+
 // var: dx = dy 2 (x - mean) / (n - correction);  std: dx = dy (x - mean) / (y (n - correction)), 0 where y is 0
 struct VarBackward : Node {
   const char* name() const override { return root ? "StdBackward" : "VarBackward"; }
@@ -27,8 +33,7 @@ struct VarBackward : Node {
     const Tensor v = x.get(this);
     Tensor scale = reshape(g[0], kept);
     if (root) {
-      const Tensor s = reshape(y.get(this), kept);
-      scale = masked_fill(div(scale, mul(s, free)), eq(s, Scalar(0)), Scalar(0));
+      scale = div_or_zero(scale, mul(reshape(y.get(this), kept), free));
     } else {
       scale = mul(scale, 2.0 / free);
     }
@@ -82,13 +87,13 @@ struct NormBackward : Node {
     const Tensor v = x.get(this), dy = reshape(g[0], kept);
     if (p == 0) return {Tensor()};
     if (p == 1) return {mul(sign(v), dy)};
-    const Tensor n = reshape(y.get(this), kept), at_zero = eq(n, Scalar(0));
-    if (p == 2) return {mul(v, masked_fill(div(dy, n), at_zero, Scalar(0)))};
+    const Tensor n = reshape(y.get(this), kept);
+    if (p == 2) return {mul(v, div_or_zero(dy, n))};
     if (std::isinf(p)) {
       const Tensor mask = to(eq(abs(v), n), dy.dtype());
       return {mul(mul(sign(v), mask), div(dy, sum(mask, dims, true)))};
     }
-    const Tensor scale = masked_fill(div(dy, pow(n, Scalar(p - 1))), at_zero, Scalar(0));
+    const Tensor scale = div_or_zero(dy, pow(n, Scalar(p - 1)));
     if (p > 2) return {mul(mul(v, pow(abs(v), Scalar(p - 2))), scale)};
     return {mul(masked_fill(mul(sign(v), pow(abs(v), Scalar(p - 1))), eq(v, Scalar(0)), Scalar(0)), scale)};
   }
