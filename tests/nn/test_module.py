@@ -278,7 +278,7 @@ def test_full_backward_hooks():
     net = nn.Linear(3, 2)
     log = []
     net.register_full_backward_pre_hook(lambda m, go: (go[0] * 2,))
-    handle = net.register_full_backward_hook(lambda m, gi, go: log.append((gi, go)) or (gi[0] * 10,))
+    handle = net.register_full_backward_hook(lambda m, gi, go: log.append((gi, go)) or (None if gi[0] is None else (gi[0] * 10,)))
     x = ccdl.ones(4, 3, requires_grad=True)
     net(x).sum().backward()
     (gi,), (go,) = log[0]
