@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / "csrc"
 
 # Files over the ceiling, each with its reason.
-SIZE_EXCEPTIONS: dict[str, str] = {}
+SIZE_EXCEPTIONS = {
+    "csrc/ccdl/cpu/simd/vmath.h": "one function per section over one vector type; a split would only scatter them",
+}
 
 
 def sources(*suffixes: str) -> list[Path]:
@@ -71,7 +73,7 @@ def test_includes_between_layers() -> None:
 
 
 def test_simd_sources_include_plain_data_only() -> None:
-    allowed = re.compile(r"ccdl/core/(dtype|view|rng)\.h|ccdl/cpu/(isa|simd/\w+)\.h|c(stdint|stddef|string|math|float|limits)"
+    allowed = re.compile(r"ccdl/core/(dtype|view|rng)\.h|ccdl/kernels/\w+\.h|ccdl/cpu/(isa|simd/\w+)\.h|c(stdint|stddef|string|math|float|limits)"
                          r"|\w+intrin\.h|arm_neon\.h|\w+\.h")
     wrong = [f"{p.relative_to(ROOT)}: {name}" for p in (CSRC / "ccdl/cpu/simd").glob("*") for name in includes(p)
              if not allowed.fullmatch(name)]
@@ -142,11 +144,11 @@ def test_only_the_exchange_code_imports_numpy() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_contract_has_a_cpu_kernel_of_the_same_stem() -> None:
-    contracts = {p.stem for p in (CSRC / "ccdl/kernels").glob("*.h")}
-    kernels = {p.stem for p in (CSRC / "ccdl/cpu").glob("*.cpp")}
-    missing = {c for c in contracts if not any(k == c or k.startswith(c + "_") for k in kernels)}
-    assert not missing, f"contracts without csrc/ccdl/cpu/<family>*.cpp: {sorted(missing)}"
+def test_contract_has_a_cpu_kernel() -> None:
+    contracts = {p.name for p in (CSRC / "ccdl/kernels").glob("*.h") if "_CONTRACT" in p.read_text()}
+    served = {name.rpartition("/")[2] for p in (CSRC / "ccdl/cpu").glob("*.*") for name in includes(p)
+              if name.startswith("ccdl/kernels/")}
+    assert contracts <= served, f"contracts that no csrc/ccdl/cpu/*.cpp includes: {sorted(contracts - served)}"
 
 
 def test_no_generated_or_binary_files_are_tracked() -> None:

@@ -15,7 +15,7 @@ import ccdl
 ROWS = [line for line in (Path(__file__).parent / "surface.txt").read_text().splitlines()
         if line and not line.startswith("#")]
 SUBMODULES = ("nn.functional", "nn.init", "nn.utils", "nn", "optim", "utils.data", "autograd.functional", "autograd",
-              "cuda", "backends.cudnn", "backends")
+              "cuda", "backends")
 
 
 def signatures() -> dict[tuple[str, str], set[str]]:

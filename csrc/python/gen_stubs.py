@@ -9,24 +9,25 @@ as _signatures() -> [(kind, name, signature)]. What has no signature (properties
 from __future__ import annotations
 
 import importlib.util
+import keyword
 import re
 import sys
 from types import ModuleType
 
 TYPES = {
-    "Tensor": "Tensor", "Scalar": "_Number", "Number": "Tensor | _Number", "int": "_int", "float": "_float",
-    "bool": "_bool", "str": "_str", "dtype": "dtype", "device": "device | _str | _int", "Generator": "Generator",
-    "memory_format": "memory_format", "layout": "layout", "object": "Any", "Tensor[]": "Sequence[Tensor]",
+    "Tensor": "_Tensor", "Scalar": "_Number", "Number": "_Tensor | _Number", "int": "_int", "float": "_float",
+    "bool": "_bool", "str": "_str", "dtype": "_dtype", "device": "_device | _str | _int", "Generator": "_Generator",
+    "memory_format": "_memory_format", "layout": "_layout", "object": "Any", "Tensor[]": "Sequence[_Tensor]",
     "int[]": "Sequence[_int]", "float[]": "Sequence[_float]", "bool[]": "Sequence[_bool]", "None": "None", "Size": "Size",
     "()": "None", "list": "list[Any]", "tuple": "tuple[Any, ...]",
 }
-RETURNS = dict(TYPES, **{"Tensor[]": "tuple[Tensor, ...]", "int[]": "Size", "Scalar": "_Number", "Number": "_Number",
-                         "device": "device", "object": "Any"})
+RETURNS = dict(TYPES, **{"Tensor[]": "tuple[_Tensor, ...]", "int[]": "Size", "Scalar": "_Number", "Number": "_Number",
+                         "device": "_device", "object": "Any"})
 
 HEADER = '''# Generated at build time from the signatures of the extension. Do not edit.
 import builtins
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any, final, overload
 
 _int = builtins.int
 _float = builtins.float
@@ -37,10 +38,10 @@ _Number = builtins.int | builtins.float | builtins.bool
 '''
 
 PROPERTIES = {
-    "shape": "Size", "dtype": "dtype", "device": "device", "grad": "Tensor | None", "requires_grad": "_bool",
+    "shape": "Size", "dtype": "_dtype", "device": "_device", "grad": "_Tensor | None", "requires_grad": "_bool",
     "is_leaf": "_bool", "grad_fn": "Any", "ndim": "_int", "T": "Tensor", "mT": "Tensor", "H": "Tensor", "mH": "Tensor",
     "data": "Tensor", "itemsize": "_int", "nbytes": "_int", "_version": "_int", "is_cuda": "_bool", "output_nr": "_int",
-    "layout": "layout", "_base": "Tensor | None", "is_sparse": "_bool", "is_quantized": "_bool", "retains_grad": "_bool",
+    "layout": "_layout", "_base": "_Tensor | None", "is_sparse": "_bool", "is_quantized": "_bool", "retains_grad": "_bool",
     "name": "_str | None",
 }
 SETTABLE = ("grad", "requires_grad", "data")
@@ -100,6 +101,7 @@ def parameters(text: str, method: bool) -> list[list[str]]:
         declaration, _, default = (p.strip() for p in part.partition("="))
         kind, _, name = declaration.rpartition(" ")
         kind = kind.strip()
+        name += "_" if keyword.iskeyword(name) else ""
         if method and position == 0:
             lists[0].append("self")
             continue
@@ -149,8 +151,9 @@ def tensor_class(module: ModuleType, rows: dict[str, list[str]]) -> str:
         if f"__i{op}__" in vars(tensor):
             out += f"    def __i{op}__(self, other: Tensor | _Number) -> Tensor: ...\n"
     for op in COMPARE:
-        out += f"    def __{op}__(self, other: Any) -> Tensor: ...  # type: ignore[override]\n"
-    out += "    __hash__: Callable[[Tensor], _int]  # type: ignore[assignment]\n"
+        ignore = "  # type: ignore[override]" if op in ("eq", "ne") else ""
+        out += f"    def __{op}__(self, other: Any) -> Tensor: ...{ignore}\n"
+    out += "    def __hash__(self) -> _int: ...\n"
     for op in ("neg", "pos", "abs", "invert"):
         if hasattr(tensor, f"__{op}__"):
             out += f"    def __{op}__(self) -> Tensor: ...\n"
@@ -161,7 +164,7 @@ def tensor_class(module: ModuleType, rows: dict[str, list[str]]) -> str:
     out += "    def __getitem__(self, index: Any) -> Tensor: ...\n"
     out += "    def __setitem__(self, index: Any, value: Any) -> None: ...\n"
     for name in sorted(rows):
-        if not hasattr(object, name) and name not in PROPERTIES:
+        if not name.startswith("__") and name not in PROPERTIES:
             out += render(name, rows[name], True, "    ")
     known = set(rows) | set(PROPERTIES)
     for name, value in sorted(vars(tensor).items()):
@@ -170,16 +173,17 @@ def tensor_class(module: ModuleType, rows: dict[str, list[str]]) -> str:
     return out
 
 
-def opaque_class(kind: type) -> str:
+def opaque_class(name: str, kind: type) -> str:
+    final = "" if kind.__flags__ & (1 << 10) else "@final\n"  # Py_TPFLAGS_BASETYPE
     base = "(tuple[_int, ...])" if issubclass(kind, tuple) else ""
-    out = f"class {kind.__name__}{base}:\n    def __init__(self, *args: Any, **kwargs: Any) -> None: ...\n"
-    for name, value in sorted(vars(kind).items()):
-        if name.startswith("__"):
+    out = f"{final}class {name}{base}:\n    def __init__(self, *args: Any, **kwargs: Any) -> None: ...\n"
+    for member, value in sorted(vars(kind).items()):
+        if member.startswith("__"):
             continue
         if type(value).__name__ in ("getset_descriptor", "member_descriptor", "property"):
-            out += f"    @property\n    def {name}(self) -> Any: ...\n"
+            out += f"    @property\n    def {member}(self) -> Any: ...\n"
         elif callable(value):
-            out += f"    def {name}(self, *args: Any, **kwargs: Any) -> Any: ...\n"
+            out += f"    def {member}(self, *args: Any, **kwargs: Any) -> Any: ...\n"
     return out
 
 
@@ -194,15 +198,17 @@ def generate(module: ModuleType) -> str:
         if name.startswith("__") and name != "__version__" or name in functions or name == "Tensor":
             continue
         if isinstance(value, type):
-            classes += opaque_class(value) + "\n"
+            classes += opaque_class(name, value) + "\n"
         elif callable(value):
             rest += f"def {name}(*args: Any, **kwargs: Any) -> Any: ...\n"
         elif not isinstance(value, ModuleType):
             kind = type(value).__name__
             plain = {"str": "_str", "int": "_int", "float": "_float", "bool": "_bool"}.get(kind, kind)
             constants += f"{name}: {plain if isinstance(vars(module).get(kind), type) or plain != kind else 'Any'}\n"
+    aliases = "".join(f"_{n} = {n}\n" for n in ("Tensor", "dtype", "device", "Generator", "memory_format", "layout")
+                      if isinstance(vars(module).get(n), type))
     body = "".join(render(name, rows, False, "") for name, rows in sorted(functions.items()))
-    return out + classes + tensor_class(module, methods) + "\n" + constants + "\n" + body + rest
+    return out + classes + tensor_class(module, methods) + "\n" + aliases + constants + "\n" + body + rest
 
 
 def main() -> None:

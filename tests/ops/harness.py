@@ -225,6 +225,8 @@ def compare(T: Any, got: Any, want: list[Any], tol: tuple[float, float], what: s
                 f"{where}: {g!r} != {w!r}")
             continue
         w = np.asarray(w)
+        if tol == (0.0, 0.0) and dtype_of(g) in FLOAT_DTYPES:  # integers in, floats out
+            tol = TOLERANCE[dtype_of(g)]
         assert tuple(g.shape) == w.shape, f"{where}: shape {tuple(g.shape)} != {w.shape}"
         compare_arrays(to_numpy(T, g), w, dtype_of(g), tol, where)
 

@@ -14,7 +14,8 @@ class Net(nn.Module):
         self.second = nn.Linear(width, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(F.relu(self.first(x)))
+        y: Tensor = self.second(F.relu(self.first(x)))
+        return y
 
 
 def train(model: Net, x: Tensor, y: Tensor) -> float:
