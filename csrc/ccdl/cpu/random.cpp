@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace ccdl::cpu {
 namespace {
@@ -84,11 +85,31 @@ double log_positive(uint64_t w) { return rng::log_double<rng::DoubleLane>(rng::p
 // w / 2^32 < p, as an integer comparison.
 uint64_t bernoulli_threshold(double p) { return static_cast<uint64_t>(std::ceil(p * 0x1p32)); }
 
+// y = x * factor over one row; w[0] is the word of the first element, `into` how far that element is inside its group.
+template <class T>
+void drop_row(const uint32_t* w, int64_t into, int64_t group, uint32_t threshold, double scale, const T* x, int64_t sx, T* y,
+              int64_t sy, int64_t n) {
+  using A = std::conditional_t<std::is_same_v<T, double>, double, float>;
+  const A factor = static_cast<A>(scale);
+  if constexpr (std::is_same_v<T, float>) {
+    if (group == 1 && sy == 1) {
+      if (sx != 1) {  // an expanded gradient, for example
+        copy_row(x, sx, y, sy, n);
+        x = y;
+      }
+      return simd_random().dropout_f32(w, n, threshold, factor, x, y);
+    }
+  }
+  for (int64_t i = 0; i < n; ++w, into = 0) {
+    const A f = rng::kept(*w, threshold) ? factor : A{0};
+    for (const int64_t end = std::min(n, i + group - into); i < end; ++i) y[i * sy] = T(static_cast<A>(x[i * sx]) * f);
+  }
+}
+
 template <class T>
 void dropout(const View& x, const View& y, RandomState state, double p, int64_t group) {
   const View* views[] = {&x, &y};
   const Walk walk = make_walk(views, 2);
-  const bool straight = x.is_contiguous() && y.is_contiguous();
   const uint32_t threshold = rng::keep_threshold(p);
   const double scale = p < 1 ? 1 / (1 - p) : 0;
   const T* in = x.ptr<T>();
@@ -100,38 +121,62 @@ void dropout(const View& x, const View& y, RandomState state, double p, int64_t 
       const int64_t word = first / group, counter = word / 4;
       const int64_t counters = (first + n - 1) / group / 4 - counter + 1;
       simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(counter)}, counters, w);
-      if constexpr (std::is_same_v<T, float>) {
-        if (straight && group == 1) {
-          simd_random().dropout_f32(w, n, threshold, static_cast<float>(scale), in + first, out + first);
-          continue;
-        }
-      }
       const int64_t sx = walk.inner()[0], sy = walk.inner()[1];
       walk_range(walk, first, first + n, [&](const int64_t* off, int64_t count, int64_t position) {
-        for (int64_t i = 0; i < count; ++i) {
-          const bool keep = rng::kept(w[(position + i) / group - 4 * counter], threshold);
-          if constexpr (std::is_same_v<T, double>) {
-            out[off[1] + i * sy] = in[off[0] + i * sx] * (keep ? scale : 0.0);
-          } else {
-            const float v = static_cast<float>(in[off[0] + i * sx]);
-            out[off[1] + i * sy] = T(v * (keep ? static_cast<float>(scale) : 0.0f));
-          }
-        }
+        const int64_t at = position / group;
+        drop_row(w + (at - 4 * counter), position - at * group, group, threshold, scale, in + off[0], sx, out + off[1], sy,
+                 count);
       });
     }
   });
 }
 
-struct Keyed {
-  uint64_t key;
-  int64_t index;
-  bool operator<(const Keyed& o) const { return key != o.key ? key < o.key : index < o.index; }
-};
+// A permutation sorts (upper half of the key) << 32 | index; equal upper halves are put in order afterwards.
+using Packed = uint64_t;
+constexpr int64_t kBucket = 2048;   // elements sorted at a time: source and target fit into the first-level cache
+
+// Stable sort of the 32 - skip lower bits of the upper halves by 8-bit digits; the result ends in a.
+void radix_sort(Packed* a, Packed* b, int64_t n, int skip) {
+  const int passes = (32 - skip + 7) / 8;
+  uint32_t count[4][256] = {};
+  for (int64_t i = 0; i < n; ++i) {
+    for (int p = 0; p < passes; ++p) ++count[p][a[i] >> (32 + 8 * p) & 255];
+  }
+  Packed* from = a;
+  Packed* to = b;
+  for (int p = 0; p < passes; ++p, std::swap(from, to)) {
+    uint32_t at = 0;
+    for (uint32_t& c : count[p]) at += std::exchange(c, at);
+    for (int64_t i = 0; i < n; ++i) to[count[p][from[i] >> (32 + 8 * p) & 255]++] = from[i];
+  }
+  if (from != a) std::copy(from, from + n, a);
+}
+
+// Elements with equal upper halves are few: they are ordered by their whole draws.
+void order_ties(Packed* a, int64_t n, RandomState state) {
+  for (int64_t i = 0; i + 1 < n;) {
+    int64_t end = i + 1;
+    while (end < n && a[end] >> 32 == a[i] >> 32) ++end;
+    if (end > i + 1) {
+      std::stable_sort(a + i, a + end, [&](Packed x, Packed y) {
+        return rng::draw64(state, x & 0xffffffffu) < rng::draw64(state, y & 0xffffffffu);
+      });
+    }
+    i = end;
+  }
+}
 
 // One weight of a [rows, k] view.
 template <class T> double weight(const View& p, int64_t row, int64_t column) {
   const int64_t at = p.ndim == 2 ? row * p.strides[0] + column * p.strides[1] : column * p.strides[0];
   return real(p.ptr<T>()[at]);
+}
+
+// Words of the draws first ... first + n - 1 (64 bits each) in a scratch buffer; draw(w, j) reads draw first + j.
+const uint32_t* row_draws(RandomState state, int64_t first, int64_t n) {
+  uint32_t* w = scratch<uint32_t>(1, 2 * n + 8);
+  simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(first / 2)}, (first + n + 1) / 2 - first / 2, w);
+  return w + 2 * (first % 2);
 }
 
 template <class T> void multinomial_replace(const View& p, int64_t* y, int64_t rows, int64_t k, int64_t n, RandomState state) {
@@ -145,8 +190,9 @@ template <class T> void multinomial_replace(const View& p, int64_t* y, int64_t r
         if (v > 0) last = c;
         sums[c] = total += v;
       }
+      const uint32_t* w = row_draws(state, r * n, n);
       for (int64_t j = 0; j < n; ++j) {
-        const double u = rng::uniform_double(rng::draw64(state, static_cast<uint64_t>(r * n + j))) * total;
+        const double u = rng::uniform_double(draw(w, j)) * total;
         y[r * n + j] = std::min<int64_t>(std::upper_bound(sums, sums + k, u) - sums, last);
       }
     }
@@ -157,11 +203,12 @@ template <class T> void multinomial_distinct(const View& p, int64_t* y, int64_t 
   parallel_for(rows, std::max<int64_t>(1, kChunk / k), [&](int64_t begin, int64_t end) {
     struct Arrival { double time; int64_t index; };
     Arrival* arrivals = scratch<Arrival>(0, k);
+    double* e = scratch<double>(2, k);
     for (int64_t r = begin; r < end; ++r) {
+      simd_random().exponential_f64(row_draws(state, r * k, k), k, 1.0, e);
       for (int64_t c = 0; c < k; ++c) {
         const double v = weight<T>(p, r, c);
-        const double e = -log_positive(rng::draw64(state, static_cast<uint64_t>(r * k + c)));
-        arrivals[c] = {v > 0 ? e / v : std::numeric_limits<double>::infinity(), c};
+        arrivals[c] = {v > 0 ? e[c] / v : std::numeric_limits<double>::infinity(), c};
       }
       std::partial_sort(arrivals, arrivals + n, arrivals + k, [](const Arrival& a, const Arrival& b) {
         return a.time != b.time ? a.time < b.time : a.index < b.index;
@@ -195,7 +242,18 @@ void random_normal(const View& y, RandomState state, double mean, double std) {
 }
 
 void random_exponential(const View& y, RandomState state, double lambda) {
-  fill_each(y, state, [&](uint64_t w) { return -log_positive(w) / lambda; });
+  by_floating(y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    fill<T>(y, state, 2, [&](const uint32_t* w, int64_t, int64_t n, T* out) {
+      if constexpr (std::is_same_v<T, double>) {
+        simd_random().exponential_f64(w, n, lambda, out);
+      } else {
+        double* values = scratch<double>(2, kBlock);
+        simd_random().exponential_f64(w, n, lambda, values);
+        for (int64_t i = 0; i < n; ++i) out[i] = cast<T>(values[i]);
+      }
+    });
+  });
 }
 
 void random_geometric(const View& y, RandomState state, double p) {
@@ -224,11 +282,20 @@ void random_integers(const View& y, RandomState state, int64_t low, uint64_t ran
 
 void random_bernoulli(const View& y, RandomState state, double p) {
   const uint64_t threshold = bernoulli_threshold(p);
+  const bool always = threshold > UINT32_MAX;
   by_dtype(y.dtype, [&](auto tag) {
     using T = decltype(tag);
     const T one = cast<T>(1), zero = cast<T>(0);
     fill<T>(y, state, 1, [&](const uint32_t* w, int64_t, int64_t n, T* out) {
-      for (int64_t i = 0; i < n; ++i) out[i] = w[i] < threshold ? one : zero;
+      if (always) {
+        std::fill(out, out + n, one);
+      } else if constexpr (std::is_same_v<T, float>) {
+        simd_random().bernoulli_f32(w, n, static_cast<uint32_t>(threshold), out);
+      } else {
+        uint8_t* hits = scratch<uint8_t>(2, kBlock);
+        simd_random().bernoulli_u8(w, n, static_cast<uint32_t>(threshold), hits);
+        for (int64_t i = 0; i < n; ++i) out[i] = hits[i] ? one : zero;
+      }
     });
   });
 }
@@ -277,31 +344,33 @@ bool probabilities_valid(const View& p) {
 void random_permutation(const View& y, RandomState state) {
   const int64_t n = y.sizes[0], stride = y.strides[0];
   int64_t* out = y.ptr<int64_t>();
-  int bits = 0;  // buckets by the top bits of the key, about 256 elements each; sorting them one by one sorts the whole
-  while (bits < 16 && (n >> bits) > 256) ++bits;
+  int bits = 0;  // buckets by the top bits of the key; sorting them one by one sorts the whole
+  while (bits < 20 && (n >> bits) > kBucket) ++bits;
   const int64_t buckets = int64_t{1} << bits;
-  const TemporaryBuffer<Keyed> buffer(n);
-  Keyed* keyed = buffer.get();
+  const TemporaryBuffer<Packed> buffer(n);
+  Packed* packed = buffer.get();
   int64_t* start = scratch<int64_t>(1, buckets + 1);
   uint32_t* w = scratch<uint32_t>(2, 2 * kBlock);
-  const auto bucket = [bits](uint64_t key) { return bits == 0 ? 0 : static_cast<int64_t>(key >> (64 - bits)); };
   const auto each_key = [&](const auto& fn) {
     for (int64_t first = 0; first < n; first += kBlock) {
       const int64_t m = std::min(kBlock, n - first);
       simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(first / 2)}, (m + 1) / 2, w);
-      for (int64_t i = 0; i < m; ++i) fn(draw(w, i), first + i);
+      for (int64_t i = 0; i < m; ++i) fn(w[2 * i + 1], first + i);
     }
   };
+  const auto bucket = [bits](uint32_t key) { return static_cast<uint64_t>(key) << bits >> 32; };
   std::fill(start, start + buckets + 1, int64_t{0});
-  each_key([&](uint64_t key, int64_t) { ++start[bucket(key) + 1]; });
+  each_key([&](uint32_t key, int64_t) { ++start[bucket(key) + 1]; });
   for (int64_t b = 0; b < buckets; ++b) start[b + 1] += start[b];
-  each_key([&](uint64_t key, int64_t i) { keyed[start[bucket(key)]++] = {key, i}; });
+  each_key([&](uint32_t key, int64_t i) { packed[start[bucket(key)]++] = Packed{key} << 32 | static_cast<uint64_t>(i); });
   // start[b] is now the end of bucket b.
-  parallel_for(buckets, 16, [&](int64_t begin, int64_t end) {
+  parallel_for(buckets, 4, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      const int64_t from = b == 0 ? 0 : start[b - 1];
-      std::sort(keyed + from, keyed + start[b]);
-      for (int64_t i = from; i < start[b]; ++i) out[i * stride] = keyed[i].index;
+      const int64_t from = b == 0 ? 0 : start[b - 1], m = start[b] - from;
+      Packed* part = packed + from;
+      radix_sort(part, scratch<Packed>(3, m), m, bits);
+      order_ties(part, m, state);
+      for (int64_t i = 0; i < m; ++i) out[(from + i) * stride] = static_cast<int64_t>(part[i] & 0xffffffffu);
     }
   });
 }

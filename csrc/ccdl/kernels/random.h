@@ -24,7 +24,7 @@
   void random_bernoulli_each(const View& p, const View& y, RandomState state);                                         \
   /* Whether every element is in [0, 1]: floating types, any strides. */                                               \
   bool probabilities_valid(const View& p);                                                                             \
-  /* y = a permutation of 0 ... n-1: stable order of 64-bit keys (double word draws). y int64 [n], any stride. */      \
+  /* y = a permutation of 0 ... n-1: stable order of 64-bit keys (double word draws). y int64 [n], n < 2^32. */        \
   void random_permutation(const View& y, RandomState state);                                                           \
   /* y = x / (1 - p) where the draw is >= p, x * 0 elsewhere. Element i uses word i / group: group > 1 drops whole */  \
   /* channels. Floating types, x and y of one type and size, any strides, x may be y. Word. */                         \

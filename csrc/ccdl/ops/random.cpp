@@ -110,6 +110,7 @@ Tensor randint(int64_t low, int64_t high, IntSpan sizes, DType dtype, Generator*
 
 Tensor randperm(int64_t n, DType dtype, Generator* generator, Device device) {
   CCDL_CHECK(n >= 0, Value, "randperm: n must be non-negative, got ", n);
+  CCDL_CHECK(n < (int64_t{1} << 32), Value, "randperm: n=", n, " is too large; fewer than 2^32 elements are supported");
   CCDL_CHECK(n - 1 <= integer_range(dtype).greatest && dtype != DType::Bool, Value, "randperm: n=", n, " is too large for ",
              dtype_name(dtype));
   Tensor y = empty({&n, 1}, DType::Int64, device);

@@ -169,6 +169,27 @@ void normal_f64(const uint32_t* w, int64_t n, double mean, double std, double* y
   }
 }
 
+void exponential_f64(const uint32_t* w, int64_t n, double lambda, double* y) {
+  int64_t i = 0;
+  for (; i + VD <= n; i += VD) {
+    const vd u = __builtin_convertvector((vl)(load_draws(w + 2 * i) >> 11) + 1, vd) * 0x1p-53;
+    storeu(y + i, -rng::log_double<DoubleLanes>(u) / lambda);
+  }
+  for (; i < n; ++i) {
+    uint64_t d;
+    __builtin_memcpy(&d, w + 2 * i, 8);
+    y[i] = -rng::log_double<rng::DoubleLane>(rng::positive_double(d)) / lambda;
+  }
+}
+
+void bernoulli_u8(const uint32_t* w, int64_t n, uint32_t threshold, uint8_t* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = w[i] < threshold;
+}
+
+void bernoulli_f32(const uint32_t* w, int64_t n, uint32_t threshold, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = w[i] < threshold ? 1.0f : 0.0f;
+}
+
 void dropout_f32(const uint32_t* w, int64_t n, uint32_t threshold, float scale, const float* x, float* y) {
   int64_t i = 0;
   for (; i + VL <= n; i += VL) {
@@ -181,6 +202,7 @@ void dropout_f32(const uint32_t* w, int64_t n, uint32_t threshold, float scale, 
 
 }  // namespace
 
-extern const RandomKernels random = {philox, uniform_f32, uniform_f64, normal_f32, normal_f64, dropout_f32};
+extern const RandomKernels random = {philox, uniform_f32, uniform_f64, normal_f32, normal_f64, exponential_f64,
+                                     bernoulli_u8, bernoulli_f32, dropout_f32};
 
 }  // namespace ccdl::cpu::CCDL_ISA

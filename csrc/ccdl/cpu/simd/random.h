@@ -14,6 +14,11 @@ struct RandomKernels {
   // n even; elements come in pairs.
   void (*normal_f32)(const uint32_t* w, int64_t n, float mean, float std, float* y);
   void (*normal_f64)(const uint32_t* w, int64_t n, double mean, double std, double* y);
+  // y = -log(u) / lambda from 64-bit draws, u in (0, 1].
+  void (*exponential_f64)(const uint32_t* w, int64_t n, double lambda, double* y);
+  // y = w < threshold ? 1 : 0.
+  void (*bernoulli_u8)(const uint32_t* w, int64_t n, uint32_t threshold, uint8_t* y);
+  void (*bernoulli_f32)(const uint32_t* w, int64_t n, uint32_t threshold, float* y);
   // y = x * (kept ? scale : 0); x may be y.
   void (*dropout_f32)(const uint32_t* w, int64_t n, uint32_t threshold, float scale, const float* x, float* y);
 };
