@@ -176,13 +176,25 @@ void batch_norm_forward_train(const View& x, const View& weight, const View& bia
 void batch_norm_forward_eval(const View& x, const View& weight, const View& bias, const View& running_mean,
                              const View& running_var, const View& y, double eps) {
   const Channels g(x);
+  const auto coefficients = [&](int64_t c, double* mu, double* scale, double* shift) {
+    *mu = read_float(running_mean, c);
+    *scale = rstd_of(read_float(running_var, c), eps) * read_or(weight, c, 1.0);
+    *shift = read_or(bias, c, 0.0);
+  };
+  if (!g.last) {   // nothing to gather over the images: walk the planes in memory order
+    const int t = float_index(x.dtype);
+    parallel_for(g.n * g.c, items_per_chunk(g.s), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        double mu, scale, shift;
+        coefficients(i % g.c, &mu, &scale, &shift);
+        simd_norm().affine[t](element(x, i * g.s), element(y, i * g.s), g.s, mu, scale, shift);
+      }
+    });
+    return;
+  }
   g.for_each([&](int64_t first, int count) {
     double mu[kNormStrip], scale[kNormStrip], shift[kNormStrip];
-    for (int i = 0; i < count; ++i) {
-      mu[i] = read_float(running_mean, first + i);
-      scale[i] = rstd_of(read_float(running_var, first + i), eps) * read_or(weight, first + i, 1.0);
-      shift[i] = read_or(bias, first + i, 0.0);
-    }
+    for (int i = 0; i < count; ++i) coefficients(first + i, mu + i, scale + i, shift + i);
     apply(g, x, y, first, count, mu, scale, shift);
   });
 }

@@ -103,6 +103,22 @@ CCDL_SI double hmax(vd v) {
   return m;
 }
 
+// hsum in registers: adds the upper half to the lower until one lane is left, the same order and so the same bits.
+CCDL_SI float lane_sum(vf v) {
+#if CCDL_VB == 64
+  v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
+  v += __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
+#elif CCDL_VB == 32
+  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7);
+  v += __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3);
+#else
+  v += __builtin_shufflevector(v, v, 2, 3, 2, 3);
+#endif
+  return v[0] + v[1];
+}
+CCDL_SI double lane_sum(vd v) { return hsum(v); }
+
 // One element to and from the type it is computed in.
 CCDL_SI float get(const float* p) { return *p; }
 CCDL_SI double get(const double* p) { return *p; }
@@ -143,7 +159,7 @@ template <class T, class F> CCDL_SI typename Lanes<T>::S sum_over(int64_t n, con
   }
   for (; i + kN <= n; i += kN) a += f(i, kN);
   if (i < n) b += f(i, (int)(n - i));
-  return hsum((a + b) + (c + d));
+  return lane_sum((a + b) + (c + d));
 }
 template <class T> CCDL_SI typename Lanes<T>::S max_of(const T* x, int64_t n) {
   constexpr int kN = Lanes<T>::kN;

@@ -31,7 +31,7 @@ template <class T> Moments moments(const void* px, int64_t n) {
       sum += d;
       return d * d;
     });
-    const double shift = (double)hsum(sum) / (double)m;
+    const double shift = (double)lane_sum(sum) / (double)m;
     const Moments block = {(double)m, (double)c + shift, squares - (double)m * shift * shift};
     all = start == 0 ? block : join(all, block);
   }
@@ -94,8 +94,8 @@ template <class T> void grad_sums(const void* px, const void* pdy, int64_t n, do
       a[0] += g;
       b[0] = fma(g, at(x + i, k, (ScalarOf<T>)mean) - m, b[0]);
     }
-    sums[0] += hsum(a[0] + a[1]);
-    sums[1] += hsum(b[0] + b[1]);
+    sums[0] += lane_sum(a[0] + a[1]);
+    sums[1] += lane_sum(b[0] + b[1]);
   }
 }
 
@@ -134,7 +134,7 @@ void layer_backward(const void* px, const void* pw, const void* pmean, const voi
     });
     if (!pdx) continue;
     T* dx = static_cast<T*>(pdx) + r * n;
-    const V c = set1(mean ? hsum(sum) / (S)n : S(0)), d = set1(hsum(dot) / (S)n);
+    const V c = set1(mean ? lane_sum(sum) / (S)n : S(0)), d = set1(lane_sum(dot) / (S)n);
     each_vector<T>(n, [&](int64_t i, int k) {
       const V g = at(dy + i, k), xhat = (at(x + i, k) - m) * s;
       const V gw = w ? g * at(w + i, k) : g;
