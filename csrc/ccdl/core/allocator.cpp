@@ -33,7 +33,7 @@ constexpr int kCoarseClasses = (26 - 10) * 4;       // 1 KB ... 64 MB
 constexpr int kClasses = kSmallClasses + kCoarseClasses + (62 - 26) * 16;
 constexpr int kLocalClasses = kSmallClasses + (20 - 10) * 4;
 constexpr int64_t kMinCap = int64_t{256} << 20;
-constexpr int64_t kFlushBytes = 64 << 10;
+constexpr int64_t kFlushBytes = 1 << 20;
 
 struct SizeClass { int index; size_t bytes; };
 

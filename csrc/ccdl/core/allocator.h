@@ -22,7 +22,7 @@ void empty_cache() noexcept;
 struct MemoryStats {
   int64_t allocated;         // bytes in live blocks
   int64_t reserved;          // bytes held from the system, live and cached
-  int64_t peak_allocated;    // exact to 64 KB per thread
+  int64_t peak_allocated;    // exact to 1 MB per thread
   int64_t peak_reserved;
   int64_t allocations;       // cpu_allocate calls of non-zero size
   int64_t frees;

@@ -27,7 +27,7 @@ def memory_allocated(device=None):
 
 
 def max_memory_allocated(device=None):
-    """Largest number of bytes in live blocks, exact to 64 KiB per thread."""
+    """Largest number of bytes in live blocks, exact to 1 MiB per thread."""
     return _C._memory_stats()["peak_allocated_bytes"]
 
 
