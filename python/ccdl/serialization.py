@@ -194,7 +194,7 @@ def _decode_file(path, map_location):
         return _Reader(tensors, map_location).decode(tree, 0)
     except CheckpointError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"load: {path!r} holds damaged structure data ({error})") from error
 
 

@@ -4,16 +4,12 @@ from .. import _C
 from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-_SUBMODULES = frozenset(("functional", "function", "grad_mode", "graph", "estimators"))
-_LAZY = {
-    "gradcheck": "gradcheck",
-    "gradgradcheck": "gradcheck",
-    "GradcheckError": "gradcheck",
-}
+_SUBMODULES = frozenset(("functional", "graph"))
 
 __all__ = [
     "Function",
     "FunctionCtx",
+    "GradcheckError",
     "Variable",
     "backward",
     "detect_anomaly",
@@ -30,14 +26,9 @@ __all__ = [
 
 
 def __getattr__(name):
-    import importlib
-
-    if name in _LAZY:
-        module = importlib.import_module(".gradcheck", __name__)
-        for key in _LAZY:  # the submodule's own name must not hide the function
-            globals()[key] = getattr(module, key)
-        return globals()[name]
     if name in _SUBMODULES:
+        import importlib
+
         return importlib.import_module("." + name, __name__)
     raise AttributeError(f"module 'ccdl.autograd' has no attribute '{name}'")
 
@@ -162,3 +153,7 @@ class detect_anomaly(set_detect_anomaly):
 
     def __init__(self, check_nan=True):
         super().__init__(True)
+
+
+# At the end: gradcheck needs ``grad`` above, and its module must not hide the function of the same name.
+from .gradcheck import GradcheckError, gradcheck, gradgradcheck

@@ -293,7 +293,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.cosine_embedding_loss(ccdl.ones(1, 2), ccdl.ones(1, 2), ccdl.tensor([-1.]))
-    tensor(1.0000)
+    tensor(1.)
     """
     reduction = _reduction("cosine_embedding_loss", reduction, size_average, reduce)
     dim = target.dim()

@@ -70,16 +70,11 @@ class _SampleRandomness:
 
     def __enter__(self):
         _local.sample_seed, _local.generator = self.seed, None
-        if _swap_generator is not None:
-            self.previous = _swap_generator(sample_generator())
+        self.previous = _C._set_thread_generator(sample_generator())
 
     def __exit__(self, *exc_info):
-        if _swap_generator is not None:
-            _swap_generator(self.previous)
+        _C._set_thread_generator(self.previous)
         _local.sample_seed = _local.generator = None
-
-
-_swap_generator = getattr(_C, "_set_thread_generator", None)
 
 
 class MapFetcher:
@@ -203,8 +198,7 @@ def worker_loop(settings, worker_id, tasks, results, is_process):
         import signal
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-        if hasattr(_C, "set_num_threads"):
-            _C.set_num_threads(1)
+    _C._set_thread_serial(True)  # the cores belong to the training loop
     fetcher, failure, epoch, ended, initialised = None, None, None, False, False
     while True:
         task = tasks.get()

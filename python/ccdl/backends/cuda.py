@@ -1,0 +1,16 @@
+"""CUDA build facts; flags may be set and have no effect."""
+
+from types import SimpleNamespace
+
+__all__ = ["is_built", "matmul"]
+
+matmul = SimpleNamespace(
+    allow_tf32=False,
+    allow_fp16_reduced_precision_reduction=False,
+    allow_bf16_reduced_precision_reduction=False,
+)
+
+
+def is_built():
+    """Whether this build has CUDA kernels: False."""
+    return False

@@ -1,0 +1,333 @@
+"""Optimisers and schedules: groups, state in PyTorch's format, hooks, bad input, PyTorch's values where installed."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import pytest
+
+import ccdl
+import ccdl.nn as nn
+from ccdl import optim
+from ccdl.optim import lr_scheduler
+
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "maximize": True}),
+    ("Adam", {"lr": 0.05}),
+    ("Adam", {"lr": 0.05, "weight_decay": 0.1, "amsgrad": True}),
+    ("AdamW", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-6}),
+    ("AdamW", {"lr": 0.05, "amsgrad": True, "maximize": True}),
+]
+
+
+def problem(dtype=ccdl.float64):
+    ccdl.manual_seed(3)
+    w = nn.Parameter(ccdl.randn(4, 3, dtype=dtype))
+    b = nn.Parameter(ccdl.randn(3, dtype=dtype))
+    x, y = ccdl.randn(8, 4, dtype=dtype), ccdl.randn(8, 3, dtype=dtype)
+    return [w, b], lambda: ((x @ w + b - y) ** 2).mean()
+
+
+def steps(optimizer, loss, count):
+    for _ in range(count):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda v: str(v))
+def test_against_pytorch(name, options):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    start = [rng.standard_normal((4, 3)), rng.standard_normal(3)]
+    grads = [[rng.standard_normal(s.shape) for s in start] for _ in range(30)]
+    ours = [nn.Parameter(ccdl.tensor(s)) for s in start]
+    theirs = [torch.nn.Parameter(torch.tensor(s)) for s in start]
+    a, b = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
+    for row in grads:
+        for p, q, g in zip(ours, theirs, row):
+            p.grad, q.grad = ccdl.tensor(g), torch.tensor(g)
+        a.step()
+        b.step()
+    for p, q in zip(ours, theirs):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-10, atol=1e-12)
+    assert set(a.state_dict()["param_groups"][0]) == set(b.state_dict()["param_groups"][0])
+    mine, other = a.state_dict()["state"], b.state_dict()["state"]
+    assert mine.keys() == other.keys() and all(mine[k].keys() == other[k].keys() for k in mine)
+    assert repr(a) == repr(b)
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda v: str(v))
+def test_fused_step_equals_recorded_step(name, options):
+    """The plain form that ``differentiable=True`` records is the second oracle of the fused kernel."""
+    results = []
+    for differentiable in (False, True):
+        params, loss = problem()
+        optimizer = getattr(optim, name)(params, **options)
+        if differentiable:
+            for group in optimizer.param_groups:
+                group["differentiable"] = True
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss().backward()
+            with ccdl.no_grad():
+                optimizer.step()
+        results.append([p.detach().clone() for p in params])
+    assert all(ccdl.allclose(a, b, rtol=1e-12, atol=1e-12) for a, b in zip(*results))
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda v: str(v))
+def test_resume_from_state_dict_is_exact(name, options):
+    params, loss = problem(ccdl.float32)
+    optimizer = getattr(optim, name)(params, **options)
+    steps(optimizer, loss, 3)
+    saved, state = [p.detach().clone() for p in params], optimizer.state_dict()
+    state = {"state": {k: {n: v.clone() if isinstance(v, ccdl.Tensor) else v for n, v in s.items()}
+                       for k, s in state["state"].items()}, "param_groups": state["param_groups"]}
+    steps(optimizer, loss, 4)
+    again, loss_again = problem(ccdl.float32)
+    with ccdl.no_grad():
+        for p, v in zip(again, saved):
+            p.copy_(v)
+    other = getattr(optim, name)(again, **dict(options, lr=99.0))
+    other.load_state_dict(state)
+    assert other.param_groups[0]["lr"] == options["lr"]
+    steps(other, loss_again, 4)
+    assert all(bool((a == b).all()) for a, b in zip(params, again))
+
+
+def test_learning_rate_may_be_a_tensor():
+    for name in ("SGD", "Adam"):
+        ends = []
+        for lr in (0.1, ccdl.tensor(0.1, dtype=ccdl.float64)):
+            params, loss = problem()
+            steps(getattr(optim, name)(params, lr=lr), loss, 3)
+            ends.append(params[0].tolist())
+        assert ends[0] == ends[1]
+
+
+def test_groups_and_defaults():
+    a, b, c = (nn.Parameter(ccdl.ones(1)) for _ in range(3))
+    optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 1.0}], lr=0.1, momentum=0.9)
+    optimizer.add_param_group({"params": [c], "lr": 0.01})
+    assert [g["lr"] for g in optimizer.param_groups] == [0.1, 1.0, 0.01]
+    assert all(g["momentum"] == 0.9 for g in optimizer.param_groups)
+    for p in (a, b, c):
+        p.grad = ccdl.ones(1)
+    optimizer.step()
+    assert [round(p.item(), 6) for p in (a, b, c)] == [0.9, 0.0, 0.99]
+    assert optimizer.state_dict()["param_groups"][2]["params"] == [2]
+    named = optim.SGD(nn.Linear(1, 1).named_parameters(), lr=0.1)
+    assert named.param_groups[0]["param_names"] == ["weight", "bias"]
+
+
+def test_parameters_without_gradient_are_left_alone():
+    a, b = nn.Parameter(ccdl.ones(1)), nn.Parameter(ccdl.ones(1))
+    a.grad = ccdl.ones(1)
+    optimizer = optim.Adam([a, b], lr=0.1)
+    optimizer.step()
+    assert b.item() == 1.0 and b not in optimizer.state
+    optimizer.zero_grad()
+    assert a.grad is None
+    a.grad = ccdl.ones(1)
+    optimizer.zero_grad(set_to_none=False)
+    assert a.grad.item() == 0.0
+
+
+def test_closure_and_hooks():
+    params, loss = problem()
+    optimizer = optim.SGD(params, lr=0.1)
+    log = []
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: log.append("pre"))
+    handle = optimizer.register_step_post_hook(lambda o, args, kwargs: log.append("post"))
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    with ccdl.no_grad():
+        first = optimizer.step(closure)
+    handle.remove()
+    second = optimizer.step(closure)
+    assert float(second) < float(first) and log == ["pre", "post", "pre"]
+    optimizer.register_state_dict_post_hook(lambda o, state: dict(state, extra=1))
+    assert optimizer.state_dict()["extra"] == 1
+
+
+def test_version_counter_sees_the_step():
+    params, loss = problem()
+    kept = (params[0] ** 2).sum()
+    optimizer = optim.SGD(params, lr=0.1)
+    steps(optimizer, loss, 1)
+    with pytest.raises(RuntimeError, match="modified|version"):
+        kept.backward()
+
+
+def test_bad_input():
+    p = nn.Parameter(ccdl.ones(1))
+    for make, kind, text in (
+        (lambda: optim.SGD([p], lr=-1), ValueError, "learning rate"),
+        (lambda: optim.SGD([p], lr=1, momentum=-1), ValueError, "momentum"),
+        (lambda: optim.SGD([p], lr=1, nesterov=True), ValueError, "Nesterov"),
+        (lambda: optim.Adam([p], betas=(1.0, 0.9)), ValueError, "beta parameter at index 0"),
+        (lambda: optim.Adam([p], eps=-1), ValueError, "epsilon"),
+        (lambda: optim.AdamW([p], weight_decay=-1), ValueError, "weight_decay"),
+        (lambda: optim.SGD([], lr=1), ValueError, "empty parameter list"),
+        (lambda: optim.SGD(p, lr=1), TypeError, "iterable of Tensors"),
+        (lambda: optim.SGD([3], lr=1), TypeError, "can only optimize Tensors"),
+        (lambda: optim.SGD([p * 2], lr=1), ValueError, "non-leaf"),
+        (lambda: optim.SGD([p, p], lr=1), ValueError, "duplicate"),
+        (lambda: optim.SGD([{"params": [p]}, {"params": [p]}], lr=1), ValueError, "more than one"),
+    ):
+        with pytest.raises(kind, match=text):
+            make()
+    with pytest.raises(ValueError, match="number of parameter groups"):
+        optim.SGD([p], lr=1).load_state_dict({"state": {}, "param_groups": []})
+    with pytest.raises(ValueError, match="doesn't match the size"):
+        optim.SGD([p], lr=1).load_state_dict({"state": {}, "param_groups": [{"params": [0, 1]}]})
+
+
+def test_notes_nesterov_and_momentum_examples():
+    """L = 1.5 w^2, w0 = 1, lr .1, beta .9: look-ahead weights .43 -.0581 -.348173 -.426467; and PyTorch's momentum on
+    the gradients 1, .1, .5, -.3."""
+    w = nn.Parameter(ccdl.tensor([1.0], dtype=ccdl.float64))
+    optimizer = optim.SGD([w], lr=0.1, momentum=0.9, nesterov=True)
+    seen = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        (1.5 * w * w).sum().backward()
+        optimizer.step()
+        seen.append(w.item())
+    assert seen == pytest.approx([0.43, -0.0581, -0.348173, -0.426467], abs=1e-6)
+    for options, want in (({"dampening": 0.9}, [0.9, 0.809, 0.7221, 0.64689]),):
+        w = nn.Parameter(ccdl.tensor([1.0], dtype=ccdl.float64))
+        optimizer = optim.SGD([w], lr=0.1, momentum=0.9, **options)
+        seen = []
+        for g in (1, 0.1, 0.5, -0.3):
+            w.grad = ccdl.tensor([float(g)], dtype=ccdl.float64)
+            optimizer.step()
+            seen.append(w.item())
+        assert seen == pytest.approx(want, abs=1e-9)
+
+
+def test_amsgrad_example_of_the_notes():
+    w = nn.Parameter(ccdl.tensor([1.0], dtype=ccdl.float64))
+    optimizer = optim.Adam([w], lr=0.1, betas=(0.9, 0.9), eps=1e-8, amsgrad=True)
+    seen = []
+    for g in (1, 0.1, 0.5, -0.3):
+        w.grad = ccdl.tensor([float(g)], dtype=ccdl.float64)
+        optimizer.step()
+        seen.append(w.item())
+    assert seen == pytest.approx([0.9, 0.827452, 0.745199, 0.695130], abs=1e-6)
+
+
+# --- schedules -------------------------------------------------------------------------------------------------------
+
+SCHEDULES = {
+    "step": lambda L, o: L.StepLR(o, 5),
+    "multistep": lambda L, o: L.MultiStepLR(o, [3, 9, 9]),
+    "exponential": lambda L, o: L.ExponentialLR(o, 0.9),
+    "cosine": lambda L, o: L.CosineAnnealingLR(o, 30, 0.01),
+    "lambda": lambda L, o: L.LambdaLR(o, lambda e: 0.9**e),
+    "multiplicative": lambda L, o: L.MultiplicativeLR(o, lambda e: 0.95),
+    "constant": lambda L, o: L.ConstantLR(o),
+    "linear": lambda L, o: L.LinearLR(o),
+    "polynomial": lambda L, o: L.PolynomialLR(o, 10, 2),
+    "restarts": lambda L, o: L.CosineAnnealingWarmRestarts(o, 5, 2),
+    "onecycle": lambda L, o: L.OneCycleLR(o, 1.0, 40),
+    "onecycle3": lambda L, o: L.OneCycleLR(o, 1.0, 40, three_phase=True, anneal_strategy="linear"),
+    "sequential": lambda L, o: L.SequentialLR(o, [L.LinearLR(o, total_iters=4), L.ExponentialLR(o, 0.9)], [4]),
+}
+
+
+def rates(library, module, make, count=30):
+    p = module.nn.Parameter(module.ones(1))
+    optimizer = module.optim.SGD([p], lr=0.5, momentum=0.9)
+    scheduler = make(library, optimizer)
+    seen = [optimizer.param_groups[0]["lr"]]
+    for _ in range(count):
+        optimizer.step()
+        scheduler.step()
+        seen.append(optimizer.param_groups[0]["lr"])
+        assert scheduler.get_last_lr() == [seen[-1]]
+    return seen
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_against_pytorch(name):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        want = rates(torch.optim.lr_scheduler, torch, SCHEDULES[name])
+    assert rates(lr_scheduler, ccdl, SCHEDULES[name]) == pytest.approx(want, rel=1e-12)
+
+
+def test_closed_forms():
+    assert rates(lr_scheduler, ccdl, SCHEDULES["exponential"], 9)[-1] == pytest.approx(0.5 * 0.9**9)
+    assert rates(lr_scheduler, ccdl, SCHEDULES["step"], 12)[-1] == pytest.approx(0.5 * 0.01)
+    middle = rates(lr_scheduler, ccdl, SCHEDULES["cosine"], 15)[-1]
+    assert middle == pytest.approx(0.01 + 0.49 * (1 + math.cos(math.pi / 2)) / 2)
+
+
+def test_plateau():
+    p = nn.Parameter(ccdl.ones(1))
+    optimizer = optim.SGD([p], lr=1.0)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    seen = []
+    for error in (1.0, 1.2, 1.1):
+        scheduler.step(error)
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == [1.0, 0.5, 0.25]
+    best = lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", threshold_mode="abs", threshold=0.1)
+    assert best.is_better(1.2, 1.0) and not best.is_better(1.05, 1.0)
+    with pytest.raises(ValueError, match="Factor"):
+        lr_scheduler.ReduceLROnPlateau(optimizer, factor=1.0)
+
+
+def test_scheduler_state():
+    p = nn.Parameter(ccdl.ones(1))
+    a = optim.SGD([p], lr=1.0)
+    first = lr_scheduler.ExponentialLR(a, 0.5)
+    first.step()
+    b = optim.SGD([p], lr=1.0)
+    second = lr_scheduler.ExponentialLR(b, 0.5)
+    b.load_state_dict(a.state_dict())
+    second.load_state_dict(first.state_dict())
+    first.step()
+    second.step()
+    assert a.param_groups[0]["lr"] == b.param_groups[0]["lr"] == 0.25
+    with pytest.raises(TypeError, match="is not an Optimizer"):
+        lr_scheduler.StepLR(3, 1)
+
+
+# --- nn.utils --------------------------------------------------------------------------------------------------------
+
+
+def test_clipping():
+    params = [nn.Parameter(ccdl.zeros(2)), nn.Parameter(ccdl.zeros(1)), nn.Parameter(ccdl.zeros(1))]
+    params[0].grad, params[1].grad = ccdl.tensor([3.0, 0.0]), ccdl.tensor([4.0])
+    total = nn.utils.clip_grad_norm_(params, 1.0)
+    assert total.item() == 5.0
+    assert nn.utils.get_total_norm([p.grad for p in params[:2]]).item() == pytest.approx(1.0, abs=1e-5)
+    assert nn.utils.clip_grad_norm_(params, 10.0, norm_type=math.inf).item() == pytest.approx(0.8, abs=1e-5)
+    nn.utils.clip_grad_value_(params, 0.25)
+    assert params[1].grad.tolist() == [0.25]
+    params[0].grad = ccdl.tensor([math.nan, 0.0])
+    with pytest.raises(RuntimeError, match="non-finite"):
+        nn.utils.clip_grad_norm_(params, 1.0, error_if_nonfinite=True)
+
+
+def test_parameters_to_vector_and_back():
+    net = nn.Linear(2, 3)
+    vector = nn.utils.parameters_to_vector(net.parameters())
+    nn.utils.vector_to_parameters(vector.detach() * 2, net.parameters())
+    assert ccdl.allclose(nn.utils.parameters_to_vector(net.parameters()), vector.detach() * 2)
+    assert net.weight.requires_grad and net.weight.is_leaf
