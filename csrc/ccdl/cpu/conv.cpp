@@ -45,42 +45,42 @@ template <class T> void scatter(const T* block, int64_t rows, int64_t count, con
 
 template <class T> struct PackedPlan {
   PixelBlocks blocks;
-  int64_t rows, row_blocks, depth;
+  int64_t rows, row_blocks, depth, span;   // span: units per chunk
 };
+
+// Chunks of enough work, but at most about 128 of them, so that the tables of a chunk serve several images.
+int64_t choose_span(int64_t units, int64_t others, int64_t unit_work) {
+  const int64_t span = std::max(ceil_div(kChunkWork, std::max<int64_t>(unit_work, 1)), ceil_div(units * others, 128));
+  return std::clamp<int64_t>(span, 1, std::max<int64_t>(1, units));
+}
 
 template <class T> PackedPlan<T> plan_packed(const Sweep<T>& s) {
   const int64_t nr = gemm_kernels<T>().nr, target = 384 * 4 / static_cast<int64_t>(sizeof(T));
-  PackedPlan<T> p{PixelBlocks(s.grid.batch, s.grid.image(), target, nr), 0, 0, 0};
+  PackedPlan<T> p{PixelBlocks(s.grid.batch, s.grid.image(), target, nr), 0, 0, 0, 1};
   p.depth = ceil_div(s.k(), ceil_div(s.k(), kDepth));
   p.row_blocks = ceil_div(s.m, kRows);
-  while (p.blocks.total * s.grid.groups * p.row_blocks < 16 && s.m / p.row_blocks >= 128) p.row_blocks *= 2;
+  const int64_t blocks = p.blocks.units * p.blocks.positions * s.grid.groups;
+  while (blocks * p.row_blocks < 16 && s.m / p.row_blocks >= 128) p.row_blocks *= 2;
   p.rows = round_up(ceil_div(s.m, p.row_blocks), 8);
   p.row_blocks = ceil_div(s.m, p.rows);
+  p.span = choose_span(p.blocks.units, p.blocks.positions * s.grid.groups * p.row_blocks, std::min(p.rows, s.m) * p.blocks.size * s.k());
   return p;
 }
 
-// One chunk: rows [i0, i0 + rows) of a group for one block of pixels.
-template <class T> void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, int64_t group, int64_t i0, int64_t block) {
+// Rows [i0, i0 + rows) of a group for the pixels of `table`, whose images begin at image `first`.
+template <class T> void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, const PixelTable<T>& table, int64_t group,
+                                     int64_t i0, int64_t first, int64_t count) {
   const auto& gemm = gemm_kernels<T>();
-  const auto& conv = conv_kernels<T>();
   const ConvGrid<T>& grid = s.grid;
-  int64_t begin, count;
-  plan.blocks.range(block, &begin, &count);
-  const int64_t rows = std::min(plan.rows, s.m - i0), k = s.k(), lanes = conv.lanes, per_panel = gemm.nr / lanes;
-  const int64_t panel = plan.depth * gemm.nr;
-  PixelTable<T> table(grid, count, conv.lanes);
-  table.build(begin, count, false);
-  for (size_t v = 0; v < table.vectors().size(); ++v) {
-    const auto at = static_cast<int64_t>(v);
-    table.vectors()[v].dst = at / per_panel * panel + at % per_panel * lanes;
-  }
-  T* dst = s.dst + group * s.m * grid.dst_channel + i0 * grid.dst_channel;
-  const bool in_place = grid.dst_dense() && plan.blocks.per_image != 0;
+  const int64_t rows = std::min(plan.rows, s.m - i0), k = s.k(), panel = plan.depth * gemm.nr;
+  T* dst = s.dst + first * grid.dst_batch + (group * s.m + i0) * grid.dst_channel;
+  const T* src = grid.src + first * grid.src_batch + group * grid.channels * grid.src_channel;
+  const bool in_place = grid.dst_dense() && plan.blocks.images == 1;
   Buffer<T> panels(ceil_div(count, gemm.nr) * panel), weights(rows * plan.depth), tile(in_place ? 0 : rows * count);
   const T* a = s.a + (group * s.m + i0) * k;
   for (int64_t k0 = 0; k0 < k; k0 += plan.depth) {
     const int64_t depth = std::min(plan.depth, k - k0);
-    conv.pack({table.source_at(grid.src + group * grid.channels * grid.src_channel), k0, k0 + depth, panels, gemm.nr});
+    conv_kernels<T>().pack({table.source_at(src), k0, k0 + depth, panels, gemm.nr});
     for (int64_t i = 0; i < rows; ++i)   // private copy: threads reading one weight stream slow each other down
       std::memcpy(weights + i * depth, a + i * k + k0, static_cast<size_t>(depth) * sizeof(T));
     const bool last = k0 + depth == k;
@@ -94,12 +94,23 @@ template <class T> void packed_block(const Sweep<T>& s, const PackedPlan<T>& pla
 
 template <class T> void sweep_packed(const Sweep<T>& s) {
   const PackedPlan<T> plan = plan_packed(s);
-  const int64_t work = plan.rows * plan.blocks.size * s.k();
-  const int64_t grain = std::max<int64_t>(1, kChunkWork / std::max<int64_t>(work, 1));
-  parallel_for(s.grid.groups * plan.row_blocks * plan.blocks.total, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c)
-      packed_block(s, plan, c / (plan.row_blocks * plan.blocks.total), c % plan.row_blocks * plan.rows,
-                   c / plan.row_blocks % plan.blocks.total);
+  const PixelBlocks& blocks = plan.blocks;
+  const int64_t lanes = conv_kernels<T>().lanes, nr = gemm_kernels<T>().nr, per_panel = nr / lanes, spans = ceil_div(blocks.units, plan.span);
+  parallel_for(s.grid.groups * plan.row_blocks * blocks.positions * spans, 1, [&](int64_t chunk, int64_t end) {
+    for (; chunk < end; ++chunk) {
+      const int64_t position = chunk % blocks.positions, rest = chunk / blocks.positions;
+      const int64_t first = rest / plan.row_blocks % spans * plan.span, last = std::min(blocks.units, first + plan.span);
+      PixelTable<T> table(s.grid, blocks.size, static_cast<int>(lanes));
+      for (int64_t unit = first; unit < last; ++unit) {
+        const int64_t count = blocks.count(position, unit);
+        table.build(blocks.begin(position), count, false);
+        for (size_t v = 0; v < table.vectors().size(); ++v) {
+          const auto at = static_cast<int64_t>(v);
+          table.vectors()[v].dst = at / per_panel * plan.depth * nr + at % per_panel * lanes;
+        }
+        packed_block(s, plan, table, rest / (plan.row_blocks * spans), rest % plan.row_blocks * plan.rows, unit * blocks.images, count);
+      }
+    }
   });
 }
 
@@ -136,7 +147,7 @@ template <class T> bool prefers_direct(const Sweep<T>& s) {
   const int64_t span = joined ? grid.pixels[1] * grid.pixels[2] : grid.pixels[2];
   const double filled = static_cast<double>(span) / static_cast<double>(round_up(span, conv.lanes));
   if (s.m <= 2 && grid.groups > 1) return true;    // depthwise: a panel would be used once
-  return conv.masked && s.k() <= 256 && filled >= 0.75 && (grid.step[2] == 1 || s.m <= 6);
+  return conv.masked && s.k() <= (s.m <= 8 ? 2048 : 256) && filled >= 0.75 && (grid.step[2] == 1 || s.m <= 6);
 }
 
 template <class T> void run_sweep(const Sweep<T>& s) {
@@ -263,23 +274,32 @@ template <class T> void backward_input(const View& dy, const View& w, const View
       for (phase[2] = 0; phase[2] < std::min(g.stride[2], dx.sizes[4]); ++phase[2]) backward_phase<T>(dy, w, dx, g, phase);
 }
 
-// dw[g, i, k] = sum over pixels of dy[g, i, pixel] * source[g, k, pixel]
+// dw[g, i, k] = sum over pixels of dy[g, i, pixel] * source[g, k, pixel]. Chunks are blocks of dw and, where these are
+// few, parts of the pixels, whose partial results are added in order.
 template <class T> struct WeightPlan {
   PixelBlocks blocks;
+  bool direct;
   int64_t rows, row_blocks, columns, column_blocks, splits;
 };
 
 template <class T> WeightPlan<T> plan_weight(const ConvGrid<T>& grid, int64_t m, int64_t k) {
   const auto& gemm = gemm_kernels<T>();
-  WeightPlan<T> p{PixelBlocks(grid.batch, grid.image(), 256, conv_kernels<T>().lanes), 0, 0, 0, 0, 1};
-  p.rows = round_up(ceil_div(m, ceil_div(m, kRows)), 8);
-  p.row_blocks = ceil_div(m, p.rows);
-  p.columns = round_up(ceil_div(k, ceil_div(k, 4 * gemm.nr)), gemm.nr);
-  p.column_blocks = ceil_div(k, p.columns);
-  const int64_t chunks = grid.groups * p.row_blocks * p.column_blocks;
+  const auto& conv = conv_kernels<T>();
+  const bool direct = conv.masked ? m <= 16 && k <= 256 : m * k <= 64;
+  WeightPlan<T> p{direct ? PixelBlocks(1, grid.image(), 2048, grid.pixels[2]) : PixelBlocks(grid.batch, grid.image(), 256, conv.lanes),
+                  direct, m, 1, k, 1, 1};
+  if (direct) {
+    p.blocks.units = grid.batch;
+  } else {
+    p.rows = round_up(ceil_div(m, ceil_div(m, kRows)), 8);
+    p.row_blocks = ceil_div(m, p.rows);
+    p.columns = round_up(ceil_div(k, ceil_div(k, 4 * gemm.nr)), gemm.nr);
+    p.column_blocks = ceil_div(k, p.columns);
+  }
+  const int64_t chunks = grid.groups * p.row_blocks * p.column_blocks, total = p.blocks.units * p.blocks.positions;
   const int64_t work = std::min(p.rows, m) * std::min(p.columns, k) * p.blocks.size;   // per pixel block
-  const int64_t fewest = std::max<int64_t>(1, ceil_div(kChunkWork, std::max<int64_t>(work, 1)));
-  p.splits = std::clamp<int64_t>(std::min(ceil_div(16, chunks), p.blocks.total / fewest), 1, p.blocks.total);
+  const int64_t fewest = ceil_div(kChunkWork, std::max<int64_t>(work, 1));
+  p.splits = std::clamp<int64_t>(std::min(ceil_div(16, chunks), total / fewest), 1, total);
   return p;
 }
 
@@ -293,6 +313,12 @@ template <class T> void copy_rows(const T* src, int64_t src_row, const int64_t* 
   }
 }
 
+// Pixel blocks of one part, position by position so that tables are built once: fn(position, unit, is_first).
+template <class F> void for_part(const PixelBlocks& blocks, int64_t splits, int64_t split, const F& fn) {
+  const int64_t total = blocks.units * blocks.positions, begin = total * split / splits, end = total * (split + 1) / splits;
+  for (int64_t b = begin; b < end; ++b) fn(b / blocks.units, b % blocks.units, b == begin);
+}
+
 template <class T> void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* dy, int64_t m, int64_t k,
                                      int64_t group, int64_t i0, int64_t k0, int64_t split, T* out) {
   const auto& gemm = gemm_kernels<T>();
@@ -301,25 +327,44 @@ template <class T> void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T
   const int64_t width = round_up(plan.blocks.size, conv.lanes);
   Buffer<T> pixels(columns * width), panels(round_up(columns, gemm.nr) * width), a(rows * plan.blocks.size);
   PixelTable<T> table(grid, plan.blocks.size, conv.lanes);
-  const int64_t first = plan.blocks.total * split / plan.splits, last = plan.blocks.total * (split + 1) / plan.splits;
-  for (int64_t block = first; block < last; ++block) {
-    int64_t begin, count;
-    plan.blocks.range(block, &begin, &count);
-    table.build(begin, count, false);
+  for_part(plan.blocks, plan.splits, split, [&](int64_t position, int64_t unit, bool is_first) {
+    const int64_t count = plan.blocks.count(position, unit), image = unit * plan.blocks.images;
+    table.build(plan.blocks.begin(position), count, false);
     for (size_t v = 0; v < table.vectors().size(); ++v) table.vectors()[v].dst = static_cast<int64_t>(v) * conv.lanes;
-    conv.pack({table.source_at(grid.src + group * grid.channels * grid.src_channel), k0, k0 + columns, pixels, width});
+    const T* src = grid.src + image * grid.src_batch + group * grid.channels * grid.src_channel;
+    conv.pack({table.source_at(src), k0, k0 + columns, pixels, width});
     gemm.pack_b(panels, pixels, 1, width, count, columns);
-    const T* rows_of_dy = dy + (group * m + i0) * grid.dst_channel;
+    const T* dy_rows = dy + image * grid.dst_batch + (group * m + i0) * grid.dst_channel;
     int64_t a_row = grid.dst_channel;
-    if (plan.blocks.per_image != 0) {
-      rows_of_dy += table.pixel_dst()[0];
+    if (plan.blocks.images == 1) {
+      dy_rows += table.pixel_dst()[0];
     } else {
-      copy_rows(rows_of_dy, grid.dst_channel, table.pixel_dst(), rows, count, a.get());
-      rows_of_dy = a;
+      copy_rows(dy_rows, grid.dst_channel, table.pixel_dst(), rows, count, a.get());
+      dy_rows = a;
       a_row = count;
     }
-    const GemmPost<T> post{T(1), block == first ? T(0) : T(1), nullptr, nullptr, false};
-    gemm.block({rows_of_dy, a_row, a_row, 1, false, panels, gemm.nr * count, gemm.nr, out, k, rows, columns, count, post});
+    const GemmPost<T> post{T(1), is_first ? T(0) : T(1), nullptr, nullptr, false};
+    gemm.block({dy_rows, a_row, a_row, 1, false, panels, gemm.nr * count, gemm.nr, out, k, rows, columns, count, post});
+  });
+}
+
+// Few channels: partial sums per lane, no panels.
+template <class T> void weight_chunk_direct(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* dy, int64_t m, int64_t k,
+                                            int64_t group, int64_t split, T* out) {
+  const auto& conv = conv_kernels<T>();
+  Buffer<T> sums(m * k * conv.lanes);
+  std::fill_n(sums.get(), m * k * conv.lanes, T(0));
+  PixelTable<T> table(grid, plan.blocks.size, conv.lanes);
+  for_part(plan.blocks, plan.splits, split, [&](int64_t position, int64_t unit, bool) {
+    table.build(plan.blocks.begin(position), plan.blocks.count(position, unit), true);
+    const T* src = grid.src + unit * grid.src_batch + group * grid.channels * grid.src_channel;
+    conv.weight({table.source_at(src), k, dy + unit * grid.dst_batch + group * m * grid.dst_channel, grid.dst_channel, m, sums});
+  });
+  for (int64_t i = 0; i < m * k; ++i) {
+    T* lane = sums + i * conv.lanes;
+    for (int h = conv.lanes / 2; h > 0; h /= 2)
+      for (int l = 0; l < h; ++l) lane[l] += lane[l + h];
+    out[i] = lane[0];
   }
 }
 
@@ -332,13 +377,15 @@ template <class T> void backward_weight(const View& x, const View& dy, const Vie
   const WeightPlan<T> plan = plan_weight(grid, m, k);
   Buffer<T> partial(plan.splits > 1 ? plan.splits * size : 0);
   T* target = plan.splits > 1 ? partial.get() : dw.ptr<T>();
-  const int64_t work = std::min(plan.rows, m) * std::min(plan.columns, k) * (plan.blocks.total / plan.splits * plan.blocks.size);
+  const int64_t work = std::min(plan.rows, m) * std::min(plan.columns, k) * (plan.blocks.units * plan.blocks.positions / plan.splits * plan.blocks.size);
   const int64_t grain = std::max<int64_t>(1, kChunkWork / std::max<int64_t>(work, 1));
   parallel_for(g.groups * plan.row_blocks * plan.column_blocks * plan.splits, grain, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) {
       const int64_t split = c % plan.splits, k0 = c / plan.splits % plan.column_blocks * plan.columns;
       const int64_t r = c / plan.splits / plan.column_blocks, i0 = r % plan.row_blocks * plan.rows, group = r / plan.row_blocks;
-      weight_chunk(grid, plan, dy.ptr<T>(), m, k, group, i0, k0, split, target + split * size + (group * m + i0) * k + k0);
+      T* out = target + split * size + (group * m + i0) * k + k0;
+      if (plan.direct) weight_chunk_direct(grid, plan, dy.ptr<T>(), m, k, group, split, out);
+      else weight_chunk(grid, plan, dy.ptr<T>(), m, k, group, i0, k0, split, out);
     }
   });
   if (plan.splits == 1) return;

@@ -36,7 +36,8 @@ template <class T> struct ConvGrid {
   }
 };
 
-// Tables of the pixels [begin, begin + count) counted over (batch, pixel).
+// Tables of the pixels [begin, begin + count) counted over (batch, pixel) from some image on; the same tables serve every
+// image, so addresses of another one only add its distance.
 template <class T> class PixelTable {
  public:
   PixelTable(const ConvGrid<T>& grid, int64_t capacity, int lanes)
@@ -44,8 +45,12 @@ template <class T> class PixelTable {
 
   // One vector per `lanes` pixels; with `split`, a vector ends where source or destination stop being consecutive.
   void build(int64_t begin, int64_t count, bool split) {
+    if (begin == begin_ && count == count_) return;
+    begin_ = begin;
+    count_ = count;
     vectors_.clear();
     runs_.clear();
+    windows_.clear();
     for (int d = 0; d < 3; ++d) valid_[d].clear();
     int64_t index[4];
     locate(begin, index);
@@ -74,13 +79,14 @@ template <class T> class PixelTable {
       advance(index, fit);
     }
     combine_masks();
+    if (!split) find_windows();
   }
 
   std::vector<ConvVector>& vectors() { return vectors_; }
   const int64_t* pixel_dst() const { return pixel_dst_; }
   ConvSource<T> source_at(const T* data) const {
     return {data, grid_.src_channel, static_cast<int64_t>(tap_offset_.size()), tap_offset_.data(), tap_mask_.data(),
-            vectors_.data(), runs_.data(), static_cast<int64_t>(vectors_.size()), grid_.step[2]};
+            vectors_.data(), runs_.data(), windows_.data(), static_cast<int64_t>(vectors_.size()), grid_.step[2]};
   }
 
  private:
@@ -106,7 +112,7 @@ template <class T> class PixelTable {
     return i[0] * grid_.dst_batch + i[1] * grid_.dst_stride[0] + i[2] * grid_.dst_stride[1] + i[3] * grid_.dst_stride[2];
   }
   void open_vector(int& lane) {
-    vectors_.push_back({static_cast<int32_t>(runs_.size()), 0, 0});
+    vectors_.push_back({static_cast<int32_t>(runs_.size()), 0, -1, 0});
     for (int d = 0; d < 3; ++d) valid_[d].resize(valid_[d].size() + grid_.shift[d].size(), 0);
     lane = 0;
   }
@@ -140,41 +146,63 @@ template <class T> class PixelTable {
           for (size_t v = 0; v < n; ++v) *out++ = valid_[0][v * td + d] & valid_[1][v * th + h] & valid_[2][v * tw + w];
   }
 
+  // Vectors of several runs that lie close together (neighbouring rows of small images) are read as one window. The used
+  // lanes are always the lowest ones.
+  void find_windows() {
+    for (ConvVector& v : vectors_) {
+      if (v.runs == 1 && (grid_.step[2] == 1 || grid_.step[2] == 2)) continue;
+      ConvWindow w{};
+      int64_t last = -1;
+      bool fits = v.runs > 0;
+      for (int r = 0; r < v.runs && fits; ++r) {
+        const ConvRun& run = runs_[v.first_run + r];
+        for (int l = 0; l < lanes_ && fits; ++l) {
+          if ((run.lanes >> l & 1u) == 0) continue;
+          const int64_t at = run.offset + l * grid_.step[2];
+          if (last < 0) w.offset = at;
+          const int64_t index = at - w.offset;
+          fits = index > last && index < 2 * lanes_;
+          if (!fits) break;
+          last = index;
+          w.elements |= 1u << index;
+          w.index[l] = static_cast<int32_t>(index);
+        }
+      }
+      if (!fits) continue;
+      v.window = static_cast<int32_t>(windows_.size());
+      windows_.push_back(w);
+    }
+  }
+
   const ConvGrid<T>& grid_;
   int lanes_;
+  int64_t begin_ = -1, count_ = -1;
   std::vector<int64_t> tap_offset_;
   std::vector<ConvVector> vectors_;
   std::vector<ConvRun> runs_;
+  std::vector<ConvWindow> windows_;
   std::vector<uint16_t> valid_[3];   // [vector][tap of the dim]
   std::vector<uint16_t> tap_mask_;   // [tap][vector]
   Buffer<int64_t> pixel_dst_;
 };
 
-// Pixel blocks of about `target` pixels: inside images when these are large, across the whole batch otherwise.
+// Pixel blocks of about `target` pixels: `positions` parts of one image, or several whole images. Blocks at the same
+// position of different units differ by the distance of images only.
 struct PixelBlocks {
-  int64_t total, size, per_image;    // per_image == 0: blocks run across images
-  int64_t image;
-  PixelBlocks(int64_t batch, int64_t pixels, int64_t target, int64_t multiple) : image(pixels) {
-    const bool within = pixels >= target;
-    const int64_t span = within ? pixels : batch * pixels;
-    size = round_up(ceil_div(span, std::max<int64_t>(1, ceil_div(span, target))), multiple);
-    per_image = within ? ceil_div(pixels, size) : 0;
-    total = within ? batch * per_image : ceil_div(span, size);
-    end_ = span;
+  int64_t size, positions, units, images;   // images per unit; images > 1 has one position
+  PixelBlocks(int64_t batch, int64_t pixels, int64_t target, int64_t multiple) : batch_(batch), pixels_(pixels) {
+    images = pixels * 4 >= target * 3 ? 1 : std::min(batch, std::max<int64_t>(1, (target + pixels / 2) / pixels));
+    size = images > 1 ? images * pixels : std::min(pixels, round_up(ceil_div(pixels, std::max<int64_t>(1, pixels / target)), multiple));
+    positions = images > 1 ? 1 : ceil_div(pixels, size);
+    units = ceil_div(batch, images);
   }
-  void range(int64_t block, int64_t* begin, int64_t* count) const {
-    if (per_image != 0) {
-      const int64_t first = block % per_image * size;
-      *begin = block / per_image * image + first;
-      *count = std::min(size, image - first);
-    } else {
-      *begin = block * size;
-      *count = std::min(size, end_ - *begin);
-    }
+  int64_t begin(int64_t position) const { return position * size; }
+  int64_t count(int64_t position, int64_t unit) const {
+    return images > 1 ? std::min(images, batch_ - unit * images) * pixels_ : std::min(size, pixels_ - position * size);
   }
 
  private:
-  int64_t end_;
+  int64_t batch_, pixels_;
 };
 
 }  // namespace ccdl::cpu

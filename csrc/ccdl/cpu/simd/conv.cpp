@@ -29,6 +29,22 @@ CCDL_SI vd load_even(const double* p, uint32_t m) {
 }
 #endif
 
+#if defined(__AVX512F__)
+CCDL_SI vf load_window(const float* p, const ConvWindow& w, uint32_t m) {
+  const uint32_t e = _pdep_u32(m, w.elements);
+  const __m512 lo = _mm512_maskz_loadu_ps((__mmask16)e, p + w.offset);
+  const __m512 hi = _mm512_maskz_loadu_ps((__mmask16)(e >> 16), p + w.offset + 16);
+  return (vf)_mm512_maskz_permutex2var_ps((__mmask16)m, lo, _mm512_loadu_si512(w.index), hi);
+}
+CCDL_SI vd load_window(const double* p, const ConvWindow& w, uint32_t m) {
+  const uint32_t e = _pdep_u32(m, w.elements);
+  const __m512i index = _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i*)w.index));
+  const __m512d lo = _mm512_maskz_loadu_pd((__mmask8)e, p + w.offset);
+  const __m512d hi = _mm512_maskz_loadu_pd((__mmask8)(e >> 8), p + w.offset + 8);
+  return (vd)_mm512_maskz_permutex2var_pd((__mmask8)m, lo, index, hi);
+}
+#endif
+
 // Lane l of the result is p[l * step] where bit l of m is set, zero elsewhere; nothing else is read.
 template <class T> CCDL_SI Vec<T> gather(const T* p, int64_t step, uint32_t m) {
 #if defined(__AVX512F__)
@@ -67,6 +83,13 @@ template <class T, int Step> void pack_step(const ConvPack<T>& g) {
     const uint16_t* mask = s.tap_mask + t * s.count;
     for (int64_t v = 0; v < s.count; ++v) {
       const ConvVector& x = s.vectors[v];
+#if defined(__AVX512F__)
+      if (x.window >= 0) {
+        // pdep spreads the mask of the used lanes, which are the lowest ones, over the elements they read
+        st(dst + x.dst, load_window(p, s.windows[x.window], mask[v]));
+        continue;
+      }
+#endif
       if (x.runs == 1) st(dst + x.dst, gather<T>(p + s.runs[x.first_run].offset, step, mask[v]));
       else if (x.runs == 0) st(dst + x.dst, Vec<T>{});
       else st(dst + x.dst, gather_runs<T>(x, s.runs, p, step, mask[v]));
@@ -174,6 +197,74 @@ template <class T> void direct(const ConvDirect<T>& g) {
   else direct_step<T, 0>(g);
 }
 
+CCDL_SI vf load_lanes(const float* p, uint32_t m) { return gather<float>(p, 1, m); }
+CCDL_SI vd load_lanes(const double* p, uint32_t m) { return gather<double>(p, 1, m); }
+
+// R output channels x Q weights: one vector of partial sums each, carried in registers over all pixel vectors.
+template <class T, int R, int Q, int Step> CCDL_SI void weight_tile(const ConvWeight<T>& g, int64_t i0, int64_t k0) {
+  constexpr int L = Lanes<T>::kN;
+  const ConvSource<T>& s = g.source;
+  const int64_t step = Step != 0 ? Step : s.step;
+  const T* plane[Q];
+  const uint16_t* mask[Q];
+  CCDL_UNROLL for (int q = 0; q < Q; ++q) {
+    const int64_t c = (k0 + q) / s.taps, t = (k0 + q) % s.taps;
+    plane[q] = s.data + c * s.channel + s.tap_offset[t];
+    mask[q] = s.tap_mask + t * s.count;
+  }
+  T* sums = g.sums + (i0 * g.depth + k0) * L;
+  Vec<T> acc[R][Q];
+  CCDL_UNROLL for (int i = 0; i < R; ++i)
+    CCDL_UNROLL for (int q = 0; q < Q; ++q) acc[i][q] = ld(sums + (i * g.depth + q) * L);
+  const T* dy = g.dy + i0 * g.dy_row;
+  for (int64_t v = 0; v < s.count; ++v) {
+    const ConvVector& at = s.vectors[v];
+    const ConvRun& run = s.runs[at.first_run];
+    Vec<T> x[Q];
+    CCDL_UNROLL for (int q = 0; q < Q; ++q) x[q] = gather<T>(plane[q] + run.offset, step, mask[q][v]);
+    CCDL_UNROLL for (int i = 0; i < R; ++i) {
+      const Vec<T> d = load_lanes(dy + i * g.dy_row + at.dst, run.lanes);
+      CCDL_UNROLL for (int q = 0; q < Q; ++q) acc[i][q] = fma(d, x[q], acc[i][q]);
+    }
+  }
+  CCDL_UNROLL for (int i = 0; i < R; ++i)
+    CCDL_UNROLL for (int q = 0; q < Q; ++q) st(sums + (i * g.depth + q) * L, acc[i][q]);
+}
+
+#if defined(__AVX512F__)
+constexpr int kWeightRows = 6, kWeightColumns = 4;
+#else
+constexpr int kWeightRows = 3, kWeightColumns = 3;
+#endif
+
+template <class T, int R, int Step> __attribute__((noinline)) void weight_rows(const ConvWeight<T>& g, int64_t i0) {
+  int64_t k = 0;
+  for (; k + kWeightColumns <= g.depth; k += kWeightColumns) weight_tile<T, R, kWeightColumns, Step>(g, i0, k);
+  for (; k < g.depth; ++k) weight_tile<T, R, 1, Step>(g, i0, k);
+}
+
+template <class T, int Step> void weight_step(const ConvWeight<T>& g) {
+  const int64_t tiles = (g.m + kWeightRows - 1) / kWeightRows, rows = (g.m + tiles - 1) / tiles;
+  for (int64_t i = 0; i < g.m; i += rows) {
+    switch (g.m - i < rows ? g.m - i : rows) {
+      case 1: weight_rows<T, 1, Step>(g, i); break;
+      case 2: weight_rows<T, 2, Step>(g, i); break;
+      case 3: weight_rows<T, 3, Step>(g, i); break;
+#if defined(__AVX512F__)
+      case 4: weight_rows<T, 4, Step>(g, i); break;
+      case 5: weight_rows<T, 5, Step>(g, i); break;
+      case 6: weight_rows<T, 6, Step>(g, i); break;
+#endif
+      default: break;
+    }
+  }
+}
+
+template <class T> void weight(const ConvWeight<T>& g) {
+  if (g.source.step == 1) weight_step<T, 1>(g);
+  else weight_step<T, 0>(g);
+}
+
 #if defined(__AVX512F__)
 constexpr bool kMasked = true;
 #else
@@ -183,6 +274,7 @@ constexpr bool kMasked = false;
 }  // namespace
 
 extern const ConvKernels conv;
-const ConvKernels conv = {{VL, kMasked, pack<float>, direct<float>}, {VD, kMasked, pack<double>, direct<double>}};
+const ConvKernels conv = {{VL, kMasked, pack<float>, direct<float>, weight<float>},
+                          {VD, kMasked, pack<double>, direct<double>, weight<double>}};
 
 }  // namespace ccdl::cpu::CCDL_ISA

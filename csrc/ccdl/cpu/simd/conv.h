@@ -13,9 +13,17 @@ struct ConvRun {
   uint32_t lanes;       // bit mask
 };
 
+// Lanes whose sources lie within two vectors' span: element index[l] behind offset, increasing over the used lanes.
+struct ConvWindow {
+  int64_t offset;
+  uint32_t elements;    // bit mask of the elements that are read
+  int32_t index[16];
+};
+
 struct ConvVector {
   int32_t first_run, runs;
-  int64_t dst;          // where the vector goes: panel offset (pack) or output offset (direct)
+  int32_t window;       // index of a ConvWindow, or -1: read run by run
+  int64_t dst;          // where the vector goes: panel offset (pack), output offset (direct), dy offset (weight)
 };
 
 template <class T> struct ConvSource {
@@ -26,6 +34,7 @@ template <class T> struct ConvSource {
   const uint16_t* tap_mask;     // [taps][vectors]: lanes whose source lies inside the plane
   const ConvVector* vectors;
   const ConvRun* runs;
+  const ConvWindow* windows;
   int64_t count;                // of vectors
   int64_t step;
 };
@@ -51,11 +60,22 @@ template <class T> struct ConvDirect {
   bool relu;
 };
 
+// sums[(i * depth + k) * lanes + l] += dy[i * dy_row + vector.dst + l] * pixel (channel and tap k), over all vectors.
+// Every vector has one run.
+template <class T> struct ConvWeight {
+  ConvSource<T> source;
+  int64_t depth;                // channels * taps
+  const T* dy;
+  int64_t dy_row, m;
+  T* sums;
+};
+
 template <class T> struct ConvTypeKernels {
   int lanes;
-  bool masked;          // partial vectors cost what full ones do
+  bool masked;          // partial vectors cost what full ones do, windows are read
   void (*pack)(const ConvPack<T>&);
   void (*direct)(const ConvDirect<T>&);
+  void (*weight)(const ConvWeight<T>&);
 };
 
 struct ConvKernels {
