@@ -14,7 +14,7 @@ from ._C import *  # noqa: F403
 from ._C import Tensor, __version__, device, dtype
 from ._C import bool, float16, float32, float64, int8, int16, int32, int64  # noqa: A004
 
-_py_float, _py_int, _py_isinstance = type(0.0), type(0), isinstance
+_py_float = type(0.0)
 
 half = float16
 float = float32  # noqa: A001
@@ -94,7 +94,7 @@ def __dir__():
 
 def is_tensor(obj):
     """True if ``obj`` is a :class:`ccdl.Tensor` (or an instance of a subclass)."""
-    return _py_isinstance(obj, Tensor)
+    return isinstance(obj, Tensor)
 
 
 def typename(obj):
@@ -104,9 +104,9 @@ def typename(obj):
     >>> ccdl.typename(ccdl.ones(2))
     'ccdl.Tensor'
     """
-    if _py_isinstance(obj, Tensor) and type(obj) is Tensor:
+    if isinstance(obj, Tensor) and type(obj) is Tensor:
         return "ccdl.Tensor"
-    kind = obj if _py_isinstance(obj, type) else type(obj)
+    kind = obj if isinstance(obj, type) else type(obj)
     module = kind.__module__
     return kind.__qualname__ if module in ("builtins", None) else f"{module}.{kind.__qualname__}"
 
