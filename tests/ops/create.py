@@ -99,8 +99,9 @@ CASES = [
         ErrorCase(lambda T: T.arange(0, 5, 0), RuntimeError, ("arange", "step must be nonzero")),
         ErrorCase(lambda T: T.arange(0, 5, -1), RuntimeError, ("arange", "inconsistent with step sign")),
         ErrorCase(lambda T: T.arange(0, float("inf")), RuntimeError, ("arange", "unsupported range")),
-        ErrorCase(lambda T: T.arange(2**62), MemoryError, ())]),
-    OpCase("linspace", call("linspace"), lambda a, b, n, dtype: np.linspace(a, b, n).astype(np_type(dtype)), linspace_samples, **MAKE, errors=[
+        ErrorCase(lambda T: T.arange(2**58), MemoryError, ())]),
+    OpCase("linspace", call("linspace"), lambda a, b, n, dtype: np.linspace(a, b, n).astype(np_type(dtype)), linspace_samples, **MAKE,
+           torch=lambda T, a, b, n, dtype: T.linspace(a, b, n, dtype=T.float64).to(dtype), errors=[
         ErrorCase(lambda T: T.linspace(0, 1, -1), RuntimeError, ("linspace", "-1"))]),
     OpCase("logspace", call("logspace"), lambda a, b, n, dtype: np.logspace(a, b, n).astype(np_type(dtype)),
            lambda rng: (Sample(a, b, n, dtype=D(t)) for a, b, n in [(-1.0, 2.0, 4), (0.0, 1.0, 1), (2.0, -2.0, 9), (0.0, 1.0, 0)]

@@ -1,5 +1,6 @@
 // Values from nothing: constants, ranges, the identity, triangle coordinates. Every element is computed from its own
 // position, never from its neighbour, so chunks are independent and rounding does not pile up.
+#pragma GCC optimize("vect-cost-model=dynamic")   // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/create.h>
 
 #include <cmath>

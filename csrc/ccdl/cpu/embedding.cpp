@@ -1,5 +1,6 @@
 // Gradient of a table look-up. A counting sort groups the look-ups by table row, keeping their order; then every row is
 // summed by one chunk in that order, so the result does not depend on the thread count and needs no atomics.
+#pragma GCC optimize("vect-cost-model=dynamic")   // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/embedding.h>
 
 #include <ccdl/cpu/scratch.h>

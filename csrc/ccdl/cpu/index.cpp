@@ -1,6 +1,7 @@
 // Indexed moves over any strides. Reading runs in parallel over flat positions. Writing may meet one destination many
 // times, so it is split only along a dimension that the destination itself has (stride not 0): every destination then
 // belongs to one chunk and receives its updates in walk order, whatever the number of threads.
+#pragma GCC optimize("vect-cost-model=dynamic")   // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/index.h>
 
 #include <atomic>
@@ -27,23 +28,50 @@ struct Axes {
   }
   // Element offsets of n walked elements (of one when the row is constant); the position of the first bad one, or -1.
   int64_t resolve(const int64_t* off, int64_t first, int64_t n, int64_t* out) const {
-    for (int64_t i = 0; i < n; ++i) out[i] = 0;
-    int64_t bad = kNoFault;
+    uint64_t bad = 0;
     for (int a = 0; a < count; ++a) {
-      const IndexAxis& ax = axis[a];
-      const int64_t* p = ax.index.ptr<const int64_t>() + off[a] + first * inner[a];
-      const int64_t size = ax.size, step = ax.step, lift = wrap ? size : 0;
-      for (int64_t i = 0; i < n; ++i) {
-        int64_t j = p[i * inner[a]];
-        j += j < 0 ? lift : 0;
-        if (static_cast<uint64_t>(j) >= static_cast<uint64_t>(size)) {
-          bad = i < bad ? i : bad;
-          break;
-        }
-        out[i] += j * step;
-      }
+      const int64_t* p = axis[a].index.ptr<const int64_t>() + off[a] + first * inner[a];
+      bad |= inner[a] == 1 ? add_axis(axis[a], p, 1, n, out, a == 0) : add_axis(axis[a], p, inner[a], n, out, a == 0);
     }
-    return bad == kNoFault ? -1 : bad;
+    if (count == 0)
+      for (int64_t i = 0; i < n; ++i) out[i] = 0;
+    if (bad == 0) [[likely]] return -1;
+    for (int64_t i = 0; i < n; ++i)
+      for (int a = 0; a < count; ++a)
+        if (wrapped(axis[a], axis[a].index.ptr<const int64_t>()[off[a] + (first + i) * inner[a]]) >= size_of(axis[a])) return i;
+    return 0;   // unreachable unless the index is being changed meanwhile
+  }
+
+  // The only axis: use(i, offset) for i in [0, n), up to the first bad index, which is returned (-1: none).
+  template <class F> CCDL_INLINE int64_t each(const int64_t* off, int64_t n, const F& use) const {
+    const int64_t* p = axis[0].index.ptr<const int64_t>() + off[0];
+    const uint64_t size = size_of(axis[0]), lift = wrap ? size : 0, step = static_cast<uint64_t>(axis[0].step);
+    const int64_t stride = inner[0];
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t raw = p[i * stride];
+      const uint64_t j = static_cast<uint64_t>(raw) + (static_cast<uint64_t>(raw >> 63) & lift);
+      if (j >= size) [[unlikely]] return i;
+      use(i, static_cast<int64_t>(j * step));
+    }
+    return -1;
+  }
+
+ private:
+  static uint64_t size_of(const IndexAxis& ax) { return static_cast<uint64_t>(ax.size); }
+  uint64_t wrapped(const IndexAxis& ax, int64_t j) const {
+    return static_cast<uint64_t>(j + ((j >> 63) & (wrap ? ax.size : 0)));
+  }
+  // Nonzero when an index is outside; offsets of bad places are then not used.
+  CCDL_INLINE uint64_t add_axis(const IndexAxis& ax, const int64_t* p, int64_t stride, int64_t n, int64_t* out, bool first) const {
+    const uint64_t size = size_of(ax), step = static_cast<uint64_t>(ax.step), lift = wrap ? size : 0;
+    uint64_t bad = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t raw = p[i * stride];
+      const uint64_t j = static_cast<uint64_t>(raw) + (static_cast<uint64_t>(raw >> 63) & lift);
+      bad |= j >= size;
+      out[i] = static_cast<int64_t>((first ? 0 : static_cast<uint64_t>(out[i])) + j * step);
+    }
+    return bad;
   }
 };
 
@@ -98,6 +126,11 @@ template <class T> void get_rows(const Walk& w, const Axes& ax, const T* x, T* y
       if (ax.resolve(off, 0, 1, at) >= 0) return keep_first(first, position);
       return copy_row(from + at[0], sx, to, sy, n);
     }
+    if (ax.count == 1) {
+      const int64_t bad = ax.each(off, n, [&](int64_t i, int64_t place) { to[i * sy] = from[i * sx + place]; });
+      if (bad >= 0) keep_first(first, position + bad);
+      return;
+    }
     for (int64_t b = 0; b < n; b += kPiece) {
       const int64_t m = n - b < kPiece ? n - b : kPiece;
       const int64_t bad = ax.resolve(off, b, m, at);
@@ -127,45 +160,53 @@ template <class T, PutMode M> CCDL_INLINE T combine(T y, T s) {
   }
 }
 
-template <class T, PutMode M> void put_range(const Walk& w, const Axes& ax, T* y, const T* src) {
+template <class T, PutMode M> void put_range(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<int64_t>& fault) {
   const int k = ax.count;
   const int64_t sy = w.inner()[k], ss = w.inner()[k + 1];
   const bool constant = ax.constant_row();
-  walk_range(w, 0, w.numel, [&](const int64_t* off, int64_t n, int64_t) {
+  walk_range(w, 0, w.numel, [&](const int64_t* off, int64_t n, int64_t position) {
     int64_t at[kPiece];
     T* to = y + off[k];
     const T* from = src + off[k + 1];
     if (constant) {
-      if (ax.resolve(off, 0, 1, at) >= 0) return;
+      if (ax.resolve(off, 0, 1, at) >= 0) return keep_first(fault, position);
       to += at[0];
       if constexpr (M == PutMode::Set) {
         if (sy != 0) return copy_row(from, ss, to, sy, n);
-      } else if (sy == 1 && ss == 1) {
+      } else if (M == PutMode::Add && sy == 1 && ss == 1) {
         for (int64_t i = 0; i < n; ++i) to[i] = combine<T, M>(to[i], from[i]);
         return;
       }
       for (int64_t i = 0; i < n; ++i) to[i * sy] = combine<T, M>(to[i * sy], from[i * ss]);
       return;
     }
+    auto write = [&](int64_t i, int64_t place) {
+      T* p = to + i * sy + place;
+      *p = combine<T, M>(*p, from[i * ss]);
+    };
+    if (k == 1) {
+      if (const int64_t bad = ax.each(off, n, write); bad >= 0) keep_first(fault, position + bad);
+      return;
+    }
     for (int64_t b = 0; b < n; b += kPiece) {
       const int64_t m = n - b < kPiece ? n - b : kPiece;
-      if (ax.resolve(off, b, m, at) >= 0) return;
-      for (int64_t i = 0; i < m; ++i) {
-        T* p = to + (b + i) * sy + at[i];
-        *p = combine<T, M>(*p, from[(b + i) * ss]);
-      }
+      if (const int64_t bad = ax.resolve(off, b, m, at); bad >= 0) return keep_first(fault, position + b + bad);
+      for (int64_t i = 0; i < m; ++i) write(b + i, at[i]);
     }
   });
 }
 
-template <class T, PutMode M> void put_rows(const Walk& w, const Axes& ax, T* y, const T* src) {
+// Fault positions are those of a chunk's own part: only whether there was one is used.
+template <class T, PutMode M>
+void put_rows(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<int64_t>& fault) {
   const int k = ax.count;
   int split = -1;   // the longest dimension of the destination itself
   for (int d = 0; d < w.ndim; ++d)
     if (w.strides[d][k] != 0 && (split < 0 || w.sizes[d] > w.sizes[split])) split = d;
-  if (split < 0 || w.numel <= kWalkGrain) return put_range<T, M>(w, ax, y, src);
+  if (split < 0 || w.numel <= kWalkGrain) return put_range<T, M>(w, ax, y, src, fault);
   const int64_t per = w.numel / w.sizes[split];   // elements per unit of the split dimension
-  int64_t grain = kWalkGrain / per;
+  int64_t grain = kWalkGrain / per;   // a split row keeps pieces of a sixteenth, so that they stay long
+  if (split == w.ndim - 1 && grain < w.sizes[split] / 16) grain = w.sizes[split] / 16;
   grain = grain < 1 ? 1 : grain;
   parallel_for(w.sizes[split], grain, [&](int64_t begin, int64_t end) {
     Walk part = w;
@@ -178,14 +219,16 @@ template <class T, PutMode M> void put_rows(const Walk& w, const Axes& ax, T* y,
       moved[a].index.data = moved[a].index.ptr<int64_t>() + begin * w.strides[split][a];
     }
     mine.axis = moved;
-    put_range<T, M>(part, mine, y + begin * w.strides[split][k], src + begin * w.strides[split][k + 1]);
+    mine.inner = part.inner();
+    put_range<T, M>(part, mine, y + begin * w.strides[split][k], src + begin * w.strides[split][k + 1], fault);
   });
 }
 
-template <PutMode M> void put_typed(const Walk& w, const Axes& ax, const View& y, const View& src) {
+template <PutMode M>
+void put_typed(const Walk& w, const Axes& ax, const View& y, const View& src, std::atomic<int64_t>& fault) {
   by_dtype(y.dtype, [&](auto t) {
     using T = decltype(t);
-    put_rows<T, M>(w, ax, y.ptr<T>(), src.ptr<const T>());
+    put_rows<T, M>(w, ax, y.ptr<T>(), src.ptr<const T>(), fault);
   });
 }
 
@@ -258,24 +301,31 @@ IndexFault index_get(const View& x, const IndexAxis* axes, int n, bool wrap, con
   return fault_at(axes, n, wrap, first.load());
 }
 
-IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, const View& src, PutMode mode) {
-  const IndexFault fault = check_axes(axes, n, wrap);
-  if (fault.axis >= 0) return fault;
+IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, const View& src, PutMode mode,
+                     bool check_first) {
+  if (check_first) {
+    const IndexFault found = check_axes(axes, n, wrap);
+    if (found.axis >= 0) return found;
+  }
   const Walk w = index_walk(axes, n, y, src);
   const Axes ax{axes, n, wrap, w.inner()};
+  std::atomic<int64_t> fault{kNoFault};
   switch (mode) {
     case PutMode::Set:
       by_item_size(y.dtype, [&](auto t) {
         using T = decltype(t);
-        put_rows<T, PutMode::Set>(w, ax, y.ptr<T>(), src.ptr<const T>());
+        put_rows<T, PutMode::Set>(w, ax, y.ptr<T>(), src.ptr<const T>(), fault);
       });
       break;
-    case PutMode::Add: put_typed<PutMode::Add>(w, ax, y, src); break;
-    case PutMode::Mul: put_typed<PutMode::Mul>(w, ax, y, src); break;
-    case PutMode::Max: put_typed<PutMode::Max>(w, ax, y, src); break;
-    case PutMode::Min: put_typed<PutMode::Min>(w, ax, y, src); break;
+    case PutMode::Add: put_typed<PutMode::Add>(w, ax, y, src, fault); break;
+    case PutMode::Mul: put_typed<PutMode::Mul>(w, ax, y, src, fault); break;
+    case PutMode::Max: put_typed<PutMode::Max>(w, ax, y, src, fault); break;
+    case PutMode::Min: put_typed<PutMode::Min>(w, ax, y, src, fault); break;
   }
-  return {};
+  if (fault.load() == kNoFault) return {};
+  IndexFault found = check_axes(axes, n, wrap);
+  if (found.axis < 0) found.axis = 0;   // the index was changed meanwhile
+  return found;
 }
 
 void masked_fill(const View& y, const View& mask, const void* value) {
@@ -290,7 +340,10 @@ void masked_fill(const View& y, const View& mask, const void* value) {
       const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
       T* p = y.ptr<T>() + off[1];
       if (sm == 1 && sy == 1) {
-        for (int64_t i = 0; i < n; ++i) p[i] = m[i] ? v : p[i];
+        for (int64_t i = 0; i < n; ++i) {
+          const T chosen = static_cast<T>(-static_cast<T>(m[i] != 0));   // all bits or none
+          p[i] = static_cast<T>((v & chosen) | (p[i] & ~chosen));
+        }
       } else {
         for (int64_t i = 0; i < n; ++i)
           if (m[i * sm]) p[i * sy] = v;
@@ -319,8 +372,17 @@ void masked_select(const View& x, const View& mask, const View& y) {
       walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t) {
         const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
         const T* p = x.ptr<const T>() + off[1];
-        for (int64_t i = 0; i < n; ++i)
-          if (m[i * sm]) *out++ = p[i * sx];
+        T kept[kPiece];   // filled without branches, then copied
+        for (int64_t b = 0; b < n; b += kPiece) {
+          const int64_t end_of_piece = n - b < kPiece ? n : b + kPiece;
+          int64_t k = 0;
+          for (int64_t i = b; i < end_of_piece; ++i) {
+            kept[k] = p[i * sx];
+            k += m[i * sm] != 0;
+          }
+          __builtin_memcpy(out, kept, static_cast<size_t>(k) * sizeof(T));
+          out += k;
+        }
       });
     });
   });
@@ -350,22 +412,33 @@ void masked_coordinates(const View& mask, const View& out) {
   const View* views[] = {&mask};
   const Walk w = make_walk(views, 1);
   int64_t* before = nullptr;
-  const int64_t total = mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before), sm = w.inner()[0];
+  const int64_t total = mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before);
+  const int last = mask.ndim - 1;
+  const int64_t sm = mask.strides[last], width = mask.sizes[last];
   int64_t* rows = out.ptr<int64_t>();
   parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
-    int64_t k = before[begin / kWalkGrain];
-    walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t position) {
-      const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
-      for (int64_t i = 0; i < n; ++i) {
-        if (!m[i * sm]) continue;
-        int64_t rest = position + i;
-        for (int d = mask.ndim - 1; d >= 0; --d) {
-          rows[d * total + k] = rest % mask.sizes[d];
-          rest /= mask.sizes[d];
-        }
-        ++k;
+    int64_t k = before[begin / kWalkGrain], at[kMaxDims], found[kPiece];
+    for (int64_t position = begin; position < end;) {   // one piece of a row of the mask at a time
+      int64_t rest = position, offset = 0;
+      for (int d = last; d >= 0; --d) {
+        at[d] = rest % mask.sizes[d];
+        rest /= mask.sizes[d];
+        offset += at[d] * mask.strides[d];
       }
-    });
+      const uint8_t* m = mask.ptr<const uint8_t>() + offset;
+      int64_t n = width - at[last] < end - position ? width - at[last] : end - position;
+      n = n < kPiece ? n : kPiece;
+      int64_t count = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        found[count] = at[last] + i;
+        count += m[i * sm] != 0;
+      }
+      for (int d = 0; d < last; ++d)
+        for (int64_t i = 0; i < count; ++i) rows[d * total + k + i] = at[d];
+      __builtin_memcpy(rows + last * total + k, found, static_cast<size_t>(count) * sizeof(int64_t));
+      k += count;
+      position += n;
+    }
   });
 }
 

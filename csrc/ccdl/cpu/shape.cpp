@@ -1,6 +1,7 @@
 // Rearranging kernels. Everything is a strided copy of boxes where the value does not matter; sums (pad, fold, resample
 // backward) are split along dimensions whose elements never meet and run in a fixed order inside, so results do not
 // depend on the thread count.
+#pragma GCC optimize("vect-cost-model=dynamic")   // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/shape.h>
 
 #include <type_traits>
@@ -76,16 +77,20 @@ struct PadTables {
 // fn(y offset, x offset or -1) for the rows [begin, end) of y, its last dimension left out.
 template <class F>
 void pad_rows(const View& y, const PadTables& table, int64_t begin, int64_t end, const F& fn) {
+  int64_t at[kMaxDims], rest = begin;
+  for (int d = y.ndim - 2; d >= 0; --d) {
+    at[d] = rest % y.sizes[d];
+    rest /= y.sizes[d];
+  }
   for (int64_t row = begin; row < end; ++row) {
-    int64_t rest = row, to = 0, from = 0;
-    for (int d = y.ndim - 2; d >= 0; --d) {
-      const int64_t i = rest % y.sizes[d];
-      rest /= y.sizes[d];
-      to += i * y.strides[d];
-      const int64_t s = table.of[d][i];
-      from = from < 0 || s < 0 ? -1 : from + s;
+    int64_t to = 0, from = 0;
+    for (int d = 0; d < y.ndim - 1; ++d) {
+      const int64_t s = table.of[d][at[d]];
+      to += at[d] * y.strides[d];
+      from = (from | s) < 0 ? -1 : from + s;
     }
     fn(to, from);
+    for (int d = y.ndim - 2; d >= 0 && ++at[d] == y.sizes[d]; --d) at[d] = 0;
   }
 }
 
@@ -236,12 +241,20 @@ struct Lines {
   }
 };
 
+// The table in the type of the sums.
+template <class A> const A* weights_as(const View& weight) {
+  const int64_t n = weight.sizes[0] * weight.sizes[1];
+  A* out = scratch<A>(kTableSlot, n);
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<A>(weight.ptr<const double>()[i]);
+  return out;
+}
+
 template <class T>
 void resample_typed(const View& x, const Lines& l, const View& index, const View& weight, const View& y) {
   using A = typename Accumulator<T>::type;
   const int64_t taps = index.sizes[1];
   const int64_t* at = index.ptr<const int64_t>();
-  const double* wt = weight.ptr<const double>();
+  const A* wt = weights_as<A>(weight);
   constexpr int64_t kBlock = 128;
   parallel_for(l.outer * l.n_out, kWalkGrain / (l.inner * taps + 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -250,10 +263,14 @@ void resample_typed(const View& x, const Lines& l, const View& index, const View
       T* to = y.ptr<T>() + r * l.inner;
       for (int64_t b = 0; b < l.inner; b += kBlock) {
         const int64_t m = l.inner - b < kBlock ? l.inner - b : kBlock;
+        if (taps == 1 && wt[o] == 1) {
+          copy_row(from + at[o] * l.inner + b, 1, to + b, 1, m);
+          continue;
+        }
         A sum[kBlock] = {};
-        for (int64_t t = 0; t < taps; ++t) {
-          const T* row = from + at[o * taps + t] * l.inner + b;
-          const A k = static_cast<A>(wt[o * taps + t]);
+        for (int64_t t = o * taps; t < (o + 1) * taps; ++t) {
+          const T* row = from + at[t] * l.inner + b;
+          const A k = wt[t];
           if (k == 0) continue;
           for (int64_t i = 0; i < m; ++i) sum[i] += k * static_cast<A>(row[i]);
         }
@@ -263,21 +280,23 @@ void resample_typed(const View& x, const Lines& l, const View& index, const View
   });
 }
 
-// The last dimension: one sum per output.
-template <class T>
+// The last dimension: one sum per output. kTaps = 0: any number.
+template <class T, int kTaps>
 void resample_rows(const View& x, const Lines& l, const View& index, const View& weight, const View& y) {
   using A = typename Accumulator<T>::type;
-  const int64_t taps = index.sizes[1];
+  const int64_t taps = kTaps ? kTaps : index.sizes[1];
   const int64_t* at = index.ptr<const int64_t>();
-  const double* wt = weight.ptr<const double>();
+  const A* wt = weights_as<A>(weight);
   parallel_for(l.outer, kWalkGrain / (l.n_out * taps + 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* from = x.ptr<const T>() + r * l.n_in;
       T* to = y.ptr<T>() + r * l.n_out;
       for (int64_t o = 0; o < l.n_out; ++o) {
         A sum = 0;
-        for (int64_t t = o * taps; t < (o + 1) * taps; ++t)
-          if (wt[t] != 0) sum += static_cast<A>(wt[t]) * static_cast<A>(from[at[t]]);
+        for (int64_t t = 0; t < taps; ++t) {
+          const A k = wt[o * taps + t], v = static_cast<A>(from[at[o * taps + t]]);
+          sum += k == 0 ? A(0) : k * v;
+        }
         to[o] = static_cast<T>(sum);
       }
     }
@@ -289,17 +308,21 @@ void resample_backward_typed(const View& dy, const Lines& l, const View& index, 
   using A = typename Accumulator<T>::type;
   const int64_t taps = index.sizes[1];
   const int64_t* at = index.ptr<const int64_t>();
-  const double* wt = weight.ptr<const double>();
+  const A* wt = weights_as<A>(weight);
   parallel_for(l.outer, kWalkGrain / (l.n_out * l.inner * taps + 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t outer = begin; outer < end; ++outer) {
       const T* g = dy.ptr<const T>() + outer * l.n_out * l.inner;
       summed<T>(dx.ptr<T>() + outer * l.n_in * l.inner, l.n_in * l.inner, [&](A* sum) {
-        for (int64_t e = 0; e < l.n_out * taps; ++e) {
-          const A k = static_cast<A>(wt[e]);
-          if (k == 0) continue;
-          const T* from = g + e / taps * l.inner;
-          A* to = sum + at[e] * l.inner;
-          for (int64_t i = 0; i < l.inner; ++i) to[i] += k * static_cast<A>(from[i]);
+        for (int64_t o = 0, e = 0; o < l.n_out; ++o) {
+          for (int64_t t = 0; t < taps; ++t, ++e) {
+            const A k = wt[e];
+            if (k == 0) continue;
+            const T* from = g + o * l.inner;
+            A* to = sum + at[e] * l.inner;
+            if (l.inner == 1) *to += k * static_cast<A>(*from);
+            else
+              for (int64_t i = 0; i < l.inner; ++i) to[i] += k * static_cast<A>(from[i]);
+          }
         }
       });
     }
@@ -447,8 +470,16 @@ void as_strided_scatter_add(const View& buffer, std::span<const int64_t> sizes, 
 
 void resample(const View& x, int dim, const View& index, const View& weight, const View& y) {
   const Lines l(x, y, dim);
-  if (l.inner == 1) return by_floating(y.dtype, [&](auto t) { resample_rows<decltype(t)>(x, l, index, weight, y); });
-  by_floating(y.dtype, [&](auto t) { resample_typed<decltype(t)>(x, l, index, weight, y); });
+  by_floating(y.dtype, [&](auto t) {
+    using T = decltype(t);
+    if (l.inner > 1) return resample_typed<T>(x, l, index, weight, y);
+    switch (index.sizes[1]) {
+      case 1: return resample_rows<T, 1>(x, l, index, weight, y);
+      case 2: return resample_rows<T, 2>(x, l, index, weight, y);
+      case 4: return resample_rows<T, 4>(x, l, index, weight, y);
+      default: return resample_rows<T, 0>(x, l, index, weight, y);
+    }
+  });
 }
 
 void resample_backward(const View& dy, int dim, const View& index, const View& weight, const View& dx) {

@@ -89,12 +89,14 @@ template <class F> inline void walk_all(const Walk& w, const F& fn) {
   parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) { walk_range(w, begin, end, fn); });
 }
 
-template <class T> inline void copy_row(const T* x, int64_t sx, T* y, int64_t sy, int64_t n) {
+template <class T> inline void copy_row(const T* __restrict x, int64_t sx, T* __restrict y, int64_t sy, int64_t n) {
   if (sx == 1 && sy == 1) {
     __builtin_memcpy(y, x, static_cast<size_t>(n) * sizeof(T));
   } else if (sx == 0 && sy == 1) {
     const T v = *x;
     for (int64_t i = 0; i < n; ++i) y[i] = v;
+  } else if (sx == -1 && sy == 1) {
+    for (int64_t i = 0; i < n; ++i) y[i] = x[-i];
   } else {
     for (int64_t i = 0; i < n; ++i) y[i * sy] = x[i * sx];
   }

@@ -27,12 +27,11 @@ enum class PutMode { Set, Add, Mul, Max, Min };
   /* y[c] = x at the indexed place; all dtypes by item size; skips pieces with a bad index; overwrites         \
      y */                                                                                                      \
   IndexFault index_get(const View& x, const IndexAxis* axes, int n, bool wrap, const View& y);                 \
-  /* indexed y = y (mode) src[c], one after another in walk order: with Set the last write wins. All           \
-     indices */                                                                                                \
-  /* are checked before the first write. src has y's dtype and may be broadcast. bool: Add and Max are         \
-     or. */                                                                                                    \
-  /* Half formats round after every step; callers that need better pass a float32 y. */                        \
-  IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, const View& src, PutMode mode); \
+  /* indexed y = y (mode) src[c], one after another in walk order: with Set the last write wins. With          \
+     check_first a bad index writes nothing, else what comes before it may be written. src has y's dtype and   \
+     may be broadcast. bool: Add and Max are or, Mul and Min are and. Half formats round after every step. */  \
+  IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, const View& src, PutMode mode,  \
+                       bool check_first);                                                                      \
   /* y[c] = value where mask[c]; mask bool or uint8, value points to one element of y's dtype */               \
   void masked_fill(const View& y, const View& mask, const void* value);                                        \
   /* Number of true elements; mask bool or uint8, any strides */                                               \

@@ -93,7 +93,7 @@ struct IndexFillBackward : Node {
   void release_saved() override { index.reset(); }
 };
 
-void add_into(const Tensor& y, const SliceArgs& a, const Tensor& src, Scalar alpha) {
+void add_into(const Tensor& y, const SliceArgs& a, const Tensor& src, Scalar alpha, bool fresh) {
   const bool scaled = alpha.to_double() != 1.0;
   CCDL_CHECK(!alpha.is_float() || is_floating(y.dtype()), Value, "index_add: alpha must be an integer for ",
              dtype_name(y.dtype()), " tensors, got ", alpha);
@@ -101,7 +101,7 @@ void add_into(const Tensor& y, const SliceArgs& a, const Tensor& src, Scalar alp
   const Tensor from = scaled ? mul(src, alpha) : apart(src, y);
   const DType t = sum_dtype(y.dtype());
   const Tensor sums = t == y.dtype() ? y : to(y, t);
-  slice_plan(sums, a.dim, a.index).put("index_add", sums, to(from, t), PutMode::Add);
+  slice_plan(sums, a.dim, a.index).put("index_add", sums, to(from, t), PutMode::Add, fresh);
   if (!sums.same(y)) copy_(y, sums);
 }
 
@@ -146,7 +146,7 @@ Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor
   check_slice_source("index_add", x, a, src);
   const auto node = add_node(x, a, src, alpha);
   Tensor y = [&] { NoGradGuard no_grad; return clone(x); }();
-  add_into(y, a, src, alpha);
+  add_into(y, a, src, alpha, true);
   if (node) record(node, {x, src}, y);
   return y;
 }
@@ -156,7 +156,7 @@ Tensor index_add_(const Tensor& x, int64_t dim, const Tensor& index, const Tenso
   check_slice_source("index_add_", x, a, src);
   autograd::check_inplace("index_add_", x);
   const auto node = add_node(x, a, src, alpha);
-  add_into(x, a, src, alpha);
+  add_into(x, a, src, alpha, false);
   autograd::rebase_history(x, node, {x, src});
   return x;
 }
@@ -165,7 +165,7 @@ Tensor index_copy(const Tensor& x, int64_t dim, const Tensor& index, const Tenso
   const SliceArgs a = slice_args("index_copy", x, dim, index);
   check_slice_source("index_copy", x, a, src);
   Tensor y = [&] { NoGradGuard no_grad; return clone(x); }();
-  slice_plan(y, a.dim, a.index).put("index_copy", y, src, PutMode::Set);
+  slice_plan(y, a.dim, a.index).put("index_copy", y, src, PutMode::Set, true);
   if (needs_graph(x, src)) {
     auto node = make_ref<IndexCopyBackward>();
     node->index = SavedTensor(a.index);
@@ -188,7 +188,7 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Opera
   }
   IndexPlan plan = slice_plan(y, a.dim, a.index);
   plan.wrap = true;
-  plan.put("index_fill", y, v, PutMode::Set);
+  plan.put("index_fill", y, v, PutMode::Set, true);
   if (needs_graph(x, value.tensor)) {
     auto node = make_ref<IndexFillBackward>();
     node->index = SavedTensor(a.index);
@@ -310,12 +310,12 @@ void check_put(const char* op, const Tensor& x, const Tensor& values, const Inde
 }
 
 void put_into(const char* op, const Tensor& y, const TensorList& indices, const IndexPlan& plan, const Tensor& values,
-              bool accumulate) {
+              bool accumulate, bool fresh) {
   NoGradGuard no_grad;
   const DType t = accumulate ? sum_dtype(y.dtype()) : y.dtype();
-  if (t == y.dtype()) return plan.put(op, y, apart(values, y), accumulate ? PutMode::Add : PutMode::Set);
+  if (t == y.dtype()) return plan.put(op, y, apart(values, y), accumulate ? PutMode::Add : PutMode::Set, fresh);
   const Tensor sums = to(y, t);
-  advanced_plan(op, sums, indices).put(op, sums, to(values, t), PutMode::Add);
+  advanced_plan(op, sums, indices).put(op, sums, to(values, t), PutMode::Add, true);
   copy_(y, sums);
 }
 
@@ -330,6 +330,8 @@ Ref<IndexPutBackward> put_node(const Tensor& x, const TensorList& indices, const
 }  // namespace
 
 Tensor index(const Tensor& x, const TensorList& raw) {
+  if (raw.size() == 1 && raw[0].defined() && raw[0].dtype() == DType::Bool && raw[0].sizes() == x.sizes() && x.dim() > 0)
+    return masked_select(x, raw[0]);   // the same elements in the same order, without coordinates
   const TensorList indices = expand_indices("index", x, raw);
   const IndexPlan plan = advanced_plan("index", x, indices);
   checked_numel("index", plan.sizes);
@@ -349,7 +351,7 @@ Tensor index_put(const Tensor& x, const TensorList& raw, const Tensor& values, b
   check_put("index_put", x, values, advanced_plan("index_put", x, indices));
   const auto node = put_node(x, indices, values, accumulate);
   Tensor y = [&] { NoGradGuard no_grad; return clone(x); }();
-  put_into("index_put", y, indices, advanced_plan("index_put", y, indices), values, accumulate);
+  put_into("index_put", y, indices, advanced_plan("index_put", y, indices), values, accumulate, true);
   if (node) record(node, {x, values}, y);
   return y;
 }
@@ -360,7 +362,7 @@ Tensor index_put_(const Tensor& x, const TensorList& raw, const Tensor& values, 
   check_put("index_put_", x, values, plan);
   autograd::check_inplace("index_put_", x);
   const auto node = put_node(x, indices, values, accumulate);
-  put_into("index_put_", x, indices, plan, values, accumulate);
+  put_into("index_put_", x, indices, plan, values, accumulate, false);
   autograd::rebase_history(x, node, {x, values});
   return x;
 }

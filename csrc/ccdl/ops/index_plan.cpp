@@ -40,9 +40,9 @@ void IndexPlan::get(const char* op, const Tensor& x, const Tensor& y) const {
   check(op, CCDL_KERNEL(x, index_get(target(x), axes.data(), static_cast<int>(axes.size()), wrap, y.view())));
 }
 
-void IndexPlan::put(const char* op, const Tensor& y, const Tensor& src, PutMode mode) const {
+void IndexPlan::put(const char* op, const Tensor& y, const Tensor& src, PutMode mode, bool fresh) const {
   check(op, CCDL_KERNEL(y, index_put(target(y), axes.data(), static_cast<int>(axes.size()), wrap, src.view_as(sizes),
-                                     mode)));
+                                     mode, !fresh)));
 }
 
 IndexPlan pointwise_plan(const Tensor& x, int64_t dim, const Tensor& index) {

@@ -18,8 +18,8 @@ struct IndexPlan {
   View target(const Tensor& x) const;                         // the indexed tensor as the kernel sees it
   void add(const Tensor& index, const Dims& strides, const Tensor& x, int64_t dim);
   void get(const char* op, const Tensor& x, const Tensor& y) const;
-  // src is broadcast to the walk.
-  void put(const char* op, const Tensor& y, const Tensor& src, PutMode mode) const;
+  // src is broadcast to the walk. fresh: y is thrown away on an error, so indices need no check beforehand.
+  void put(const char* op, const Tensor& y, const Tensor& src, PutMode mode, bool fresh) const;
   void check(const char* op, const IndexFault& fault) const;   // Error(Index) naming value, dimension and size
 };
 

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/create.h>
 #include <ccdl/ops/index.h>
 #include <ccdl/ops/view.h>
 
@@ -171,14 +171,17 @@ Taps filter_taps(const Axis& a, Filter filter) {
 }
 
 // float32 arithmetic, so that the chosen neighbour is the one PyTorch picks.
-Tensor nearest_index(const Axis& a, bool exact, Device device) {
+Tensor nearest_index(const Axis& a, bool exact) {
   Tensor index = empty(Dims{a.n_out}, DType::Int64);
   const float ratio = static_cast<float>(a.ratio);
   for (int64_t o = 0; o < a.n_out; ++o) {
     const float at = std::floor((static_cast<float>(o) + (exact ? 0.5f : 0.0f)) * ratio);
     index.ptr<int64_t>()[o] = a.clamp(static_cast<int64_t>(at));
   }
-  return to(index, DType::Int64, device, false);
+  return index;
+}
+Taps nearest_taps(const Axis& a, bool exact) {
+  return {reshape(nearest_index(a, exact), Dims{a.n_out, 1}), ones(Dims{a.n_out, 1}, DType::Float64)};
 }
 
 Filter filter_named(const std::string& mode, int64_t spatial) {
@@ -243,10 +246,10 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
     const int64_t n = x.size(dim);
     Axis a{n, out[d], used[d] > 0 ? 1.0 / used[d] : static_cast<double>(n) / static_cast<double>(out[d]), align_corners.value_or(false), antialias};
     if (a.align_corners) a.ratio = out[d] > 1 ? static_cast<double>(n - 1) / static_cast<double>(out[d] - 1) : 0;
-    if (nearest) {
-      y = index_select(y, dim, nearest_index(a, filter == Filter::NearestExact, x.device()));
+    if (nearest && !is_floating(x.dtype())) {
+      y = index_select(y, dim, to(nearest_index(a, filter == Filter::NearestExact), DType::Int64, x.device(), false));
     } else {
-      Taps taps = filter_taps(a, filter);
+      Taps taps = nearest ? nearest_taps(a, filter == Filter::NearestExact) : filter_taps(a, filter);
       taps.index = to(taps.index, DType::Int64, x.device(), false);
       taps.weight = to(taps.weight, DType::Float64, x.device(), false);
       y = resample_op(y, dim, taps);

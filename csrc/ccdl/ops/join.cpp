@@ -214,8 +214,7 @@ TensorList meshgrid(const TensorList& inputs, const std::string& indexing) {
   for (size_t i = 0; i < axes.size(); ++i) {
     Dims view(shape.size(), 1);
     view[i] = shape[i];
-    Tensor grid = expand(reshape(axes[i], view), shape);
-    out.push_back(swap ? transpose(grid, 0, 1) : grid);
+    out.push_back(expand(reshape(axes[i], view), shape));
   }
   if (swap) std::swap(out[0], out[1]);
   return out;
@@ -235,14 +234,14 @@ Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
   CCDL_CHECK(r >= 0, Runtime, "combinations: Expect a non-negative number, but got ", r);
   if (r == 0) return empty(Dims{0}, x.dtype(), x.device());
   const int64_t n = x.numel();
-  if (n == 0 || (!with_replacement && r > n)) return empty(Dims{0, r}, x.dtype(), x.device());
   double expected = 1;   // the number of rows, before anything is allocated for them
   for (int64_t i = 0; i < r && expected < 1e12; ++i)
     expected *= static_cast<double>(n + (with_replacement ? i : -i)) / static_cast<double>(i + 1);
   CCDL_CHECK(expected * static_cast<double>(r) < 1e9, Memory, "combinations: choosing ", r, " of ", n, " elements gives more than 1e9 indices");
-  std::vector<int64_t> rows, at(static_cast<size_t>(r));
-  for (int64_t i = 0; i < r; ++i) at[static_cast<size_t>(i)] = with_replacement ? 0 : i;
-  for (;;) {
+  const bool any = n > 0 && (with_replacement || r <= n);
+  std::vector<int64_t> rows, at(any ? static_cast<size_t>(r) : 0);
+  for (size_t i = 0; i < at.size(); ++i) at[i] = with_replacement ? 0 : static_cast<int64_t>(i);
+  while (any) {
     rows.insert(rows.end(), at.begin(), at.end());
     int64_t i = r - 1;   // the last place that can still advance
     while (i >= 0 && at[static_cast<size_t>(i)] == (with_replacement ? n - 1 : n - r + i)) --i;

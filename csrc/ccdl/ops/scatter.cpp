@@ -48,15 +48,15 @@ Tensor corner(const char* op, const Tensor& x, const Tensor& src, const PointArg
   return part;
 }
 
-void put_points(const char* op, const Tensor& y, const PointArgs& a, const Tensor& src, PutMode mode) {
+void put_points(const char* op, const Tensor& y, const PointArgs& a, const Tensor& src, PutMode mode, bool fresh = true) {
   if (a.index.numel() == 0) return;
   NoGradGuard no_grad;
   const bool sums = mode == PutMode::Add || mode == PutMode::Mul;
   const DType t = sums ? sum_dtype(y.dtype()) : y.dtype();
   const Tensor from = src.storage() == y.storage() ? clone(src) : src;
-  if (t == y.dtype()) return pointwise_plan(y, a.dim, a.index).put(op, y, from, mode);
+  if (t == y.dtype()) return pointwise_plan(y, a.dim, a.index).put(op, y, from, mode, fresh);
   const Tensor wide = to(y, t);
-  pointwise_plan(wide, a.dim, a.index).put(op, wide, to(from, t), mode);
+  pointwise_plan(wide, a.dim, a.index).put(op, wide, to(from, t), mode, true);
   copy_(y, wide);
 }
 
@@ -145,7 +145,7 @@ Tensor scatter_(const Tensor& x, int64_t dim, const Tensor& index, const Operand
   const Tensor from = scatter_source("scatter_", x, a, src);
   autograd::check_inplace("scatter_", x);
   const auto node = point_node<ScatterBackward>(x, a, from);
-  put_points("scatter_", x, a, from, PutMode::Set);
+  put_points("scatter_", x, a, from, PutMode::Set, false);
   autograd::rebase_history(x, node, {x, from});
   return x;
 }
@@ -165,7 +165,7 @@ Tensor scatter_add_(const Tensor& x, int64_t dim, const Tensor& index, const Ten
   const Tensor from = corner("scatter_add_", x, src, a);
   autograd::check_inplace("scatter_add_", x);
   const auto node = point_node<ScatterAddBackward>(x, a, from);
-  put_points("scatter_add_", x, a, from, PutMode::Add);
+  put_points("scatter_add_", x, a, from, PutMode::Add, false);
   autograd::rebase_history(x, node, {x, from});
   return x;
 }
