@@ -5,33 +5,28 @@
     import ccdl.nn.functional as F
 
 Importing ccdl loads the native module ``ccdl._C`` and nothing else: submodules (``nn``, ``optim``, ``utils``,
-``autograd``, ...) and the few functions written in Python are loaded at first use. ``docs/compat.md`` says for every
-name of PyTorch whether it works, is accepted without effect, or raises a clear error.
+``autograd``, ...) and the few functions written in Python are loaded at first use. ``docs/compat.md`` says
+for every name of PyTorch whether it works, is accepted without effect, or raises a clear error.
 """
 
-from . import _C
-from ._C import *  # noqa: F403
-from ._C import Tensor, __version__, device, dtype
-from ._C import bool, float16, float32, float64, int8, int16, int32, int64  # noqa: A004
+from math import e, inf, nan, pi
 
-_py_float = type(0.0)
+from . import _C
+from ._C import *
+from ._C import Tensor, __version__, bool, device, dtype, float16, float32, float64, int8, int16, int32, int64
 
 half = float16
-float = float32  # noqa: A001
+float = float32
 double = float64
 short = int16
-int = int32  # noqa: A001
+int = int32
 long = int64
 
-inf = _py_float("inf")
-nan = _py_float("nan")
-pi = 3.141592653589793
-e = 2.718281828459045
 newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "amp autograd backends cpu cuda distributions errors fft interpret jit linalg models nn onnx optim overrides "
+    "amp autograd backends cpu cuda distributions errors fft interpret linalg models nn onnx optim overrides "
     "random serialization special testing train types utils version vision".split()
 )
 
@@ -111,7 +106,7 @@ def typename(obj):
     return kind.__qualname__ if module in ("builtins", None) else f"{module}.{kind.__qualname__}"
 
 
-def compile(model=None, **options):  # noqa: A001
+def compile(model=None, **options):
     """Accepted for PyTorch's sake: returns the model (or function) unchanged, since ccdl runs eagerly.
 
     Works as a call, ``ccdl.compile(model)``, and as a decorator with or without options.

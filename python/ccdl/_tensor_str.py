@@ -1,6 +1,7 @@
 """Text of tensors, in PyTorch's format: ``tensor([...], dtype=..., grad_fn=<...>)``.
 
-Floats share one format per tensor: integers as "1.", others with 4 digits, or scientific where the range is large.
+Floats share one format per tensor: integers as "1.", others with 4 digits, or scientific where the range is
+    large.
 """
 
 import math
@@ -51,8 +52,11 @@ def set_printoptions(
         for name, value in _PROFILES[profile].items():
             setattr(_options, name, value)
     for name, value in (
-        ("precision", precision), ("threshold", threshold), ("edgeitems", edgeitems), ("linewidth", linewidth),
-    ):  # fmt: skip
+        ("precision", precision),
+        ("threshold", threshold),
+        ("edgeitems", edgeitems),
+        ("linewidth", linewidth),
+    ):
         if value is not None:
             setattr(_options, name, value)
     _options.sci_mode = sci_mode

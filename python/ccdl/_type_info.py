@@ -5,8 +5,19 @@ from . import _C
 __all__ = ["finfo", "iinfo"]
 
 # name -> (bits, mantissa bits stored, largest exponent)
-_FLOATS = {"float16": (16, 10, 15), "bfloat16": (16, 7, 127), "float32": (32, 23, 127), "float64": (64, 52, 1023)}
-_INTS = {"uint8": (8, False), "int8": (8, True), "int16": (16, True), "int32": (32, True), "int64": (64, True)}
+_FLOATS = {
+    "float16": (16, 10, 15),
+    "bfloat16": (16, 7, 127),
+    "float32": (32, 23, 127),
+    "float64": (64, 52, 1023),
+}
+_INTS = {
+    "uint8": (8, False),
+    "int8": (8, True),
+    "int16": (16, True),
+    "int32": (32, True),
+    "int64": (64, True),
+}
 
 
 def _name(dtype):
@@ -21,8 +32,8 @@ class finfo:
     1.1920928955078125e-07
     """
 
-    def __init__(self, type=None):  # noqa: A002
-        type = _C.get_default_dtype() if type is None else type  # noqa: A001
+    def __init__(self, type=None):
+        type = _C.get_default_dtype() if type is None else type
         self.dtype = _name(type)
         if self.dtype not in _FLOATS:
             raise TypeError(f"finfo: type is {type}, must be a floating dtype; use ccdl.iinfo for integers")
@@ -48,10 +59,12 @@ class iinfo:
     127
     """
 
-    def __init__(self, type):  # noqa: A002
+    def __init__(self, type):
         self.dtype = _name(type)
         if self.dtype not in _INTS:
-            raise TypeError(f"iinfo: type is {type}, must be an integer dtype; use ccdl.finfo for floating types")
+            raise TypeError(
+                f"iinfo: type is {type}, must be an integer dtype; use ccdl.finfo for floating types"
+            )
         self.bits, signed = _INTS[self.dtype]
         self.max = 2 ** (self.bits - signed) - 1
         self.min = -(2 ** (self.bits - 1)) if signed else 0

@@ -1,6 +1,7 @@
 """The command line: ``ccdl`` and ``python -m ccdl``.
 
-Without arguments a report of the installation; ``--cmake-dir`` for C++ projects; ``train NAME`` runs a recipe.
+Without arguments a report of the installation; ``--cmake-dir`` for C++ projects; ``train NAME`` runs a
+recipe.
 """
 
 import argparse
@@ -22,13 +23,20 @@ def cmake_dir():
         FileNotFoundError: this installation carries none (a source tree without ``cmake --install``).
     """
     here = os.path.dirname(os.path.abspath(__file__))
-    for part in (("lib", "cmake", "ccdl"), ("cmake",), ("share", "cmake", "ccdl"), ("lib64", "cmake", "ccdl")):
+    for part in (
+        ("lib", "cmake", "ccdl"),
+        ("cmake",),
+        ("share", "cmake", "ccdl"),
+        ("lib64", "cmake", "ccdl"),
+    ):
         folder = os.path.join(here, *part)
         if os.path.exists(os.path.join(folder, "ccdlConfig.cmake")) or os.path.exists(
             os.path.join(folder, "ccdl-config.cmake")
         ):
             return folder
-    raise FileNotFoundError(f"ccdl: no CMake configuration below {here}; install the wheel or run cmake --install")
+    raise FileNotFoundError(
+        f"ccdl: no CMake configuration below {here}; install the wheel or run cmake --install"
+    )
 
 
 def report():
@@ -54,7 +62,9 @@ def _parser():
 
     parser = argparse.ArgumentParser(prog="ccdl", description="A deep-learning engine with PyTorch's names.")
     parser.add_argument("--version", action="version", version=f"ccdl {_C.__version__}")
-    parser.add_argument("--cmake-dir", action="store_true", help="print the folder of the CMake configuration")
+    parser.add_argument(
+        "--cmake-dir", action="store_true", help="print the folder of the CMake configuration"
+    )
     commands = parser.add_subparsers(dest="command")
     train = commands.add_parser("train", help="run a training recipe")
     names = train.add_subparsers(dest="recipe", required=True)

@@ -1,7 +1,8 @@
 """Exceptions that ccdl raises, each a subclass of the builtin that PyTorch raises there.
 
-ValueError, TypeError, IndexError, KeyError, NotImplementedError, RuntimeError and, below RuntimeError, ShapeError,
-DTypeError, DeviceError, AutogradError, CheckpointError; OutOfMemoryError below MemoryError, FileError below OSError.
+ValueError, TypeError, IndexError, KeyError, NotImplementedError, RuntimeError and, below RuntimeError,
+ShapeError, DTypeError, DeviceError, AutogradError, CheckpointError; OutOfMemoryError below MemoryError,
+FileError below OSError.
 """
 
 from . import _C

@@ -1,7 +1,8 @@
 """``ccdl.save`` and ``ccdl.load``: safetensors files that also hold nested Python data.
 
-Tensors lie in the file under readable names; the nesting around them is JSON in the file's metadata. Nothing is ever
-unpickled: loading builds only the types listed in :func:`save`. A file of another program loads as a dict of tensors.
+Tensors lie in the file under readable names; the nesting around them is JSON in the file's metadata. Nothing
+is ever unpickled: loading builds only the types listed in :func:`save`. A file of another program loads as a
+    dict of tensors.
 """
 
 import contextlib
@@ -29,8 +30,8 @@ def save(obj, f, pickle_module=None, pickle_protocol=None, _use_new_zipfile_seri
         f: a path with any suffix, or a binary file object.
         pickle_module, pickle_protocol: accepted without effect.
 
-    A path is written atomically: a crash leaves the old file or the new one. A tensor that occurs several times (tied
-    weights) is stored once and comes back as one tensor.
+    A path is written atomically: a crash leaves the old file or the new one. A tensor that occurs several
+    times (tied weights) is stored once and comes back as one tensor.
 
     Raises:
         TypeError: anything else inside ``obj``; the message names its path.
@@ -59,8 +60,8 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
 
     Args:
         f: a path, or a binary file object.
-        map_location: a device for all tensors, a dict from device to device, or None; functions are accepted without
-            effect.
+        map_location: a device for all tensors, a dict from device to device, or None; functions are accepted
+            without effect.
         weights_only, pickle_module, mmap: accepted without effect; no code in a file is ever run.
 
     Raises:
@@ -94,9 +95,12 @@ def _temporary():
 def _refuse_foreign(path, shown=None):
     with open(path, "rb") as file:
         head = file.read(9)
-    if head[:4] == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and head[8:9] != b"{"):
+    if head[:4] == b"PK\x03\x04" or (
+        head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and head[8:9] != b"{"
+    ):
         raise CheckpointError(
-            f"load: {shown or repr(path)} is a PyTorch zip or pickle file, which can run code; convert it once with "
+            f"load: {shown or repr(path)} is a PyTorch zip or pickle file, which can run code; convert it "
+            "once with "
             "safetensors.torch.save_file(state_dict, path)"
         )
 
@@ -128,7 +132,8 @@ class _Writer:
             return self._container(obj, kind, path, depth)
         where = f"at {path!r}" if path else "at the top"
         raise TypeError(
-            f"save: cannot store {kind.__module__}.{kind.__qualname__} {where}; tensors, numbers, strings, None, "
+            f"save: cannot store {kind.__module__}.{kind.__qualname__} {where}; tensors, numbers, strings, "
+            "None, "
             "lists, tuples and dicts can be stored (for a module, save its state_dict())"
         )
 
@@ -146,7 +151,12 @@ class _Writer:
             for key, value in obj.items():
                 if isinstance(key, _C.Tensor):
                     raise TypeError(f"save: a tensor cannot be a dict key (at {path!r})")
-                pairs.append([self.encode(key, f"{path}[key]", depth + 1), self.encode(value, _join(path, key), depth + 1)])
+                pairs.append(
+                    [
+                        self.encode(key, f"{path}[key]", depth + 1),
+                        self.encode(value, _join(path, key), depth + 1),
+                    ]
+                )
             result = {_TAG: "dict" if kind is dict else "odict", "v": pairs}
             extra = getattr(obj, "_metadata", None) if kind is OrderedDict else None
             if extra is not None:

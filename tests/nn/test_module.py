@@ -79,7 +79,7 @@ def test_assignment_rules():
     assert "free" not in dict(net.named_parameters())
     with pytest.raises(KeyError, match="already exists"):
         net.register_buffer("forward", ccdl.ones(1))
-    with pytest.raises(KeyError, match='contain "\."'):
+    with pytest.raises(KeyError, match=r'contain "\."'):
         net.register_parameter("a.b", nn.Parameter(ccdl.ones(1)))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         net.nothing

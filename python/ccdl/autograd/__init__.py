@@ -1,4 +1,6 @@
-"""Automatic differentiation: ``backward``, ``grad``, user-defined ``Function``, checks and higher-order calls."""
+"""Automatic differentiation: ``backward``, ``grad``, user-defined ``Function``, checks and higher-order
+calls.
+"""
 
 from .. import _C
 from .function import Function, FunctionCtx
@@ -48,11 +50,15 @@ def _output_grads(op, outputs, grads):
     else:
         grads = tuple(grads)
     if len(grads) != len(outputs):
-        raise RuntimeError(f"{op}: got {len(outputs)} outputs and {len(grads)} gradients, must be equally many")
+        raise RuntimeError(
+            f"{op}: got {len(outputs)} outputs and {len(grads)} gradients, must be equally many"
+        )
     return grads
 
 
-def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None):
+def backward(
+    tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None
+):
     """Accumulates into the leaves' ``.grad`` the gradient of ``sum_k <grad_tensors_k, tensors_k>``.
 
     Args:
@@ -95,7 +101,8 @@ def grad(
     is_grads_batched=False,
     materialize_grads=False,
 ):
-    """Returns the gradients of ``sum_k <grad_outputs_k, outputs_k>`` with respect to ``inputs``; ``.grad`` stays.
+    """Returns the gradients of ``sum_k <grad_outputs_k, outputs_k>`` with respect to ``inputs``; ``.grad``
+    stays.
 
     Args:
         outputs, inputs: a tensor or sequence of tensors each.
@@ -113,7 +120,9 @@ def grad(
     (tensor(6.),)
     """
     if is_grads_batched:
-        raise NotImplementedError("grad: is_grads_batched=True is not implemented; loop over the rows instead")
+        raise NotImplementedError(
+            "grad: is_grads_batched=True is not implemented; loop over the rows instead"
+        )
     if materialize_grads and allow_unused is False:
         raise ValueError("grad: materialize_grads=True needs allow_unused=True or None")
     outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
@@ -130,7 +139,7 @@ def grad(
     return tuple(result)
 
 
-def Variable(data, requires_grad=False, volatile=None):  # noqa: N802
+def Variable(data, requires_grad=False, volatile=None):
     """Older PyTorch's wrapper; tensors need none, so this only sets ``requires_grad``."""
     return data.requires_grad_(requires_grad) if requires_grad else data
 

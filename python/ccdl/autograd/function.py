@@ -81,7 +81,8 @@ class FunctionCtx:
             result = result[:count]
         if len(result) != count:
             raise RuntimeError(
-                f"function {name} returned an incorrect number of gradients (expected {count}, got {len(result)})"
+                f"function {name} returned an incorrect number of gradients (expected {count}, got "
+                f"{len(result)})"
             )
         for i, r in enumerate(result):
             if r is None:
@@ -108,9 +109,9 @@ class Function:
 
     ``backward(ctx, *grad_outputs)`` returns one gradient (or None) per argument of ``forward``.
     The context offers ``save_for_backward(*tensors)``, ``saved_tensors`` (checked against in-place change),
-    ``mark_dirty``, ``mark_non_differentiable``, ``set_materialize_grads(bool)``, ``needs_input_grad``, and any
-    attribute of your own. Ops inside ``backward`` are recorded under ``create_graph=True``, so a backward made of
-    differentiable ops can be differentiated again.
+    ``mark_dirty``, ``mark_non_differentiable``, ``set_materialize_grads(bool)``, ``needs_input_grad``, and
+    any attribute of your own. Ops inside ``backward`` are recorded under ``create_graph=True``, so a backward
+    made of differentiable ops can be differentiated again.
 
     >>> import ccdl
     >>> class Square(ccdl.autograd.Function):
@@ -129,7 +130,9 @@ class Function:
     """
 
     def __init__(self, *args, **kwargs):
-        raise RuntimeError(f"{type(self).__name__} should not be instantiated; use {type(self).__name__}.apply(...)")
+        raise RuntimeError(
+            f"{type(self).__name__} should not be instantiated; use {type(self).__name__}.apply(...)"
+        )
 
     @staticmethod
     def forward(*args, **kwargs):
@@ -145,7 +148,8 @@ class Function:
     def backward(ctx, *grad_outputs):
         """Turns output gradients into input gradients."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "You must implement either the backward or vjp method for your custom autograd.Function to use "
+            "it with "
             "backward mode AD."
         )
 
@@ -201,7 +205,8 @@ InplaceFunction = Function
 
 
 def once_differentiable(backward):
-    """Decorates a ``backward`` that must not be differentiated again: a second derivative raises RuntimeError.
+    """Decorates a ``backward`` that must not be differentiated again: a second derivative raises
+    RuntimeError.
 
     The function runs without recording, so it may use NumPy or in-place writes freely.
     """

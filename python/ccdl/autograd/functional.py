@@ -1,6 +1,7 @@
 """Jacobians, Hessians and products with them, all by reverse mode.
 
-jvp uses the double-backward trick: u -> J^T u is linear in u, so the gradient of <J^T u, v> with respect to u is J v.
+jvp uses the double-backward trick: u -> J^T u is linear in u, so the gradient of <J^T u, v> with respect to u
+    is J v.
 """
 
 from .. import _C
@@ -201,7 +202,9 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
     return _unpack(table, single_out)
 
 
-def hessian(func, inputs, create_graph=False, strict=False, vectorize=False, outer_jacobian_strategy="reverse-mode"):
+def hessian(
+    func, inputs, create_graph=False, strict=False, vectorize=False, outer_jacobian_strategy="reverse-mode"
+):
     """The Hessian of a scalar function: shape input.shape + input.shape, or a tuple of tuples for tuples.
 
     >>> import ccdl
@@ -215,7 +218,9 @@ def hessian(func, inputs, create_graph=False, strict=False, vectorize=False, out
         output = _scalar(func, inputs, "hessian", strict)
         first = _fill(_safe_grad((output,), inputs, (_C.ones_like(output),), True), inputs, "hessian", strict)
         table = tuple(
-            _unpack(_finish(_jacobian_rows(g, inputs, create_graph, strict, "hessian"), create_graph), single_in)
+            _unpack(
+                _finish(_jacobian_rows(g, inputs, create_graph, strict, "hessian"), create_graph), single_in
+            )
             for g in first
         )
     return _unpack(table, single_in)

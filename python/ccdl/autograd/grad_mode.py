@@ -1,4 +1,6 @@
-"""Switches of gradient recording: each is a context manager and a decorator, and holds for the calling thread only."""
+"""Switches of gradient recording: each is a context manager and a decorator, and holds for the calling thread
+only.
+"""
 
 import functools
 import inspect
@@ -28,7 +30,8 @@ class _GradSwitch:
     def __call__(self, target):
         if inspect.isclass(target):
             raise TypeError(
-                f"{type(self).__name__}: cannot decorate the class {target.__name__}; decorate its methods instead"
+                f"{type(self).__name__}: cannot decorate the class {target.__name__}; decorate its methods "
+                "instead"
             )
         if inspect.isgeneratorfunction(target):
             return self._wrap_generator(target)
@@ -79,8 +82,8 @@ class _PlainSwitch(_GradSwitch):
 class no_grad(_PlainSwitch):
     """Ops inside record no graph: their results do not require grad.
 
-    As context manager or decorator; for the calling thread. Factory functions called with ``requires_grad=True``
-    are not affected.
+    As context manager or decorator; for the calling thread. Factory functions called with
+    ``requires_grad=True`` are not affected.
 
     >>> import ccdl
     >>> x = ccdl.ones(2, requires_grad=True)

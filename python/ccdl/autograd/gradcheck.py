@@ -1,7 +1,8 @@
 """Numerical gradient checker: central differences against the analytic Jacobian, entry by entry.
 
-For f: R^n -> R^m the numerical column i is (f(x + eps e_i) - f(x - eps e_i)) / (2 eps), error O(eps^2); the analytic
-row j is the vector-Jacobian product with e_j. Use float64 inputs: at eps 1e-6 float32 has no digits left.
+For f: R^n -> R^m the numerical column i is (f(x + eps e_i) - f(x - eps e_i)) / (2 eps), error O(eps^2); the
+analytic row j is the vector-Jacobian product with e_j. Use float64 inputs: at eps 1e-6 float32 has no digits
+left.
 """
 
 import warnings
@@ -33,11 +34,13 @@ def _check_inputs(inputs):
     for index, x in enumerate(checked):
         if x.dtype != _C.float64:
             warnings.warn(
-                f"gradcheck: input {index} is {x.dtype}; use float64, other precisions fail by rounding", stacklevel=3
+                f"gradcheck: input {index} is {x.dtype}; use float64, other precisions fail by rounding",
+                stacklevel=3,
             )
         if any(size > 1 and step == 0 for size, step in zip(x.shape, x.stride())):
             raise RuntimeError(
-                f"gradcheck: input {index} has stride {tuple(x.stride())} (overlapping memory); pass x.contiguous()"
+                f"gradcheck: input {index} has stride {tuple(x.stride())} (overlapping memory); pass "
+                "x.contiguous()"
             )
     return checked
 
@@ -49,7 +52,9 @@ def _perturbed_outputs(function, inputs, positions):
 
 
 def _numerical_jacobians(function, inputs, x, positions, eps):
-    """One [numel(x), numel(y)] list of float64 columns per output, by central differences on ``x`` in place."""
+    """One [numel(x), numel(y)] list of float64 columns per output, by central differences on ``x`` in
+    place.
+    """
     data = x.detach()
     columns = [[] for _ in positions]
     for index in _indices(x.shape):
@@ -91,7 +96,9 @@ def _indices(shape):
 
 
 def _analytic_rows(output, inputs):
-    """For each input a list (one per output entry) of the flattened vector-Jacobian product with that entry."""
+    """For each input a list (one per output entry) of the flattened vector-Jacobian product with that
+    entry.
+    """
     rows = [[] for _ in inputs]
     for index in _indices(output.shape):
         seed = _C.zeros_like(output)
@@ -100,7 +107,8 @@ def _analytic_rows(output, inputs):
         for k, (x, g) in enumerate(zip(inputs, grads)):
             if g is not None and tuple(g.shape) != tuple(x.shape):
                 raise GradcheckError(
-                    f"gradcheck: the gradient of input {k} has shape {list(g.shape)}, the input has {list(x.shape)}"
+                    f"gradcheck: the gradient of input {k} has shape {list(g.shape)}, the input has "
+                    f"{list(x.shape)}"
                 )
             rows[k].append(g.detach().reshape(-1).tolist() if g is not None else [0.0] * x.numel())
     return rows
@@ -125,7 +133,8 @@ def _compare(k_in, k_out, analytic, numerical, x, y, atol, rtol, what):
         error, i, j, a, n = worst
         raise GradcheckError(
             f"{what}: d output {k_out}[{j}] / d input {k_in}[{i}] is {a!r} analytically and {n!r} by central "
-            f"differences (difference {error:.3e}, atol {atol}, rtol {rtol}; input {list(x.shape)}, output {list(y.shape)})"
+            f"differences (difference {error:.3e}, atol {atol}, rtol {rtol}; input {list(x.shape)}, output "
+            f"{list(y.shape)})"
         )
 
 
@@ -139,7 +148,9 @@ def _gradcheck(function, inputs, eps, atol, rtol, check_undefined_grad, nondet_t
         for x in checked:
             for columns in _numerical_jacobians(function, inputs, x, range(len(all_outputs)), eps):
                 if any(value != 0 for column in columns for value in column):
-                    raise GradcheckError(f"{what}: no output requires grad, but the outputs depend on the inputs")
+                    raise GradcheckError(
+                        f"{what}: no output requires grad, but the outputs depend on the inputs"
+                    )
         return True
     outputs = [all_outputs[p] for p in positions]
     analytic = [_analytic_rows(y, checked) for y in outputs]
@@ -224,7 +235,8 @@ def gradgradcheck(
 ):
     """Checks second derivatives: gradcheck of (inputs, grad_outputs) -> gradients of ``func``.
 
-    ``grad_outputs`` defaults to random tensors like the outputs; the other arguments are those of :func:`gradcheck`.
+    ``grad_outputs`` defaults to random tensors like the outputs; the other arguments are those of
+    :func:`gradcheck`.
 
     >>> import ccdl
     >>> x = ccdl.rand(3, dtype=ccdl.float64, requires_grad=True)

@@ -1,6 +1,6 @@
 """The CPU as a device, in the words of ``ccdl.cuda``."""
 
-from .memory import *  # noqa: F403
+from .memory import *
 from .memory import __all__ as _memory_names
 
 __all__ = ["current_device", "device_count", "is_available", "synchronize", *_memory_names]

@@ -1,10 +1,23 @@
-"""CUDA devices. This build has none: queries answer so, everything that needs a device raises a clear error."""
+"""CUDA devices. This build has none: queries answer so, everything that needs a device raises a clear
+error.
+"""
 
 __all__ = [
-    "current_device", "device_count", "empty_cache", "get_device_name", "init", "is_available", "is_emulated",
-    "is_initialized", "manual_seed", "manual_seed_all", "max_memory_allocated", "memory_allocated", "set_device",
+    "current_device",
+    "device_count",
+    "empty_cache",
+    "get_device_name",
+    "init",
+    "is_available",
+    "is_emulated",
+    "is_initialized",
+    "manual_seed",
+    "manual_seed_all",
+    "max_memory_allocated",
+    "memory_allocated",
+    "set_device",
     "synchronize",
-]  # fmt: skip
+]
 
 
 def is_available():

@@ -53,7 +53,9 @@ def conv_pattern(
             layers.append(nn.MaxPool2d(pool_size))
             h, w = h // pool_size, w // pool_size
         if min(h, w) < 1:
-            raise ValueError(f"conv_pattern: nothing is left of the {tuple(input_shape)} input after the blocks")
+            raise ValueError(
+                f"conv_pattern: nothing is left of the {tuple(input_shape)} input after the blocks"
+            )
     layers.append(nn.Flatten())
     features = c * h * w
     for size in sizes:

@@ -1,7 +1,7 @@
 """Neural-network building blocks under PyTorch's names."""
 
 from . import functional, init, parameter
-from .modules import *  # noqa: F403
+from .modules import *
 from .modules import __all__ as _module_names
 from .parameter import Buffer, Parameter, UninitializedParameter
 

@@ -1,6 +1,7 @@
 """Initialisers: each fills a tensor in place, unrecorded, from ccdl's generator, and returns it.
 
-fan_in is the number of values that feed one output (size(1) times the receptive field), fan_out that of outputs fed.
+fan_in is the number of values that feed one output (size(1) times the receptive field), fan_out that of
+outputs fed.
 """
 
 import math
@@ -9,10 +10,24 @@ import warnings
 from .. import _C
 
 __all__ = [
-    "calculate_gain", "constant_", "delta_orthogonal_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_",
-    "lecun_normal_", "normal_", "ones_", "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_",
-    "xavier_uniform_", "zeros_",
-]  # fmt: skip
+    "calculate_gain",
+    "constant_",
+    "delta_orthogonal_",
+    "dirac_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "lecun_normal_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
 
 
 class _unrecorded:
@@ -24,9 +39,18 @@ class _unrecorded:
 
 
 _GAINS = {
-    "linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "conv_transpose1d": 1.0, "conv_transpose2d": 1.0,
-    "conv_transpose3d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4,
-}  # fmt: skip
+    "linear": 1.0,
+    "conv1d": 1.0,
+    "conv2d": 1.0,
+    "conv3d": 1.0,
+    "conv_transpose1d": 1.0,
+    "conv_transpose2d": 1.0,
+    "conv_transpose3d": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5.0 / 3,
+    "relu": math.sqrt(2.0),
+    "selu": 3.0 / 4,
+}
 
 
 def calculate_gain(nonlinearity, param=None):
@@ -45,15 +69,18 @@ def calculate_gain(nonlinearity, param=None):
             raise ValueError(f"calculate_gain: negative_slope {param} not a valid number")
         return math.sqrt(2.0 / (1 + slope**2))
     if nonlinearity not in _GAINS:
-        raise ValueError(f"calculate_gain: nonlinearity is {nonlinearity!r}, must be 'leaky_relu' or one of "
-                         f"{sorted(_GAINS)}")  # fmt: skip
+        raise ValueError(
+            f"calculate_gain: nonlinearity is {nonlinearity!r}, must be 'leaky_relu' or one of "
+            f"{sorted(_GAINS)}"
+        )
     return _GAINS[nonlinearity]
 
 
 def _fans(tensor):
     if tensor.dim() < 2:
         raise ValueError(
-            f"Fan in and fan out can not be computed for tensor with fewer than 2 dimensions, got {list(tensor.shape)}"
+            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions, got "
+            f"{list(tensor.shape)}"
         )
     field = 1
     for size in tensor.shape[2:]:
@@ -96,7 +123,8 @@ def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
     """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            "trunc_normal_: mean is more than 2 std from [a, b]; the distribution may be incorrect", stacklevel=2
+            "trunc_normal_: mean is more than 2 std from [a, b]; the distribution may be incorrect",
+            stacklevel=2,
         )
 
     def phi(x):
@@ -165,7 +193,9 @@ def xavier_normal_(tensor, gain=1.0, generator=None):
 
 
 def lecun_normal_(tensor, generator=None):
-    """Normal with variance ``1 / fan_in``, the older form of Xavier initialisation. Source: LeCun et al., 1998."""
+    """Normal with variance ``1 / fan_in``, the older form of Xavier initialisation. Source: LeCun et al.,
+    1998.
+    """
     return normal_(tensor, 0.0, math.sqrt(1.0 / _fans(tensor)[0]), generator)
 
 
@@ -194,8 +224,8 @@ def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gener
 
 
 def _orthogonal_matrix(rows, cols, dtype, generator):
-    """A random [rows, cols] matrix with orthonormal rows or columns (whichever are fewer): QR with positive diagonal
-    of R, which makes it uniform (Haar)."""
+    """A random [rows, cols] matrix with orthonormal rows or columns (whichever are fewer): QR with positive
+    diagonal of R, which makes it uniform (Haar)."""
     import numpy as np
 
     tall, narrow = max(rows, cols), min(rows, cols)
@@ -227,8 +257,9 @@ def orthogonal_(tensor, gain=1, generator=None):
 
 
 def delta_orthogonal_(tensor, gain=1, generator=None):
-    """A convolution weight [out, in, ...] that is an orthogonal matrix at the kernel's centre and zero elsewhere, so
-    that the convolution keeps norms; needs out >= in. Source: Xiao et al., 2018 (plain networks of 10,000 layers).
+    """A convolution weight [out, in, ...] that is an orthogonal matrix at the kernel's centre and zero
+    elsewhere, so that the convolution keeps norms; needs out >= in. Source: Xiao et al., 2018 (plain networks
+    of 10,000 layers).
     """
     if tensor.dim() not in (3, 4, 5):
         raise ValueError(f"delta_orthogonal_: tensor is {list(tensor.shape)}, must have 3, 4 or 5 dimensions")

@@ -8,8 +8,8 @@ __all__ = ["Parameter", "Buffer", "UninitializedParameter"]
 class Parameter(_C.Tensor):
     """A tensor that a Module lists among its parameters when assigned as attribute.
 
-    Shares memory with ``data`` but starts a new leaf: no history, ``requires_grad`` as given. Results of ops on it are
-    plain tensors.
+    Shares memory with ``data`` but starts a new leaf: no history, ``requires_grad`` as given. Results of ops
+    on it are plain tensors.
 
     Args:
         data: a Tensor (an empty one if left out).
@@ -34,7 +34,7 @@ class Parameter(_C.Tensor):
         memo[id(self)] = result
         if self.grad is not None:
             result.grad = self.grad.detach().clone()
-        extra = {k: v for k, v in self.__dict__.items()}
+        extra = dict(self.__dict__)
         if extra:
             import copy
 

@@ -2,7 +2,8 @@
 
 m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
 p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps).
-Adam adds weight_decay p to g; AdamW shrinks p by 1 - lr weight_decay instead. AMSGrad keeps the largest v so far.
+Adam adds weight_decay p to g; AdamW shrinks p by 1 - lr weight_decay instead. AMSGrad keeps the largest v so
+far.
 """
 
 from .. import _C
@@ -19,9 +20,9 @@ class Adam(Optimizer):
         lr: learning rate, a number or a 0-d tensor.
         betas: decay of the two moment averages, each in [0, 1).
         eps: added to the root of the second moment.
-        weight_decay: L2 penalty added to the gradient (Adam) or decoupled (AdamW, ``decoupled_weight_decay=True``).
-        amsgrad: divide by the largest second moment so far (of the uncorrected ones, as PyTorch has it).
-        maximize: ascend instead.
+        weight_decay: L2 penalty added to the gradient (Adam) or decoupled (AdamW,
+        ``decoupled_weight_decay=True``). amsgrad: divide by the largest second moment so far (of the
+        uncorrected ones, as PyTorch has it). maximize: ascend instead.
         foreach, capturable, fused: accepted without effect; the step is always one fused pass.
         differentiable: record the update itself.
 
@@ -35,9 +36,21 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *, foreach=None,
-        maximize=False, capturable=False, differentiable=False, fused=None, decoupled_weight_decay=False,
-    ):  # fmt: skip
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0,
+        amsgrad=False,
+        *,
+        foreach=None,
+        maximize=False,
+        capturable=False,
+        differentiable=False,
+        fused=None,
+        decoupled_weight_decay=False,
+    ):
         name = type(self).__name__
         if not _number(lr) >= 0.0:
             raise ValueError(f"Invalid learning rate: {lr} ({name})")
@@ -69,9 +82,14 @@ class Adam(Optimizer):
         super().__setstate__(state)
         for group in self.param_groups:
             for key, value in (
-                ("amsgrad", False), ("maximize", False), ("foreach", None), ("capturable", False),
-                ("differentiable", False), ("fused", None), ("decoupled_weight_decay", isinstance(self, AdamW)),
-            ):  # fmt: skip
+                ("amsgrad", False),
+                ("maximize", False),
+                ("foreach", None),
+                ("capturable", False),
+                ("differentiable", False),
+                ("fused", None),
+                ("decoupled_weight_decay", isinstance(self, AdamW)),
+            ):
                 group.setdefault(key, value)
             for p in group["params"]:
                 state_of = self.state.get(p)
@@ -151,10 +169,31 @@ class AdamW(Adam):
     """:class:`Adam` with decoupled weight decay, 0.01 by default."""
 
     def __init__(
-        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, *, maximize=False,
-        foreach=None, capturable=False, differentiable=False, fused=None,
-    ):  # fmt: skip
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=1e-2,
+        amsgrad=False,
+        *,
+        maximize=False,
+        foreach=None,
+        capturable=False,
+        differentiable=False,
+        fused=None,
+    ):
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
-            capturable=capturable, differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
-        )  # fmt: skip
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

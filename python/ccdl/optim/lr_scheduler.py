@@ -1,6 +1,7 @@
 """Learning-rate schedules: call ``scheduler.step()`` after ``optimizer.step()``, usually once per epoch.
 
-Schedules multiply the present rate, so several may act on one optimiser; ``step(epoch)`` uses the closed form instead.
+Schedules multiply the present rate, so several may act on one optimiser; ``step(epoch)`` uses the closed form
+instead.
 """
 
 import math
@@ -11,10 +12,21 @@ from .. import _C
 from .optimizer import Optimizer
 
 __all__ = [
-    "LRScheduler", "LambdaLR", "MultiplicativeLR", "StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR",
-    "PolynomialLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "OneCycleLR", "SequentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "MultiplicativeLR",
+    "StepLR",
+    "MultiStepLR",
+    "ConstantLR",
+    "LinearLR",
+    "ExponentialLR",
+    "PolynomialLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "OneCycleLR",
+    "SequentialLR",
     "ReduceLROnPlateau",
-]  # fmt: skip
+]
 
 
 def _set_lr(group, lr):
@@ -44,7 +56,9 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", _get_lr(group))
             elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming a schedule")
+                raise KeyError(
+                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming a schedule"
+                )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self._step_count = 0
@@ -71,7 +85,9 @@ class LRScheduler:
         self._step_count += 1
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         closed = epoch is not None and hasattr(self, "_get_closed_form_lr")
-        for group, lr in zip(self.optimizer.param_groups, self._get_closed_form_lr() if closed else self.get_lr()):
+        for group, lr in zip(
+            self.optimizer.param_groups, self._get_closed_form_lr() if closed else self.get_lr()
+        ):
             _set_lr(group, lr)
         self._last_lr = [_get_lr(group) for group in self.optimizer.param_groups]
 
@@ -98,9 +114,7 @@ class LambdaLR(LRScheduler):
     def state_dict(self):
         """As the base, without the functions (callable objects keep their attributes)."""
         state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
-        state["lr_lambdas"] = [
-            None if hasattr(f, "__code__") else dict(f.__dict__) for f in self.lr_lambdas
-        ]
+        state["lr_lambdas"] = [None if hasattr(f, "__code__") else dict(f.__dict__) for f in self.lr_lambdas]
         return state
 
     def load_state_dict(self, state_dict):
@@ -181,11 +195,15 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """The factor grows linearly from ``start_factor`` to ``end_factor`` over ``total_iters`` epochs: warm-up."""
+    """The factor grows linearly from ``start_factor`` to ``end_factor`` over ``total_iters`` epochs:
+    warm-up.
+    """
 
     def __init__(self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5, last_epoch=-1):
         if not 0 < start_factor <= 1.0:
-            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
+            raise ValueError(
+                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1."
+            )
         if not 0 <= end_factor <= 1.0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
         self.start_factor = start_factor
@@ -243,7 +261,7 @@ class CosineAnnealingLR(LRScheduler):
     Source: Loshchilov and Hutter, 2017.
     """
 
-    def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):  # noqa: N803
+    def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
@@ -254,9 +272,11 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing that starts anew after T_0, T_0 T_mult, ... epochs; ``step`` takes fractions of epochs."""
+    """Cosine annealing that starts anew after T_0, T_0 T_mult, ... epochs; ``step`` takes fractions of
+    epochs.
+    """
 
-    def __init__(self, optimizer, T_0, T_mult=1, eta_min=0.0, last_epoch=-1):  # noqa: N803
+    def __init__(self, optimizer, T_0, T_mult=1, eta_min=0.0, last_epoch=-1):
         if T_0 <= 0 or not isinstance(T_0, int):
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if T_mult < 1 or not isinstance(T_mult, int):
@@ -284,10 +304,22 @@ class OneCycleLR(LRScheduler):
     """
 
     def __init__(
-        self, optimizer, max_lr, total_steps=None, epochs=None, steps_per_epoch=None, pct_start=0.3,
-        anneal_strategy="cos", cycle_momentum=True, base_momentum=0.85, max_momentum=0.95, div_factor=25.0,
-        final_div_factor=1e4, three_phase=False, last_epoch=-1,
-    ):  # fmt: skip
+        self,
+        optimizer,
+        max_lr,
+        total_steps=None,
+        epochs=None,
+        steps_per_epoch=None,
+        pct_start=0.3,
+        anneal_strategy="cos",
+        cycle_momentum=True,
+        base_momentum=0.85,
+        max_momentum=0.95,
+        div_factor=25.0,
+        final_div_factor=1e4,
+        three_phase=False,
+        last_epoch=-1,
+    ):
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
@@ -297,14 +329,19 @@ class OneCycleLR(LRScheduler):
         if not 0 <= pct_start <= 1:
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
+            raise ValueError(
+                f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
+            )
         self.total_steps = total_steps
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
         up = float(pct_start * total_steps) - 1
         if three_phase:
-            self._phases = [(up, "initial_lr", "max_lr"), (2 * up, "max_lr", "initial_lr"),
-                            (total_steps - 1, "initial_lr", "min_lr")]  # fmt: skip
+            self._phases = [
+                (up, "initial_lr", "max_lr"),
+                (2 * up, "max_lr", "initial_lr"),
+                (total_steps - 1, "initial_lr", "min_lr"),
+            ]
         else:
             self._phases = [(up, "initial_lr", "max_lr"), (total_steps - 1, "max_lr", "min_lr")]
         peaks = list(max_lr) if isinstance(max_lr, (list, tuple)) else [max_lr] * len(optimizer.param_groups)
@@ -335,13 +372,15 @@ class OneCycleLR(LRScheduler):
     def get_lr(self):
         step = self.last_epoch
         if step > self.total_steps:
-            raise ValueError(f"Tried to step {step} times. The specified number of total steps is {self.total_steps}")
-        begin, rates = 0.0, []
-        for i, (end, first, last) in enumerate(self._phases):
-            if step <= end or i == len(self._phases) - 1:
-                share = (step - begin) / (end - begin) if end > begin else 1.0
-                break
-            begin = end
+            raise ValueError(
+                f"Tried to step {step} times. The specified number of total steps is {self.total_steps}"
+            )
+        begin, rates, phase = 0.0, [], 0
+        while step > self._phases[phase][0] and phase < len(self._phases) - 1:
+            begin = self._phases[phase][0]
+            phase += 1
+        end, first, last = self._phases[phase]
+        share = (step - begin) / (end - begin) if end > begin else 1.0
         for group in self.optimizer.param_groups:
             rates.append(self._between(group[first], group[last], share))
             if self.cycle_momentum:
@@ -398,7 +437,8 @@ class SequentialLR(LRScheduler):
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Multiplies the rate by ``factor`` when ``step(metric)`` has not seen a new best for ``patience`` epochs.
+    """Multiplies the rate by ``factor`` when ``step(metric)`` has not seen a new best for ``patience``
+    epochs.
 
     Args:
         mode: 'min' or 'max' of the metric.
@@ -411,9 +451,17 @@ class ReduceLROnPlateau(LRScheduler):
     """
 
     def __init__(
-        self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4, threshold_mode="rel", cooldown=0,
-        min_lr=0, eps=1e-8,
-    ):  # fmt: skip
+        self,
+        optimizer,
+        mode="min",
+        factor=0.1,
+        patience=10,
+        threshold=1e-4,
+        threshold_mode="rel",
+        cooldown=0,
+        min_lr=0,
+        eps=1e-8,
+    ):
         if factor >= 1.0:
             raise ValueError("Factor should be < 1.0.")
         if mode not in ("min", "max"):

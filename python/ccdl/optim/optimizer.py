@@ -33,7 +33,9 @@ def _with_hooks(step):
             result = hook(self, args, kwargs)
             if result is not None:
                 if not (isinstance(result, tuple) and len(result) == 2):
-                    raise RuntimeError(f"step pre-hook must return None or (new_args, new_kwargs), got {result}")
+                    raise RuntimeError(
+                        f"step pre-hook must return None or (new_args, new_kwargs), got {result}"
+                    )
                 args, kwargs = result
         output = step(self, *args, **kwargs)
         for hook in tuple(self._optimizer_step_post_hooks.values()):
@@ -51,7 +53,8 @@ class Optimizer:
         params: tensors, (name, tensor) pairs, or dicts with a key ``params`` and options for that group.
         defaults: options of groups that do not give their own.
 
-    Subclasses write ``step``; ``self.param_groups`` is a list of dicts, ``self.state`` maps each parameter to a dict.
+    Subclasses write ``step``; ``self.param_groups`` is a list of dicts, ``self.state`` maps each parameter to
+    a dict.
     """
 
     def __init_subclass__(cls, **kwargs):
@@ -151,12 +154,16 @@ class Optimizer:
         param_group["params"] = params
         for p in params:
             if not isinstance(p, _C.Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}"
+                )
             if not self.defaults.get("differentiable", None) and not (p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+                raise ValueError(
+                    f"parameter group didn't specify a value of required optimization parameter {name}"
+                )
             param_group.setdefault(name, default)
         if len({id(p) for p in params}) != len(params):
             raise ValueError("optimizer contains a parameter group with duplicate parameters")
@@ -190,10 +197,13 @@ class Optimizer:
         finally:
             _C._set_grad_enabled(previous)
 
-    # --- state ---------------------------------------------------------------------------------------------------
+    # --- state
+    # ---------------------------------------------------------------------------------------------------
 
     def state_dict(self):
-        """``{"state": {index: {...}}, "param_groups": [{options, "params": [indices]}]}``, as PyTorch has it."""
+        """``{"state": {index: {...}}, "param_groups": [{options, "params": [indices]}]}``, as PyTorch has
+        it.
+        """
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         index, groups = {}, []
@@ -223,12 +233,14 @@ class Optimizer:
         groups = self.param_groups
         if len(groups) != len(saved):
             raise ValueError(
-                f"loaded state dict has a different number of parameter groups: {len(saved)}, must be {len(groups)}"
+                f"loaded state dict has a different number of parameter groups: {len(saved)}, must be "
+                f"{len(groups)}"
             )
         for i, (mine, theirs) in enumerate(zip(groups, saved)):
             if len(mine["params"]) != len(theirs["params"]):
                 raise ValueError(
-                    f"loaded state dict contains a parameter group that doesn't match the size of optimizer's group: "
+                    "loaded state dict contains a parameter group that doesn't match the size of "
+                    "optimizer's group: "
                     f"group {i} has {len(theirs['params'])} parameters, must have {len(mine['params'])}"
                 )
         by_index = {}

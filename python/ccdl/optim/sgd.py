@@ -33,9 +33,19 @@ class SGD(Optimizer):
     """
 
     def __init__(
-        self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *, maximize=False,
-        foreach=None, differentiable=False, fused=None,
-    ):  # fmt: skip
+        self,
+        params,
+        lr=1e-3,
+        momentum=0,
+        dampening=0,
+        weight_decay=0,
+        nesterov=False,
+        *,
+        maximize=False,
+        foreach=None,
+        differentiable=False,
+        fused=None,
+    ):
         for name, value in (("learning rate", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
             _check_range("SGD", name, value, 0.0)
         if nesterov and (momentum <= 0 or dampening != 0):
@@ -103,7 +113,9 @@ class SGD(Optimizer):
 
 
 def sgd(params, grads, buffers, first, nesterov, maximize, *, lr, momentum, dampening, weight_decay):
-    """The update as recorded tensor ops: the plain form of the fused step. Returns the new momentum buffers."""
+    """The update as recorded tensor ops: the plain form of the fused step. Returns the new momentum
+    buffers.
+    """
     new = []
     for i, (p, g) in enumerate(zip(params, grads)):
         g = -g if maximize else g

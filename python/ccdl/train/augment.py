@@ -1,7 +1,7 @@
 """Small random rotations, scalings, shears and shifts of whole batches of images.
 
-The random numbers of an epoch are one table with a row per sample, from a generator seeded by (seed, epoch): what a
-sample gets depends on (seed, epoch, sample index) alone.
+The random numbers of an epoch are one table with a row per sample, from a generator seeded by (seed, epoch):
+what a sample gets depends on (seed, epoch, sample index) alone.
 """
 
 from .. import _C
@@ -47,13 +47,23 @@ class RandomAffine:
         xs = (_C.arange(w, dtype=_C.float32) - (w - 1) / 2).reshape(1, 1, w)
         ys = (_C.arange(h, dtype=_C.float32) - (h - 1) / 2).reshape(1, h, 1)
         shape = (b, 1, 1)
-        sx = a.reshape(shape) * xs + bb.reshape(shape) * ys + (u[:, 4] * self.shift + (w - 1) / 2).reshape(shape)
-        sy = c.reshape(shape) * xs + d.reshape(shape) * ys + (u[:, 5] * self.shift + (h - 1) / 2).reshape(shape)
+        sx = (
+            a.reshape(shape) * xs
+            + bb.reshape(shape) * ys
+            + (u[:, 4] * self.shift + (w - 1) / 2).reshape(shape)
+        )
+        sy = (
+            c.reshape(shape) * xs
+            + d.reshape(shape) * ys
+            + (u[:, 5] * self.shift + (h - 1) / 2).reshape(shape)
+        )
         return _bilinear(images, sx, sy)
 
 
 def _bilinear(images, sx, sy):
-    """Values at the positions (sx, sy) in pixels; a border of zeros two pixels wide stands for everything outside."""
+    """Values at the positions (sx, sy) in pixels; a border of zeros two pixels wide stands for everything
+    outside.
+    """
     b, h, w = images.shape
     framed = _C.zeros(b, h + 4, w + 4)
     framed[:, 2:-2, 2:-2] = images

@@ -1,4 +1,6 @@
-"""Digit images for the recipes: scikit-learn's bundled set or MNIST IDX files, as [N, 32, 32] floats in [0, 1]."""
+"""Digit images for the recipes: scikit-learn's bundled set or MNIST IDX files, as [N, 32, 32] floats in [0,
+1].
+"""
 
 import gzip
 import math
@@ -18,7 +20,8 @@ def load_digits():
         from sklearn.datasets import load_digits as load
     except ImportError as error:
         raise RuntimeError(
-            "train lenet: the digits come with scikit-learn, which is missing; pip install scikit-learn, or give "
+            "train lenet: the digits come with scikit-learn, which is missing; pip install scikit-learn, "
+            "or give "
             "MNIST IDX files with --data"
         ) from error
     digits = load()
@@ -50,7 +53,8 @@ def read_idx(path):
         count *= size
     if len(data) - start != count * kind.itemsize:
         raise ValueError(
-            f"read_idx: {path} has {len(data) - start} bytes of data, its header {shape} needs {count * kind.itemsize}"
+            f"read_idx: {path} has {len(data) - start} bytes of data, its header {shape} needs "
+            f"{count * kind.itemsize}"
         )
     return np.frombuffer(data, kind, offset=start).reshape(shape)
 
@@ -67,7 +71,8 @@ def _idx_pair(folder, part):
 
 
 def load_idx(folder):
-    """MNIST-style IDX files of a folder: (images, labels, test images, test labels); the test part may be None.
+    """MNIST-style IDX files of a folder: (images, labels, test images, test labels); the test part may be
+    None.
 
     Looks for train-images*idx3*, train-labels*idx1* and t10k-* of the same form, plain or gzip.
     """
@@ -81,13 +86,17 @@ def load_idx(folder):
             continue
         x, y = read_idx(images), read_idx(labels)
         if x.ndim != 3 or y.ndim != 1 or len(x) != len(y):
-            raise ValueError(f"load_idx: {images.name} {x.shape} and {labels.name} {y.shape} do not belong together")
+            raise ValueError(
+                f"load_idx: {images.name} {x.shape} and {labels.name} {y.shape} do not belong together"
+            )
         parts += [_C.tensor(x.astype("float32") / 255.0), _C.tensor(y.astype("int64"))]
     return tuple(parts)
 
 
 def _resize_matrix(size, wanted):
-    """[wanted, size] weights of bilinear interpolation, pixel centres at half-integers, clamped at the border."""
+    """[wanted, size] weights of bilinear interpolation, pixel centres at half-integers, clamped at the
+    border.
+    """
     rows = []
     for i in range(wanted):
         position = min(max((i + 0.5) * size / wanted - 0.5, 0.0), size - 1.0)
@@ -101,7 +110,9 @@ def _resize_matrix(size, wanted):
 
 
 def resize(images, size=32):
-    """[N, H, W] -> [N, size, size]: bilinear, but 28x28 images are padded with two pixels instead (as LeNet has it)."""
+    """[N, H, W] -> [N, size, size]: bilinear, but 28x28 images are padded with two pixels instead (as LeNet
+    has it).
+    """
     n, h, w = images.shape
     if (h, w) == (size, size):
         return images
@@ -114,7 +125,9 @@ def resize(images, size=32):
 
 
 def stratified_split(labels, share, seed):
-    """(rest, part): index tensors; ``part`` holds ``share`` of every class, chosen by ``seed``, both sorted."""
+    """(rest, part): index tensors; ``part`` holds ``share`` of every class, chosen by ``seed``, both
+    sorted.
+    """
     generator = _C.Generator()
     generator.manual_seed(seed)
     values = labels.tolist()

@@ -1,7 +1,8 @@
 """``ccdl train lenet``: LeNet-5 learns real handwritten digits.
 
-20 % of the data, stratified, is the test set, touched once at the end; 10 % of the rest is the validation set, which
-alone decides the best checkpoint. Seed, split, augmentation and order are functions of the seed and the epoch.
+20 % of the data, stratified, is the test set, touched once at the end; 10 % of the rest is the validation
+set, which alone decides the best checkpoint. Seed, split, augmentation and order are functions of the seed
+and the epoch.
 """
 
 import os
@@ -59,9 +60,21 @@ def _load(data, seed):
 
 
 def train(
-    data=None, out="runs/lenet", epochs=25, batch_size=64, lr=3e-3, weight_decay=1e-2, label_smoothing=0.05,
-    augment=True, seed=0, workers=0, resume=False, stop_after=None, quiet=False, say=print,
-):  # fmt: skip
+    data=None,
+    out="runs/lenet",
+    epochs=25,
+    batch_size=64,
+    lr=3e-3,
+    weight_decay=1e-2,
+    label_smoothing=0.05,
+    augment=True,
+    seed=0,
+    workers=0,
+    resume=False,
+    stop_after=None,
+    quiet=False,
+    say=print,
+):
     """Trains LeNet-5 and returns a dict with test accuracy, loss, confusion matrix, history and files.
 
     Arguments are the command's options; ``say`` receives lines of text.
@@ -105,7 +118,8 @@ def train(
     def report(row):
         if not quiet:
             say(
-                f"epoch {row['epoch']:3d}/{epochs}  train {row['train_loss']:.4f} {100 * row['train_accuracy']:6.2f} %"
+                f"epoch {row['epoch']:3d}/{epochs}  train {row['train_loss']:.4f} "
+                f"{100 * row['train_accuracy']:6.2f} %"
                 f"  validation {row['val_loss']:.4f} {100 * row['val_accuracy']:6.2f} %"
             )
 
@@ -138,7 +152,9 @@ def train(
 
 
 class _Normalised(LeNet5):
-    """LeNet-5 that subtracts the training set's mean and divides by its deviation first; both are saved with it."""
+    """LeNet-5 that subtracts the training set's mean and divides by its deviation first; both are saved with
+    it.
+    """
 
     def __init__(self, net, mean, std):
         super().__init__(net.classifier[-1].out_features)

@@ -1,7 +1,8 @@
 """A small honest training loop: epochs, evaluation, best checkpoint, exact resume.
 
-All randomness of an epoch is derived from (seed, epoch), so the state to keep is weights, optimiser, schedule, history
-and the best weights; a run that was killed continues from its last finished epoch and ends with the same bits.
+All randomness of an epoch is derived from (seed, epoch), so the state to keep is weights, optimiser,
+schedule, history and the best weights; a run that was killed continues from its last finished epoch and ends
+with the same bits.
 """
 
 import os

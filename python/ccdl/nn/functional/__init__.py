@@ -18,8 +18,20 @@ from . import (
 
 __all__ = []
 for _family in (
-    activation, conv, distance, dropout, embedding, interpolate, linear, loss, norm, padding, pooling, softmax, vision,
-):  # fmt: skip
+    activation,
+    conv,
+    distance,
+    dropout,
+    embedding,
+    interpolate,
+    linear,
+    loss,
+    norm,
+    padding,
+    pooling,
+    softmax,
+    vision,
+):
     for _name in _family.__all__:
         globals()[_name] = getattr(_family, _name)
         __all__.append(_name)

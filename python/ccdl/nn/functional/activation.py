@@ -1,12 +1,43 @@
-"""Activation functions. All are elementwise unless stated, keep shape and dtype, and take floating tensors."""
+"""Activation functions. All are elementwise unless stated, keep shape and dtype, and take floating
+tensors.
+"""
 
 from ... import _C
 
 __all__ = [
-    "celu", "celu_", "elu", "elu_", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_",
-    "leaky_relu", "leaky_relu_", "logsigmoid", "mish", "prelu", "relu", "relu6", "relu_", "rrelu", "rrelu_", "selu",
-    "selu_", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "threshold_",
-]  # fmt: skip
+    "celu",
+    "celu_",
+    "elu",
+    "elu_",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hardtanh_",
+    "leaky_relu",
+    "leaky_relu_",
+    "logsigmoid",
+    "mish",
+    "prelu",
+    "relu",
+    "relu6",
+    "relu_",
+    "rrelu",
+    "rrelu_",
+    "selu",
+    "selu_",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
+]
 
 
 def relu(input, inplace=False):
@@ -67,7 +98,8 @@ def prelu(input, weight):
 
 
 def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
-    """Randomised leaky ReLU: the negative slope is uniform in [lower, upper] per element in training, else their mean.
+    """Randomised leaky ReLU: the negative slope is uniform in [lower, upper] per element in training, else
+    their mean.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.rrelu(ccdl.tensor([-2., 2.]), 0.5, 0.5)
@@ -142,8 +174,8 @@ def gelu(input, approximate="none"):
 
     Args:
         input: floating tensor.
-        approximate: ``"none"`` uses erf; ``"tanh"`` is ``x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))``, at most
-            0.000473 off.
+        approximate: ``"none"`` uses erf; ``"tanh"`` is ``x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))``, at
+            most 0.000473 off.
 
     Source: Hendrycks and Gimpel, 2016.
 

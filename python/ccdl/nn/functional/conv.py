@@ -6,12 +6,20 @@ Output size per dimension: floor((in + 2 padding - dilation (kernel - 1) - 1) / 
 from ... import _C
 
 __all__ = [
-    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "unfold", "fold",
-]  # fmt: skip
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "unfold",
+    "fold",
+]
 
 
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """1-d cross-correlation. Input [N, C, L] or [C, L]; weight [out, C / groups, k]; otherwise as :func:`conv2d`.
+    """1-d cross-correlation. Input [N, C, L] or [C, L]; weight [out, C / groups, k]; otherwise as
+    :func:`conv2d`.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.conv1d(ccdl.tensor([[[1., 2., 3.]]]), ccdl.ones(1, 1, 2))
@@ -21,22 +29,24 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """2-d cross-correlation: ``y[n,o,i,j] = b[o] + sum_{c,r,s} w[o,c,r,s] x[n,c, i*stride+r*dilation-pad, ...]``.
+    """2-d cross-correlation: ``y[n,o,i,j] = b[o] + sum_{c,r,s} w[o,c,r,s] x[n,c, i*stride+r*dilation-pad,
+    ...]``.
 
     Args:
         input: [N, C, H, W] or [C, H, W]; contiguous or channels_last, which the output follows.
         weight: [out, C / groups, kH, kW].
         bias: [out] or None.
         stride, dilation: int or pair, at least 1.
-        padding: int or pair of zeros on each side, ``"valid"`` (none) or ``"same"`` (output as large as the input;
-            stride 1 only).
+        padding: int or pair of zeros on each side, ``"valid"`` (none) or ``"same"`` (output as large as the
+            input; stride 1 only).
         groups: channels are split into this many independent groups; must divide C and out.
 
     Returns:
         [N, out, H', W'] with H' = floor((H + 2 padding - dilation (kH - 1) - 1) / stride) + 1.
 
     Raises:
-        RuntimeError: channels, groups, ranks or dtypes do not fit, or the kernel is larger than the padded input.
+        RuntimeError: channels, groups, ranks or dtypes do not fit, or the kernel is larger than the padded
+            input.
 
     Source: LeCun et al., 1998. Flip the weight's last two dimensions for the mathematical convolution.
 
@@ -111,7 +121,8 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
 
 
 def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
-    """Adds columns of patches back into an image, the transpose of :func:`unfold`: [N, C kH kW, L] -> [N, C, H, W].
+    """Adds columns of patches back into an image, the transpose of :func:`unfold`: [N, C kH kW, L] -> [N, C,
+    H, W].
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.fold(ccdl.ones(1, 4, 4), (3, 3), 2)[0, 0, 1, 1].item()

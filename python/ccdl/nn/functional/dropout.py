@@ -1,4 +1,5 @@
-"""Dropout family, inverted form: kept values are scaled by 1 / (1 - p) in training, evaluation is the identity.
+"""Dropout family, inverted form: kept values are scaled by 1 / (1 - p) in training, evaluation is the
+identity.
 
 The masks come from the counter-based generator, so one seed gives the same masks at any thread count.
 """
@@ -6,8 +7,13 @@ The masks come from the counter-based generator, so one seed gives the same mask
 from ... import _C
 
 __all__ = [
-    "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
-]  # fmt: skip
+    "alpha_dropout",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
+]
 
 
 def _check(op, p):
@@ -75,7 +81,9 @@ _ALPHA = 1.7580993408473766  # -scale * alpha of SELU: its value at minus infini
 
 
 def _alpha_dropout(op, input, p, training, inplace, mask_shape):
-    """Sets dropped elements to SELU's negative limit, then scales and shifts to keep mean 0 and variance 1."""
+    """Sets dropped elements to SELU's negative limit, then scales and shifts to keep mean 0 and variance
+    1.
+    """
     _check(op, p)
     if not training or p == 0.0:
         return input

@@ -22,7 +22,9 @@ def _padding_row(op, padding_idx, weight):
     if padding_idx is None:
         return -1
     if not -weight.shape[0] <= padding_idx < weight.shape[0]:
-        raise ValueError(f"{op}: padding_idx is {padding_idx}, must be within num_embeddings {weight.shape[0]}")
+        raise ValueError(
+            f"{op}: padding_idx is {padding_idx}, must be within num_embeddings {weight.shape[0]}"
+        )
     return padding_idx % weight.shape[0]
 
 

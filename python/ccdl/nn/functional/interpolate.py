@@ -22,10 +22,10 @@ def interpolate(
         input: 3-d, 4-d or 5-d.
         size: int or one per spatial dimension.
         scale_factor: number or one per spatial dimension; exactly one of the two is given.
-        mode: 'nearest', 'nearest-exact', 'linear' (3-d), 'bilinear', 'bicubic' (4-d), 'trilinear' (5-d) or 'area'.
-        align_corners: put the corner pixels' centres at the corners; linear modes only.
-        recompute_scale_factor: use the ratio of the sizes instead of ``scale_factor`` for the sampling positions.
-        antialias: widen the filter when shrinking; 'bilinear' and 'bicubic' only.
+        mode: 'nearest', 'nearest-exact', 'linear' (3-d), 'bilinear', 'bicubic' (4-d), 'trilinear' (5-d) or
+        'area'. align_corners: put the corner pixels' centres at the corners; linear modes only.
+        recompute_scale_factor: use the ratio of the sizes instead of ``scale_factor`` for the sampling
+        positions. antialias: widen the filter when shrinking; 'bilinear' and 'bicubic' only.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.interpolate(ccdl.tensor([[[1., 2.]]]), scale_factor=2)

@@ -1,5 +1,6 @@
-"""Loss functions. ``reduction`` is 'mean' (default), 'sum' or 'none'; ``size_average`` and ``reduce`` are PyTorch's
-deprecated spelling of it. Targets that are class numbers are int64; an index out of range is an IndexError."""
+"""Loss functions. ``reduction`` is 'mean' (default), 'sum' or 'none'; ``size_average`` and ``reduce`` are
+PyTorch's deprecated spelling of it. Targets that are class numbers are int64; an index out of range is an
+IndexError."""
 
 import math
 import warnings
@@ -7,11 +8,28 @@ import warnings
 from ... import _C, errors
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy", "ctc_loss",
-    "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss",
-    "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "poisson_nll_loss",
-    "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
-]  # fmt: skip
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cosine_embedding_loss",
+    "cross_entropy",
+    "ctc_loss",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "margin_ranking_loss",
+    "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "nll_loss",
+    "poisson_nll_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+]
 
 
 def _reduction(op, reduction, size_average=None, reduce=None, extra=()):
@@ -35,7 +53,8 @@ def _reduce(loss, reduction):
 def _warn_broadcast(op, input, target):
     if tuple(input.shape) != tuple(target.shape):
         warnings.warn(
-            f"{op}: target has size {list(target.shape)}, input {list(input.shape)}; they are broadcast, which is "
+            f"{op}: target has size {list(target.shape)}, input {list(input.shape)}; they are broadcast, "
+            "which is "
             "rarely meant; make them the same size",
             stacklevel=3,
         )
@@ -53,12 +72,13 @@ def cross_entropy(
 ):
     """Cross-entropy between ``softmax(input)`` along the class dimension and the target, from logits.
 
-    For class numbers y: ``l = -w_y log softmax(x)_y``; for probabilities q: ``l = -sum_c w_c q_c log softmax(x)_c``.
+    For class numbers y: ``l = -w_y log softmax(x)_y``; for probabilities q: ``l = -sum_c w_c q_c log
+        softmax(x)_c``.
 
     Args:
         input: logits [C], [N, C] or [N, C, d1, ...].
-        target: class numbers [], [N] or [N, d1, ...] (int64), or probabilities shaped like ``input`` (floating).
-        weight: [C] weight per class; the mean divides by the sum of the targets' weights.
+        target: class numbers [], [N] or [N, d1, ...] (int64), or probabilities shaped like ``input``
+        (floating). weight: [C] weight per class; the mean divides by the sum of the targets' weights.
         ignore_index: targets with this number give no loss and no gradient.
         reduction: 'mean', 'sum' or 'none'.
         label_smoothing: s in [0, 1]: the target becomes ``(1 - s) q + s / C``.
@@ -158,7 +178,8 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
 
 
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
-    """``-(y log p + (1 - y) log(1 - p))`` of probabilities p in [0, 1]; each logarithm is limited to -100 below.
+    """``-(y log p + (1 - y) log(1 - p))`` of probabilities p in [0, 1]; each logarithm is limited to -100
+    below.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.binary_cross_entropy(ccdl.tensor([0.5]), ccdl.tensor([1.]))
@@ -167,7 +188,8 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
     reduction = _reduction("binary_cross_entropy", reduction, size_average, reduce)
     if tuple(target.shape) != tuple(input.shape):
         raise errors.ValueError(
-            f"binary_cross_entropy: target is {list(target.shape)}, must have the input's size {list(input.shape)}"
+            f"binary_cross_entropy: target is {list(target.shape)}, must have the input's size "
+            f"{list(input.shape)}"
         )
     return _C.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
 
@@ -201,8 +223,8 @@ def binary_cross_entropy_with_logits(
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """Kullback-Leibler divergence ``y (log y - x)`` with ``input`` x already log-probabilities.
 
-    ``reduction='batchmean'`` divides the sum by the batch size, which is the mathematical value; ``log_target``
-    says that the target is logarithms as well.
+    ``reduction='batchmean'`` divides the sum by the batch size, which is the mathematical value;
+    ``log_target`` says that the target is logarithms as well.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.kl_div(ccdl.tensor([[0.5, 0.5]]).log(), ccdl.tensor([[0.5, 0.5]]), reduction="batchmean")
@@ -212,7 +234,8 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     if reduction != "batchmean":
         if reduction == "mean":
             warnings.warn(
-                "kl_div: reduction='mean' divides by all elements; 'batchmean' is the divergence", stacklevel=2
+                "kl_div: reduction='mean' divides by all elements; 'batchmean' is the divergence",
+                stacklevel=2,
             )
         return _C.kl_div(input, target, reduction=reduction, log_target=log_target)
     total = _C.kl_div(input, target, reduction="sum", log_target=log_target)
@@ -301,7 +324,9 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     eps = 1e-12
     cosine = dot / (((input1 * input1).sum(dim) + eps) * ((input2 * input2).sum(dim) + eps)).sqrt()
     zero = _C.zeros_like(cosine)
-    loss = _C.where(target == 1, 1 - cosine, zero) + _C.where(target == -1, (cosine - margin).clamp_min(0), zero)
+    loss = _C.where(target == 1, 1 - cosine, zero) + _C.where(
+        target == -1, (cosine - margin).clamp_min(0), zero
+    )
     return _reduce(loss, reduction)
 
 
@@ -343,8 +368,8 @@ def multi_margin_loss(
 
 
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
-    """``sum_{j in targets, i not in targets} max(0, 1 - (x_j - x_i)) / C``; each row of ``target`` lists its classes
-    and ends at the first -1.
+    """``sum_{j in targets, i not in targets} max(0, 1 - (x_j - x_i)) / C``; each row of ``target`` lists its
+    classes and ends at the first -1.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.multilabel_margin_loss(ccdl.tensor([[0.1, 0.2, 0.4, 0.8]]), ccdl.tensor([[3, 0, -1, 1]]))
@@ -391,7 +416,8 @@ def triplet_margin_loss(
     reduce=None,
     reduction="mean",
 ):
-    """``max(0, d(a, p) - d(a, n) + margin)`` with the p-norm distance; ``swap`` uses the nearer of d(a, n), d(p, n).
+    """``max(0, d(a, p) - d(a, n) + margin)`` with the p-norm distance; ``swap`` uses the nearer of d(a, n),
+    d(p, n).
 
     Source: Balntas et al., 2016.
 
@@ -421,7 +447,9 @@ def triplet_margin_with_distance_loss(
 
     reduction = _reduction("triplet_margin_with_distance_loss", reduction)
     if margin <= 0:
-        raise errors.ValueError(f"triplet_margin_with_distance_loss: margin is {margin}, must be greater than 0")
+        raise errors.ValueError(
+            f"triplet_margin_with_distance_loss: margin is {margin}, must be greater than 0"
+        )
     distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
@@ -442,8 +470,9 @@ def ctc_loss(
         reduction: 'mean' divides each loss by its target length first.
         zero_infinity: losses without a valid alignment become 0.
 
-    Source: Graves et al., 2006. The recursion alpha_t(s) = (alpha_{t-1}(s) + alpha_{t-1}(s-1) [+ alpha_{t-1}(s-2)])
-    y_t(l'_s) over the label sequence l' with blanks between runs in the log domain, all samples at once.
+    Source: Graves et al., 2006. The recursion alpha_t(s) = (alpha_{t-1}(s) + alpha_{t-1}(s-1) [+
+    alpha_{t-1}(s-2)]) y_t(l'_s) over the label sequence l' with blanks between runs in the log domain, all
+    samples at once.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> lp = ccdl.zeros(2, 1, 2) - ccdl.log(ccdl.tensor(2.))
@@ -461,7 +490,9 @@ def ctc_loss(
     if not 0 <= blank < classes:
         raise errors.ValueError(f"ctc_loss: blank is {blank}, must be in [0, {classes})")
     if max(input_lengths, default=0) > steps:
-        raise errors.ValueError(f"ctc_loss: input_lengths reach {max(input_lengths)}, log_probs has {steps} steps")
+        raise errors.ValueError(
+            f"ctc_loss: input_lengths reach {max(input_lengths)}, log_probs has {steps} steps"
+        )
     labels, lists = [], _target_lists(targets, target_lengths)
     longest = 2 * max(target_lengths, default=0) + 1
     skip = []
@@ -469,9 +500,13 @@ def ctc_loss(
         extended = [blank]
         for label in row:
             if not 0 <= label < classes or label == blank:
-                raise errors.ValueError(f"ctc_loss: target {label} must be in [0, {classes}) and not the blank {blank}")
+                raise errors.ValueError(
+                    f"ctc_loss: target {label} must be in [0, {classes}) and not the blank {blank}"
+                )
             extended += [label, blank]
-        skip.append([s >= 2 and extended[s] != blank and extended[s] != extended[s - 2] for s in range(len(extended))])
+        skip.append(
+            [s >= 2 and extended[s] != blank and extended[s] != extended[s - 2] for s in range(len(extended))]
+        )
         labels.append(extended + [blank] * (longest - len(extended)))
         skip[-1] += [False] * (longest - len(extended))
     losses = _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longest)
@@ -488,7 +523,9 @@ def ctc_loss(
 def _lengths(op, name, lengths, batch):
     values = lengths.reshape(-1).tolist() if isinstance(lengths, _C.Tensor) else _as_list(lengths)
     if len(values) != batch:
-        raise errors.RuntimeError(f"{op}: {name} has {len(values)} entries, must have {batch}, one per sample")
+        raise errors.RuntimeError(
+            f"{op}: {name} has {len(values)} entries, must have {batch}, one per sample"
+        )
     return [int(v) for v in values]
 
 
@@ -507,7 +544,9 @@ def _target_lists(targets, target_lengths):
 
 
 def _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longest):
-    """-log p(target) per sample [N]; -inf is replaced by a very small number inside, so gradients stay finite."""
+    """-log p(target) per sample [N]; -inf is replaced by a very small number inside, so gradients stay
+    finite.
+    """
     steps, batch, _ = log_probs.shape
     floor = -1e30
     label = _C.tensor(labels, dtype=_C.int64)

@@ -2,7 +2,15 @@
 
 from ... import _C, errors
 
-__all__ = ["batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "normalize"]
+__all__ = [
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "rms_norm",
+    "local_response_norm",
+    "normalize",
+]
 
 
 def batch_norm(
@@ -33,7 +41,9 @@ def batch_norm(
         for size in shape[2:]:
             count *= size
         if count == 1:
-            raise errors.ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
+            raise errors.ValueError(
+                f"Expected more than 1 value per channel when training, got input size {list(shape)}"
+            )
     return _C.batch_norm(
         input,
         weight=weight,
@@ -47,7 +57,8 @@ def batch_norm(
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last dimensions, whose sizes are ``normalized_shape``.
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last dimensions, whose sizes are
+    ``normalized_shape``.
 
     Source: Ba et al., 2016.
 
@@ -71,7 +82,14 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def instance_norm(
-    input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
+    input,
+    running_mean=None,
+    running_var=None,
+    weight=None,
+    bias=None,
+    use_input_stats=True,
+    momentum=0.1,
+    eps=1e-5,
 ):
     """Normalises every channel of every sample over its spatial dimensions; input [N, C, ...].
 
@@ -118,7 +136,8 @@ def instance_norm(
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
-    """``x / sqrt(mean(x^2) + eps) * weight`` over the last dimensions; ``eps`` defaults to the dtype's epsilon.
+    """``x / sqrt(mean(x^2) + eps) * weight`` over the last dimensions; ``eps`` defaults to the dtype's
+    epsilon.
 
     Source: Zhang and Sennrich, 2019.
 
@@ -130,7 +149,8 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
 
 def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
-    """``x / (k + alpha * mean of x^2 over size neighbouring channels)^beta``; input [N, C, ...], zeros outside.
+    """``x / (k + alpha * mean of x^2 over size neighbouring channels)^beta``; input [N, C, ...], zeros
+    outside.
 
     Source: Krizhevsky et al., 2012.
 
@@ -140,7 +160,8 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     """
     if input.dim() < 3:
         raise errors.ValueError(
-            f"local_response_norm: input has {input.dim()} dimensions {list(input.shape)}, must have at least 3"
+            f"local_response_norm: input has {input.dim()} dimensions {list(input.shape)}, must have at "
+            "least 3"
         )
     if input.numel() == 0:
         return input

@@ -9,8 +9,9 @@ def pad(input, pad, mode="constant", value=None):
     """Enlarges ``input`` at its borders.
 
     Args:
-        pad: (left, right, top, bottom, front, back, ...) starting from the last dimension; negative values crop.
-        mode: 'constant' (any dimensions), 'reflect' (border not repeated; each pad smaller than the size),
+        pad: (left, right, top, bottom, front, back, ...) starting from the last dimension; negative values
+        crop. mode: 'constant' (any dimensions), 'reflect' (border not repeated; each pad smaller than the
+            size),
             'replicate' or 'circular'; these three pad the last 1, 2 or 3 dimensions of a 2-5-d input.
         value: the constant, 0 if None.
 

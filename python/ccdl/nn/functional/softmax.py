@@ -57,7 +57,8 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     """A relaxed one-hot sample: softmax of ``(logits + g) / tau`` with Gumbel noise ``g = -log(-log u)``.
 
-    ``hard=True`` returns the exact one-hot of the largest entry and lets the gradient of the relaxed sample through.
+    ``hard=True`` returns the exact one-hot of the largest entry and lets the gradient of the relaxed sample
+    through.
 
     Source: Jang et al., 2017; Maddison et al., 2017.
 

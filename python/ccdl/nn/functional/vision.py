@@ -25,7 +25,11 @@ def pixel_shuffle(input, upscale_factor):
         raise RuntimeError(f"pixel_shuffle: {c} channels are not divisible by upscale_factor^2 = {r * r}")
     n = len(lead)
     order = [*range(n), n, n + 3, n + 1, n + 4, n + 2]
-    return input.reshape(*lead, c // (r * r), r, r, h, w).permute(order).reshape(*lead, c // (r * r), h * r, w * r)
+    return (
+        input.reshape(*lead, c // (r * r), r, r, h, w)
+        .permute(order)
+        .reshape(*lead, c // (r * r), h * r, w * r)
+    )
 
 
 def pixel_unshuffle(input, downscale_factor):
@@ -45,7 +49,9 @@ def pixel_unshuffle(input, downscale_factor):
         raise RuntimeError(f"pixel_unshuffle: height {h} and width {w} must be divisible by {r}")
     n = len(lead)
     order = [*range(n), n, n + 2, n + 4, n + 1, n + 3]
-    return input.reshape(*lead, c, h // r, r, w // r, r).permute(order).reshape(*lead, c * r * r, h // r, w // r)
+    return (
+        input.reshape(*lead, c, h // r, r, w // r, r).permute(order).reshape(*lead, c * r * r, h // r, w // r)
+    )
 
 
 def channel_shuffle(input, groups):
@@ -64,7 +70,8 @@ def channel_shuffle(input, groups):
 
 
 def affine_grid(theta, size, align_corners=None):
-    """Sampling grid of an affine map: theta [N, 2, 3], size (N, C, H, W) -> [N, H, W, 2]; also 3-d ([N, 3, 4]).
+    """Sampling grid of an affine map: theta [N, 2, 3], size (N, C, H, W) -> [N, H, W, 2]; also 3-d ([N, 3,
+    4]).
 
     The grid holds ``theta (x, y, 1)^T`` for output positions x, y in [-1, 1].
 
@@ -84,7 +91,9 @@ def affine_grid(theta, size, align_corners=None):
     for d in reversed(range(n)):
         steps = spatial[d]
         if align_corners:
-            line = _C.linspace(-1, 1, steps, dtype=theta.dtype) if steps > 1 else _C.zeros(1, dtype=theta.dtype)
+            line = (
+                _C.linspace(-1, 1, steps, dtype=theta.dtype) if steps > 1 else _C.zeros(1, dtype=theta.dtype)
+            )
         else:
             line = (_C.arange(steps, dtype=theta.dtype) * 2 + 1) / steps - 1
         shape = [1] * n

@@ -18,8 +18,18 @@ from .module import Module
 
 __all__ = ["Module"]
 for _family in (
-    activation, container, conv, dropout, image, linear, loss, normalization, padding, pooling, sparse,
-):  # fmt: skip
+    activation,
+    container,
+    conv,
+    dropout,
+    image,
+    linear,
+    loss,
+    normalization,
+    padding,
+    pooling,
+    sparse,
+):
     for _name in _family.__all__:
         globals()[_name] = getattr(_family, _name)
         __all__.append(_name)

@@ -1,7 +1,7 @@
 """Full backward hooks of modules: identity nodes around forward that see the gradients pass.
 
-The node behind the outputs runs first and notes grad_output; the node before the inputs runs last, when grad_input is
-known. If no input needs a gradient, the hooks run right after the outputs' node with Nones.
+The node behind the outputs runs first and notes grad_output; the node before the inputs runs last, when
+grad_input is known. If no input needs a gradient, the hooks run right after the outputs' node with Nones.
 """
 
 from ... import _C

@@ -51,9 +51,13 @@ class _Numbered(Module):
         """Puts ``module`` before position ``index``."""
         modules = list(self._modules.values())
         if not -len(modules) <= index <= len(modules):
-            raise IndexError(f"{type(self).__name__}.insert: index {index} is out of range for {len(modules)} modules")
+            raise IndexError(
+                f"{type(self).__name__}.insert: index {index} is out of range for {len(modules)} modules"
+            )
         if not isinstance(module, Module):
-            raise TypeError(f"{type(self).__name__}.insert: module is {type(module).__name__}, must be a Module")
+            raise TypeError(
+                f"{type(self).__name__}.insert: module is {type(module).__name__}, must be a Module"
+            )
         modules.insert(index, module)
         self._replace_all(modules)
         return self
@@ -172,7 +176,9 @@ class ModuleList(_Numbered):
     def extend(self, modules):
         """Adds all ``modules`` at the end; returns self."""
         if not hasattr(modules, "__iter__"):
-            raise TypeError(f"ModuleList.extend: got {type(modules).__name__}, must be an iterable of modules")
+            raise TypeError(
+                f"ModuleList.extend: got {type(modules).__name__}, must be an iterable of modules"
+            )
         return super().extend(modules)
 
     def __repr__(self):
@@ -189,7 +195,9 @@ class ModuleList(_Numbered):
         lines = []
         for first, last, text in runs:
             body = _indent(text, 2)
-            lines.append(f"({first}): {body}" if first == last else f"({first}-{last}): {last - first + 1} x {body}")
+            lines.append(
+                f"({first}): {body}" if first == last else f"({first}-{last}): {last - first + 1} x {body}"
+            )
         return self._get_name() + "(\n  " + "\n  ".join(lines) + "\n)"
 
 
@@ -329,7 +337,9 @@ class ParameterList(Module):
     def extend(self, values):
         """Adds all ``values`` at the end; returns self."""
         if isinstance(values, _C.Tensor) or not hasattr(values, "__iter__"):
-            raise TypeError(f"ParameterList.extend: got {type(values).__name__}, must be an iterable of tensors")
+            raise TypeError(
+                f"ParameterList.extend: got {type(values).__name__}, must be an iterable of tensors"
+            )
         for value in values:
             self.append(value)
         return self

@@ -1,4 +1,6 @@
-"""Convolution layers. Values start as kaiming_uniform with a = sqrt(5), the bias uniform in +-1 / sqrt(fan_in)."""
+"""Convolution layers. Values start as kaiming_uniform with a = sqrt(5), the bias uniform in +-1 /
+sqrt(fan_in).
+"""
 
 import math
 
@@ -17,26 +19,44 @@ def _ntuple(value, n):
 
 
 class _ConvNd(Module):
-    """Arguments, parameters and text shared by the convolutions; ``_n`` is the number of spatial dimensions."""
+    """Arguments, parameters and text shared by the convolutions; ``_n`` is the number of spatial
+    dimensions.
+    """
 
     _n = 0
     _transposed = False
 
     def __init__(
-        self, in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups, bias,
-        padding_mode, device, dtype,
-    ):  # fmt: skip
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        output_padding,
+        groups,
+        bias,
+        padding_mode,
+        device,
+        dtype,
+    ):
         super().__init__()
         name, n = type(self).__name__, self._n
         if groups <= 0:
             raise ValueError(f"{name}: groups is {groups}, must be a positive integer")
         if in_channels % groups:
-            raise ValueError(f"{name}: in_channels must be divisible by groups, got {in_channels} and {groups}")
+            raise ValueError(
+                f"{name}: in_channels must be divisible by groups, got {in_channels} and {groups}"
+            )
         if out_channels % groups:
-            raise ValueError(f"{name}: out_channels must be divisible by groups, got {out_channels} and {groups}")
+            raise ValueError(
+                f"{name}: out_channels must be divisible by groups, got {out_channels} and {groups}"
+            )
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
             raise ValueError(
-                f"{name}: padding_mode is {padding_mode!r}, must be 'zeros', 'reflect', 'replicate' or 'circular'"
+                f"{name}: padding_mode is {padding_mode!r}, must be 'zeros', 'reflect', 'replicate' or "
+                "'circular'"
             )
         self.in_channels = in_channels
         self.out_channels = out_channels
@@ -51,12 +71,18 @@ class _ConvNd(Module):
             if padding not in ("valid", "same"):
                 raise ValueError(f"{name}: padding is {padding!r}, must be a number, 'valid' or 'same'")
             if padding == "same" and any(s != 1 for s in self.stride):
-                raise ValueError(f"{name}: padding='same' is not supported for strided convolutions (stride {stride})")
+                raise ValueError(
+                    f"{name}: padding='same' is not supported for strided convolutions (stride {stride})"
+                )
             self.padding = padding
         else:
             self.padding = _ntuple(padding, n)
         self._reversed_padding_repeated_twice = self._border()
-        ends = (in_channels, out_channels // groups) if self._transposed else (out_channels, in_channels // groups)
+        ends = (
+            (in_channels, out_channels // groups)
+            if self._transposed
+            else (out_channels, in_channels // groups)
+        )
         self.weight = Parameter(_C.empty((*ends, *self.kernel_size), device=device, dtype=dtype))
         if bias:
             self.bias = Parameter(_C.empty(out_channels, device=device, dtype=dtype))
@@ -93,7 +119,9 @@ class _ConvNd(Module):
         return self._function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self):
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        )
         zero, one = (0,) * self._n, (1,) * self._n
         if self.padding != zero:
             text += f", padding={self.padding}"
@@ -112,13 +140,33 @@ class _ConvNd(Module):
 
 class _Conv(_ConvNd):
     def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
-        padding_mode="zeros", device=None, dtype=None,
-    ):  # fmt: skip
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+    ):
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode, device,
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            0,
+            groups,
+            bias,
+            padding_mode,
+            device,
             dtype,
-        )  # fmt: skip
+        )
 
 
 class Conv1d(_Conv):
@@ -134,7 +182,8 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    """2-d convolution (cross-correlation): [N, C, H, W] -> [N, out, H', W'], see :func:`ccdl.nn.functional.conv2d`.
+    """2-d convolution (cross-correlation): [N, C, H, W] -> [N, out, H', W'], see
+    :func:`ccdl.nn.functional.conv2d`.
 
     Args:
         in_channels, out_channels: numbers of channels.
@@ -153,7 +202,8 @@ class Conv2d(_Conv):
 
 
 class Conv3d(_Conv):
-    """3-d convolution (cross-correlation): [N, C, D, H, W] -> [N, out, D', H', W']; arguments as :class:`Conv2d`.
+    """3-d convolution (cross-correlation): [N, C, D, H, W] -> [N, out, D', H', W']; arguments as
+    :class:`Conv2d`.
 
     >>> import ccdl, ccdl.nn as nn
     >>> nn.Conv3d(2, 3, 3)(ccdl.ones(1, 2, 4, 5, 6)).shape
@@ -168,17 +218,38 @@ class _ConvTranspose(_ConvNd):
     _transposed = True
 
     def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, bias=True,
-        dilation=1, padding_mode="zeros", device=None, dtype=None,
-    ):  # fmt: skip
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        output_padding=0,
+        groups=1,
+        bias=True,
+        dilation=1,
+        padding_mode="zeros",
+        device=None,
+        dtype=None,
+    ):
         if padding_mode != "zeros":
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         if isinstance(padding, str):
             raise ValueError(f"{type(self).__name__}: padding is {padding!r}, must be a number")
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups, bias,
-            padding_mode, device, dtype,
-        )  # fmt: skip
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            output_padding,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
 
     def _output_padding(self, input, output_size):
         """The output padding that gives ``output_size``."""
@@ -191,7 +262,8 @@ class _ConvTranspose(_ConvNd):
             output_size = output_size[lead:]
         if len(output_size) != n:
             raise ValueError(
-                f"{type(self).__name__}: output_size must have {n} or {lead + n} elements, got {len(output_size)}"
+                f"{type(self).__name__}: output_size must have {n} or {lead + n} elements, got "
+                f"{len(output_size)}"
             )
         result = []
         for d in range(n):
@@ -199,7 +271,8 @@ class _ConvTranspose(_ConvNd):
             least += self.dilation[d] * (self.kernel_size[d] - 1) + 1
             if not least <= output_size[d] <= least + self.stride[d] - 1:
                 raise ValueError(
-                    f"{type(self).__name__}: output_size {output_size} is not reachable; dimension {d} must be within "
+                    f"{type(self).__name__}: output_size {output_size} is not reachable; dimension {d} "
+                    "must be within "
                     f"[{least}, {least + self.stride[d] - 1}] for input {list(input.shape)}"
                 )
             result.append(output_size[d] - least)

@@ -4,9 +4,17 @@ from .. import functional as F
 from .module import Module
 
 __all__ = [
-    "Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle",
-    "Unfold", "Fold", "CosineSimilarity", "PairwiseDistance",
-]  # fmt: skip
+    "Upsample",
+    "UpsamplingNearest2d",
+    "UpsamplingBilinear2d",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "ChannelShuffle",
+    "Unfold",
+    "Fold",
+    "CosineSimilarity",
+    "PairwiseDistance",
+]
 
 
 class Upsample(Module):
@@ -118,7 +126,8 @@ class Unfold(Module):
 
     def extra_repr(self):
         return (
-            f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
+            f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, "
+            f"stride={self.stride}"
         )
 
 

@@ -29,7 +29,8 @@ class Identity(Module):
 class Linear(Module):
     """``y = x W^T + b``: [..., in_features] -> [..., out_features].
 
-    ``weight`` [out_features, in_features] and ``bias`` [out_features] start uniform in +-1 / sqrt(in_features).
+    ``weight`` [out_features, in_features] and ``bias`` [out_features] start uniform in +-1 /
+    sqrt(in_features).
 
     >>> import ccdl, ccdl.nn as nn
     >>> nn.Linear(20, 30)(ccdl.ones(128, 20)).shape
@@ -58,7 +59,9 @@ class Linear(Module):
         return _C.linear(input, self.weight, self.bias)
 
     def extra_repr(self):
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class LazyLinear(Linear):
@@ -105,7 +108,9 @@ class Bilinear(Module):
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
-        self.weight = Parameter(_C.empty((out_features, in1_features, in2_features), device=device, dtype=dtype))
+        self.weight = Parameter(
+            _C.empty((out_features, in1_features, in2_features), device=device, dtype=dtype)
+        )
         if bias:
             self.bias = Parameter(_C.empty(out_features, device=device, dtype=dtype))
         else:
@@ -160,9 +165,13 @@ class Unflatten(Module):
     def __init__(self, dim, unflattened_size):
         super().__init__()
         if not isinstance(dim, int):
-            raise TypeError(f"Unflatten: dim is {type(dim).__name__}, must be an int (named dimensions are absent)")
+            raise TypeError(
+                f"Unflatten: dim is {type(dim).__name__}, must be an int (named dimensions are absent)"
+            )
         if not isinstance(unflattened_size, (tuple, list)):
-            raise TypeError(f"Unflatten: unflattened_size is {type(unflattened_size).__name__}, must be a tuple of ints")
+            raise TypeError(
+                f"Unflatten: unflattened_size is {type(unflattened_size).__name__}, must be a tuple of ints"
+            )
         for i, size in enumerate(unflattened_size):
             if not isinstance(size, int):
                 raise TypeError(f"Unflatten: unflattened_size[{i}] is {type(size).__name__}, must be an int")

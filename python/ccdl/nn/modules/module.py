@@ -135,7 +135,8 @@ class Module:
 
     forward = _not_implemented_forward
 
-    # --- calling -------------------------------------------------------------------------------------------------
+    # --- calling
+    # -------------------------------------------------------------------------------------------------
 
     def __call__(self, *args, **kwargs):
         if not self._hooked and not _global_forward_hooks and not _global_forward_pre_hooks:
@@ -156,7 +157,8 @@ class Module:
                     if result is not None:
                         if not (isinstance(result, tuple) and len(result) == 2):
                             raise RuntimeError(
-                                "forward pre-hook with kwargs must return None or a pair of new args and kwargs, "
+                                "forward pre-hook with kwargs must return None or a pair of new args and "
+                                "kwargs, "
                                 f"got {result}"
                             )
                         args, kwargs = result
@@ -191,7 +193,8 @@ class Module:
             return args
         return result if isinstance(result, tuple) else (result,)
 
-    # --- attributes ----------------------------------------------------------------------------------------------
+    # --- attributes
+    # ----------------------------------------------------------------------------------------------
 
     def __getattr__(self, name):
         own = self.__dict__
@@ -214,7 +217,8 @@ class Module:
         if parameters is not None and name in parameters:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as parameter '{name}' (nn.Parameter or None expected)"
+                    f"cannot assign '{type(value).__name__}' as parameter '{name}' (nn.Parameter or None "
+                    "expected)"
                 )
             parameters[name] = None
             return
@@ -228,7 +232,8 @@ class Module:
         if modules is not None and name in modules:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as child module '{name}' (nn.Module or None expected)"
+                    f"cannot assign '{type(value).__name__}' as child module '{name}' (nn.Module or None "
+                    "expected)"
                 )
             modules[name] = None
             return
@@ -303,11 +308,13 @@ class Module:
         self._check_new_name("parameter", name, "_parameters")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or "
+                "None required)"
             )
         if param is not None and param.grad_fn is not None:
             raise ValueError(
-                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly"
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
+                "explicitly"
             )
         self._parameters[name] = param
 
@@ -370,10 +377,13 @@ class Module:
         """Override to take back what :meth:`get_extra_state` gave."""
         raise RuntimeError("set_extra_state: not overridden by this module")
 
-    # --- walking the tree ----------------------------------------------------------------------------------------
+    # --- walking the tree
+    # ----------------------------------------------------------------------------------------
 
     def named_modules(self, memo=None, prefix="", remove_duplicate=True):
-        """(dotted name, module) of this module and all below, each once unless ``remove_duplicate`` is False."""
+        """(dotted name, module) of this module and all below, each once unless ``remove_duplicate`` is
+        False.
+        """
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -382,7 +392,9 @@ class Module:
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, prefix + ("." if prefix else "") + name, remove_duplicate)
+                yield from module.named_modules(
+                    memo, prefix + ("." if prefix else "") + name, remove_duplicate
+                )
 
     def modules(self):
         """This module and all below."""
@@ -404,7 +416,11 @@ class Module:
 
     def _named_members(self, get_members, prefix="", recurse=True, remove_duplicate=True):
         seen = set()
-        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        modules = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
         for path, module in modules:
             for name, value in get_members(module):
                 if value is None or id(value) in seen:
@@ -431,10 +447,13 @@ class Module:
         for _, value in self.named_buffers(recurse=recurse):
             yield value
 
-    # --- conversion and mode -------------------------------------------------------------------------------------
+    # --- conversion and mode
+    # -------------------------------------------------------------------------------------
 
     def _apply(self, fn, recurse=True):
-        """Replaces the memory of every parameter, gradient and buffer ``t`` by ``fn(t)``; identities are kept."""
+        """Replaces the memory of every parameter, gradient and buffer ``t`` by ``fn(t)``; identities are
+        kept.
+        """
         if recurse:
             for module in self.children():
                 module._apply(fn)
@@ -546,7 +565,8 @@ class Module:
     def compile(self, *args, **kwargs):
         """Accepted without effect: ccdl runs eagerly."""
 
-    # --- hooks ---------------------------------------------------------------------------------------------------
+    # --- hooks
+    # ---------------------------------------------------------------------------------------------------
 
     def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
         """``hook(module, args)`` before forward; may return replaced args. With ``with_kwargs``:
@@ -558,11 +578,15 @@ class Module:
         return handle
 
     def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
-        """``hook(module, args, output)`` after forward; may return a replaced output. ``always_call``: also after
-        an exception."""
+        """``hook(module, args, output)`` after forward; may return a replaced output. ``always_call``: also
+        after an exception."""
         self._hooked = True
         handle = _add_hook(
-            self._forward_hooks, hook, prepend, self._forward_hooks_with_kwargs, self._forward_hooks_always_called
+            self._forward_hooks,
+            hook,
+            prepend,
+            self._forward_hooks_with_kwargs,
+            self._forward_hooks_always_called,
         )
         if with_kwargs:
             self._forward_hooks_with_kwargs[handle.id] = True
@@ -590,25 +614,30 @@ class Module:
         return _add_hook(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook):
-        """``hook(module, state_dict, prefix, local_metadata)`` after ``state_dict`` collected; edits it in place."""
+        """``hook(module, state_dict, prefix, local_metadata)`` after ``state_dict`` collected; edits it in
+        place.
+        """
         return _add_hook(self._state_dict_hooks, _in_place_only(hook))
 
     def _register_state_dict_hook(self, hook):
         return _add_hook(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook):
-        """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)``
-        before this module takes its values."""
+        """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+        error_msgs)`` before this module takes its values."""
         return _add_hook(self._load_state_dict_pre_hooks, functools.partial(hook, self))
 
     def _register_load_state_dict_pre_hook(self, hook, with_module=False):
-        return _add_hook(self._load_state_dict_pre_hooks, functools.partial(hook, self) if with_module else hook)
+        return _add_hook(
+            self._load_state_dict_pre_hooks, functools.partial(hook, self) if with_module else hook
+        )
 
     def register_load_state_dict_post_hook(self, hook):
         """``hook(module, incompatible_keys)`` after loading; may edit the two lists."""
         return _add_hook(self._load_state_dict_post_hooks, hook)
 
-    # --- state ---------------------------------------------------------------------------------------------------
+    # --- state
+    # ---------------------------------------------------------------------------------------------------
 
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         """Puts this module's own parameters and buffers into ``destination``; children are visited apart."""
@@ -651,7 +680,9 @@ class Module:
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
     ):
-        """Copies this module's own entries of ``state_dict`` in; appends what does not fit to the three lists."""
+        """Copies this module's own entries of ``state_dict`` in; appends what does not fit to the three
+        lists.
+        """
         for hook in self._load_state_dict_pre_hooks.values():
             hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
         assign = local_metadata.get("assign_to_params_buffers", False)
@@ -666,7 +697,8 @@ class Module:
             value = state_dict[key]
             if not isinstance(value, _Tensor):
                 error_msgs.append(
-                    f'While copying the parameter named "{key}", expected a Tensor but got {type(value).__name__}.'
+                    f'While copying the parameter named "{key}", expected a Tensor but got '
+                    f"{type(value).__name__}."
                 )
                 continue
             if isinstance(target, UninitializedParameter) and not isinstance(value, UninitializedParameter):
@@ -724,8 +756,8 @@ class Module:
             ``missing_keys`` and ``unexpected_keys``.
 
         Raises:
-            RuntimeError: one error that lists every unexpected, missing and misshapen entry; shapes are an error
-                also with ``strict=False``. Entries that fit have been copied by then.
+            RuntimeError: one error that lists every unexpected, missing and misshapen entry; shapes are an
+                error also with ``strict=False``. Entries that fit have been copied by then.
         """
         if not hasattr(state_dict, "keys"):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
@@ -737,14 +769,18 @@ class Module:
         self._load_tree(state_dict, "", strict, assign, metadata, missing, unexpected, errors)
         if strict:
             if missing:
-                errors.insert(0, "Missing key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in missing)))
+                errors.insert(
+                    0, "Missing key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in missing))
+                )
             if unexpected:
                 errors.insert(
                     0, "Unexpected key(s) in state_dict: {}. ".format(", ".join(f'"{k}"' for k in unexpected))
                 )
         if errors:
             raise RuntimeError(
-                "Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors))
+                "Error(s) in loading state_dict for {}:\n\t{}".format(
+                    type(self).__name__, "\n\t".join(errors)
+                )
             )
         return _IncompatibleKeys(missing, unexpected)
 
@@ -762,7 +798,9 @@ class Module:
         incompatible = _IncompatibleKeys(missing, unexpected)
         for hook in self._load_state_dict_post_hooks.values():
             if hook(self, incompatible) is not None:
-                raise RuntimeError("a load_state_dict post-hook must edit the key lists in place and return None")
+                raise RuntimeError(
+                    "a load_state_dict post-hook must edit the key lists in place and return None"
+                )
 
     def __getstate__(self):
         return self.__dict__.copy()
@@ -770,7 +808,8 @@ class Module:
     def __setstate__(self, state):
         self.__dict__.update(state)
 
-    # --- text ----------------------------------------------------------------------------------------------------
+    # --- text
+    # ----------------------------------------------------------------------------------------------------
 
     def _get_name(self):
         return type(self).__name__

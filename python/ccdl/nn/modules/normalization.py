@@ -7,9 +7,17 @@ from ..parameter import Parameter
 from .module import Module
 
 __all__ = [
-    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm",
-    "GroupNorm", "RMSNorm", "LocalResponseNorm",
-]  # fmt: skip
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LayerNorm",
+    "GroupNorm",
+    "RMSNorm",
+    "LocalResponseNorm",
+]
 
 
 class _NormBase(Module):
@@ -168,7 +176,8 @@ class _InstanceNorm(_NormBase):
         x = input.unsqueeze(0) if single else input
         if x.shape[1] != self.num_features and self.affine:
             raise ValueError(
-                f"expected input's size at dim=1 to match num_features ({self.num_features}), but got: {x.shape[1]}."
+                f"expected input's size at dim=1 to match num_features ({self.num_features}), but got: "
+                f"{x.shape[1]}."
             )
         y = F.instance_norm(
             x,
@@ -207,14 +216,17 @@ class InstanceNorm3d(_InstanceNorm):
 
 
 class LayerNorm(Module):
-    """Normalises the last dimensions, of sizes ``normalized_shape``, with learned weight and bias of that shape.
+    """Normalises the last dimensions, of sizes ``normalized_shape``, with learned weight and bias of that
+    shape.
 
     >>> import ccdl, ccdl.nn as nn
     >>> nn.LayerNorm(4)(ccdl.ones(2, 4)).sum().item()
     0.0
     """
 
-    def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, device=None, dtype=None):
+    def __init__(
+        self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, device=None, dtype=None
+    ):
         super().__init__()
         self.normalized_shape = (
             (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
@@ -256,10 +268,14 @@ class GroupNorm(Module):
     ccdl.Size([2, 6, 4])
     """
 
-    def __init__(self, num_groups, num_channels, eps=1e-5, affine=True, device=None, dtype=None, *, bias=True):
+    def __init__(
+        self, num_groups, num_channels, eps=1e-5, affine=True, device=None, dtype=None, *, bias=True
+    ):
         super().__init__()
         if num_channels % num_groups:
-            raise ValueError(f"GroupNorm: num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
+            raise ValueError(
+                f"GroupNorm: num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
+            )
         self.num_groups = num_groups
         self.num_channels = num_channels
         self.eps = eps

@@ -4,14 +4,28 @@ from .. import functional as F
 from .module import Module
 
 __all__ = [
-    "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ReflectionPad1d",
-    "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "CircularPad1d",
-    "CircularPad2d", "CircularPad3d",
-]  # fmt: skip
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+]
 
 
 class _Pad(Module):
-    """``padding`` is one number for all sides, or (left, right, top, bottom, front, back) as far as they exist."""
+    """``padding`` is one number for all sides, or (left, right, top, bottom, front, back) as far as they
+    exist.
+    """
 
     _mode = "constant"
 
@@ -19,7 +33,9 @@ class _Pad(Module):
         super().__init__()
         self.padding = (padding,) * (2 * self._n) if isinstance(padding, int) else tuple(padding)
         if len(self.padding) != 2 * self._n:
-            raise ValueError(f"{type(self).__name__}: padding is {padding}, must be a number or {2 * self._n} numbers")
+            raise ValueError(
+                f"{type(self).__name__}: padding is {padding}, must be a number or {2 * self._n} numbers"
+            )
 
     def forward(self, input):
         return F.pad(input, self.padding, self._mode)

@@ -21,13 +21,15 @@ class _EmbeddingBase(Module):
     def _make_weight(self, weight, num_embeddings, embedding_dim, freeze, device, dtype):
         if weight is None:
             self.weight = Parameter(
-                _C.empty((num_embeddings, embedding_dim), device=device, dtype=dtype), requires_grad=not freeze
+                _C.empty((num_embeddings, embedding_dim), device=device, dtype=dtype),
+                requires_grad=not freeze,
             )
             self.reset_parameters()
             return
         if list(weight.shape) != [num_embeddings, embedding_dim]:
             raise ValueError(
-                f"{type(self).__name__}: _weight is {list(weight.shape)}, must be [{num_embeddings}, {embedding_dim}]"
+                f"{type(self).__name__}: _weight is {list(weight.shape)}, must be [{num_embeddings}, "
+                f"{embedding_dim}]"
             )
         self.weight = Parameter(weight, requires_grad=not freeze)
 
@@ -58,9 +60,19 @@ class Embedding(_EmbeddingBase):
     """
 
     def __init__(
-        self, num_embeddings, embedding_dim, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False,
-        sparse=False, _weight=None, _freeze=False, device=None, dtype=None,
-    ):  # fmt: skip
+        self,
+        num_embeddings,
+        embedding_dim,
+        padding_idx=None,
+        max_norm=None,
+        norm_type=2.0,
+        scale_grad_by_freq=False,
+        sparse=False,
+        _weight=None,
+        _freeze=False,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
@@ -73,21 +85,42 @@ class Embedding(_EmbeddingBase):
 
     @classmethod
     def from_pretrained(
-        cls, embeddings, freeze=True, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False,
+        cls,
+        embeddings,
+        freeze=True,
+        padding_idx=None,
+        max_norm=None,
+        norm_type=2.0,
+        scale_grad_by_freq=False,
         sparse=False,
-    ):  # fmt: skip
+    ):
         """An embedding with the given [rows, dim] table; frozen unless ``freeze=False``."""
         if embeddings.dim() != 2:
-            raise ValueError(f"from_pretrained: embeddings is {list(embeddings.shape)}, must be 2-dimensional")
+            raise ValueError(
+                f"from_pretrained: embeddings is {list(embeddings.shape)}, must be 2-dimensional"
+            )
         rows, cols = embeddings.shape
         return cls(
-            rows, cols, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight=embeddings,
+            rows,
+            cols,
+            padding_idx,
+            max_norm,
+            norm_type,
+            scale_grad_by_freq,
+            sparse,
+            _weight=embeddings,
             _freeze=freeze,
-        )  # fmt: skip
+        )
 
     def forward(self, input):
         return F.embedding(
-            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
+            input,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
         )
 
     def extra_repr(self):
@@ -114,9 +147,20 @@ class EmbeddingBag(_EmbeddingBase):
     """
 
     def __init__(
-        self, num_embeddings, embedding_dim, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, mode="mean",
-        sparse=False, _weight=None, include_last_offset=False, padding_idx=None, device=None, dtype=None,
-    ):  # fmt: skip
+        self,
+        num_embeddings,
+        embedding_dim,
+        max_norm=None,
+        norm_type=2.0,
+        scale_grad_by_freq=False,
+        mode="mean",
+        sparse=False,
+        _weight=None,
+        include_last_offset=False,
+        padding_idx=None,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
@@ -131,17 +175,35 @@ class EmbeddingBag(_EmbeddingBase):
 
     @classmethod
     def from_pretrained(
-        cls, embeddings, freeze=True, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, mode="mean",
-        sparse=False, include_last_offset=False, padding_idx=None,
-    ):  # fmt: skip
+        cls,
+        embeddings,
+        freeze=True,
+        max_norm=None,
+        norm_type=2.0,
+        scale_grad_by_freq=False,
+        mode="mean",
+        sparse=False,
+        include_last_offset=False,
+        padding_idx=None,
+    ):
         """A bag over the given [rows, dim] table; frozen unless ``freeze=False``."""
         if embeddings.dim() != 2:
-            raise ValueError(f"from_pretrained: embeddings is {list(embeddings.shape)}, must be 2-dimensional")
+            raise ValueError(
+                f"from_pretrained: embeddings is {list(embeddings.shape)}, must be 2-dimensional"
+            )
         rows, cols = embeddings.shape
         bag = cls(
-            rows, cols, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings, include_last_offset,
+            rows,
+            cols,
+            max_norm,
+            norm_type,
+            scale_grad_by_freq,
+            mode,
+            sparse,
+            embeddings,
+            include_last_offset,
             padding_idx,
-        )  # fmt: skip
+        )
         bag.weight.requires_grad_(not freeze)
         return bag
 

@@ -36,7 +36,8 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
 
 
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
-    """Scales all gradients by ``max_norm / (total norm + 1e-6)`` where that is below 1; returns the total norm.
+    """Scales all gradients by ``max_norm / (total norm + 1e-6)`` where that is below 1; returns the total
+    norm.
 
     Source: Pascanu et al., 2013.
 

@@ -14,8 +14,8 @@ def _is_numpy(value):
 def default_collate(batch):
     """Stacks the samples' tensors, arrays and numbers; keeps dicts, tuples and lists around them.
 
-    Tensors [*] become [B, *]; Python floats float64 and ints int64 tensors; strings stay a list; a list of tuples
-    becomes a list of batches.
+    Tensors [*] become [B, *]; Python floats float64 and ints int64 tensors; strings stay a list; a list of
+    tuples becomes a list of batches.
 
     Raises:
         RuntimeError: samples of different lengths. TypeError: an unknown kind of value.
@@ -29,7 +29,9 @@ def default_collate(batch):
         return _C.stack(list(batch), 0)
     if _is_numpy(first):
         if getattr(first, "dtype", None) is None or first.dtype.kind in "OSUV":
-            raise TypeError(f"default_collate: cannot batch numpy values of dtype {getattr(first, 'dtype', None)}")
+            raise TypeError(
+                f"default_collate: cannot batch numpy values of dtype {getattr(first, 'dtype', None)}"
+            )
         if getattr(first, "shape", None) == ():
             return _C.as_tensor([value.item() for value in batch], dtype=_C.as_tensor(first).dtype)
         return _C.stack([_C.as_tensor(value) for value in batch], 0)

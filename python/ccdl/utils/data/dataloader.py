@@ -1,7 +1,7 @@
 """DataLoader: batches of a data set, fetched in this thread or ahead of time by worker threads or processes.
 
-Batch k goes to worker k % num_workers and batches are handed out in order, so order and content depend on the seed
-and the epoch alone, never on timing or on the number of workers.
+Batch k goes to worker k % num_workers and batches are handed out in order, so order and content depend on the
+seed and the epoch alone, never on timing or on the number of workers.
 """
 
 import itertools
@@ -37,8 +37,8 @@ class DataLoader:
         drop_last: leave out a last, smaller batch.
         timeout: seconds to wait for a worker, 0 for ever.
         worker_init_fn: called with the worker's id in each worker.
-        multiprocessing_context: a context or its name ('fork', 'spawn', 'forkserver') makes workers processes.
-        generator: source of the epoch's seeds; the global generator if None.
+        multiprocessing_context: a context or its name ('fork', 'spawn', 'forkserver') makes workers
+        processes. generator: source of the epoch's seeds; the global generator if None.
         prefetch_factor: batches fetched ahead per worker (2).
         persistent_workers: keep workers between epochs.
         in_order: accepted; batches are always in order.
@@ -48,7 +48,8 @@ class DataLoader:
     While a sample is fetched, random numbers come from a generator seeded by (epoch seed, sample index).
 
     Raises:
-        the worker's own exception with its traceback; RuntimeError for a worker process that died or a timeout.
+        the worker's own exception with its traceback; RuntimeError for a worker process that died or a
+        timeout.
 
     >>> import ccdl
     >>> from ccdl.utils.data import DataLoader, TensorDataset
@@ -57,11 +58,27 @@ class DataLoader:
     """
 
     def __init__(
-        self, dataset, batch_size=1, shuffle=None, sampler=None, batch_sampler=None, num_workers=0, collate_fn=None,
-        pin_memory=False, drop_last=False, timeout=0, worker_init_fn=None, multiprocessing_context=None,
-        generator=None, *, prefetch_factor=None, persistent_workers=False, pin_memory_device="", in_order=True,
+        self,
+        dataset,
+        batch_size=1,
+        shuffle=None,
+        sampler=None,
+        batch_sampler=None,
+        num_workers=0,
+        collate_fn=None,
+        pin_memory=False,
+        drop_last=False,
+        timeout=0,
+        worker_init_fn=None,
+        multiprocessing_context=None,
+        generator=None,
+        *,
+        prefetch_factor=None,
+        persistent_workers=False,
+        pin_memory_device="",
+        in_order=True,
         worker_type=None,
-    ):  # fmt: skip
+    ):
         _check_options(num_workers, timeout, prefetch_factor, persistent_workers, worker_type)
         self.dataset = dataset
         self.num_workers = num_workers
@@ -78,18 +95,22 @@ class DataLoader:
         self._iterable = isinstance(dataset, IterableDataset)
         if self._iterable and (shuffle or sampler is not None or batch_sampler is not None):
             raise ValueError(
-                "DataLoader with IterableDataset: expected unspecified shuffle, sampler and batch_sampler option"
+                "DataLoader with IterableDataset: expected unspecified shuffle, sampler and batch_sampler "
+                "option"
             )
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
+                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and "
+                    "drop_last"
                 )
             batch_size, drop_last = None, False
         elif batch_size is None and drop_last:
-            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
+            raise ValueError(
+                "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
+            )
         if sampler is None:
             if self._iterable:
                 sampler = _InfiniteSampler()
@@ -147,7 +168,9 @@ def _check_options(num_workers, timeout, prefetch_factor, persistent_workers, wo
     if timeout < 0:
         raise ValueError(f"timeout option should be non-negative; got {timeout}")
     if num_workers == 0 and prefetch_factor is not None:
-        raise ValueError("prefetch_factor option could only be specified in multiprocessing (num_workers > 0)")
+        raise ValueError(
+            "prefetch_factor option could only be specified in multiprocessing (num_workers > 0)"
+        )
     if prefetch_factor is not None and prefetch_factor <= 0:
         raise ValueError(f"prefetch_factor option should be positive; got {prefetch_factor}")
     if persistent_workers and num_workers == 0:
@@ -206,7 +229,9 @@ class _Pool:
         self.tasks = [make_queue() for _ in range(self.size)]
         self.workers = [
             make_worker(
-                target=worker_loop, args=(settings, i, self.tasks[i], self.results, self.is_process), daemon=True
+                target=worker_loop,
+                args=(settings, i, self.tasks[i], self.results, self.is_process),
+                daemon=True,
             )
             for i in range(self.size)
         ]

@@ -6,9 +6,15 @@ import math
 from ... import _C
 
 __all__ = [
-    "Dataset", "IterableDataset", "TensorDataset", "StackDataset", "ConcatDataset", "ChainDataset", "Subset",
+    "Dataset",
+    "IterableDataset",
+    "TensorDataset",
+    "StackDataset",
+    "ConcatDataset",
+    "ChainDataset",
+    "Subset",
     "random_split",
-]  # fmt: skip
+]
 
 
 class Dataset:
@@ -178,7 +184,8 @@ def random_split(dataset, lengths, generator=None):
         lengths = sizes
     if sum(lengths) != total:
         raise ValueError(
-            f"Sum of input lengths does not equal the length of the input dataset! ({sum(lengths)} and {total})"
+            f"Sum of input lengths does not equal the length of the input dataset! ({sum(lengths)} and "
+            f"{total})"
         )
     order = _C.randperm(total, generator=generator).tolist()
     parts, start = [], 0

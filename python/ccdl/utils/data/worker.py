@@ -1,7 +1,7 @@
 """What runs inside a loader worker, be it a thread or a process.
 
-Randomness: while a sample is fetched, the thread's default generator is one seeded by (epoch seed, sample index), so
-random augmentation does not depend on the number or the kind of workers.
+Randomness: while a sample is fetched, the thread's default generator is one seeded by (epoch seed, sample
+index), so random augmentation does not depend on the number or the kind of workers.
 """
 
 import threading
@@ -22,14 +22,17 @@ _MASK = (1 << 64) - 1
 class WorkerInfo:
     """About the present worker: ``id``, ``num_workers``, ``seed``, ``dataset``."""
 
-    def __init__(self, id, num_workers, seed, dataset):  # noqa: A002
+    def __init__(self, id, num_workers, seed, dataset):
         self.id = id
         self.num_workers = num_workers
         self.seed = seed
         self.dataset = dataset
 
     def __repr__(self):
-        return f"WorkerInfo(id={self.id}, num_workers={self.num_workers}, seed={self.seed}, dataset={self.dataset!r})"
+        return (
+            f"WorkerInfo(id={self.id}, num_workers={self.num_workers}, seed={self.seed}, "
+            f"dataset={self.dataset!r})"
+        )
 
 
 def get_worker_info():
@@ -107,7 +110,9 @@ class MapFetcher:
 
 
 def _gathered(dataset, indices):
-    """The collated batch of tensor rows without visiting samples one by one, or None if that is not possible."""
+    """The collated batch of tensor rows without visiting samples one by one, or None if that is not
+    possible.
+    """
     while type(dataset) is Subset:
         indices = [dataset.indices[i] for i in indices]
         dataset = dataset.dataset
