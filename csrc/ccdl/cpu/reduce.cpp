@@ -28,7 +28,7 @@ struct Plan {
   int nout = 0, nred = 0;
   int64_t outputs = 1, reduced = 1;
   bool rows = true;     // row mode
-  bool short_rows = false;   // row mode, one reduced dimension of fewer than 16 contiguous elements
+  bool short_rows = false;   // row mode, one reduced dimension of contiguous elements: many rows per kernel call
   int64_t fold = 1;     // column mode: this many dense narrow rows are read as one
 
   int64_t x_offset_out(int64_t o) const { return offset(out, nout, o, false); }
@@ -80,7 +80,7 @@ Plan make_plan(const View& x, const View& y) {
   if (p.nout == 0) return p;
   const Dim& o = p.out[p.nout - 1];
   const Dim& r = p.red[p.nred - 1];
-  p.short_rows = p.nred == 1 && r.xs == 1 && r.size < 16 && o.xs > 1;
+  p.short_rows = p.nred == 1 && r.xs == 1 && r.size <= kGrain && o.xs > 1;
   p.rows = r.xs < o.xs ? (r.size >= 16 || p.outputs < 64 || p.short_rows) : o.xs == 0;
   if (!p.rows && p.nout == 1 && p.nred == 1 && o.xs == 1 && r.xs == o.size && o.size <= 128 && r.size >= 16)
     p.fold = std::min(512 / o.size, r.size / 4);

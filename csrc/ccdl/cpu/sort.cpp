@@ -133,6 +133,27 @@ template <class T> bool block_may_beat(const T* x, T bound, bool largest) {
   }
 }
 
+// The same kept sorted by insertion: for small k, where the threshold should fall with every element found.
+template <class P, class T> P* insert_smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask) {
+  P* best = scratch<P>(0, k + 1);
+  int64_t count = 0;
+  for (int64_t block = 0; block < n; block += 32) {
+    const int64_t end = std::min(n, block + 32);
+    if (count == k && stride == 1 && end == block + 32 &&
+        !block_may_beat(x + block, x[position_of(best[k - 1])], mask != 0))
+      continue;
+    for (int64_t i = block; i < end; ++i) {
+      P pack;
+      set_pack(pack, sort_key(x[i * stride]) ^ mask, i);
+      if (count == k && !(pack < best[k - 1])) [[likely]] continue;
+      int64_t at = count < k ? count++ : k - 1;
+      for (; at > 0 && pack < best[at - 1]; --at) best[at] = best[at - 1];
+      best[at] = pack;
+    }
+  }
+  return best;
+}
+
 // The k smallest packs of a row into the front of the returned buffer, in no particular order.
 template <class P, class T> P* select_smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask) {
   const int64_t capacity = std::min(n, std::max<int64_t>(2 * k, 64));
@@ -175,8 +196,10 @@ void topk(const View& x, int dim, int64_t k, bool largest, bool sorted, const Vi
       using T = decltype(element);
       if constexpr (sizeof(P) == 8 && sizeof(T) == 8) return;   // never asked for
       else for_rows(views, 3, dim, n / 4, [&](const int64_t* at) {
-        P* best = select_smallest<P>(x.ptr<T>() + at[0], stride_of(x, dim), n, k, mask);
-        if (sorted) best = sort_packs(best, scratch<P>(1, k), k, key_bits(x.dtype));
+        const T* row = x.ptr<T>() + at[0];
+        const bool few = k <= 32 && k < n / 4;
+        P* best = few ? insert_smallest<P>(row, stride_of(x, dim), n, k, mask) : select_smallest<P>(row, stride_of(x, dim), n, k, mask);
+        if (sorted && !few) best = sort_packs(best, scratch<P>(1, k), k, key_bits(x.dtype));
         emit(x, values, indices, dim, at, best, k);
       });
     });

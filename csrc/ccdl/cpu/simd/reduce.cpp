@@ -52,6 +52,57 @@ CCDL_SI vd pow_vd(vd x, vd p) {
 }
 CCDL_SI double pow_vd(double x, double p) { return __builtin_pow(x, p); }
 
+// The larger (smaller) of two, NaN when either is NaN. The max instructions return their second operand when one is
+// NaN, so only a NaN in the first needs a look.
+#if defined(__AVX512F__)
+CCDL_SI vf max_nan(vf a, vf b) {
+  return (vf)_mm512_mask_mov_ps(_mm512_max_ps((__m512)a, (__m512)b), _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q), (__m512)a);
+}
+CCDL_SI vf min_nan(vf a, vf b) {
+  return (vf)_mm512_mask_mov_ps(_mm512_min_ps((__m512)a, (__m512)b), _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q), (__m512)a);
+}
+CCDL_SI vd max_nan(vd a, vd b) {
+  return (vd)_mm512_mask_mov_pd(_mm512_max_pd((__m512d)a, (__m512d)b), _mm512_cmp_pd_mask((__m512d)a, (__m512d)a, _CMP_UNORD_Q), (__m512d)a);
+}
+CCDL_SI vd min_nan(vd a, vd b) {
+  return (vd)_mm512_mask_mov_pd(_mm512_min_pd((__m512d)a, (__m512d)b), _mm512_cmp_pd_mask((__m512d)a, (__m512d)a, _CMP_UNORD_Q), (__m512d)a);
+}
+#elif defined(__AVX2__)
+CCDL_SI vf max_nan(vf a, vf b) {
+  return (vf)_mm256_blendv_ps(_mm256_max_ps((__m256)a, (__m256)b), (__m256)a, _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+}
+CCDL_SI vf min_nan(vf a, vf b) {
+  return (vf)_mm256_blendv_ps(_mm256_min_ps((__m256)a, (__m256)b), (__m256)a, _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+}
+CCDL_SI vd max_nan(vd a, vd b) {
+  return (vd)_mm256_blendv_pd(_mm256_max_pd((__m256d)a, (__m256d)b), (__m256d)a, _mm256_cmp_pd((__m256d)a, (__m256d)a, _CMP_UNORD_Q));
+}
+CCDL_SI vd min_nan(vd a, vd b) {
+  return (vd)_mm256_blendv_pd(_mm256_min_pd((__m256d)a, (__m256d)b), (__m256d)a, _mm256_cmp_pd((__m256d)a, (__m256d)a, _CMP_UNORD_Q));
+}
+#else
+CCDL_SI vf max_nan(vf a, vf b) {
+  const vf m = b > a ? b : a;
+  return b != b ? b : m;
+}
+CCDL_SI vf min_nan(vf a, vf b) {
+  const vf m = b < a ? b : a;
+  return b != b ? b : m;
+}
+CCDL_SI vd max_nan(vd a, vd b) {
+  const vd m = b > a ? b : a;
+  return b != b ? b : m;
+}
+CCDL_SI vd min_nan(vd a, vd b) {
+  const vd m = b < a ? b : a;
+  return b != b ? b : m;
+}
+#endif
+CCDL_SI float max_nan(float a, float b) { return ((b > a) | (b != b)) ? b : a; }
+CCDL_SI float min_nan(float a, float b) { return ((b < a) | (b != b)) ? b : a; }
+CCDL_SI double max_nan(double a, double b) { return ((b > a) | (b != b)) ? b : a; }
+CCDL_SI double min_nan(double a, double b) { return ((b < a) | (b != b)) ? b : a; }
+
 // An operation maps an element (with parameter c) and joins two partial results; V is a vector or a scalar.
 // kWide: elements become double before map.
 struct SumOp {
@@ -89,13 +140,13 @@ struct MaxOp {
   static constexpr bool kWide = false;
   static constexpr double kId = -__builtin_inf();
   template <class V> CCDL_SI V map(V x, V) { return x; }
-  template <class V> CCDL_SI V join(V a, V b) { return ((b > a) | (b != b)) ? b : a; }
+  template <class V> CCDL_SI V join(V a, V b) { return max_nan(a, b); }
 };
 struct MinOp {
   static constexpr bool kWide = false;
   static constexpr double kId = __builtin_inf();
   template <class V> CCDL_SI V map(V x, V) { return x; }
-  template <class V> CCDL_SI V join(V a, V b) { return ((b < a) | (b != b)) ? b : a; }
+  template <class V> CCDL_SI V join(V a, V b) { return min_nan(a, b); }
 };
 struct MaxAbsOp : MaxOp {
   template <class V> CCDL_SI V map(V x, V) { return x < V{} ? -x : x; }
@@ -131,7 +182,7 @@ template <class Op, class E, class T> CCDL_SI E block_total(const T* x, int64_t 
   return total;
 }
 
-template <class Op, class T> void row_float(const void* xv, int64_t n, const double* c, void* accv) {
+template <class Op, class T> CCDL_SI void row_float_inline(const void* xv, int64_t n, const double* c, void* accv) {
   using E = typename Arith<Op::kWide, T>::type;
   const T* x = static_cast<const T*>(xv);
   double* acc = static_cast<double*>(accv);
@@ -142,6 +193,9 @@ template <class Op, class T> void row_float(const void* xv, int64_t n, const dou
     x += m;
     n -= m;
   }
+}
+template <class Op, class T> void row_float(const void* x, int64_t n, const double* c, void* acc) {
+  row_float_inline<Op, T>(x, n, c, acc);
 }
 
 // One vector of columns over R rows, joined in a tree.
@@ -191,6 +245,10 @@ void short_rows_float(const void* xv, int64_t rows, int64_t rs, int64_t n, const
   using E = typename Arith<Op::kWide, T>::type;
   const T* x = static_cast<const T*>(xv);
   double* acc = static_cast<double*>(accv);
+  if (n >= 16) {
+    for (int64_t r = 0; r < rows; ++r, x += rs) row_float_inline<Op, T>(x, n, c ? c + r : nullptr, acc + r);
+    return;
+  }
   for (int64_t r = 0; r < rows; ++r, x += rs) {
     const E cr = c ? (E)c[r] : E{};
     E total = Op::map((E)x[0], cr);
@@ -265,8 +323,15 @@ void arg_row(const void* xv, int64_t n, int64_t base, void* bestv, int64_t* idx)
     const int64_t m = n - i < 512 ? n - i : 512;
     const T b = block_best<kLargest, T>(x + i, m);
     if (!(beats<kLargest, Acc>((Acc)b, best) || *idx < 0)) continue;
+    const bool nan = b != b;
+    const auto found = [&](int64_t at) __attribute__((always_inline)) { return (x[at] == b) | (nan & (x[at] != x[at])); };
     int64_t k = 0;
-    while (!(x[i + k] == b || (b != b && x[i + k] != x[i + k]))) ++k;
+    for (; k + 32 <= m; k += 32) {
+      int any = 0;
+      for (int64_t j = 0; j < 32; ++j) any |= found(i + k + j);
+      if (any) break;
+    }
+    while (!found(i + k)) ++k;
     best = (Acc)b;
     *idx = base + i + k;
   }
@@ -289,6 +354,10 @@ template <bool kLargest, class T, class Acc>
 void arg_short_rows(const void* xv, int64_t rows, int64_t rs, int64_t n, int64_t base, void* bestv, int64_t* idx) {
   const T* x = static_cast<const T*>(xv);
   Acc* best = static_cast<Acc*>(bestv);
+  if (n >= 16) {
+    for (int64_t r = 0; r < rows; ++r, x += rs) arg_row<kLargest, T, Acc>(x, n, base, best + r, idx + r);
+    return;
+  }
   for (int64_t r = 0; r < rows; ++r, x += rs) {
     T b = x[0];
     for (int64_t i = 1; i < n; ++i) b = beats<kLargest, T>(x[i], b) ? x[i] : b;

@@ -22,7 +22,7 @@ struct ReduceKernels {
   using Col = void (*)(const void* x, int64_t rows, int64_t row_stride, int64_t cols, const double* c, void* acc);
   Row row[kNumRedKernels][kNumRedElems];
   Col col[kNumRedKernels][kNumRedElems];
-  // Short rows: `cols` contiguous elements of each row into that row's accumulator (c per row).
+  // `cols` contiguous elements of each row into that row's accumulator (c per row).
   Col short_rows[kNumRedKernels][kNumRedElems];
   // Bytes (Bool, UInt8): Count into int64 is the sum for Bool; byte_sum adds the values.
   Row byte_sum, byte_count;

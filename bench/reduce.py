@@ -1,0 +1,70 @@
+"""Reductions, scans, sorting and selection."""
+
+from __future__ import annotations
+
+import numpy as np
+from compare import Row, array, tensor
+
+
+def of(name: str, shape: tuple[int, ...], call, numpy=None, streams: float = 1, tol: float | None = 1e-4) -> Row:
+    def make(T):
+        x = tensor(T, *shape, seed=1)
+        return lambda: call(T, x)
+
+    def reference():
+        x = array(*shape, seed=1)
+        return lambda: numpy(x)
+
+    size = int(np.prod(shape))
+    return Row(f"{name} {'x'.join(map(str, shape))}", make, reference if numpy else None, bytes=4.0 * size * streams, tol=tol)
+
+
+def backward(name: str, shape: tuple[int, ...], call) -> Row:
+    def make(T):
+        x = tensor(T, *shape, seed=1, grad=True)
+
+        def run():
+            x.grad = None
+            call(x).backward()
+            return x.grad
+
+        return run
+
+    return Row(f"{name} f+b {'x'.join(map(str, shape))}", make, bytes=8.0 * int(np.prod(shape)))
+
+
+ROWS = [
+    of("sum", (1 << 24,), lambda T, x: x.sum(), lambda x: x.sum(), tol=1e-2),
+    of("sum(0)", (4096, 4096), lambda T, x: x.sum(0), lambda x: x.sum(0), tol=1e-3),
+    of("sum(1)", (4096, 4096), lambda T, x: x.sum(1), lambda x: x.sum(1), tol=1e-3),
+    of("sum(1)", (1024, 768), lambda T, x: x.sum(1), lambda x: x.sum(1)),
+    of("sum(0)", (1024, 768), lambda T, x: x.sum(0), lambda x: x.sum(0)),
+    of("sum(0)", (100000, 10), lambda T, x: x.sum(0), lambda x: x.sum(0), tol=1e-2),
+    of("sum(1)", (100000, 10), lambda T, x: x.sum(1), lambda x: x.sum(1)),
+    of("sum", (64, 10), lambda T, x: x.sum(), lambda x: x.sum()),
+    of("mean(0,2,3)", (32, 64, 28, 28), lambda T, x: x.mean((0, 2, 3)), lambda x: x.mean((0, 2, 3))),
+    of("mean(2,3)", (32, 64, 28, 28), lambda T, x: x.mean((2, 3)), lambda x: x.mean((2, 3))),
+    of("var(1)", (1024, 768), lambda T, x: x.var(1), lambda x: x.var(1, ddof=1)),
+    of("norm", (1 << 24,), lambda T, x: x.norm(), lambda x: np.linalg.norm(x), tol=1e-2),
+    of("max(1)", (1024, 1000), lambda T, x: x.max(1)[0], lambda x: x.max(1)),
+    of("argmax(1)", (1024, 1000), lambda T, x: x.argmax(1), lambda x: x.argmax(1)),
+    of("argmax(0)", (1024, 1000), lambda T, x: x.argmax(0), lambda x: x.argmax(0)),
+    of("argmax", (1 << 22,), lambda T, x: x.argmax(), lambda x: x.argmax()),
+    of("logsumexp(1)", (1024, 768), lambda T, x: x.logsumexp(1)),
+    of("all", (1 << 22,), lambda T, x: (x < 99).all(), streams=1.5),
+    of("prod", (1 << 20,), lambda T, x: x.prod()),
+    backward("sum", (1 << 20,), lambda x: x.sum()),
+    backward("var", (1024, 768), lambda x: x.var(1).sum()),
+    of("cumsum(1)", (1024, 1024), lambda T, x: x.cumsum(1), lambda x: x.cumsum(1), 2, tol=1e-3),
+    of("cumsum(0)", (1024, 1024), lambda T, x: x.cumsum(0), lambda x: x.cumsum(0), 2, tol=1e-3),
+    of("sort", (1 << 20,), lambda T, x: x.sort()[0], lambda x: np.sort(x)),
+    of("sort(1)", (1000, 1000), lambda T, x: x.sort(1)[0], lambda x: np.sort(x, 1)),
+    of("sort(1)", (10000, 64), lambda T, x: x.sort(1)[0], lambda x: np.sort(x, 1)),
+    of("topk 10", (1 << 20,), lambda T, x: x.topk(10)[0]),
+    of("topk 5", (1000, 1000), lambda T, x: x.topk(5, 1)[0]),
+    of("topk 50", (64, 32000), lambda T, x: x.topk(50, 1)[0]),
+    of("median", (1 << 20,), lambda T, x: x.median()),
+    of("kthvalue", (1000, 1000), lambda T, x: x.kthvalue(500, 1)[0]),
+    of("unique", (1 << 20,), lambda T, x: T.unique((x * 100).to(T.int64)), lambda x: np.unique((x * 100).astype(np.int64))),
+    of("nonzero", (1 << 20,), lambda T, x: T.nonzero(x > 0), lambda x: np.argwhere(x > 0)),
+]
