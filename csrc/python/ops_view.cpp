@@ -33,6 +33,7 @@ PyObject* row_tensor_split(const Args& a) {
   const Tensor& x = a.tensor(0);
   const int64_t n = a.integer(1), dim = wrap_dim("tensor_split", a.integer(2), x.dim());
   CCDL_CHECK(n > 0, Runtime, "tensor_split: number of sections must be larger than 0, got ", n);
+  ops::check_pieces("tensor_split", n);
   TensorList out;
   int64_t start = 0;
   const int64_t size = x.size(dim);

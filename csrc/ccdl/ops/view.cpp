@@ -315,6 +315,11 @@ Tensor piece(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
 }
 }  // namespace
 
+void check_pieces(const char* op, int64_t pieces) {
+  constexpr int64_t kMaxPieces = int64_t{1} << 24;
+  CCDL_CHECK(pieces <= kMaxPieces, Memory, op, ": would make ", pieces, " tensors; at most ", kMaxPieces, " are made by one call");
+}
+
 TensorList split(const Tensor& x, int64_t size, int64_t dim) {
   CCDL_CHECK(x.dim() > 0, Runtime, "split: split expects at least a 1-dimensional tensor");
   dim = wrap_dim("split", dim, x.dim());
@@ -323,6 +328,7 @@ TensorList split(const Tensor& x, int64_t size, int64_t dim) {
   CCDL_CHECK(size > 0 || n == 0, Runtime, "split: split_size can only be 0 if dimension size is 0, but got dimension size of ", n);
   TensorList out;
   if (n == 0) return {piece(x, dim, 0, 0)};
+  check_pieces("split", (n - 1) / size + 1);
   for (int64_t start = 0; start < n; start += std::min(size, n - start)) out.push_back(piece(x, dim, start, std::min(size, n - start)));
   return out;
 }
@@ -349,6 +355,7 @@ TensorList chunk(const Tensor& x, int64_t chunks, int64_t dim) {
   dim = wrap_dim("chunk", dim, x.dim());
   const int64_t size = (x.size(dim) - 1) / chunks + 1;
   if (x.size(dim) == 0) {
+    check_pieces("chunk", chunks);
     TensorList out;
     for (int64_t i = 0; i < chunks; ++i) out.push_back(piece(x, dim, 0, 0));
     return out;
@@ -374,6 +381,7 @@ TensorList tensor_split(const Tensor& x, IntSpan borders, int64_t dim) {
 TensorList unbind(const Tensor& x, int64_t dim) {
   CCDL_CHECK(x.dim() > 0, Index, "unbind: Dimension specified as ", dim, " but tensor has no dimensions");
   dim = wrap_dim("unbind", dim, x.dim());
+  check_pieces("unbind", x.size(dim));
   TensorList out;
   Dims sizes = x.sizes(), strides = x.strides();
   sizes.erase(dim);

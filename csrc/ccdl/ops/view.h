@@ -30,6 +30,8 @@ Tensor as_strided(const Tensor& x, IntSpan sizes, IntSpan strides, std::optional
 Tensor view_as_dtype(const Tensor& x, DType dtype);          // reinterprets the bytes; no history
 Tensor identity_view(const Tensor& x);                       // same geometry, an edge of its own
 Tensor detach(const Tensor& x);
+// Error(Memory) when one call would make an absurd number of views.
+void check_pieces(const char* op, int64_t pieces);
 TensorList split(const Tensor& x, int64_t size, int64_t dim);
 TensorList split_with_sizes(const Tensor& x, IntSpan sizes, int64_t dim);
 TensorList chunk(const Tensor& x, int64_t chunks, int64_t dim);
