@@ -1,5 +1,6 @@
 // Binary and ternary elementwise ops: broadcast, promote, one kernel call, one node for all binary derivatives.
 #include <cmath>
+#include <cstring>
 #include <numbers>
 
 #include <ccdl/kernels/elementwise.h>
@@ -14,15 +15,33 @@ namespace {
 
 enum class Result : uint8_t { Promoted, Floating, Bool };
 
-// A number as a kernel operand, in the widest type of its compute class.
+// A number as a kernel operand: double, float, or the common integer type (int64 when the number does not fit there, so
+// that comparisons see its true value).
 struct Cell {
   explicit Cell(const Scalar& s, DType common) {
-    if (common == DType::Float64) view.dtype = DType::Float64, d = s.to_double();
-    else if (is_floating(common)) view.dtype = DType::Float32, f = static_cast<float>(s.to_double());
-    else view.dtype = DType::Int64, i = s.to_int();
     view.data = &d;
+    if (common == DType::Float64) {
+      view.dtype = DType::Float64, d = s.to_double();
+    } else if (is_floating(common)) {
+      view.dtype = DType::Float32, f = static_cast<float>(s.to_double());
+    } else {
+      view.dtype = DType::Int64, i = s.to_int();
+      switch (common) {
+        case DType::UInt8: narrow<uint8_t>(common); break;
+        case DType::Int8: narrow<int8_t>(common); break;
+        case DType::Int16: narrow<int16_t>(common); break;
+        case DType::Int32: narrow<int32_t>(common); break;
+        default: break;
+      }
+    }
   }
-  View broadcast(const Dims& sizes) {
+  template <class T> void narrow(DType common) {
+    if (i != static_cast<T>(i)) return;
+    const T v = static_cast<T>(i);
+    std::memcpy(view.data, &v, sizeof v);
+    view.dtype = common;
+  }
+  View broadcast(IntSpan sizes) {
     view.ndim = static_cast<int32_t>(sizes.size());
     for (size_t k = 0; k < sizes.size(); ++k) {
       view.sizes[k] = sizes[k];
@@ -52,15 +71,34 @@ Prepared prepare(const char* name, const Operand& a, const Operand& b, Result re
   return p;
 }
 
-void run_kernel(const char* name, BinaryOp op, const Operand& a, const Operand& b, const Prepared& p, const Tensor& out, const ElementParams& params) {
-  Cell ca(a.scalar, p.common), cb(b.scalar, p.common);
-  const View va = a.is_tensor() ? a.tensor.view_as(p.sizes) : ca.broadcast(p.sizes);
-  const View vb = b.is_tensor() ? b.tensor.view_as(p.sizes) : cb.broadcast(p.sizes);
-  const bool fine = CCDL_KERNEL(out, binary(op, p.common, va, vb, out.view(), params));
-  CCDL_CHECK(fine, Runtime, name, ": \"ZeroDivisionError\": integer division or modulo by zero");
+// A contiguous tensor as one long row: all that the kernel needs, and cheaper to fill than the full geometry.
+View flat_view(const Tensor& x) {
+  View v;
+  v.data = x.data();
+  v.dtype = x.dtype();
+  v.ndim = 1;
+  v.sizes[0] = x.numel();
+  v.strides[0] = 1;
+  return v;
 }
 
-ElementParams alpha_params(Scalar alpha) { return {{alpha.to_double(), 0, 0}, {alpha.to_int(), 0, 0}}; }
+bool run_views(BinaryOp op, const Operand& a, const Operand& b, const Prepared& p, const Tensor& out, const ElementParams& params) {
+  Cell ca(a.scalar, p.common), cb(b.scalar, p.common);
+  auto is_row = [&](const Operand& o) { return !o.is_tensor() || (o.tensor.is_contiguous() && o.tensor.sizes() == p.sizes); };
+  if (out.is_contiguous() && is_row(a) && is_row(b)) {
+    const int64_t n = out.numel();
+    return CCDL_KERNEL(out, binary(op, p.common, a.is_tensor() ? flat_view(a.tensor) : ca.broadcast({&n, 1}),
+                                   b.is_tensor() ? flat_view(b.tensor) : cb.broadcast({&n, 1}), flat_view(out), params));
+  }
+  return CCDL_KERNEL(out, binary(op, p.common, a.is_tensor() ? a.tensor.view_as(p.sizes) : ca.broadcast(p.sizes),
+                                 b.is_tensor() ? b.tensor.view_as(p.sizes) : cb.broadcast(p.sizes), out.view(), params));
+}
+
+void run_kernel(const char* name, BinaryOp op, const Operand& a, const Operand& b, const Prepared& p, const Tensor& out, const ElementParams& params) {
+  CCDL_CHECK(run_views(op, a, b, p, out, params), Runtime, name, ": \"ZeroDivisionError\": integer division or modulo by zero");
+}
+
+ElementParams alpha_params(Scalar alpha) { return {{alpha.to_double(), 0, 0}, {alpha.is_float() ? 0 : alpha.to_int(), 0, 0}}; }
 
 // An operand kept for backward: a saved tensor, or the number itself.
 struct SavedOperand {
@@ -151,23 +189,33 @@ struct BinaryBackward : Node {
   }
 };
 
-bool reads_output(BinaryOp op) {
+// What da() and db() above read.
+struct Reads {
+  bool a = false, b = false, y = false;
+};
+Reads reads_of(BinaryOp op, bool needs_a, bool needs_b) {
   using enum BinaryOp;
-  return op == Pow || op == Hypot || op == Copysign || op == Logaddexp || op == Logaddexp2;
+  switch (op) {
+    case Add: case Sub: return {};
+    case Mul: return {needs_b, needs_a, false};
+    case Div: return {needs_b, true, false};
+    case Remainder: case Fmod: return {needs_b, needs_b, false};
+    case Pow: return {true, true, needs_b};
+    case Hypot: case Logaddexp: case Logaddexp2: return {needs_a, needs_b, true};
+    case Copysign: return {needs_a, false, needs_a};
+    default: return {true, true, false};
+  }
 }
-bool is_linear(BinaryOp op) { return op == BinaryOp::Add || op == BinaryOp::Sub; }
 
 Ref<BinaryBackward> make_node(const char* name, BinaryOp op, const Operand& a, const Operand& b, Scalar alpha, const Tensor* y) {
   auto node = make_ref<BinaryBackward>();
   node->forward_name = name;
   node->op = op;
   node->alpha = alpha;
-  if (!is_linear(op)) {
-    const bool product = op == BinaryOp::Mul;  // each factor is read by the other's gradient only
-    if (!product || (b.is_tensor() && requires_grad(b.tensor))) node->a.set(a);
-    if (!product || (a.is_tensor() && requires_grad(a.tensor))) node->b.set(b);
-    if (reads_output(op) && y) node->y = SavedTensor(*y, node.get());
-  }
+  const Reads reads = reads_of(op, a.is_tensor() && requires_grad(a.tensor), b.is_tensor() && requires_grad(b.tensor));
+  if (reads.a || !a.is_tensor()) node->a.set(a);
+  if (reads.b || !b.is_tensor()) node->b.set(b);
+  if (reads.y && y) node->y = SavedTensor(*y, node.get());
   return node;
 }
 
@@ -359,11 +407,10 @@ Tensor as_operand_tensor(const Operand& o, DType dtype, Device device) {
   return o.is_tensor() ? to(o.tensor, dtype) : scalar_tensor(o.scalar, dtype, device);
 }
 
-Tensor ternary_kernel(TernaryOp op, const Tensor& a, const Tensor& b, const Tensor& c, double p) {
-  const Dims sizes = broadcast_shapes("ternary", broadcast_shapes("ternary", a.sizes(), b.sizes()), c.sizes());
+Tensor ternary_kernel(const char* name, TernaryOp op, const Tensor& a, const Tensor& b, const Tensor& c, Scalar p) {
+  const Dims sizes = broadcast_shapes(name, broadcast_shapes(name, a.sizes(), b.sizes()), c.sizes());
   Tensor out = empty_result(sizes, a.dtype(), {&a, &b, &c});
-  const auto whole = static_cast<int64_t>(p);
-  if (out.numel()) CCDL_KERNEL(out, ternary(op, a.view_as(sizes), b.view_as(sizes), c.view_as(sizes), out.view(), {{p, 0, 0}, {whole, 0, 0}}));
+  if (out.numel()) CCDL_KERNEL(out, ternary(op, a.view_as(sizes), b.view_as(sizes), c.view_as(sizes), out.view(), alpha_params(p)));
   return out;
 }
 
@@ -388,11 +435,27 @@ struct AddcBackward : Node {
   }
 };
 
+// y = start + w (end - start): d start = (1 - w) dy, d end = w dy, dw = (end - start) dy
+struct LerpBackward : Node {
+  const char* name() const override { return "LerpBackward"; }
+  SavedTensor start, end, w;
+  TensorList apply(const TensorList& grads) override {
+    const Tensor W = w.get(this);
+    return {needs(0) ? mul(grads[0], sub(1, W)) : Tensor(), needs(1) ? mul(grads[0], W) : Tensor(),
+            needs(2) ? mul(grads[0], sub(end.get(this), start.get(this))) : Tensor()};
+  }
+  void release_saved() override {
+    start.reset();
+    end.reset();
+    w.reset();
+  }
+};
+
 Tensor addc(const char* name, bool quotient, const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
   check_same_device(name, {{"input", &x}, {"tensor1", &a}, {"tensor2", &b}});
   const DType t = result_type(TensorList{x, a, b});
   CCDL_CHECK(!quotient || is_floating(t), DType, name, ": Integer division with addcdiv is no longer supported; convert the tensors with .float()");
-  const Tensor y = ternary_kernel(quotient ? TernaryOp::Addcdiv : TernaryOp::Addcmul, to(detach(x), t), to(detach(a), t), to(detach(b), t), value.to_double());
+  const Tensor y = ternary_kernel(name, quotient ? TernaryOp::Addcdiv : TernaryOp::Addcmul, to(detach(x), t), to(detach(a), t), to(detach(b), t), value);
   if (is_floating(t) && needs_graph(x, a, b)) {
     auto node = make_ref<AddcBackward>();
     node->quotient = quotient;
@@ -449,7 +512,21 @@ Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
 Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
   CCDL_CHECK(start.dtype() == end.dtype(), DType, "lerp: expected dtype ", dtype_name(start.dtype()), " for `end`, but got dtype ", dtype_name(end.dtype()));
   CCDL_CHECK(is_floating(start.dtype()), DType, "lerp: expected floating-point tensors, got ", describe(start));
-  return add(start, mul(weight, sub(end, start)));
+  CCDL_CHECK(!weight.is_tensor() || weight.tensor.dtype() == start.dtype(), DType, "lerp: expected dtype ", dtype_name(start.dtype()),
+             " for `weight`, but got dtype ", dtype_name(weight.tensor.dtype()));
+  check_same_device("lerp", {{"input", &start}, {"end", &end}, {"weight", &weight.tensor}});
+  const Tensor w = weight.is_tensor() ? weight.tensor : scalar_tensor(weight.scalar, start.dtype(), start.device());
+  const Tensor y = ternary_kernel("lerp", TernaryOp::Lerp, start, end, w, 0);
+  if (needs_graph(start, end, weight.tensor)) {
+    auto node = make_ref<LerpBackward>();
+    node->w = SavedTensor(w);
+    if (requires_grad(w)) {
+      node->start = SavedTensor(start);
+      node->end = SavedTensor(end);
+    }
+    record(node, {start, end, weight.tensor}, y);
+  }
+  return y;
 }
 
 Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) { return addc("addcmul", false, x, a, b, value); }
