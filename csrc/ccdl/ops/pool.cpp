@@ -143,7 +143,8 @@ struct AvgPoolBackward : Node {
   // forward: window means of x; spreading: the transpose
   Tensor run(bool forward, const Tensor& t) const {
     Tensor out = make(g, forward ? g.out : g.in, t, t.dtype());
-    const View a = plane_view(g, dense(t, g.format)), b = plane_view(g, out);
+    const Tensor c = dense(t, g.format);
+    const View a = plane_view(g, c), b = plane_view(g, out);
     if (forward && adaptive) CCDL_KERNEL(out, adaptive_avg_pool_forward(a, b));
     else if (forward) CCDL_KERNEL(out, avg_pool_forward(a, b, g.window, include_pad, divisor));
     else if (adaptive) CCDL_KERNEL(out, adaptive_avg_pool_backward(a, b));

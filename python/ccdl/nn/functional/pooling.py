@@ -1,18 +1,37 @@
 """Pooling: one value per window of the last one, two or three dimensions. Input [N, C, ...] or [C, ...].
 
-Output size: floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1; ceil with ceil_mode, as long as the last
-window starts inside the input or its left padding. Padding may be at most half the kernel.
+Output size: floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1; ceil with ceil_mode, as long as
+the last window starts inside the input or its left padding. Padding may be at most half the kernel.
 """
 
 from ... import _C, errors
 
 __all__ = [
-    "max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices", "max_pool2d_with_indices",
-    "max_pool3d_with_indices", "max_unpool1d", "max_unpool2d", "max_unpool3d", "avg_pool1d", "avg_pool2d",
-    "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
-    "adaptive_max_pool3d", "adaptive_max_pool1d_with_indices", "adaptive_max_pool2d_with_indices",
-    "adaptive_max_pool3d_with_indices", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
-]  # fmt: skip
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_pool1d_with_indices",
+    "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool1d_with_indices",
+    "adaptive_max_pool2d_with_indices",
+    "adaptive_max_pool3d_with_indices",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+]
 
 
 def _tuple(value, n):
@@ -36,8 +55,8 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
     Args:
         input: [N, C, H, W] or [C, H, W]; contiguous or channels_last, which the output follows.
-        kernel_size, stride, padding, dilation: int or pair; ``stride`` defaults to ``kernel_size``; the padding
-            counts as -inf.
+        kernel_size, stride, padding, dilation: int or pair; ``stride`` defaults to ``kernel_size``; the
+            padding counts as -inf.
         ceil_mode: round the output size up.
         return_indices: also give the flat position of each maximum within its H x W plane (int64).
 
@@ -98,24 +117,25 @@ def _unpool_size(op, input, n, kernel_size, stride, padding, output_size):
     wanted = list(output_size)[-n:]
     for got, usual, s in zip(wanted, default, stride):
         if not usual - s < got < usual + s:
-            raise errors.ValueError(f"{op}: output_size {wanted} must be within stride {list(stride)} of {default}")
+            raise errors.ValueError(
+                f"{op}: output_size {wanted} must be within stride {list(stride)} of {default}"
+            )
     return wanted
 
 
 def _max_unpool(op, input, indices, n, kernel_size, stride, padding, output_size):
     if tuple(input.shape) != tuple(indices.shape):
-        raise errors.RuntimeError(f"{op}: input {list(input.shape)} and indices {list(indices.shape)} must have equal shapes")
+        raise errors.RuntimeError(
+            f"{op}: input {list(input.shape)} and indices {list(indices.shape)} must have equal shapes"
+        )
     size = _unpool_size(op, input, n, kernel_size, stride, padding, output_size)
-    lead = tuple(input.shape[:-n])
-    plane = 1
-    for s in size:
-        plane *= s
-    flat = _C.zeros(lead + (plane,), dtype=input.dtype, device=input.device)
-    return flat.scatter(-1, indices.flatten(-n), input.flatten(-n)).reshape(lead + tuple(size))
+    unpool = (_C.max_unpool1d, _C.max_unpool2d, _C.max_unpool3d)[n - 1]
+    return unpool(input, indices, tuple(size))
 
 
 def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
-    """Puts each value of ``input`` at its index in an else zero tensor; partial inverse of :func:`max_pool1d`.
+    """Puts each value of ``input`` at its index in an else zero tensor; partial inverse of
+    :func:`max_pool1d`.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> y, i = F.max_pool1d(ccdl.tensor([[[1., 3., 2., 4.]]]), 2, return_indices=True)
@@ -126,7 +146,8 @@ def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_siz
 
 
 def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
-    """Puts each value of ``input`` at its index in an else zero tensor; partial inverse of :func:`max_pool2d`.
+    """Puts each value of ``input`` at its index in an else zero tensor; partial inverse of
+    :func:`max_pool2d`.
 
     ``output_size`` resolves which of the input sizes with the same pooled size is meant.
 
@@ -285,7 +306,8 @@ def adaptive_avg_pool1d(input, output_size):
 
 
 def adaptive_avg_pool2d(input, output_size):
-    """Mean over windows from floor(i in / out) to ceil((i + 1) in / out); ``output_size`` 1 is global pooling.
+    """Mean over windows from floor(i in / out) to ceil((i + 1) in / out); ``output_size`` 1 is global
+    pooling.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.adaptive_avg_pool2d(ccdl.arange(4.).reshape(1, 1, 2, 2), 1).item()
