@@ -197,8 +197,7 @@ class Optimizer:
         finally:
             _C._set_grad_enabled(previous)
 
-    # --- state
-    # ---------------------------------------------------------------------------------------------------
+    # --- state ---
 
     def state_dict(self):
         """``{"state": {index: {...}}, "param_groups": [{options, "params": [indices]}]}``, as PyTorch has
