@@ -128,6 +128,22 @@ TEST(dropout_follows_its_draws) {
   }
 }
 
+TEST(integers_equal_one_at_a_time) {
+  const int64_t n = 4099;
+  std::vector<int64_t> v(n);
+  std::vector<int8_t> small(n);
+  for (uint64_t range : {uint64_t{1}, uint64_t{2}, uint64_t{1000}, uint64_t{0xffffffff}, uint64_t{1} << 32, ~uint64_t{0}, uint64_t{0}}) {
+    cpu::random_integers(flat(v.data(), DType::Int64, n), kState, -3, range);
+    cpu::random_integers(flat(small.data(), DType::Int8, n), kState, -3, range);
+    int wrong = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const auto want = static_cast<int64_t>(rng::bounded(rng::draw64(kState, i), range) - 3);
+      wrong += v[i] != want || small[i] != static_cast<int8_t>(want);
+    }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST(permutations) {
   for (int64_t n : {0, 1, 2, 256, 257, 513, 100000}) {
     std::vector<int64_t> p(static_cast<size_t>(n)), want(static_cast<size_t>(n));

@@ -268,13 +268,25 @@ void random_cauchy(const View& y, RandomState state, double median, double sigma
 }
 
 void random_integers(const View& y, RandomState state, int64_t low, uint64_t range) {
+  const bool narrow = range - 1 < UINT32_MAX;
+  const auto values = [&](const uint32_t* w, int64_t n, int64_t* out) {
+    if (narrow) return simd_random().integers_i64(w, n, low, static_cast<uint32_t>(range), out);
+    for (int64_t i = 0; i < n; ++i) {
+      out[i] = static_cast<int64_t>(static_cast<uint64_t>(low) + rng::bounded(draw(w, i), range));
+    }
+  };
   by_dtype(y.dtype, [&](auto tag) {
     using T = decltype(tag);
     fill<T>(y, state, 2, [&](const uint32_t* w, int64_t, int64_t n, T* out) {
-      for (int64_t i = 0; i < n; ++i) {
-        const auto v = static_cast<int64_t>(static_cast<uint64_t>(low) + rng::bounded(draw(w, i), range));
-        if constexpr (std::is_integral_v<T>) out[i] = static_cast<T>(v);
-        else out[i] = cast<T>(static_cast<double>(v));
+      if constexpr (std::is_same_v<T, int64_t>) {
+        values(w, n, out);
+      } else {
+        int64_t* wide = scratch<int64_t>(2, kBlock);
+        values(w, n, wide);
+        for (int64_t i = 0; i < n; ++i) {
+          if constexpr (std::is_integral_v<T>) out[i] = static_cast<T>(wide[i]);
+          else out[i] = cast<T>(static_cast<double>(wide[i]));
+        }
       }
     });
   });

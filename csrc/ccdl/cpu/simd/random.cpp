@@ -182,6 +182,20 @@ void exponential_f64(const uint32_t* w, int64_t n, double lambda, double* y) {
   }
 }
 
+void integers_i64(const uint32_t* w, int64_t n, int64_t low, uint32_t range, int64_t* y) {
+  int64_t i = 0;
+  for (; i + VD <= n; i += VD) {  // the upper half of a 64 x 32 bit product, by halves of the draw
+    const vq d = load_draws(w + 2 * i);
+    const vq v = ((mul_low(d >> 32, range) + (mul_low(d, range) >> 32)) >> 32) + (uint64_t)low;
+    __builtin_memcpy(y + i, &v, VB);
+  }
+  for (; i < n; ++i) {
+    uint64_t d;
+    __builtin_memcpy(&d, w + 2 * i, 8);
+    y[i] = (int64_t)(rng::bounded(d, range) + (uint64_t)low);
+  }
+}
+
 void bernoulli_u8(const uint32_t* w, int64_t n, uint32_t threshold, uint8_t* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = w[i] < threshold;
 }
@@ -203,6 +217,6 @@ void dropout_f32(const uint32_t* w, int64_t n, uint32_t threshold, float scale, 
 }  // namespace
 
 extern const RandomKernels random = {philox, uniform_f32, uniform_f64, normal_f32, normal_f64, exponential_f64,
-                                     bernoulli_u8, bernoulli_f32, dropout_f32};
+                                     integers_i64, bernoulli_u8, bernoulli_f32, dropout_f32};
 
 }  // namespace ccdl::cpu::CCDL_ISA

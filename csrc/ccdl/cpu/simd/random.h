@@ -16,6 +16,8 @@ struct RandomKernels {
   void (*normal_f64)(const uint32_t* w, int64_t n, double mean, double std, double* y);
   // y = -log(u) / lambda from 64-bit draws, u in (0, 1].
   void (*exponential_f64)(const uint32_t* w, int64_t n, double lambda, double* y);
+  // y = low + floor(draw * range / 2^64) from 64-bit draws, wrapping.
+  void (*integers_i64)(const uint32_t* w, int64_t n, int64_t low, uint32_t range, int64_t* y);
   // y = w < threshold ? 1 : 0.
   void (*bernoulli_u8)(const uint32_t* w, int64_t n, uint32_t threshold, uint8_t* y);
   void (*bernoulli_f32)(const uint32_t* w, int64_t n, uint32_t threshold, float* y);
