@@ -27,7 +27,8 @@ def dropout(size: int, backward: bool) -> Row:
 
         return both if backward else forward
 
-    return Row(f"dropout{' f+b' if backward else ''} {size}", make, bytes=8.0 * size * (2 if backward else 1), tol=None)
+    name = f"dropout f+b {size}" if backward else f"dropout {size}"
+    return Row(name, make, bytes=8.0 * size * (2 if backward else 1), tol=None)
 
 
 ROWS = [

@@ -3,16 +3,17 @@
 from .. import _C
 
 __all__ = [
-    "empty_cache", "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_limit", "memory_reserved",
-    "memory_stats", "memory_summary", "reset_peak_memory_stats", "set_memory_limit",
+    "empty_cache", "max_memory_allocated", "max_memory_reserved", "memory_allocated", "memory_limit",
+    "memory_reserved", "memory_stats", "memory_summary", "reset_peak_memory_stats", "set_memory_limit",
 ]  # fmt: skip
 
 
 def memory_stats(device=None):
     """Figures of the allocator, in bytes and counts.
 
-    ``allocated_bytes`` are in live blocks, ``reserved_bytes`` are held from the system (live and cached), the peaks
-    are those since the start or :func:`reset_peak_memory_stats`; ``system_allocations`` counts what no cache served.
+    ``allocated_bytes`` are in live blocks, ``reserved_bytes`` are held from the system (live and cached), the
+    peaks are those since the start or :func:`reset_peak_memory_stats`; ``system_allocations`` counts what no
+    cache served.
 
     >>> import ccdl
     >>> sorted(ccdl.cpu.memory_stats())[:3]
@@ -52,7 +53,9 @@ def empty_cache():
 
 
 def set_memory_limit(bytes):
-    """Limits what tensors may take from the system; 0 returns to the default (``CCDL_MEMORY_LIMIT`` or the machine's).
+    """Limits what tensors may take from the system; 0 returns to the default.
+
+    The default is ``CCDL_MEMORY_LIMIT`` (bytes) or the machine's limit.
 
     A request that does not fit raises :class:`MemoryError` before anything is mapped.
 
@@ -75,5 +78,7 @@ def memory_limit():
 def memory_summary(device=None, abbreviated=False):
     """The statistics as a small table."""
     stats = _C._memory_stats()
-    rows = [f"{name.removesuffix('_bytes').replace('_', ' '):<20}{value:>18,}" for name, value in stats.items()]
+    rows = [
+        f"{name.removesuffix('_bytes').replace('_', ' '):<20}{value:>18,}" for name, value in stats.items()
+    ]
     return "\n".join(["CPU memory (bytes and counts)", *rows])
