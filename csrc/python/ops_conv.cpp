@@ -6,7 +6,8 @@
 namespace ccdl::python {
 namespace {
 
-template <int D> PyObject* conv(const Args& a) {
+template <int D>
+PyObject* conv(const Args& a) {
   return a.run([&] {
     ops::ConvOptions o;
     o.stride = a.ints(3);
@@ -17,10 +18,11 @@ template <int D> PyObject* conv(const Args& a) {
   });
 }
 
-template <int D> PyObject* conv_named(const Args& a) {
+template <int D>
+PyObject* conv_named(const Args& a) {
   const std::string padding = a.string(4);
-  CCDL_CHECK(padding == "same" || padding == "valid", Runtime, "conv", D, "d: padding must be 'same', 'valid' or integers, got '",
-             padding, "'");
+  CCDL_CHECK(padding == "same" || padding == "valid", Runtime, "conv", D,
+             "d: padding must be 'same', 'valid' or integers, got '", padding, "'");
   return a.run([&] {
     ops::ConvOptions o;
     o.stride = a.ints(3);
@@ -31,7 +33,8 @@ template <int D> PyObject* conv_named(const Args& a) {
   });
 }
 
-template <int D> PyObject* transposed(const Args& a) {
+template <int D>
+PyObject* transposed(const Args& a) {
   return a.run([&] {
     ops::ConvOptions o;
     o.stride = a.ints(3);
@@ -46,24 +49,39 @@ template <int D> PyObject* transposed(const Args& a) {
 }  // namespace
 
 static const Row kRows[] = {
-    {"conv1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=1, int[1] padding=0, int[1] dilation=1, "
-     "int groups=1) -> Tensor", conv<1>},
-    {"conv1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=1, str padding='valid', int[1] dilation=1, "
-     "int groups=1) -> Tensor", conv_named<1>},
-    {"conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, int[2] dilation=1, "
-     "int groups=1) -> Tensor", conv<2>},
-    {"conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, str padding='valid', int[2] dilation=1, "
-     "int groups=1) -> Tensor", conv_named<2>},
-    {"conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=1, int[3] padding=0, int[3] dilation=1, "
-     "int groups=1) -> Tensor", conv<3>},
-    {"conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=1, str padding='valid', int[3] dilation=1, "
-     "int groups=1) -> Tensor", conv_named<3>},
+    {"conv1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=1, int[1] padding=0, int[1] "
+     "dilation=1, "
+     "int groups=1) -> Tensor",
+     conv<1>},
+    {"conv1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=1, str padding='valid', int[1] "
+     "dilation=1, "
+     "int groups=1) -> Tensor",
+     conv_named<1>},
+    {"conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, int[2] "
+     "dilation=1, "
+     "int groups=1) -> Tensor",
+     conv<2>},
+    {"conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, str padding='valid', int[2] "
+     "dilation=1, "
+     "int groups=1) -> Tensor",
+     conv_named<2>},
+    {"conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=1, int[3] padding=0, int[3] "
+     "dilation=1, "
+     "int groups=1) -> Tensor",
+     conv<3>},
+    {"conv3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=1, str padding='valid', int[3] "
+     "dilation=1, "
+     "int groups=1) -> Tensor",
+     conv_named<3>},
     {"conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=1, int[1] padding=0, "
-     "int[1] output_padding=0, int groups=1, int[1] dilation=1) -> Tensor", transposed<1>},
+     "int[1] output_padding=0, int groups=1, int[1] dilation=1) -> Tensor",
+     transposed<1>},
     {"conv_transpose2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, "
-     "int[2] output_padding=0, int groups=1, int[2] dilation=1) -> Tensor", transposed<2>},
+     "int[2] output_padding=0, int groups=1, int[2] dilation=1) -> Tensor",
+     transposed<2>},
     {"conv_transpose3d(Tensor input, Tensor weight, Tensor? bias=None, int[3] stride=1, int[3] padding=0, "
-     "int[3] output_padding=0, int groups=1, int[3] dilation=1) -> Tensor", transposed<3>},
+     "int[3] output_padding=0, int groups=1, int[3] dilation=1) -> Tensor",
+     transposed<3>},
 };
 
 void bind_conv(PyObject* m) { add_rows(m, kRows); }

@@ -16,7 +16,9 @@ def _subscripts(labels):
         elif isinstance(label, int) and 0 <= label < len(_LETTERS):
             text += _LETTERS[label]
         else:
-            raise ValueError(f"einsum: subscript {label!r} in the list form must be an integer from 0 to 51 or Ellipsis")
+            raise ValueError(
+                f"einsum: subscript {label!r} in the list form must be an integer from 0 to 51 or Ellipsis"
+            )
     return text
 
 
@@ -24,11 +26,12 @@ def einsum(equation, *operands):
     """Sum of products over named dimensions (Einstein's convention), with ellipsis for broadcast dimensions.
 
     Args:
-        equation: "ij,jk->ik": one group of letters per operand; dimensions whose letter is missing behind the arrow are
-            summed. Without arrow, the letters that appear once are kept in alphabetical order. A letter repeated in one
-            operand takes its diagonal. "..." stands for further dimensions, broadcast from the right.
-        operands: one tensor per group (or one list of them). The list form ``einsum(a, [0, 1], b, [1, 2], [0, 2])``
-            names dimensions by integers 0-51 and ``...``.
+        equation: "ij,jk->ik": one group of letters per operand; dimensions whose letter is missing behind the
+            arrow are summed. Without arrow, the letters that appear once are kept in alphabetical order. A
+            letter repeated in one operand takes its diagonal. "..." stands for further dimensions, broadcast
+            from the right.
+        operands: one tensor per group (or one list of them). The list form
+            ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` names dimensions by integers 0-51 and ``...``.
 
     Operands are contracted from left to right by batched matrix products.
 
@@ -53,7 +56,7 @@ def einsum(equation, *operands):
 
 
 def tensordot(a, b, dims=2, out=None):
-    """Sum of products over ``dims``: the last ``dims`` dimensions of a with the first of b, or two lists of dimensions.
+    """Sum of products over ``dims``: the last ``dims`` dimensions of a with the first of b, or two lists.
 
     >>> import ccdl
     >>> ccdl.tensordot(ccdl.ones(2, 3, 4), ccdl.ones(3, 4, 5), 2).shape
@@ -64,7 +67,7 @@ def tensordot(a, b, dims=2, out=None):
             raise RuntimeError(f"tensordot: expects dims >= 0, but got dims={dims}")
         if dims > min(a.dim(), b.dim()):
             raise RuntimeError(
-                f"tensordot: expects dims <= the ranks of both operands, got dims={dims}, {a.dim()}D and {b.dim()}D"
+                f"tensordot: expects dims <= both ranks, got dims={dims} for {a.dim()}D and {b.dim()}D operands"
             )
         left, right = list(range(a.dim() - dims, a.dim())), list(range(dims))
     else:
@@ -74,7 +77,7 @@ def tensordot(a, b, dims=2, out=None):
 
 
 def chain_matmul(*matrices, out=None):
-    """The product of two or more matrices in the cheapest order; the older name of :func:`ccdl.linalg.multi_dot`.
+    """The product of matrices in the cheapest order; the older name of :func:`ccdl.linalg.multi_dot`.
 
     >>> import ccdl
     >>> ccdl.chain_matmul(ccdl.ones(2, 3), ccdl.ones(3, 4), ccdl.ones(4, 1))

@@ -1,8 +1,9 @@
 """Worked numbers about convolution from the lecture notes."""
 
+import pytest
+
 import ccdl
 import ccdl.nn.functional as F
-import pytest
 
 
 @pytest.mark.parametrize(("size", "kernel", "padding", "stride", "out"), [

@@ -1,7 +1,7 @@
 """Matrix products: matmul's broadcasting, mm, bmm, vectors, the add forms, linear, einsum and tensordot."""
 
 import numpy as np
-from opcase import ErrorCase, FLOATS, OpCase, Sample
+from opcase import ErrorCase, OpCase, Sample
 
 INT = ("int64", "int32", "int8", "uint8")
 

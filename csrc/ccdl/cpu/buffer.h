@@ -1,11 +1,13 @@
-// Working memory that lives for a scope: 64-byte aligned, uninitialised, from the caching allocator. Unlike the slots of
-// scratch.h, buffers may be nested freely, and one made by the caller of a region may be shared by all its chunks.
+// Working memory that lives for a scope: 64-byte aligned, uninitialised, from the caching allocator. Unlike
+// the slots of scratch.h, buffers may be nested freely, and one made by the caller of a region may be shared
+// by all its chunks.
 #pragma once
 #include <ccdl/core/allocator.h>
 
 namespace ccdl::cpu {
 
-template <class T> class Buffer {
+template <class T>
+class Buffer {
  public:
   explicit Buffer(int64_t count) {
     if (count > 0) data_ = static_cast<T*>(cpu_allocate(static_cast<size_t>(count) * sizeof(T), &capacity_));

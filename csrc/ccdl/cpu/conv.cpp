@@ -1,7 +1,8 @@
-// Convolution on the CPU as an implicit matrix product: output channels x pixels, with the sum over (channel, tap).
-// Blocks of about 384 pixels (flattened over the batch for small images) gather their inputs straight into panels, so
-// no im2col buffer exists and borders are only mask bits. The input gradient is the same sweep over dy with turned
-// weights, one sweep per stride phase. Few output channels use a direct kernel without panels.
+// Convolution on the CPU as an implicit matrix product: output channels x pixels, with the sum over (channel,
+// tap). Blocks of about 384 pixels (flattened over the batch for small images) gather their inputs straight
+// into panels, so no im2col buffer exists and borders are only mask bits. The input gradient is the same
+// sweep over dy with turned weights, one sweep per stride phase. Few output channels use a direct kernel
+// without panels.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_grid.h>
 #include <ccdl/cpu/simd/gemm.h>
@@ -10,15 +11,16 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kChunkWork = int64_t{1} << 21;   // multiply-adds worth a chunk
-constexpr int64_t kDepth = 320;                    // K block of the packed sweep
-constexpr int64_t kRows = 256;                     // output channels per chunk
+constexpr int64_t kChunkWork = int64_t{1} << 21;  // multiply-adds worth a chunk
+constexpr int64_t kDepth = 320;                   // K block of the packed sweep
+constexpr int64_t kRows = 256;                    // output channels per chunk
 
 // dst[n, g, i, pixel] = sum over (channel, tap) of a[g, i, k] * source (+ bias, relu)
-template <class T> struct Sweep {
+template <class T>
+struct Sweep {
   ConvGrid<T> grid;
-  int64_t m;             // rows per group
-  const T* a;            // [groups, m, channels * taps]
+  int64_t m;   // rows per group
+  const T* a;  // [groups, m, channels * taps]
   T* dst;
   const T* bias;
   bool relu;
@@ -26,13 +28,15 @@ template <class T> struct Sweep {
 };
 
 // A dense block [rows, count] to the pixels' places.
-template <class T> void scatter(const T* block, int64_t rows, int64_t count, const int64_t* pixel_dst, T* dst, int64_t dst_row) {
+template <class T>
+void scatter(const T* block, int64_t rows, int64_t count, const int64_t* pixel_dst, T* dst, int64_t dst_row) {
   for (int64_t q = 0; q < count;) {
     int64_t n = 1;
     while (q + n < count && pixel_dst[q + n] == pixel_dst[q] + n) ++n;
     if (n > 1) {
       for (int64_t i = 0; i < rows; ++i)
-        std::memcpy(dst + i * dst_row + pixel_dst[q], block + i * count + q, static_cast<size_t>(n) * sizeof(T));
+        std::memcpy(dst + i * dst_row + pixel_dst[q], block + i * count + q,
+                    static_cast<size_t>(n) * sizeof(T));
       q += n;
       continue;
     }
@@ -43,18 +47,21 @@ template <class T> void scatter(const T* block, int64_t rows, int64_t count, con
   }
 }
 
-template <class T> struct PackedPlan {
+template <class T>
+struct PackedPlan {
   PixelBlocks blocks;
-  int64_t rows, row_blocks, depth, span;   // span: units per chunk
+  int64_t rows, row_blocks, depth, span;  // span: units per chunk
 };
 
 // Chunks of enough work, but at most about 128 of them, so that the tables of a chunk serve several images.
 int64_t choose_span(int64_t units, int64_t others, int64_t unit_work) {
-  const int64_t span = std::max(ceil_div(kChunkWork, std::max<int64_t>(unit_work, 1)), ceil_div(units * others, 128));
+  const int64_t span =
+      std::max(ceil_div(kChunkWork, std::max<int64_t>(unit_work, 1)), ceil_div(units * others, 128));
   return std::clamp<int64_t>(span, 1, std::max<int64_t>(1, units));
 }
 
-template <class T> PackedPlan<T> plan_packed(const Sweep<T>& s) {
+template <class T>
+PackedPlan<T> plan_packed(const Sweep<T>& s) {
   const int64_t nr = gemm_kernels<T>().nr, target = 384 * 4 / static_cast<int64_t>(sizeof(T));
   PackedPlan<T> p{PixelBlocks(s.grid.batch, s.grid.image(), target, nr), 0, 0, 0, 1};
   p.depth = ceil_div(s.k(), ceil_div(s.k(), kDepth));
@@ -63,65 +70,77 @@ template <class T> PackedPlan<T> plan_packed(const Sweep<T>& s) {
   while (blocks * p.row_blocks < 16 && s.m / p.row_blocks >= 128) p.row_blocks *= 2;
   p.rows = round_up(ceil_div(s.m, p.row_blocks), 8);
   p.row_blocks = ceil_div(s.m, p.rows);
-  p.span = choose_span(p.blocks.units, p.blocks.positions * s.grid.groups * p.row_blocks, std::min(p.rows, s.m) * p.blocks.size * s.k());
+  p.span = choose_span(p.blocks.units, p.blocks.positions * s.grid.groups * p.row_blocks,
+                       std::min(p.rows, s.m) * p.blocks.size * s.k());
   return p;
 }
 
 // Rows [i0, i0 + rows) of a group for the pixels of `table`, whose images begin at image `first`.
-template <class T> void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, const PixelTable<T>& table, int64_t group,
-                                     int64_t i0, int64_t first, int64_t count) {
+template <class T>
+void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, const PixelTable<T>& table, int64_t group,
+                  int64_t i0, int64_t first, int64_t count) {
   const auto& gemm = gemm_kernels<T>();
   const ConvGrid<T>& grid = s.grid;
   const int64_t rows = std::min(plan.rows, s.m - i0), k = s.k(), panel = plan.depth * gemm.nr;
   T* dst = s.dst + first * grid.dst_batch + (group * s.m + i0) * grid.dst_channel;
   const T* src = grid.src + first * grid.src_batch + group * grid.channels * grid.src_channel;
   const bool in_place = grid.dst_dense() && plan.blocks.images == 1;
-  Buffer<T> panels(ceil_div(count, gemm.nr) * panel), weights(rows * plan.depth), tile(in_place ? 0 : rows * count);
+  Buffer<T> panels(ceil_div(count, gemm.nr) * panel), weights(rows * plan.depth),
+      tile(in_place ? 0 : rows * count);
   const T* a = s.a + (group * s.m + i0) * k;
   for (int64_t k0 = 0; k0 < k; k0 += plan.depth) {
     const int64_t depth = std::min(plan.depth, k - k0);
     conv_kernels<T>().pack({table.source_at(src), k0, k0 + depth, panels, gemm.nr});
-    for (int64_t i = 0; i < rows; ++i)   // private copy: threads reading one weight stream slow each other down
+    for (int64_t i = 0; i < rows;
+         ++i)  // private copy: threads reading one weight stream slow each other down
       std::memcpy(weights + i * depth, a + i * k + k0, static_cast<size_t>(depth) * sizeof(T));
     const bool last = k0 + depth == k;
     GemmPost<T> post{T(1), k0 == 0 ? T(0) : T(1), nullptr, nullptr, last && s.relu};
     if (last && s.bias != nullptr) post.bias_row = s.bias + group * s.m + i0;
-    gemm.block({weights, depth, depth, 1, false, panels, panel, gemm.nr, in_place ? dst + table.pixel_dst()[0] : tile.get(),
-                in_place ? grid.dst_channel : count, rows, count, depth, post});
+    gemm.block({weights, depth, depth, 1, false, panels, panel, gemm.nr,
+                in_place ? dst + table.pixel_dst()[0] : tile.get(), in_place ? grid.dst_channel : count, rows,
+                count, depth, post});
   }
   if (!in_place) scatter(tile.get(), rows, count, table.pixel_dst(), dst, grid.dst_channel);
 }
 
-template <class T> void sweep_packed(const Sweep<T>& s) {
+template <class T>
+void sweep_packed(const Sweep<T>& s) {
   const PackedPlan<T> plan = plan_packed(s);
   const PixelBlocks& blocks = plan.blocks;
-  const int64_t lanes = conv_kernels<T>().lanes, nr = gemm_kernels<T>().nr, per_panel = nr / lanes, spans = ceil_div(blocks.units, plan.span);
-  parallel_for(s.grid.groups * plan.row_blocks * blocks.positions * spans, 1, [&](int64_t chunk, int64_t end) {
-    for (; chunk < end; ++chunk) {
-      const int64_t position = chunk % blocks.positions, rest = chunk / blocks.positions;
-      const int64_t first = rest / plan.row_blocks % spans * plan.span, last = std::min(blocks.units, first + plan.span);
-      PixelTable<T> table(s.grid, blocks.size, static_cast<int>(lanes));
-      for (int64_t unit = first; unit < last; ++unit) {
-        const int64_t count = blocks.count(position, unit);
-        table.build(blocks.begin(position), count, false);
-        for (size_t v = 0; v < table.vectors().size(); ++v) {
-          const auto at = static_cast<int64_t>(v);
-          table.vectors()[v].dst = at / per_panel * plan.depth * nr + at % per_panel * lanes;
-        }
-        packed_block(s, plan, table, rest / (plan.row_blocks * spans), rest % plan.row_blocks * plan.rows, unit * blocks.images, count);
-      }
-    }
-  });
+  const int64_t lanes = conv_kernels<T>().lanes, nr = gemm_kernels<T>().nr, per_panel = nr / lanes,
+                spans = ceil_div(blocks.units, plan.span);
+  parallel_for(s.grid.groups * plan.row_blocks * blocks.positions * spans, 1,
+               [&](int64_t chunk, int64_t end) {
+                 for (; chunk < end; ++chunk) {
+                   const int64_t position = chunk % blocks.positions, rest = chunk / blocks.positions;
+                   const int64_t first = rest / plan.row_blocks % spans * plan.span,
+                                 last = std::min(blocks.units, first + plan.span);
+                   PixelTable<T> table(s.grid, blocks.size, static_cast<int>(lanes));
+                   for (int64_t unit = first; unit < last; ++unit) {
+                     const int64_t count = blocks.count(position, unit);
+                     table.build(blocks.begin(position), count, false);
+                     for (size_t v = 0; v < table.vectors().size(); ++v) {
+                       const auto at = static_cast<int64_t>(v);
+                       table.vectors()[v].dst = at / per_panel * plan.depth * nr + at % per_panel * lanes;
+                     }
+                     packed_block(s, plan, table, rest / (plan.row_blocks * spans),
+                                  rest % plan.row_blocks * plan.rows, unit * blocks.images, count);
+                   }
+                 }
+               });
 }
 
-template <class T> void sweep_direct(const Sweep<T>& s) {
+template <class T>
+void sweep_direct(const Sweep<T>& s) {
   const auto& conv = conv_kernels<T>();
   const ConvGrid<T>& grid = s.grid;
   const int64_t rows = grid.pixels[2], image = grid.image();
-  const int64_t size = rows >= 1024 ? 1024 : std::min(image, std::max<int64_t>(1, 1024 / rows) * rows);   // whole rows
+  const int64_t size =
+      rows >= 1024 ? 1024 : std::min(image, std::max<int64_t>(1, 1024 / rows) * rows);  // whole rows
   const int64_t blocks = ceil_div(image, size), units = grid.batch * grid.groups;
   const int64_t work = std::max<int64_t>(1, s.m * s.k() * size);
-  int64_t span = std::clamp<int64_t>(ceil_div(kChunkWork, work), 1, units);     // (image, group) pairs per chunk
+  int64_t span = std::clamp<int64_t>(ceil_div(kChunkWork, work), 1, units);  // (image, group) pairs per chunk
   span = std::clamp<int64_t>(units * blocks / 64, span, std::max(span, std::min<int64_t>(8 * span, units)));
   const int64_t spans = ceil_div(units, span);
   parallel_for(blocks * spans, 1, [&](int64_t first, int64_t end) {
@@ -131,35 +150,42 @@ template <class T> void sweep_direct(const Sweep<T>& s) {
       table.build(begin, count, true);
       for (int64_t u = c / blocks * span; u < std::min(units, c / blocks * span + span); ++u) {
         const int64_t n = u / grid.groups, g = u % grid.groups;
-        conv.direct({table.source_at(grid.src + n * grid.src_batch + g * grid.channels * grid.src_channel), grid.channels,
-                     s.a + g * s.m * s.k(), s.k(), s.m, s.dst + n * grid.dst_batch + g * s.m * grid.dst_channel, grid.dst_channel,
+        conv.direct({table.source_at(grid.src + n * grid.src_batch + g * grid.channels * grid.src_channel),
+                     grid.channels, s.a + g * s.m * s.k(), s.k(), s.m,
+                     s.dst + n * grid.dst_batch + g * s.m * grid.dst_channel, grid.dst_channel,
                      s.bias != nullptr ? s.bias + g * s.m : nullptr, s.relu});
       }
     }
   });
 }
 
-template <class T> bool prefers_direct(const Sweep<T>& s) {
+template <class T>
+bool prefers_direct(const Sweep<T>& s) {
   const auto& conv = conv_kernels<T>();
   const ConvGrid<T>& grid = s.grid;
   if (grid.dst_stride[2] != 1 || s.m > 16) return false;
-  const bool joined = grid.step[2] == 1 && grid.step[1] == 1 && grid.pixels[2] == grid.src_size[2] && grid.dst_stride[1] == grid.pixels[2];
+  const bool joined = grid.step[2] == 1 && grid.step[1] == 1 && grid.pixels[2] == grid.src_size[2] &&
+                      grid.dst_stride[1] == grid.pixels[2];
   const int64_t span = joined ? grid.pixels[1] * grid.pixels[2] : grid.pixels[2];
   const double filled = static_cast<double>(span) / static_cast<double>(round_up(span, conv.lanes));
-  if (s.m <= 2 && grid.groups > 1) return true;    // depthwise: a panel would be used once
+  if (s.m <= 2 && grid.groups > 1) return true;  // depthwise: a panel would be used once
   return conv.masked && s.k() <= (s.m <= 8 ? 2048 : 256) && filled >= 0.75 && (grid.step[2] == 1 || s.m <= 6);
 }
 
-template <class T> void run_sweep(const Sweep<T>& s) {
+template <class T>
+void run_sweep(const Sweep<T>& s) {
   if (s.grid.batch == 0 || s.m == 0 || s.grid.image() == 0) return;
-  if (prefers_direct(s)) sweep_direct(s);
-  else sweep_packed(s);
+  if (prefers_direct(s))
+    sweep_direct(s);
+  else
+    sweep_packed(s);
 }
 
 int64_t plane_size(const View& v) { return v.sizes[2] * v.sizes[3] * v.sizes[4]; }
 
 // The grid of a convolution: source x, pixels of y.
-template <class T> ConvGrid<T> forward_grid(const View& x, const View& w, const View& y, const ConvGeometry& g) {
+template <class T>
+ConvGrid<T> forward_grid(const View& x, const View& w, const View& y, const ConvGeometry& g) {
   ConvGrid<T> grid;
   grid.batch = x.sizes[0];
   grid.groups = g.groups;
@@ -181,7 +207,8 @@ template <class T> ConvGrid<T> forward_grid(const View& x, const View& w, const 
   return grid;
 }
 
-template <class T> void fill(T* p, int64_t n, const T* bias, int64_t channels, int64_t plane, bool relu) {
+template <class T>
+void fill(T* p, int64_t n, const T* bias, int64_t channels, int64_t plane, bool relu) {
   parallel_for(n, 1 << 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const T v = bias != nullptr ? bias[i / plane % channels] : T(0);
@@ -190,33 +217,46 @@ template <class T> void fill(T* p, int64_t n, const T* bias, int64_t channels, i
   });
 }
 
-template <class T> void forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g, bool relu) {
-  Sweep<T> s{forward_grid<T>(x, w, y, g), w.sizes[0] / g.groups, w.ptr<T>(), y.ptr<T>(), static_cast<const T*>(bias), relu};
-  if (s.k() == 0) return fill(s.dst, y.numel(), s.bias, y.sizes[1], std::max<int64_t>(1, plane_size(y)), relu);
+template <class T>
+void forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g,
+             bool relu) {
+  Sweep<T> s{forward_grid<T>(x, w, y, g),
+             w.sizes[0] / g.groups,
+             w.ptr<T>(),
+             y.ptr<T>(),
+             static_cast<const T*>(bias),
+             relu};
+  if (s.k() == 0)
+    return fill(s.dst, y.numel(), s.bias, y.sizes[1], std::max<int64_t>(1, plane_size(y)), relu);
   run_sweep(s);
 }
 
 // Weights [K, C/g, taps] of one phase turned to [g, C/g, K/g * phase taps].
-template <class T> void turn_weights(const T* w, int64_t groups, int64_t rows, int64_t channels, int64_t taps,
-                                     const std::vector<int64_t>& chosen, T* out) {
+template <class T>
+void turn_weights(const T* w, int64_t groups, int64_t rows, int64_t channels, int64_t taps,
+                  const std::vector<int64_t>& chosen, T* out) {
   const auto n = static_cast<int64_t>(chosen.size());
   constexpr int64_t kBlock = 32;
   const int64_t blocks = ceil_div(channels, kBlock);
-  parallel_for(groups * blocks, std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, kBlock * rows * n)), [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) {
-      const int64_t g = b / blocks, c0 = b % blocks * kBlock, c1 = std::min(channels, c0 + kBlock);
-      for (int64_t r = 0; r < rows; ++r)
-        for (int64_t c = c0; c < c1; ++c) {
-          const T* src = w + ((g * rows + r) * channels + c) * taps;
-          T* dst = out + ((g * channels + c) * rows + r) * n;
-          for (int64_t t = 0; t < n; ++t) dst[t] = src[chosen[t]];
-        }
-    }
-  });
+  parallel_for(groups * blocks, std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, kBlock * rows * n)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t b = begin; b < end; ++b) {
+                   const int64_t g = b / blocks, c0 = b % blocks * kBlock,
+                                 c1 = std::min(channels, c0 + kBlock);
+                   for (int64_t r = 0; r < rows; ++r)
+                     for (int64_t c = c0; c < c1; ++c) {
+                       const T* src = w + ((g * rows + r) * channels + c) * taps;
+                       T* dst = out + ((g * channels + c) * rows + r) * n;
+                       for (int64_t t = 0; t < n; ++t) dst[t] = src[chosen[t]];
+                     }
+                 }
+               });
 }
 
 // One phase of the input gradient: the dx positions congruent to `phase` modulo the stride.
-template <class T> void backward_phase(const View& dy, const View& w, const View& dx, const ConvGeometry& g, const int64_t* phase) {
+template <class T>
+void backward_phase(const View& dy, const View& w, const View& dx, const ConvGeometry& g,
+                    const int64_t* phase) {
   Sweep<T> s{};
   ConvGrid<T>& grid = s.grid;
   const int64_t rows = w.sizes[0] / g.groups;
@@ -257,13 +297,15 @@ template <class T> void backward_phase(const View& dy, const View& w, const View
   run_sweep(s);
 }
 
-template <class T> void backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
+template <class T>
+void backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
   if (dx.numel() == 0) return;
-  bool holes = w.sizes[0] == 0 || plane_size(w) == 0;   // a phase without taps stays zero
+  bool holes = w.sizes[0] == 0 || plane_size(w) == 0;  // a phase without taps stays zero
   for (int d = 0; d < 3; ++d)
     for (int64_t p = 0; p < std::min(g.stride[d], dx.sizes[d + 2]); ++p) {
       bool any = false;
-      for (int64_t t = 0; t < w.sizes[d + 2]; ++t) any = any || (p + g.padding[d] - t * g.dilation[d]) % g.stride[d] == 0;
+      for (int64_t t = 0; t < w.sizes[d + 2]; ++t)
+        any = any || (p + g.padding[d] - t * g.dilation[d]) % g.stride[d] == 0;
       holes = holes || !any;
     }
   if (holes) fill<T>(dx.ptr<T>(), dx.numel(), nullptr, 1, 1, false);
@@ -271,23 +313,32 @@ template <class T> void backward_input(const View& dy, const View& w, const View
   int64_t phase[3];
   for (phase[0] = 0; phase[0] < std::min(g.stride[0], dx.sizes[2]); ++phase[0])
     for (phase[1] = 0; phase[1] < std::min(g.stride[1], dx.sizes[3]); ++phase[1])
-      for (phase[2] = 0; phase[2] < std::min(g.stride[2], dx.sizes[4]); ++phase[2]) backward_phase<T>(dy, w, dx, g, phase);
+      for (phase[2] = 0; phase[2] < std::min(g.stride[2], dx.sizes[4]); ++phase[2])
+        backward_phase<T>(dy, w, dx, g, phase);
 }
 
-// dw[g, i, k] = sum over pixels of dy[g, i, pixel] * source[g, k, pixel]. Chunks are blocks of dw and, where these are
-// few, parts of the pixels, whose partial results are added in order.
-template <class T> struct WeightPlan {
+// dw[g, i, k] = sum over pixels of dy[g, i, pixel] * source[g, k, pixel]. Chunks are blocks of dw and, where
+// these are few, parts of the pixels, whose partial results are added in order.
+template <class T>
+struct WeightPlan {
   PixelBlocks blocks;
   bool direct;
   int64_t rows, row_blocks, columns, column_blocks, splits;
 };
 
-template <class T> WeightPlan<T> plan_weight(const ConvGrid<T>& grid, int64_t m, int64_t k) {
+template <class T>
+WeightPlan<T> plan_weight(const ConvGrid<T>& grid, int64_t m, int64_t k) {
   const auto& gemm = gemm_kernels<T>();
   const auto& conv = conv_kernels<T>();
   const bool direct = conv.masked ? m <= 16 && k <= 256 : m * k <= 64;
-  WeightPlan<T> p{direct ? PixelBlocks(1, grid.image(), 2048, grid.pixels[2]) : PixelBlocks(grid.batch, grid.image(), 256, conv.lanes),
-                  direct, m, 1, k, 1, 1};
+  WeightPlan<T> p{direct ? PixelBlocks(1, grid.image(), 2048, grid.pixels[2])
+                         : PixelBlocks(grid.batch, grid.image(), 256, conv.lanes),
+                  direct,
+                  m,
+                  1,
+                  k,
+                  1,
+                  1};
   if (direct) {
     p.blocks.units = grid.batch;
   } else {
@@ -296,14 +347,16 @@ template <class T> WeightPlan<T> plan_weight(const ConvGrid<T>& grid, int64_t m,
     p.columns = round_up(ceil_div(k, ceil_div(k, 4 * gemm.nr)), gemm.nr);
     p.column_blocks = ceil_div(k, p.columns);
   }
-  const int64_t chunks = grid.groups * p.row_blocks * p.column_blocks, total = p.blocks.units * p.blocks.positions;
-  const int64_t work = std::min(p.rows, m) * std::min(p.columns, k) * p.blocks.size;   // per pixel block
+  const int64_t chunks = grid.groups * p.row_blocks * p.column_blocks,
+                total = p.blocks.units * p.blocks.positions;
+  const int64_t work = std::min(p.rows, m) * std::min(p.columns, k) * p.blocks.size;  // per pixel block
   const int64_t fewest = ceil_div(kChunkWork, std::max<int64_t>(work, 1));
   p.splits = std::clamp<int64_t>(std::min(ceil_div(16, chunks), total / fewest), 1, total);
   return p;
 }
 
-template <class T> void copy_rows(const T* src, int64_t src_row, const int64_t* pixel, int64_t rows, int64_t count, T* out) {
+template <class T>
+void copy_rows(const T* src, int64_t src_row, const int64_t* pixel, int64_t rows, int64_t count, T* out) {
   for (int64_t q = 0; q < count;) {
     int64_t n = 1;
     while (q + n < count && pixel[q + n] == pixel[q] + n) ++n;
@@ -314,13 +367,16 @@ template <class T> void copy_rows(const T* src, int64_t src_row, const int64_t* 
 }
 
 // Pixel blocks of one part, position by position so that tables are built once: fn(position, unit, is_first).
-template <class F> void for_part(const PixelBlocks& blocks, int64_t splits, int64_t split, const F& fn) {
-  const int64_t total = blocks.units * blocks.positions, begin = total * split / splits, end = total * (split + 1) / splits;
+template <class F>
+void for_part(const PixelBlocks& blocks, int64_t splits, int64_t split, const F& fn) {
+  const int64_t total = blocks.units * blocks.positions, begin = total * split / splits,
+                end = total * (split + 1) / splits;
   for (int64_t b = begin; b < end; ++b) fn(b / blocks.units, b % blocks.units, b == begin);
 }
 
-template <class T> void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* dy, int64_t m, int64_t k,
-                                     int64_t group, int64_t i0, int64_t k0, int64_t split, T* out) {
+template <class T>
+void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* dy, int64_t m, int64_t k,
+                  int64_t group, int64_t i0, int64_t k0, int64_t split, T* out) {
   const auto& gemm = gemm_kernels<T>();
   const auto& conv = conv_kernels<T>();
   const int64_t rows = std::min(plan.rows, m - i0), columns = std::min(plan.columns, k - k0);
@@ -330,7 +386,8 @@ template <class T> void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T
   for_part(plan.blocks, plan.splits, split, [&](int64_t position, int64_t unit, bool is_first) {
     const int64_t count = plan.blocks.count(position, unit), image = unit * plan.blocks.images;
     table.build(plan.blocks.begin(position), count, false);
-    for (size_t v = 0; v < table.vectors().size(); ++v) table.vectors()[v].dst = static_cast<int64_t>(v) * conv.lanes;
+    for (size_t v = 0; v < table.vectors().size(); ++v)
+      table.vectors()[v].dst = static_cast<int64_t>(v) * conv.lanes;
     const T* src = grid.src + image * grid.src_batch + group * grid.channels * grid.src_channel;
     conv.pack({table.source_at(src), k0, k0 + columns, pixels, width});
     gemm.pack_b(panels, pixels, 1, width, count, columns);
@@ -344,13 +401,15 @@ template <class T> void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T
       a_row = count;
     }
     const GemmPost<T> post{T(1), is_first ? T(0) : T(1), nullptr, nullptr, false};
-    gemm.block({dy_rows, a_row, a_row, 1, false, panels, gemm.nr * count, gemm.nr, out, k, rows, columns, count, post});
+    gemm.block({dy_rows, a_row, a_row, 1, false, panels, gemm.nr * count, gemm.nr, out, k, rows, columns,
+                count, post});
   });
 }
 
 // Few channels: partial sums per lane, no panels.
-template <class T> void weight_chunk_direct(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* dy, int64_t m, int64_t k,
-                                            int64_t group, int64_t split, T* out) {
+template <class T>
+void weight_chunk_direct(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* dy, int64_t m,
+                         int64_t k, int64_t group, int64_t split, T* out) {
   const auto& conv = conv_kernels<T>();
   Buffer<T> sums(m * k * conv.lanes);
   std::fill_n(sums.get(), m * k * conv.lanes, T(0));
@@ -358,7 +417,8 @@ template <class T> void weight_chunk_direct(const ConvGrid<T>& grid, const Weigh
   for_part(plan.blocks, plan.splits, split, [&](int64_t position, int64_t unit, bool) {
     table.build(plan.blocks.begin(position), plan.blocks.count(position, unit), true);
     const T* src = grid.src + unit * grid.src_batch + group * grid.channels * grid.src_channel;
-    conv.weight({table.source_at(src), k, dy + unit * grid.dst_batch + group * m * grid.dst_channel, grid.dst_channel, m, sums});
+    conv.weight({table.source_at(src), k, dy + unit * grid.dst_batch + group * m * grid.dst_channel,
+                 grid.dst_channel, m, sums});
   });
   for (int64_t i = 0; i < m * k; ++i) {
     T* lane = sums + i * conv.lanes;
@@ -368,7 +428,8 @@ template <class T> void weight_chunk_direct(const ConvGrid<T>& grid, const Weigh
   }
 }
 
-template <class T> void backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
+template <class T>
+void backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
   const int64_t size = dw.numel();
   if (size == 0) return;
   const ConvGrid<T> grid = forward_grid<T>(x, dw, dy, g);
@@ -377,17 +438,22 @@ template <class T> void backward_weight(const View& x, const View& dy, const Vie
   const WeightPlan<T> plan = plan_weight(grid, m, k);
   Buffer<T> partial(plan.splits > 1 ? plan.splits * size : 0);
   T* target = plan.splits > 1 ? partial.get() : dw.ptr<T>();
-  const int64_t work = std::min(plan.rows, m) * std::min(plan.columns, k) * (plan.blocks.units * plan.blocks.positions / plan.splits * plan.blocks.size);
+  const int64_t work = std::min(plan.rows, m) * std::min(plan.columns, k) *
+                       (plan.blocks.units * plan.blocks.positions / plan.splits * plan.blocks.size);
   const int64_t grain = std::max<int64_t>(1, kChunkWork / std::max<int64_t>(work, 1));
-  parallel_for(g.groups * plan.row_blocks * plan.column_blocks * plan.splits, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      const int64_t split = c % plan.splits, k0 = c / plan.splits % plan.column_blocks * plan.columns;
-      const int64_t r = c / plan.splits / plan.column_blocks, i0 = r % plan.row_blocks * plan.rows, group = r / plan.row_blocks;
-      T* out = target + split * size + (group * m + i0) * k + k0;
-      if (plan.direct) weight_chunk_direct(grid, plan, dy.ptr<T>(), m, k, group, split, out);
-      else weight_chunk(grid, plan, dy.ptr<T>(), m, k, group, i0, k0, split, out);
-    }
-  });
+  parallel_for(
+      g.groups * plan.row_blocks * plan.column_blocks * plan.splits, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t c = begin; c < end; ++c) {
+          const int64_t split = c % plan.splits, k0 = c / plan.splits % plan.column_blocks * plan.columns;
+          const int64_t r = c / plan.splits / plan.column_blocks, i0 = r % plan.row_blocks * plan.rows,
+                        group = r / plan.row_blocks;
+          T* out = target + split * size + (group * m + i0) * k + k0;
+          if (plan.direct)
+            weight_chunk_direct(grid, plan, dy.ptr<T>(), m, k, group, split, out);
+          else
+            weight_chunk(grid, plan, dy.ptr<T>(), m, k, group, i0, k0, split, out);
+        }
+      });
   if (plan.splits == 1) return;
   parallel_for(size, 1 << 14, [&](int64_t begin, int64_t end) {
     T* out = dw.ptr<T>();
@@ -401,20 +467,27 @@ template <class T> void backward_weight(const View& x, const View& dy, const Vie
 
 }  // namespace
 
-void conv_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& geometry, Activation activation) {
+void conv_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& geometry,
+                  Activation activation) {
   const bool relu = activation == Activation::Relu;
-  if (x.dtype == DType::Float64) forward<double>(x, w, bias, y, geometry, relu);
-  else forward<float>(x, w, bias, y, geometry, relu);
+  if (x.dtype == DType::Float64)
+    forward<double>(x, w, bias, y, geometry, relu);
+  else
+    forward<float>(x, w, bias, y, geometry, relu);
 }
 
 void conv_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& geometry) {
-  if (dy.dtype == DType::Float64) backward_input<double>(dy, w, dx, geometry);
-  else backward_input<float>(dy, w, dx, geometry);
+  if (dy.dtype == DType::Float64)
+    backward_input<double>(dy, w, dx, geometry);
+  else
+    backward_input<float>(dy, w, dx, geometry);
 }
 
 void conv_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& geometry) {
-  if (x.dtype == DType::Float64) backward_weight<double>(x, dy, dw, geometry);
-  else backward_weight<float>(x, dy, dw, geometry);
+  if (x.dtype == DType::Float64)
+    backward_weight<double>(x, dy, dw, geometry);
+  else
+    backward_weight<float>(x, dy, dw, geometry);
 }
 
 }  // namespace ccdl::cpu

@@ -1,5 +1,6 @@
-// The geometry shared by all convolution kernels: output pixels on a grid, each reading shifted source elements, and the
-// per-block tables (source runs, tap masks, output offsets) that the vector loops of simd/conv.h work from.
+// The geometry shared by all convolution kernels: output pixels on a grid, each reading shifted source
+// elements, and the per-block tables (source runs, tap masks, output offsets) that the vector loops of
+// simd/conv.h work from.
 #pragma once
 #include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/simd/conv.h>
@@ -13,15 +14,17 @@ namespace ccdl::cpu {
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-// Pixel (n, i) of group g reads src[n, g, c, i * step + shift(tap)] for every channel and tap; outside is zero.
-template <class T> struct ConvGrid {
-  int64_t batch, groups, channels;                     // channels per group
+// Pixel (n, i) of group g reads src[n, g, c, i * step + shift(tap)] for every channel and tap; outside is
+// zero.
+template <class T>
+struct ConvGrid {
+  int64_t batch, groups, channels;  // channels per group
   const T* src;
-  int64_t src_batch, src_channel;                      // element strides; a group is `channels` planes further
+  int64_t src_batch, src_channel;  // element strides; a group is `channels` planes further
   int64_t src_size[3];
-  std::vector<int64_t> shift[3];                       // per dim, one entry per tap
+  std::vector<int64_t> shift[3];  // per dim, one entry per tap
   int64_t pixels[3], step[3];
-  int64_t dst_batch, dst_channel, dst_stride[3];       // where a pixel lies on the other side
+  int64_t dst_batch, dst_channel, dst_stride[3];  // where a pixel lies on the other side
   int64_t taps() const { return static_cast<int64_t>(shift[0].size() * shift[1].size() * shift[2].size()); }
   int64_t image() const { return pixels[0] * pixels[1] * pixels[2]; }
   bool dst_dense() const {
@@ -36,14 +39,16 @@ template <class T> struct ConvGrid {
   }
 };
 
-// Tables of the pixels [begin, begin + count) counted over (batch, pixel) from some image on; the same tables serve every
-// image, so addresses of another one only add its distance.
-template <class T> class PixelTable {
+// Tables of the pixels [begin, begin + count) counted over (batch, pixel) from some image on; the same tables
+// serve every image, so addresses of another one only add its distance.
+template <class T>
+class PixelTable {
  public:
   PixelTable(const ConvGrid<T>& grid, int64_t capacity, int lanes)
       : grid_(grid), lanes_(lanes), tap_offset_(grid.tap_offsets()), pixel_dst_(capacity) {}
 
-  // One vector per `lanes` pixels; with `split`, a vector ends where source or destination stop being consecutive.
+  // One vector per `lanes` pixels; with `split`, a vector ends where source or destination stop being
+  // consecutive.
   void build(int64_t begin, int64_t count, bool split) {
     if (begin == begin_ && count == count_) return;
     begin_ = begin;
@@ -62,7 +67,8 @@ template <class T> class PixelTable {
       const int64_t dst = destination(index);
       int64_t offset = source(index) - lane * grid_.step[2];
       const bool joins = vectors_.back().runs > 0 && runs_.back().offset == offset;
-      const bool follows = vectors_.back().runs == 0 || (joins && grid_.dst_stride[2] == 1 && dst == vectors_.back().dst + lane);
+      const bool follows = vectors_.back().runs == 0 ||
+                           (joins && grid_.dst_stride[2] == 1 && dst == vectors_.back().dst + lane);
       if (split && !follows) {
         open_vector(lane);
         offset = source(index);
@@ -70,8 +76,10 @@ template <class T> class PixelTable {
       const int64_t fit = std::min<int64_t>(n, lanes_ - lane);
       if (split && vectors_.back().runs == 0) vectors_.back().dst = dst;
       const uint32_t bits = ((1u << fit) - 1u) << lane;
-      if (joins && vectors_.back().runs > 0) runs_.back().lanes |= bits;
-      else add_run(offset, bits);
+      if (joins && vectors_.back().runs > 0)
+        runs_.back().lanes |= bits;
+      else
+        add_run(offset, bits);
       mark_valid(index, lane, fit, bits);
       for (int64_t i = 0; i < fit; ++i) pixel_dst_[q + i] = dst + i * grid_.dst_stride[2];
       lane += static_cast<int>(fit);
@@ -85,8 +93,16 @@ template <class T> class PixelTable {
   std::vector<ConvVector>& vectors() { return vectors_; }
   const int64_t* pixel_dst() const { return pixel_dst_; }
   ConvSource<T> source_at(const T* data) const {
-    return {data, grid_.src_channel, static_cast<int64_t>(tap_offset_.size()), tap_offset_.data(), tap_mask_.data(),
-            vectors_.data(), runs_.data(), windows_.data(), static_cast<int64_t>(vectors_.size()), grid_.step[2]};
+    return {data,
+            grid_.src_channel,
+            static_cast<int64_t>(tap_offset_.size()),
+            tap_offset_.data(),
+            tap_mask_.data(),
+            vectors_.data(),
+            runs_.data(),
+            windows_.data(),
+            static_cast<int64_t>(vectors_.size()),
+            grid_.step[2]};
   }
 
  private:
@@ -106,10 +122,12 @@ template <class T> class PixelTable {
   }
   int64_t source(const int64_t* i) const {
     const auto& s = grid_.src_size;
-    return i[0] * grid_.src_batch + (i[1] * grid_.step[0] * s[1] + i[2] * grid_.step[1]) * s[2] + i[3] * grid_.step[2];
+    return i[0] * grid_.src_batch + (i[1] * grid_.step[0] * s[1] + i[2] * grid_.step[1]) * s[2] +
+           i[3] * grid_.step[2];
   }
   int64_t destination(const int64_t* i) const {
-    return i[0] * grid_.dst_batch + i[1] * grid_.dst_stride[0] + i[2] * grid_.dst_stride[1] + i[3] * grid_.dst_stride[2];
+    return i[0] * grid_.dst_batch + i[1] * grid_.dst_stride[0] + i[2] * grid_.dst_stride[1] +
+           i[3] * grid_.dst_stride[2];
   }
   void open_vector(int& lane) {
     vectors_.push_back({static_cast<int32_t>(runs_.size()), 0, -1, 0});
@@ -137,17 +155,19 @@ template <class T> class PixelTable {
     }
   }
   void combine_masks() {
-    const size_t td = grid_.shift[0].size(), th = grid_.shift[1].size(), tw = grid_.shift[2].size(), n = vectors_.size();
+    const size_t td = grid_.shift[0].size(), th = grid_.shift[1].size(), tw = grid_.shift[2].size(),
+                 n = vectors_.size();
     tap_mask_.resize(td * th * tw * n);
     uint16_t* out = tap_mask_.data();
     for (size_t d = 0; d < td; ++d)
       for (size_t h = 0; h < th; ++h)
         for (size_t w = 0; w < tw; ++w)
-          for (size_t v = 0; v < n; ++v) *out++ = valid_[0][v * td + d] & valid_[1][v * th + h] & valid_[2][v * tw + w];
+          for (size_t v = 0; v < n; ++v)
+            *out++ = valid_[0][v * td + d] & valid_[1][v * th + h] & valid_[2][v * tw + w];
   }
 
-  // Vectors of several runs that lie close together (neighbouring rows of small images) are read as one window. The used
-  // lanes are always the lowest ones.
+  // Vectors of several runs that lie close together (neighbouring rows of small images) are read as one
+  // window. The used lanes are always the lowest ones.
   void find_windows() {
     for (ConvVector& v : vectors_) {
       if (v.runs == 1 && (grid_.step[2] == 1 || grid_.step[2] == 2)) continue;
@@ -181,24 +201,29 @@ template <class T> class PixelTable {
   std::vector<ConvVector> vectors_;
   std::vector<ConvRun> runs_;
   std::vector<ConvWindow> windows_;
-  std::vector<uint16_t> valid_[3];   // [vector][tap of the dim]
-  std::vector<uint16_t> tap_mask_;   // [tap][vector]
+  std::vector<uint16_t> valid_[3];  // [vector][tap of the dim]
+  std::vector<uint16_t> tap_mask_;  // [tap][vector]
   Buffer<int64_t> pixel_dst_;
 };
 
-// Pixel blocks of about `target` pixels: `positions` parts of one image, or several whole images. Blocks at the same
-// position of different units differ by the distance of images only.
+// Pixel blocks of about `target` pixels: `positions` parts of one image, or several whole images. Blocks at
+// the same position of different units differ by the distance of images only.
 struct PixelBlocks {
-  int64_t size, positions, units, images;   // images per unit; images > 1 has one position
-  PixelBlocks(int64_t batch, int64_t pixels, int64_t target, int64_t multiple) : batch_(batch), pixels_(pixels) {
-    images = pixels * 4 >= target * 3 ? 1 : std::min(batch, std::max<int64_t>(1, (target + pixels / 2) / pixels));
-    size = images > 1 ? images * pixels : std::min(pixels, round_up(ceil_div(pixels, std::max<int64_t>(1, pixels / target)), multiple));
+  int64_t size, positions, units, images;  // images per unit; images > 1 has one position
+  PixelBlocks(int64_t batch, int64_t pixels, int64_t target, int64_t multiple)
+      : batch_(batch), pixels_(pixels) {
+    images =
+        pixels * 4 >= target * 3 ? 1 : std::min(batch, std::max<int64_t>(1, (target + pixels / 2) / pixels));
+    size = images > 1 ? images * pixels
+                      : std::min(pixels,
+                                 round_up(ceil_div(pixels, std::max<int64_t>(1, pixels / target)), multiple));
     positions = images > 1 ? 1 : ceil_div(pixels, size);
     units = ceil_div(batch, images);
   }
   int64_t begin(int64_t position) const { return position * size; }
   int64_t count(int64_t position, int64_t unit) const {
-    return images > 1 ? std::min(images, batch_ - unit * images) * pixels_ : std::min(size, pixels_ - position * size);
+    return images > 1 ? std::min(images, batch_ - unit * images) * pixels_
+                      : std::min(size, pixels_ - position * size);
   }
 
  private:

@@ -1,6 +1,7 @@
-// Convolution over three operations that are each other's derivatives: the product of input and weight, and its
-// adjoints in the input and in the weight. A transposed convolution is the adjoint in the input used forward.
-// Kernels see contiguous float32 or float64; halves are widened whole and rounded once, channels_last is copied over.
+// Convolution over three operations that are each other's derivatives: the product of input and weight, and
+// its adjoints in the input and in the weight. A transposed convolution is the adjoint in the input used
+// forward. Kernels see contiguous float32 or float64; halves are widened whole and rounded once,
+// channels_last is copied over.
 #include <ccdl/ops/conv.h>
 
 #include <ccdl/kernels/conv.h>
@@ -14,11 +15,11 @@ namespace {
 // Shapes of one convolution seen from its forward direction: x [N, C, in...] -> y [N, K, out...].
 struct Geometry {
   int dims;
-  ConvGeometry kernel;                 // three spatial dims, missing ones in front
+  ConvGeometry kernel;  // three spatial dims, missing ones in front
   Dims x_sizes, w_sizes, y_sizes;
 };
 
-View spatial_view(const Tensor& x, int dims) {   // contiguous x as [N, C, D, H, W]
+View spatial_view(const Tensor& x, int dims) {  // contiguous x as [N, C, D, H, W]
   View v;
   v.data = x.data();
   v.dtype = x.dtype();
@@ -65,16 +66,16 @@ struct ConvBackward : Node {
     const Tensor& g = grads[0];
     TensorList result(3);
     switch (kind) {
-      case kProduct:         // y = x * w + b: dx = adj_x(dy, w), dw = adj_w(x, dy), db = sum dy
+      case kProduct:  // y = x * w + b: dx = adj_x(dy, w), dw = adj_w(x, dy), db = sum dy
         if (needs(0)) result[0] = adjoint_input(g, second.get(this), geometry);
         if (needs(1)) result[1] = adjoint_weight(first.get(this), g, geometry);
         if (needs(2)) result[2] = sum(g, sum_dims());
         break;
-      case kAdjointInput:    // dx = adj_x(dy, w): against u: d dy = u * w, dw = adj_w(u, dy)
+      case kAdjointInput:  // dx = adj_x(dy, w): against u: d dy = u * w, dw = adj_w(u, dy)
         if (needs(0)) result[0] = product(g, second.get(this), {}, geometry);
         if (needs(1)) result[1] = adjoint_weight(g, first.get(this), geometry);
         break;
-      case kAdjointWeight:   // dw = adj_w(x, dy): against u: dx = adj_x(dy, u), d dy = x * u
+      case kAdjointWeight:  // dw = adj_w(x, dy): against u: dx = adj_x(dy, u), d dy = x * u
         if (needs(0)) result[0] = adjoint_input(second.get(this), g, geometry);
         if (needs(1)) result[1] = product(first.get(this), g, {}, geometry);
         break;
@@ -92,7 +93,8 @@ struct ConvBackward : Node {
   }
 };
 
-Tensor recorded(ConvBackward::Kind kind, const Tensor& a, const Tensor& b, const Tensor& bias, const Geometry& g, const Tensor& y) {
+Tensor recorded(ConvBackward::Kind kind, const Tensor& a, const Tensor& b, const Tensor& bias,
+                const Geometry& g, const Tensor& y) {
   if (needs_graph(a, b, bias)) {
     auto node = make_ref<ConvBackward>();
     node->kind = kind;
@@ -105,47 +107,57 @@ Tensor recorded(ConvBackward::Kind kind, const Tensor& a, const Tensor& b, const
 }
 
 Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g) {
-  const Tensor xc = operand(x), wc = operand(w), bc = bias.defined() ? operand(bias) : bias, y = result_like(g.y_sizes, x);
-  CCDL_KERNEL(y, conv_forward(spatial_view(xc, g.dims), spatial_view(wc, g.dims), bias.defined() ? bc.data() : nullptr,
-                              spatial_view(y, g.dims), g.kernel, Activation::None));
+  const Tensor xc = operand(x), wc = operand(w), bc = bias.defined() ? operand(bias) : bias,
+               y = result_like(g.y_sizes, x);
+  CCDL_KERNEL(y, conv_forward(spatial_view(xc, g.dims), spatial_view(wc, g.dims),
+                              bias.defined() ? bc.data() : nullptr, spatial_view(y, g.dims), g.kernel,
+                              Activation::None));
   return recorded(ConvBackward::kProduct, x, w, bias, g, finished(y, x.dtype(), x.suggest_memory_format()));
 }
 
 Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
   const Tensor dc = operand(dy), wc = operand(w), dx = result_like(g.x_sizes, dy);
-  CCDL_KERNEL(dx, conv_backward_input(spatial_view(dc, g.dims), spatial_view(wc, g.dims), spatial_view(dx, g.dims), g.kernel));
-  return recorded(ConvBackward::kAdjointInput, dy, w, {}, g, finished(dx, dy.dtype(), dy.suggest_memory_format()));
+  CCDL_KERNEL(dx, conv_backward_input(spatial_view(dc, g.dims), spatial_view(wc, g.dims),
+                                      spatial_view(dx, g.dims), g.kernel));
+  return recorded(ConvBackward::kAdjointInput, dy, w, {}, g,
+                  finished(dx, dy.dtype(), dy.suggest_memory_format()));
 }
 
 Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g) {
   const Tensor xc = operand(x), dc = operand(dy), dw = result_like(g.w_sizes, x);
-  CCDL_KERNEL(dw, conv_backward_weight(spatial_view(xc, g.dims), spatial_view(dc, g.dims), spatial_view(dw, g.dims), g.kernel));
+  CCDL_KERNEL(dw, conv_backward_weight(spatial_view(xc, g.dims), spatial_view(dc, g.dims),
+                                       spatial_view(dw, g.dims), g.kernel));
   return recorded(ConvBackward::kAdjointWeight, x, dy, {}, g, finished(dw, x.dtype()));
 }
 
-// ---- checks -------------------------------------------------------------------------------------------------------
+// ---- checks
+// -------------------------------------------------------------------------------------------------------
 
 std::string op_name(const char* base, int dims) { return str(base, dims, "d"); }
 
 // One entry per spatial dim, at least `least`.
 Dims per_dim(const std::string& op, const char* argument, const Dims& values, int dims, int64_t least) {
-  CCDL_CHECK(values.size() == 1 || values.ndim() == dims, Runtime, op, ": ", argument, " must have 1 or ", dims,
-             " entries, got ", values);
+  CCDL_CHECK(values.size() == 1 || values.ndim() == dims, Runtime, op, ": ", argument, " must have 1 or ",
+             dims, " entries, got ", values);
   const Dims full = values.ndim() == dims ? values : Dims(static_cast<size_t>(dims), values[0]);
   for (int64_t v : full)
-    CCDL_CHECK(v >= least, Runtime, op, ": ", argument, " must be ", least == 0 ? "non-negative (negative padding is not supported)" : "positive (greater than zero)",
-               ", got ", values);
+    CCDL_CHECK(
+        v >= least, Runtime, op, ": ", argument, " must be ",
+        least == 0 ? "non-negative (negative padding is not supported)" : "positive (greater than zero)",
+        ", got ", values);
   return full;
 }
 
 void check_operands(const std::string& op, int dims, const Tensor& x, const Tensor& w, const Tensor& bias) {
   check_same_device(op.c_str(), {{"input", &x}, {"weight", &w}});
-  CCDL_CHECK(x.dim() == dims + 1 || x.dim() == dims + 2, Shape, op, ": expected ", dims + 1, "D (unbatched) or ", dims + 2,
-             "D (batched) input, but got input of size: ", x.sizes());
-  CCDL_CHECK(w.dim() == dims + 2, Shape, op, ": weight must be ", dims + 2, "D, but got weight of size: ", w.sizes());
-  CCDL_CHECK(is_floating(x.dtype()), DType, op, ": input must be floating point, got ", describe(x), "; convert it with .float()");
-  CCDL_CHECK(x.dtype() == w.dtype(), DType, op, ": input type (", dtype_name(x.dtype()), ") and weight type (",
-             dtype_name(w.dtype()), ") should be the same");
+  CCDL_CHECK(x.dim() == dims + 1 || x.dim() == dims + 2, Shape, op, ": expected ", dims + 1,
+             "D (unbatched) or ", dims + 2, "D (batched) input, but got input of size: ", x.sizes());
+  CCDL_CHECK(w.dim() == dims + 2, Shape, op, ": weight must be ", dims + 2,
+             "D, but got weight of size: ", w.sizes());
+  CCDL_CHECK(is_floating(x.dtype()), DType, op, ": input must be floating point, got ", describe(x),
+             "; convert it with .float()");
+  CCDL_CHECK(x.dtype() == w.dtype(), DType, op, ": input type (", dtype_name(x.dtype()),
+             ") and weight type (", dtype_name(w.dtype()), ") should be the same");
   CCDL_CHECK(!bias.defined() || bias.dtype() == x.dtype(), DType, op, ": input type (", dtype_name(x.dtype()),
              ") and bias type (", bias.defined() ? dtype_name(bias.dtype()) : "", ") should be the same");
   for (int d = 0; d < dims; ++d)
@@ -153,9 +165,9 @@ void check_operands(const std::string& op, int dims, const Tensor& x, const Tens
 }
 
 void check_bias(const std::string& op, const Tensor& bias, int64_t channels, const Tensor& w) {
-  CCDL_CHECK(!bias.defined() || (bias.dim() == 1 && bias.size(0) == channels), Shape, op, ": given weight of size ", w.sizes(),
-             ", expected bias to be 1-dimensional with ", channels, " elements, but got bias of size ",
-             bias.defined() ? bias.sizes() : Dims());
+  CCDL_CHECK(!bias.defined() || (bias.dim() == 1 && bias.size(0) == channels), Shape, op,
+             ": given weight of size ", w.sizes(), ", expected bias to be 1-dimensional with ", channels,
+             " elements, but got bias of size ", bias.defined() ? bias.sizes() : Dims());
 }
 
 // Sizes joined as in "3 x 3".
@@ -167,8 +179,8 @@ std::string joined(const Dims& v) {
 
 int64_t checked_sum(const std::string& op, int64_t size, int64_t a, int64_t b) {
   int64_t total;
-  CCDL_CHECK(!__builtin_add_overflow(a, b, &total) && !__builtin_add_overflow(size, total, &total), Runtime, op,
-             ": padding makes the input larger than 2^63 elements");
+  CCDL_CHECK(!__builtin_add_overflow(a, b, &total) && !__builtin_add_overflow(size, total, &total), Runtime,
+             op, ": padding makes the input larger than 2^63 elements");
   return total;
 }
 
@@ -200,15 +212,17 @@ Tensor conv(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, 
   check_operands(op, dims, input, w, bias);
   const int64_t groups = options.groups;
   CCDL_CHECK(groups > 0, Runtime, op, ": groups must be a positive integer, got ", groups);
-  const Dims stride = per_dim(op, "stride", options.stride, dims, 1), dilation = per_dim(op, "dilation", options.dilation, dims, 1);
-  Dims padding = options.same ? Dims(static_cast<size_t>(dims), 0) : per_dim(op, "padding", options.padding, dims, 0);
+  const Dims stride = per_dim(op, "stride", options.stride, dims, 1),
+             dilation = per_dim(op, "dilation", options.dilation, dims, 1);
+  Dims padding =
+      options.same ? Dims(static_cast<size_t>(dims), 0) : per_dim(op, "padding", options.padding, dims, 0);
   const bool batched = input.dim() == dims + 2;
   const Tensor x = batched ? input : unsqueeze(input, 0);
-  CCDL_CHECK(w.size(1) <= x.size(1) && w.size(1) * groups == x.size(1), Shape, op, ": weight expects ", w.size(1),
-             " input channels per group but input has ", x.size(1), " (input ", input.sizes(), ", weight ", w.sizes(),
-             ", groups=", groups, ")");
-  CCDL_CHECK(w.size(0) % groups == 0, Shape, op, ": the ", w.size(0), " output channels of weight ", w.sizes(),
-             " are not divisible by groups=", groups);
+  CCDL_CHECK(w.size(1) <= x.size(1) && w.size(1) * groups == x.size(1), Shape, op, ": weight expects ",
+             w.size(1), " input channels per group but input has ", x.size(1), " (input ", input.sizes(),
+             ", weight ", w.sizes(), ", groups=", groups, ")");
+  CCDL_CHECK(w.size(0) % groups == 0, Shape, op, ": the ", w.size(0), " output channels of weight ",
+             w.sizes(), " are not divisible by groups=", groups);
   check_bias(op, bias, w.size(0), w);
   Geometry g = base_geometry(dims, stride, dilation, groups);
   g.x_sizes = x.sizes();
@@ -218,33 +232,39 @@ Tensor conv(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, 
   bool fits = true;
   for (int d = 0; d < dims; ++d) {
     const int64_t reach = reach_of(op, w.size(2 + d), dilation[d]);
-    CCDL_CHECK(!options.same || stride[d] == 1, Runtime, op, ": padding='same' is not supported for strided convolutions, got stride ", stride);
-    const int64_t front = options.same ? reach / 2 : padding[d], back = options.same ? reach - reach / 2 : padding[d];
+    CCDL_CHECK(!options.same || stride[d] == 1, Runtime, op,
+               ": padding='same' is not supported for strided convolutions, got stride ", stride);
+    const int64_t front = options.same ? reach / 2 : padding[d],
+                  back = options.same ? reach - reach / 2 : padding[d];
     g.kernel.padding[3 - dims + d] = front;
     padded.push_back(checked_sum(op, x.size(2 + d), front, back));
     kernel.push_back(reach + 1);
     fits = fits && reach < padded.back();
     g.y_sizes.push_back((padded.back() - reach - 1) / stride[d] + 1);
   }
-  CCDL_CHECK(fits, Shape, op, ": calculated padded input size per channel: (", joined(padded), "). Kernel size: (", joined(kernel),
-             "). Kernel size can't be greater than actual input size (input ", input.sizes(), ", weight ", w.sizes(), ", padding ",
-             padding, ", dilation ", dilation, ")");
+  CCDL_CHECK(fits, Shape, op, ": calculated padded input size per channel: (", joined(padded),
+             "). Kernel size: (", joined(kernel),
+             "). Kernel size can't be greater than actual input size (input ", input.sizes(), ", weight ",
+             w.sizes(), ", padding ", padding, ", dilation ", dilation, ")");
   const Tensor y = product(x, w, bias, g);
   return batched ? y : squeeze(y, Dims{0});
 }
 
-Tensor conv_transpose(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, const ConvOptions& options) {
+Tensor conv_transpose(int dims, const Tensor& input, const Tensor& w, const Tensor& bias,
+                      const ConvOptions& options) {
   const std::string op = op_name("conv_transpose", dims);
   check_operands(op, dims, input, w, bias);
   const int64_t groups = options.groups;
   CCDL_CHECK(groups > 0, Runtime, op, ": groups must be a positive integer, got ", groups);
-  const Dims stride = per_dim(op, "stride", options.stride, dims, 1), dilation = per_dim(op, "dilation", options.dilation, dims, 1),
+  const Dims stride = per_dim(op, "stride", options.stride, dims, 1),
+             dilation = per_dim(op, "dilation", options.dilation, dims, 1),
              padding = per_dim(op, "padding", options.padding, dims, 0),
              extra = per_dim(op, "output_padding", options.output_padding, dims, 0);
   const bool batched = input.dim() == dims + 2;
   const Tensor x = batched ? input : unsqueeze(input, 0);
-  CCDL_CHECK(w.size(0) == x.size(1), Shape, op, ": weight expects ", w.size(0), " input channels but input has ", x.size(1),
-             " (input ", input.sizes(), ", weight ", w.sizes(), ")");
+  CCDL_CHECK(w.size(0) == x.size(1), Shape, op, ": weight expects ", w.size(0),
+             " input channels but input has ", x.size(1), " (input ", input.sizes(), ", weight ", w.sizes(),
+             ")");
   CCDL_CHECK(w.size(0) % groups == 0, Shape, op, ": the ", w.size(0), " input channels of weight ", w.sizes(),
              " are not divisible by groups=", groups);
   check_bias(op, bias, w.size(1) * groups, w);
@@ -254,16 +274,18 @@ Tensor conv_transpose(int dims, const Tensor& input, const Tensor& w, const Tens
   g.x_sizes = {x.size(0), w.size(1) * groups};
   for (int d = 0; d < dims; ++d) {
     CCDL_CHECK(extra[d] < std::max(stride[d], dilation[d]), Runtime, op,
-               ": output padding must be smaller than either stride or dilation, but got output_padding ", extra, ", stride ", stride,
-               " and dilation ", dilation);
+               ": output padding must be smaller than either stride or dilation, but got output_padding ",
+               extra, ", stride ", stride, " and dilation ", dilation);
     const int64_t reach = reach_of(op, w.size(2 + d), dilation[d]);
     int64_t span;
-    CCDL_CHECK(!__builtin_mul_overflow(x.size(2 + d) - 1, stride[d], &span) && span < (int64_t{1} << 61), Runtime, op,
-               ": stride ", stride, " makes the output larger than 2^61 elements");
+    CCDL_CHECK(!__builtin_mul_overflow(x.size(2 + d) - 1, stride[d], &span) && span < (int64_t{1} << 61),
+               Runtime, op, ": stride ", stride, " makes the output larger than 2^61 elements");
     const int64_t size = checked_sum(op, span + reach + 1, extra[d], 0) - padding[d] - padding[d];
-    CCDL_CHECK(x.size(2 + d) == 0 || padding[d] < (int64_t{1} << 61), Runtime, op, ": padding ", padding, " is too large");
-    CCDL_CHECK(size > 0, Shape, op, ": given input size per channel ", input.sizes(), ", the calculated output size is too small (",
-               size, " in dim ", d, "); reduce padding ", padding);
+    CCDL_CHECK(x.size(2 + d) == 0 || padding[d] < (int64_t{1} << 61), Runtime, op, ": padding ", padding,
+               " is too large");
+    CCDL_CHECK(size > 0, Shape, op, ": given input size per channel ", input.sizes(),
+               ", the calculated output size is too small (", size, " in dim ", d, "); reduce padding ",
+               padding);
     g.kernel.padding[3 - dims + d] = padding[d];
     g.x_sizes.push_back(size);
   }

@@ -1,5 +1,6 @@
-// Contractions over named dims and the products built from them. einsum contracts operands from left to right: dims are
-// sorted into batch, kept and summed ones by permutation, and each pair becomes one batched matrix product.
+// Contractions over named dims and the products built from them. einsum contracts operands from left to
+// right: dims are sorted into batch, kept and summed ones by permutation, and each pair becomes one batched
+// matrix product.
 #include <ccdl/ops/matmul.h>
 
 #include <ccdl/ops/create.h>
@@ -13,7 +14,7 @@
 namespace ccdl::ops {
 namespace {
 
-using Labels = std::vector<int>;   // 0-51: A-Za-z in PyTorch's sort order, 52 and up: dims of the ellipsis
+using Labels = std::vector<int>;  // 0-51: A-Za-z in PyTorch's sort order, 52 and up: dims of the ellipsis
 constexpr int kEllipsis = -1, kFirstEllipsisDim = 52;
 
 struct Term {
@@ -32,15 +33,16 @@ Labels parse_subscripts(const std::string& text, const std::string& equation) {
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] == ' ') continue;
     if (text[i] == '.') {
-      CCDL_CHECK(text.compare(i, 3, "...") == 0 && !ellipsis, Runtime, "einsum: found '.' in subscripts '", text,
-                 "' that is not part of one ellipsis (equation '", equation, "')");
+      CCDL_CHECK(text.compare(i, 3, "...") == 0 && !ellipsis, Runtime, "einsum: found '.' in subscripts '",
+                 text, "' that is not part of one ellipsis (equation '", equation, "')");
       ellipsis = true;
       labels.push_back(kEllipsis);
       i += 2;
       continue;
     }
     const int label = label_of(text[i]);
-    CCDL_CHECK(label >= 0, Runtime, "einsum: invalid subscript '", text[i], "' in '", equation, "'; subscripts are letters a-z, A-Z");
+    CCDL_CHECK(label >= 0, Runtime, "einsum: invalid subscript '", text[i], "' in '", equation,
+               "'; subscripts are letters a-z, A-Z");
     labels.push_back(label);
   }
   return labels;
@@ -56,7 +58,8 @@ void expand_ellipsis(Labels& labels, int dims, int all_dims) {
   const int64_t at = position(labels, kEllipsis);
   if (at == static_cast<int64_t>(labels.size())) return;
   labels.erase(labels.begin() + at);
-  for (int i = 0; i < dims; ++i) labels.insert(labels.begin() + at + i, kFirstEllipsisDim + all_dims - dims + i);
+  for (int i = 0; i < dims; ++i)
+    labels.insert(labels.begin() + at + i, kFirstEllipsisDim + all_dims - dims + i);
 }
 
 Plan parse_equation(const std::string& equation, const TensorList& operands) {
@@ -69,16 +72,16 @@ Plan parse_equation(const std::string& equation, const TensorList& operands) {
     if (comma == std::string::npos) break;
     begin = comma + 1;
   }
-  CCDL_CHECK(plan.inputs.size() == operands.size(), Runtime, "einsum: equation '", equation, "' has subscripts for ",
-             plan.inputs.size(), " operands but ", operands.size(), " were given");
+  CCDL_CHECK(plan.inputs.size() == operands.size(), Runtime, "einsum: equation '", equation,
+             "' has subscripts for ", plan.inputs.size(), " operands but ", operands.size(), " were given");
   int ellipsis_dims = 0;
   std::vector<int> own(operands.size(), 0);
   for (size_t i = 0; i < operands.size(); ++i) {
     const int named = static_cast<int>(plan.inputs[i].size()) - contains(plan.inputs[i], kEllipsis);
     const int rest = static_cast<int>(operands[i].dim()) - named;
-    CCDL_CHECK(contains(plan.inputs[i], kEllipsis) ? rest >= 0 : rest == 0, Runtime, "einsum: the number of subscripts in '",
-               equation, "' (", named, ") does not fit the ", operands[i].dim(), " dimensions of operand ", i, " ",
-               operands[i].sizes());
+    CCDL_CHECK(contains(plan.inputs[i], kEllipsis) ? rest >= 0 : rest == 0, Runtime,
+               "einsum: the number of subscripts in '", equation, "' (", named, ") does not fit the ",
+               operands[i].dim(), " dimensions of operand ", i, " ", operands[i].sizes());
     own[i] = rest;
     ellipsis_dims = std::max(ellipsis_dims, rest);
   }
@@ -100,8 +103,10 @@ Plan parse_equation(const std::string& equation, const TensorList& operands) {
   }
   for (size_t i = 0; i < operands.size(); ++i) expand_ellipsis(plan.inputs[i], own[i], ellipsis_dims);
   for (int label : plan.output) {
-    const bool known = std::any_of(plan.inputs.begin(), plan.inputs.end(), [&](const Labels& v) { return contains(v, label); });
-    CCDL_CHECK(known, Runtime, "einsum: an output subscript does not appear in any input of '", equation, "'");
+    const bool known = std::any_of(plan.inputs.begin(), plan.inputs.end(),
+                                   [&](const Labels& v) { return contains(v, label); });
+    CCDL_CHECK(known, Runtime, "einsum: an output subscript does not appear in any input of '", equation,
+               "'");
   }
   return plan;
 }
@@ -111,8 +116,8 @@ void take_diagonals(Term& t, const std::string& equation) {
   for (size_t i = 0; i < t.labels.size(); ++i)
     for (size_t j = t.labels.size() - 1; j > i; --j) {
       if (t.labels[i] != t.labels[j]) continue;
-      CCDL_CHECK(t.x.size(i) == t.x.size(j), Shape, "einsum: a repeated subscript of '", equation, "' stands for sizes ",
-                 t.x.size(i), " and ", t.x.size(j), " of one operand ", t.x.sizes());
+      CCDL_CHECK(t.x.size(i) == t.x.size(j), Shape, "einsum: a repeated subscript of '", equation,
+                 "' stands for sizes ", t.x.size(i), " and ", t.x.size(j), " of one operand ", t.x.sizes());
       Dims back;
       const int64_t last = t.x.dim() - 2;
       for (int64_t d = 0; d < last; ++d) back.push_back(d);
@@ -147,13 +152,14 @@ Term contract(const Term& a, const Term& b, const Labels& kept) {
   for (int label : b.labels)
     if (!contains(a.labels, label)) only_b.push_back(label);
   Term result;
-  for (const Labels* group : {&batch, &only_a, &only_b}) result.labels.insert(result.labels.end(), group->begin(), group->end());
+  for (const Labels* group : {&batch, &only_a, &only_b})
+    result.labels.insert(result.labels.end(), group->begin(), group->end());
   Dims sizes;
   for (int label : result.labels) {
     const Term& owner = contains(a.labels, label) ? a : b;
     sizes.push_back(owner.x.size(position(owner.labels, label)));
   }
-  if (summed.empty()) {   // no dim to sum over: a broadcast multiplication
+  if (summed.empty()) {  // no dim to sum over: a broadcast multiplication
     Tensor x = arranged(a, {&batch, &only_a}), y = arranged(b, {&batch, &only_b});
     for (size_t i = 0; i < only_b.size(); ++i) x = unsqueeze(x, -1);
     for (size_t i = 0; i < only_a.size(); ++i) y = unsqueeze(y, static_cast<int64_t>(batch.size()));
@@ -162,8 +168,10 @@ Term contract(const Term& a, const Term& b, const Labels& kept) {
   }
   const int64_t n = extent(a, batch), m = extent(a, only_a), k = extent(a, summed), p = extent(b, only_b);
   Tensor x = arranged(a, {&batch, &only_a, &summed}), y = arranged(b, {&batch, &summed, &only_b});
-  if (batch.empty()) result.x = mm(reshape(x, Dims{m, k}), reshape(y, Dims{k, p}));
-  else result.x = bmm(reshape(x, Dims{n, m, k}), reshape(y, Dims{n, k, p}));
+  if (batch.empty())
+    result.x = mm(reshape(x, Dims{m, k}), reshape(y, Dims{k, p}));
+  else
+    result.x = bmm(reshape(x, Dims{n, m, k}), reshape(y, Dims{n, k, p}));
   if (result.x.sizes() != sizes) result.x = reshape(result.x, sizes);
   return result;
 }
@@ -173,8 +181,10 @@ void sum_unneeded(Term& t, const Labels& needed) {
   Dims dims;
   Labels left;
   for (size_t i = 0; i < t.labels.size(); ++i) {
-    if (contains(needed, t.labels[i])) left.push_back(t.labels[i]);
-    else dims.push_back(static_cast<int64_t>(i));
+    if (contains(needed, t.labels[i]))
+      left.push_back(t.labels[i]);
+    else
+      dims.push_back(static_cast<int64_t>(i));
   }
   if (dims.empty()) return;
   t.x = sum(t.x, dims, false, t.x.dtype());
@@ -194,13 +204,13 @@ Tensor einsum(const std::string& equation, const TensorList& operands) {
     for (size_t d = 0; d < terms[i].labels.size(); ++d) {
       int64_t& size = sizes[terms[i].labels[d]];
       const int64_t here = terms[i].x.size(d);
-      CCDL_CHECK(size == 1 || here == 1 || size == here, Shape, "einsum: operand ", i, " ", operands[i].sizes(),
-                 " does not broadcast with the operands before it: one subscript of '", equation, "' stands for sizes ", size,
-                 " and ", here);
+      CCDL_CHECK(size == 1 || here == 1 || size == here, Shape, "einsum: operand ", i, " ",
+                 operands[i].sizes(), " does not broadcast with the operands before it: one subscript of '",
+                 equation, "' stands for sizes ", size, " and ", here);
       if (here != 1) size = here;
     }
   }
-  for (Term& t : terms)   // size 1 against a larger size broadcasts: the dim is dropped here
+  for (Term& t : terms)  // size 1 against a larger size broadcasts: the dim is dropped here
     for (size_t d = t.labels.size(); d-- > 0;)
       if (t.x.size(d) == 1 && sizes[t.labels[d]] != 1) {
         t.x = squeeze(t.x, Dims{static_cast<int64_t>(d)});
@@ -208,7 +218,8 @@ Tensor einsum(const std::string& equation, const TensorList& operands) {
       }
   const auto needed_after = [&](size_t first) {
     Labels needed = plan.output;
-    for (size_t i = first; i < terms.size(); ++i) needed.insert(needed.end(), terms[i].labels.begin(), terms[i].labels.end());
+    for (size_t i = first; i < terms.size(); ++i)
+      needed.insert(needed.end(), terms[i].labels.begin(), terms[i].labels.end());
     return needed;
   };
   Term result = terms[0];
@@ -225,14 +236,16 @@ Tensor einsum(const std::string& equation, const TensorList& operands) {
 }
 
 Tensor tensordot(const Tensor& a, const Tensor& b, IntSpan dims_a, IntSpan dims_b) {
-  CCDL_CHECK(dims_a.size() == dims_b.size(), Runtime, "tensordot: both dimension lists should have the same length, got ",
-             dims_a.size(), " and ", dims_b.size());
+  CCDL_CHECK(dims_a.size() == dims_b.size(), Runtime,
+             "tensordot: both dimension lists should have the same length, got ", dims_a.size(), " and ",
+             dims_b.size());
   const Dims da = wrap_dims("tensordot", dims_a, a.dim()), db = wrap_dims("tensordot", dims_b, b.dim());
   Dims order_a, order_b = db, out;
   int64_t k = 1;
   for (size_t i = 0; i < da.size(); ++i) {
-    CCDL_CHECK(a.size(da[i]) == b.size(db[i]), Shape, "tensordot: contracted dimensions need to match, but the first operand ",
-               a.sizes(), " has size ", a.size(da[i]), " in dim ", da[i], " and the second ", b.sizes(), " has size ",
+    CCDL_CHECK(a.size(da[i]) == b.size(db[i]), Shape,
+               "tensordot: contracted dimensions need to match, but the first operand ", a.sizes(),
+               " has size ", a.size(da[i]), " in dim ", da[i], " and the second ", b.sizes(), " has size ",
                b.size(db[i]), " in dim ", db[i]);
     k *= a.size(da[i]);
   }
@@ -242,7 +255,8 @@ Tensor tensordot(const Tensor& a, const Tensor& b, IntSpan dims_a, IntSpan dims_
   for (int64_t d : da) order_a.push_back(d);
   int64_t n = 1;
   for (int64_t d = 0; d < b.dim(); ++d)
-    if (std::find(db.begin(), db.end(), d) == db.end()) order_b.push_back(d), out.push_back(b.size(d)), n *= b.size(d);
+    if (std::find(db.begin(), db.end(), d) == db.end())
+      order_b.push_back(d), out.push_back(b.size(d)), n *= b.size(d);
   return reshape(mm(reshape(permute(a, order_a), Dims{m, k}), reshape(permute(b, order_b), Dims{k, n})), out);
 }
 
@@ -259,7 +273,8 @@ std::vector<std::vector<size_t>> cheapest_order(const TensorList& x) {
       cost[i][j] = std::numeric_limits<double>::infinity();
       for (size_t s = i; s < j; ++s) {
         const double c = cost[i][s] + cost[s + 1][j] +
-                         static_cast<double>(x[i].size(0)) * static_cast<double>(x[s].size(1)) * static_cast<double>(x[j].size(1));
+                         static_cast<double>(x[i].size(0)) * static_cast<double>(x[s].size(1)) *
+                             static_cast<double>(x[j].size(1));
         if (c < cost[i][j]) cost[i][j] = c, split[i][j] = s;
       }
     }
@@ -274,15 +289,18 @@ Tensor chain(const TensorList& x, const std::vector<std::vector<size_t>>& split,
 }  // namespace
 
 Tensor multi_dot(const TensorList& matrices) {
-  CCDL_CHECK(matrices.size() >= 2, Runtime, "multi_dot: expected at least 2 tensors but got ", matrices.size());
+  CCDL_CHECK(matrices.size() >= 2, Runtime, "multi_dot: expected at least 2 tensors but got ",
+             matrices.size());
   TensorList x = matrices;
   const bool row = x.front().dim() == 1, column = x.back().dim() == 1;
   if (row) x.front() = unsqueeze(x.front(), 0);
   if (column) x.back() = unsqueeze(x.back(), 1);
   for (size_t i = 0; i < x.size(); ++i) {
-    CCDL_CHECK(x[i].dim() == 2, Shape, "multi_dot: tensor ", i, " must be 2D (the first and last may be 1D), got ", describe(matrices[i]));
-    CCDL_CHECK(i == 0 || x[i - 1].size(1) == x[i].size(0), Shape, "multi_dot: tensors ", i - 1, " and ", i, " with shapes ",
-               matrices[i - 1].sizes(), " and ", matrices[i].sizes(), " cannot be multiplied");
+    CCDL_CHECK(x[i].dim() == 2, Shape, "multi_dot: tensor ", i,
+               " must be 2D (the first and last may be 1D), got ", describe(matrices[i]));
+    CCDL_CHECK(i == 0 || x[i - 1].size(1) == x[i].size(0), Shape, "multi_dot: tensors ", i - 1, " and ", i,
+               " with shapes ", matrices[i - 1].sizes(), " and ", matrices[i].sizes(),
+               " cannot be multiplied");
   }
   Tensor y = chain(x, cheapest_order(x), 0, x.size() - 1);
   if (column) y = squeeze(y, Dims{1});
@@ -294,7 +312,8 @@ Tensor kron(const Tensor& a, const Tensor& b) {
   const int64_t dims = std::max(a.dim(), b.dim());
   Dims wide_a, wide_b, out;
   for (int64_t d = 0; d < dims; ++d) {
-    const int64_t sa = d < dims - a.dim() ? 1 : a.size(d - dims + a.dim()), sb = d < dims - b.dim() ? 1 : b.size(d - dims + b.dim());
+    const int64_t sa = d < dims - a.dim() ? 1 : a.size(d - dims + a.dim()),
+                  sb = d < dims - b.dim() ? 1 : b.size(d - dims + b.dim());
     wide_a.push_back(sa);
     wide_a.push_back(1);
     wide_b.push_back(1);
@@ -310,8 +329,10 @@ Tensor trace(const Tensor& x) {
 }
 
 Tensor matrix_power(const Tensor& x, int64_t n) {
-  CCDL_CHECK(x.dim() >= 2 && x.size(-1) == x.size(-2), Shape, "matrix_power: input must be square matrices, got ", describe(x));
-  CCDL_CHECK(n >= 0, NotImplemented, "matrix_power: exponent n is ", n, ", but negative powers need an inverse, which is not available");
+  CCDL_CHECK(x.dim() >= 2 && x.size(-1) == x.size(-2), Shape,
+             "matrix_power: input must be square matrices, got ", describe(x));
+  CCDL_CHECK(n >= 0, NotImplemented, "matrix_power: exponent n is ", n,
+             ", but negative powers need an inverse, which is not available");
   if (n == 0) return add(expand(eye(x.size(-1), x.size(-1), x.dtype(), x.device()), x.sizes()), Scalar(0));
   Tensor result, square = x;
   for (int64_t left = n; left > 0; left /= 2) {

@@ -1,5 +1,5 @@
-// Matrix products over one primitive, the scaled batched product; everything else folds its operands to it by views.
-// Gradients are products again: dA = dY B^T, dB = A^T dY.
+// Matrix products over one primitive, the scaled batched product; everything else folds its operands to it by
+// views. Gradients are products again: dA = dY B^T, dB = A^T dY.
 #include <ccdl/ops/matmul.h>
 
 #include <ccdl/kernels/gemm.h>
@@ -12,14 +12,15 @@ namespace {
 
 void check_operands(const char* op, const Tensor& a, const Tensor& b) {
   check_same_device(op, {{"first operand", &a}, {"second operand", &b}});
-  CCDL_CHECK(a.dtype() == b.dtype(), DType, op, ": expected m1 and m2 to have the same dtype, but got ", dtype_name(a.dtype()),
-             " and ", dtype_name(b.dtype()), "; convert one of them with .to()");
-  CCDL_CHECK(a.dtype() != DType::Bool, DType, op, ": not implemented for bool matrices; convert them with .to()");
+  CCDL_CHECK(a.dtype() == b.dtype(), DType, op, ": expected m1 and m2 to have the same dtype, but got ",
+             dtype_name(a.dtype()), " and ", dtype_name(b.dtype()), "; convert one of them with .to()");
+  CCDL_CHECK(a.dtype() != DType::Bool, DType, op,
+             ": not implemented for bool matrices; convert them with .to()");
 }
 
 double checked_factor(const char* op, const char* argument, const Scalar& value, DType dtype) {
-  CCDL_CHECK(is_floating(dtype) || !value.is_float(), DType, op, ": argument ", argument, " must be an integer for ",
-             dtype_name(dtype), " tensors, got ", value);
+  CCDL_CHECK(is_floating(dtype) || !value.is_float(), DType, op, ": argument ", argument,
+             " must be an integer for ", dtype_name(dtype), " tensors, got ", value);
   return value.to_double();
 }
 
@@ -43,7 +44,8 @@ Dims product_sizes(const Tensor& a, const Tensor& b) {
   return a.dim() == 3 ? Dims{a.size(0), a.size(1), b.size(2)} : Dims{a.size(0), b.size(1)};
 }
 
-void run_gemm(const Tensor& a, const Tensor& b, const Tensor& c, double alpha, double beta, const GemmEpilogue& epilogue = {}) {
+void run_gemm(const Tensor& a, const Tensor& b, const Tensor& c, double alpha, double beta,
+              const GemmEpilogue& epilogue = {}) {
   CCDL_KERNEL(c, gemm(matrix_view(a), matrix_view(b), matrix_view(c), alpha, beta, epilogue));
 }
 
@@ -107,14 +109,16 @@ struct AddProductBackward : Node {
   }
 };
 
-Tensor add_product(const char* op, const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+Tensor add_product(const char* op, const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta,
+                   Scalar alpha) {
   check_operands(op, a, b);
-  CCDL_CHECK(input.dtype() == a.dtype(), DType, op, ": input is ", dtype_name(input.dtype()), " but the matrices are ",
-             dtype_name(a.dtype()), "; all three must share one dtype");
+  CCDL_CHECK(input.dtype() == a.dtype(), DType, op, ": input is ", dtype_name(input.dtype()),
+             " but the matrices are ", dtype_name(a.dtype()), "; all three must share one dtype");
   const Dims sizes = product_sizes(a, b);
   CCDL_CHECK(is_expandable_to(input.sizes(), sizes), Shape, op, ": input ", input.sizes(),
              " does not broadcast to the shape of the product ", sizes);
-  const double scale = checked_factor(op, "alpha", alpha, a.dtype()), keep = checked_factor(op, "beta", beta, a.dtype());
+  const double scale = checked_factor(op, "alpha", alpha, a.dtype()),
+               keep = checked_factor(op, "beta", beta, a.dtype());
   const Tensor y = empty(sizes, a.dtype(), a.device());
   const bool row = is_floating(a.dtype()) && keep == 1 && input.dim() == 1 && input.size(0) == sizes.back();
   if (row) {
@@ -140,28 +144,33 @@ Tensor add_product(const char* op, const Tensor& input, const Tensor& a, const T
 void check_mm(const char* op, const Tensor& a, const Tensor& b) {
   CCDL_CHECK(a.dim() == 2, Shape, op, ": first operand must be a matrix, got ", describe(a));
   CCDL_CHECK(b.dim() == 2, Shape, op, ": second operand must be a matrix, got ", describe(b));
-  CCDL_CHECK(a.size(1) == b.size(0), Shape, op, ": mat1 and mat2 shapes cannot be multiplied (", a.size(0), "x", a.size(1),
-             " and ", b.size(0), "x", b.size(1), "); the columns of the first must be as many as the rows of the second");
+  CCDL_CHECK(a.size(1) == b.size(0), Shape, op, ": mat1 and mat2 shapes cannot be multiplied (", a.size(0),
+             "x", a.size(1), " and ", b.size(0), "x", b.size(1),
+             "); the columns of the first must be as many as the rows of the second");
 }
 
 void check_bmm(const char* op, const Tensor& a, const Tensor& b) {
   CCDL_CHECK(a.dim() == 3, Shape, op, ": batch1 must be a 3D tensor, got ", describe(a));
   CCDL_CHECK(b.dim() == 3, Shape, op, ": batch2 must be a 3D tensor, got ", describe(b));
-  CCDL_CHECK(a.size(0) == b.size(0) && a.size(2) == b.size(1), Shape, op, ": batch1 ", a.sizes(), " and batch2 ", b.sizes(),
-             " do not fit: expected size for first two dimensions of batch2 tensor to be [", a.size(0), ", ", a.size(2), "]");
+  CCDL_CHECK(a.size(0) == b.size(0) && a.size(2) == b.size(1), Shape, op, ": batch1 ", a.sizes(),
+             " and batch2 ", b.sizes(),
+             " do not fit: expected size for first two dimensions of batch2 tensor to be [", a.size(0), ", ",
+             a.size(2), "]");
 }
 
 void check_vectors(const char* op, const Tensor& a, const Tensor& b) {
-  CCDL_CHECK(a.dim() == 1 && b.dim() == 1, Shape, op, ": 1D tensors expected, got ", describe(a), " and ", describe(b));
+  CCDL_CHECK(a.dim() == 1 && b.dim() == 1, Shape, op, ": 1D tensors expected, got ", describe(a), " and ",
+             describe(b));
 }
 
 // Operands of at least 2-d with batch dims broadcast against each other.
 Tensor batched_matmul(const Tensor& a, const Tensor& b) {
   const Dims ba(a.sizes().begin(), a.sizes().end() - 2), bb(b.sizes().begin(), b.sizes().end() - 2);
   const int64_t m = a.size(-2), k = a.size(-1), n = b.size(-1);
-  CCDL_CHECK(k == b.size(-2), Shape, "matmul: operands ", a.sizes(), " and ", b.sizes(), " cannot be multiplied: the last size ",
-             k, " of the first must equal size ", b.size(-2), " of the second");
-  if (b.dim() == 2) {   // one matrix for all rows: fold the batch into rows
+  CCDL_CHECK(k == b.size(-2), Shape, "matmul: operands ", a.sizes(), " and ", b.sizes(),
+             " cannot be multiplied: the last size ", k, " of the first must equal size ", b.size(-2),
+             " of the second");
+  if (b.dim() == 2) {  // one matrix for all rows: fold the batch into rows
     Dims out = a.sizes();
     out.back() = n;
     return reshape(product(reshape(a, Dims{numel_of(ba) * m, k}), b, 1), out);
@@ -198,23 +207,26 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 
 Tensor mv(const Tensor& a, const Tensor& x) {
   check_operands("mv", a, x);
-  CCDL_CHECK(a.dim() == 2 && x.dim() == 1, Shape, "mv: expected a matrix and a vector, got ", describe(a), " and ", describe(x));
-  CCDL_CHECK(a.size(1) == x.size(0), Shape, "mv: size mismatch, got a matrix ", a.sizes(), " and a vector ", x.sizes());
+  CCDL_CHECK(a.dim() == 2 && x.dim() == 1, Shape, "mv: expected a matrix and a vector, got ", describe(a),
+             " and ", describe(x));
+  CCDL_CHECK(a.size(1) == x.size(0), Shape, "mv: size mismatch, got a matrix ", a.sizes(), " and a vector ",
+             x.sizes());
   return squeeze(product(a, unsqueeze(x, 1), 1), Dims{1});
 }
 
 Tensor dot(const Tensor& a, const Tensor& b) {
   check_operands("dot", a, b);
   check_vectors("dot", a, b);
-  CCDL_CHECK(a.size(0) == b.size(0), Shape, "dot: inconsistent tensor size, expected tensors of the same number of elements, but got ",
+  CCDL_CHECK(a.size(0) == b.size(0), Shape,
+             "dot: inconsistent tensor size, expected tensors of the same number of elements, but got ",
              a.size(0), " and ", b.size(0));
   return view(product(unsqueeze(a, 0), unsqueeze(b, 1), 1), Dims{});
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   check_operands("matmul", a, b);
-  CCDL_CHECK(a.dim() > 0 && b.dim() > 0, Shape, "matmul: both arguments must be at least 1D, but they are ", a.dim(), "D and ",
-             b.dim(), "D; multiply numbers with *");
+  CCDL_CHECK(a.dim() > 0 && b.dim() > 0, Shape, "matmul: both arguments must be at least 1D, but they are ",
+             a.dim(), "D and ", b.dim(), "D; multiply numbers with *");
   if (a.dim() == 2 && b.dim() == 2) {
     check_mm("matmul", a, b);
     return product(a, b, 1);
@@ -235,7 +247,8 @@ Tensor outer(const Tensor& a, const Tensor& b) {
 Tensor inner(const Tensor& a, const Tensor& b) {
   if (a.dim() == 0 || b.dim() == 0) return mul(a, b);
   check_operands("inner", a, b);
-  CCDL_CHECK(a.size(-1) == b.size(-1), Shape, "inner: the last dimensions must be equal, got ", a.sizes(), " and ", b.sizes());
+  CCDL_CHECK(a.size(-1) == b.size(-1), Shape, "inner: the last dimensions must be equal, got ", a.sizes(),
+             " and ", b.sizes());
   return tensordot(a, b, Dims{-1}, Dims{-1});
 }
 
@@ -252,13 +265,13 @@ Tensor baddbmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar bet
 Tensor addbmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
   check_bmm("addbmm", a, b);
   const int64_t depth = a.size(0) * a.size(2);
-  return add_product("addbmm", input, reshape(transpose(a, 0, 1), Dims{a.size(1), depth}), reshape(b, Dims{depth, b.size(2)}),
-                     beta, alpha);
+  return add_product("addbmm", input, reshape(transpose(a, 0, 1), Dims{a.size(1), depth}),
+                     reshape(b, Dims{depth, b.size(2)}), beta, alpha);
 }
 
 Tensor addmv(const Tensor& input, const Tensor& a, const Tensor& x, Scalar beta, Scalar alpha) {
-  CCDL_CHECK(a.dim() == 2 && x.dim() == 1 && a.size(1) == x.size(0), Shape, "addmv: expected a matrix and a vector that fit, got ",
-             describe(a), " and ", describe(x));
+  CCDL_CHECK(a.dim() == 2 && x.dim() == 1 && a.size(1) == x.size(0), Shape,
+             "addmv: expected a matrix and a vector that fit, got ", describe(a), " and ", describe(x));
   CCDL_CHECK(is_expandable_to(input.sizes(), Dims{a.size(0)}), Shape, "addmv: input ", input.sizes(),
              " does not broadcast to [", a.size(0), "]");
   const Tensor column = input.dim() == 0 ? input : unsqueeze(input, 1);
@@ -310,19 +323,23 @@ Tensor linear_2d(const Tensor& x, const Tensor& w, const Tensor& bias) {
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
   check_operands("linear", x, w);
   CCDL_CHECK(x.dim() >= 1, Shape, "linear: input must be at least 1D, got ", describe(x));
-  CCDL_CHECK(w.dim() == 1 || w.dim() == 2, Shape, "linear: weight must be [out_features, in_features], got ", describe(w));
-  CCDL_CHECK(x.size(-1) == w.size(-1), Shape, "linear: input and weight.T shapes cannot be multiplied: input ", x.sizes(),
-             " has ", x.size(-1), " features but weight ", w.sizes(), " expects ", w.size(-1));
+  CCDL_CHECK(w.dim() == 1 || w.dim() == 2, Shape, "linear: weight must be [out_features, in_features], got ",
+             describe(w));
+  CCDL_CHECK(x.size(-1) == w.size(-1), Shape,
+             "linear: input and weight.T shapes cannot be multiplied: input ", x.sizes(), " has ", x.size(-1),
+             " features but weight ", w.sizes(), " expects ", w.size(-1));
   if (w.dim() == 1) {
     const Tensor y = matmul(x, w);
     return bias.defined() ? add(y, bias) : y;
   }
   if (bias.defined()) {
     check_operands("linear", x, bias);
-    CCDL_CHECK(is_expandable_to(bias.sizes(), Dims{w.size(0)}), Shape, "linear: bias ", bias.sizes(), " must be [", w.size(0),
-               "] to match weight ", w.sizes());
+    CCDL_CHECK(is_expandable_to(bias.sizes(), Dims{w.size(0)}), Shape, "linear: bias ", bias.sizes(),
+               " must be [", w.size(0), "] to match weight ", w.sizes());
   }
-  const Tensor row = !bias.defined() || (bias.dim() == 1 && bias.size(0) == w.size(0)) ? bias : expand(bias, Dims{w.size(0)});
+  const Tensor row = !bias.defined() || (bias.dim() == 1 && bias.size(0) == w.size(0))
+                         ? bias
+                         : expand(bias, Dims{w.size(0)});
   if (x.dim() == 2) return linear_2d(x, w, row);
   Dims out = x.sizes();
   out.back() = w.size(0);
@@ -333,11 +350,13 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
 Tensor bilinear(const Tensor& x1, const Tensor& x2, const Tensor& w, const Tensor& bias) {
   check_operands("bilinear", x1, x2);
   check_operands("bilinear", x1, w);
-  CCDL_CHECK(w.dim() == 3 && x1.dim() >= 1 && x1.dim() == x2.dim() && x1.size(-1) == w.size(1) && x2.size(-1) == w.size(2), Shape,
-             "bilinear: input1 ", x1.sizes(), ", input2 ", x2.sizes(), " and weight ", w.sizes(),
+  CCDL_CHECK(w.dim() == 3 && x1.dim() >= 1 && x1.dim() == x2.dim() && x1.size(-1) == w.size(1) &&
+                 x2.size(-1) == w.size(2),
+             Shape, "bilinear: input1 ", x1.sizes(), ", input2 ", x2.sizes(), " and weight ", w.sizes(),
              " do not fit: weight must be [out, in1, in2] and the last sizes of the inputs in1 and in2");
   CCDL_CHECK(std::equal(x1.sizes().begin(), x1.sizes().end() - 1, x2.sizes().begin()), Shape,
-             "bilinear: input dimensions do not match except the last: input1 ", x1.sizes(), " and input2 ", x2.sizes());
+             "bilinear: input dimensions do not match except the last: input1 ", x1.sizes(), " and input2 ",
+             x2.sizes());
   const Tensor y = einsum("...i,oij,...j->...o", {x1, w, x2});
   return bias.defined() ? add(y, bias) : y;
 }

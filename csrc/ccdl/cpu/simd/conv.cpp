@@ -1,6 +1,6 @@
-// Convolution inner loops over the level's vectors. With masked loads (v4) a border costs nothing; elsewhere partial
-// vectors are read lane by lane, which only touches image borders. Step 2 (stride-2 convolution) loads twice and keeps
-// the even elements.
+// Convolution inner loops over the level's vectors. With masked loads (v4) a border costs nothing; elsewhere
+// partial vectors are read lane by lane, which only touches image borders. Step 2 (stride-2 convolution)
+// loads twice and keeps the even elements.
 #include <ccdl/cpu/simd/conv.h>
 #include <ccdl/cpu/simd/lanes.h>
 
@@ -9,8 +9,10 @@
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-template <class T> using Vec = typename Lanes<T>::V;
-template <class T> constexpr uint32_t kFull = (1u << Lanes<T>::kN) - 1u;
+template <class T>
+using Vec = typename Lanes<T>::V;
+template <class T>
+constexpr uint32_t kFull = (1u << Lanes<T>::kN) - 1u;
 
 #if defined(__AVX512F__)
 CCDL_SI vf load_masked(const float* p, uint32_t m) { return (vf)_mm512_maskz_loadu_ps((__mmask16)m, p); }
@@ -46,7 +48,8 @@ CCDL_SI vd load_window(const double* p, const ConvWindow& w, uint32_t m) {
 #endif
 
 // Lane l of the result is p[l * step] where bit l of m is set, zero elsewhere; nothing else is read.
-template <class T> CCDL_SI Vec<T> gather(const T* p, int64_t step, uint32_t m) {
+template <class T>
+CCDL_SI Vec<T> gather(const T* p, int64_t step, uint32_t m) {
 #if defined(__AVX512F__)
   if (step == 1) return load_masked(p, m);
   if (step == 2) return load_even(p, m);
@@ -65,7 +68,8 @@ template <class T> CCDL_SI Vec<T> gather(const T* p, int64_t step, uint32_t m) {
 }
 
 // Lanes of different runs are disjoint, so adding their bits joins them.
-template <class T> CCDL_SI Vec<T> gather_runs(const ConvVector& v, const ConvRun* runs, const T* p, int64_t step, uint32_t m) {
+template <class T>
+CCDL_SI Vec<T> gather_runs(const ConvVector& v, const ConvRun* runs, const T* p, int64_t step, uint32_t m) {
   const ConvRun* r = runs + v.first_run;
   Vec<T> value = gather<T>(p + r->offset, step, m & r->lanes);
   for (int i = 1; i < v.runs; ++i)
@@ -73,7 +77,8 @@ template <class T> CCDL_SI Vec<T> gather_runs(const ConvVector& v, const ConvRun
   return value;
 }
 
-template <class T, int Step> void pack_step(const ConvPack<T>& g) {
+template <class T, int Step>
+void pack_step(const ConvPack<T>& g) {
   const ConvSource<T>& s = g.source;
   const int64_t step = Step != 0 ? Step : s.step;
   int64_t c = g.k0 / s.taps, t = g.k0 % s.taps;
@@ -90,9 +95,12 @@ template <class T, int Step> void pack_step(const ConvPack<T>& g) {
         continue;
       }
 #endif
-      if (x.runs == 1) st(dst + x.dst, gather<T>(p + s.runs[x.first_run].offset, step, mask[v]));
-      else if (x.runs == 0) st(dst + x.dst, Vec<T>{});
-      else st(dst + x.dst, gather_runs<T>(x, s.runs, p, step, mask[v]));
+      if (x.runs == 1)
+        st(dst + x.dst, gather<T>(p + s.runs[x.first_run].offset, step, mask[v]));
+      else if (x.runs == 0)
+        st(dst + x.dst, Vec<T>{});
+      else
+        st(dst + x.dst, gather_runs<T>(x, s.runs, p, step, mask[v]));
     }
     if (++t == s.taps) {
       t = 0;
@@ -101,10 +109,14 @@ template <class T, int Step> void pack_step(const ConvPack<T>& g) {
   }
 }
 
-template <class T> void pack(const ConvPack<T>& g) {
-  if (g.source.step == 1) pack_step<T, 1>(g);
-  else if (g.source.step == 2) pack_step<T, 2>(g);
-  else pack_step<T, 0>(g);
+template <class T>
+void pack(const ConvPack<T>& g) {
+  if (g.source.step == 1)
+    pack_step<T, 1>(g);
+  else if (g.source.step == 2)
+    pack_step<T, 2>(g);
+  else
+    pack_step<T, 0>(g);
 }
 
 CCDL_SI void store_lanes(float* p, vf v, uint32_t m) {
@@ -125,15 +137,15 @@ CCDL_SI void store_lanes(double* p, vd v, uint32_t m) {
 }
 
 // R output channels x V pixel vectors in registers; weights are broadcast, pixels loaded with their masks.
-template <class T, int R, int V, int Step> CCDL_SI void direct_tile(const ConvDirect<T>& g, int64_t i0, int64_t v0) {
+template <class T, int R, int V, int Step>
+CCDL_SI void direct_tile(const ConvDirect<T>& g, int64_t i0, int64_t v0) {
   const ConvSource<T>& s = g.source;
   const int64_t step = Step != 0 ? Step : s.step;
   const T* a = g.a + i0 * g.a_row;
   int64_t offset[V];
   CCDL_UNROLL for (int j = 0; j < V; ++j) offset[j] = s.runs[s.vectors[v0 + j].first_run].offset;
   Vec<T> acc[R][V];
-  CCDL_UNROLL for (int i = 0; i < R; ++i)
-    CCDL_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Vec<T>{};
+  CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Vec<T>{};
   for (int64_t c = 0; c < g.channels; ++c) {
     const T* plane = s.data + c * s.channel;
     for (int64_t t = 0; t < s.taps; ++t, ++a) {
@@ -153,13 +165,14 @@ template <class T, int R, int V, int Step> CCDL_SI void direct_tile(const ConvDi
     CCDL_UNROLL for (int j = 0; j < V; ++j) {
       const ConvVector& v = s.vectors[v0 + j];
       Vec<T> y = acc[i][j] + bias;
-      if (g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;   // keeps NaN
+      if (g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
       store_lanes(out + v.dst, y, s.runs[v.first_run].lanes);
     }
   }
 }
 
-template <class T, int R, int Step> __attribute__((noinline)) void direct_rows(const ConvDirect<T>& g, int64_t i0) {
+template <class T, int R, int Step>
+__attribute__((noinline)) void direct_rows(const ConvDirect<T>& g, int64_t i0) {
 #if defined(__AVX512F__)
   constexpr int V = R == 1 ? 8 : 4;
 #else
@@ -170,7 +183,8 @@ template <class T, int R, int Step> __attribute__((noinline)) void direct_rows(c
   for (; v < g.source.count; ++v) direct_tile<T, R, 1, Step>(g, i0, v);
 }
 
-template <class T, int Step> void direct_step(const ConvDirect<T>& g) {
+template <class T, int Step>
+void direct_step(const ConvDirect<T>& g) {
 #if defined(__AVX512F__)
   constexpr int64_t kRows = 6;
 #else
@@ -179,29 +193,47 @@ template <class T, int Step> void direct_step(const ConvDirect<T>& g) {
   const int64_t tiles = (g.m + kRows - 1) / kRows, rows = (g.m + tiles - 1) / tiles;
   for (int64_t i = 0; i < g.m; i += rows) {
     switch (g.m - i < rows ? g.m - i : rows) {
-      case 1: direct_rows<T, 1, Step>(g, i); break;
-      case 2: direct_rows<T, 2, Step>(g, i); break;
-      case 3: direct_rows<T, 3, Step>(g, i); break;
-      case 4: direct_rows<T, 4, Step>(g, i); break;
+      case 1:
+        direct_rows<T, 1, Step>(g, i);
+        break;
+      case 2:
+        direct_rows<T, 2, Step>(g, i);
+        break;
+      case 3:
+        direct_rows<T, 3, Step>(g, i);
+        break;
+      case 4:
+        direct_rows<T, 4, Step>(g, i);
+        break;
 #if defined(__AVX512F__)
-      case 5: direct_rows<T, 5, Step>(g, i); break;
-      case 6: direct_rows<T, 6, Step>(g, i); break;
+      case 5:
+        direct_rows<T, 5, Step>(g, i);
+        break;
+      case 6:
+        direct_rows<T, 6, Step>(g, i);
+        break;
 #endif
-      default: break;
+      default:
+        break;
     }
   }
 }
 
-template <class T> void direct(const ConvDirect<T>& g) {
-  if (g.source.step == 1) direct_step<T, 1>(g);
-  else direct_step<T, 0>(g);
+template <class T>
+void direct(const ConvDirect<T>& g) {
+  if (g.source.step == 1)
+    direct_step<T, 1>(g);
+  else
+    direct_step<T, 0>(g);
 }
 
 CCDL_SI vf load_lanes(const float* p, uint32_t m) { return gather<float>(p, 1, m); }
 CCDL_SI vd load_lanes(const double* p, uint32_t m) { return gather<double>(p, 1, m); }
 
-// R output channels x Q weights: one vector of partial sums each, carried in registers over all pixel vectors.
-template <class T, int R, int Q, int Step> CCDL_SI void weight_tile(const ConvWeight<T>& g, int64_t i0, int64_t k0) {
+// R output channels x Q weights: one vector of partial sums each, carried in registers over all pixel
+// vectors.
+template <class T, int R, int Q, int Step>
+CCDL_SI void weight_tile(const ConvWeight<T>& g, int64_t i0, int64_t k0) {
   constexpr int L = Lanes<T>::kN;
   const ConvSource<T>& s = g.source;
   const int64_t step = Step != 0 ? Step : s.step;
@@ -214,8 +246,8 @@ template <class T, int R, int Q, int Step> CCDL_SI void weight_tile(const ConvWe
   }
   T* sums = g.sums + (i0 * g.depth + k0) * L;
   Vec<T> acc[R][Q];
-  CCDL_UNROLL for (int i = 0; i < R; ++i)
-    CCDL_UNROLL for (int q = 0; q < Q; ++q) acc[i][q] = ld(sums + (i * g.depth + q) * L);
+  CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int q = 0; q < Q; ++q) acc[i][q] =
+      ld(sums + (i * g.depth + q) * L);
   const T* dy = g.dy + i0 * g.dy_row;
   for (int64_t v = 0; v < s.count; ++v) {
     const ConvVector& at = s.vectors[v];
@@ -227,8 +259,8 @@ template <class T, int R, int Q, int Step> CCDL_SI void weight_tile(const ConvWe
       CCDL_UNROLL for (int q = 0; q < Q; ++q) acc[i][q] = fma(d, x[q], acc[i][q]);
     }
   }
-  CCDL_UNROLL for (int i = 0; i < R; ++i)
-    CCDL_UNROLL for (int q = 0; q < Q; ++q) st(sums + (i * g.depth + q) * L, acc[i][q]);
+  CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int q = 0; q < Q; ++q)
+      st(sums + (i * g.depth + q) * L, acc[i][q]);
 }
 
 #if defined(__AVX512F__)
@@ -237,32 +269,51 @@ constexpr int kWeightRows = 6, kWeightColumns = 4;
 constexpr int kWeightRows = 3, kWeightColumns = 3;
 #endif
 
-template <class T, int R, int Step> __attribute__((noinline)) void weight_rows(const ConvWeight<T>& g, int64_t i0) {
+template <class T, int R, int Step>
+__attribute__((noinline)) void weight_rows(const ConvWeight<T>& g, int64_t i0) {
   int64_t k = 0;
-  for (; k + kWeightColumns <= g.depth; k += kWeightColumns) weight_tile<T, R, kWeightColumns, Step>(g, i0, k);
+  for (; k + kWeightColumns <= g.depth; k += kWeightColumns)
+    weight_tile<T, R, kWeightColumns, Step>(g, i0, k);
   for (; k < g.depth; ++k) weight_tile<T, R, 1, Step>(g, i0, k);
 }
 
-template <class T, int Step> void weight_step(const ConvWeight<T>& g) {
+template <class T, int Step>
+void weight_step(const ConvWeight<T>& g) {
   const int64_t tiles = (g.m + kWeightRows - 1) / kWeightRows, rows = (g.m + tiles - 1) / tiles;
   for (int64_t i = 0; i < g.m; i += rows) {
     switch (g.m - i < rows ? g.m - i : rows) {
-      case 1: weight_rows<T, 1, Step>(g, i); break;
-      case 2: weight_rows<T, 2, Step>(g, i); break;
-      case 3: weight_rows<T, 3, Step>(g, i); break;
+      case 1:
+        weight_rows<T, 1, Step>(g, i);
+        break;
+      case 2:
+        weight_rows<T, 2, Step>(g, i);
+        break;
+      case 3:
+        weight_rows<T, 3, Step>(g, i);
+        break;
 #if defined(__AVX512F__)
-      case 4: weight_rows<T, 4, Step>(g, i); break;
-      case 5: weight_rows<T, 5, Step>(g, i); break;
-      case 6: weight_rows<T, 6, Step>(g, i); break;
+      case 4:
+        weight_rows<T, 4, Step>(g, i);
+        break;
+      case 5:
+        weight_rows<T, 5, Step>(g, i);
+        break;
+      case 6:
+        weight_rows<T, 6, Step>(g, i);
+        break;
 #endif
-      default: break;
+      default:
+        break;
     }
   }
 }
 
-template <class T> void weight(const ConvWeight<T>& g) {
-  if (g.source.step == 1) weight_step<T, 1>(g);
-  else weight_step<T, 0>(g);
+template <class T>
+void weight(const ConvWeight<T>& g) {
+  if (g.source.step == 1)
+    weight_step<T, 1>(g);
+  else
+    weight_step<T, 0>(g);
 }
 
 #if defined(__AVX512F__)

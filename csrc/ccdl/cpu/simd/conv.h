@@ -1,55 +1,60 @@
-// Inner loops of convolution: gathering pixel vectors of shifted input planes into GEMM panels, and a direct kernel for
-// few output channels. A vector holds `lanes` consecutive output pixels; where it reads is described once per pixel
-// block, so the loops over channels and taps only add offsets and apply masks.
+// Inner loops of convolution: gathering pixel vectors of shifted input planes into GEMM panels, and a direct
+// kernel for few output channels. A vector holds `lanes` consecutive output pixels; where it reads is
+// described once per pixel block, so the loops over channels and taps only add offsets and apply masks.
 #pragma once
-#include <cstdint>
 #include <ccdl/cpu/isa.h>
+#include <cstdint>
 
 namespace ccdl::cpu {
 
 // Lanes of a vector whose sources follow each other at the source step; lane l reads at offset + l * step.
 struct ConvRun {
   int64_t offset;
-  uint32_t lanes;       // bit mask
+  uint32_t lanes;  // bit mask
 };
 
-// Lanes whose sources lie within two vectors' span: element index[l] behind offset, increasing over the used lanes.
+// Lanes whose sources lie within two vectors' span: element index[l] behind offset, increasing over the used
+// lanes.
 struct ConvWindow {
   int64_t offset;
-  uint32_t elements;    // bit mask of the elements that are read
+  uint32_t elements;  // bit mask of the elements that are read
   int32_t index[16];
 };
 
 struct ConvVector {
   int32_t first_run, runs;
-  int32_t window;       // index of a ConvWindow, or -1: read run by run
-  int64_t dst;          // where the vector goes: panel offset (pack), output offset (direct), dy offset (weight)
+  int32_t window;  // index of a ConvWindow, or -1: read run by run
+  int64_t dst;     // where the vector goes: panel offset (pack), output offset (direct), dy offset (weight)
 };
 
-template <class T> struct ConvSource {
+template <class T>
+struct ConvSource {
   const T* data;
-  int64_t channel;              // distance of two channel planes
+  int64_t channel;  // distance of two channel planes
   int64_t taps;
-  const int64_t* tap_offset;    // [taps]
-  const uint16_t* tap_mask;     // [taps][vectors]: lanes whose source lies inside the plane
+  const int64_t* tap_offset;  // [taps]
+  const uint16_t* tap_mask;   // [taps][vectors]: lanes whose source lies inside the plane
   const ConvVector* vectors;
   const ConvRun* runs;
   const ConvWindow* windows;
-  int64_t count;                // of vectors
+  int64_t count;  // of vectors
   int64_t step;
 };
 
-// dst[vector.dst + (k - k0) * dst_k] = pixels of channel k / taps shifted by tap k % taps, for k in [k0, k1); zero outside.
-template <class T> struct ConvPack {
+// dst[vector.dst + (k - k0) * dst_k] = pixels of channel k / taps shifted by tap k % taps, for k in [k0, k1);
+// zero outside.
+template <class T>
+struct ConvPack {
   ConvSource<T> source;
   int64_t k0, k1;
   T* dst;
   int64_t dst_k;
 };
 
-// dst[i * dst_row + vector.dst + lane] = sum over channels and taps of a[i * a_row + k] * pixel (+ bias[i], relu).
-// Every vector has one run; lanes outside it are not stored.
-template <class T> struct ConvDirect {
+// dst[i * dst_row + vector.dst + lane] = sum over channels and taps of a[i * a_row + k] * pixel (+ bias[i],
+// relu). Every vector has one run; lanes outside it are not stored.
+template <class T>
+struct ConvDirect {
   ConvSource<T> source;
   int64_t channels;
   const T* a;
@@ -60,19 +65,21 @@ template <class T> struct ConvDirect {
   bool relu;
 };
 
-// sums[(i * depth + k) * lanes + l] += dy[i * dy_row + vector.dst + l] * pixel (channel and tap k), over all vectors.
-// Every vector has one run.
-template <class T> struct ConvWeight {
+// sums[(i * depth + k) * lanes + l] += dy[i * dy_row + vector.dst + l] * pixel (channel and tap k), over all
+// vectors. Every vector has one run.
+template <class T>
+struct ConvWeight {
   ConvSource<T> source;
-  int64_t depth;                // channels * taps
+  int64_t depth;  // channels * taps
   const T* dy;
   int64_t dy_row, m;
   T* sums;
 };
 
-template <class T> struct ConvTypeKernels {
+template <class T>
+struct ConvTypeKernels {
   int lanes;
-  bool masked;          // partial vectors cost what full ones do, windows are read
+  bool masked;  // partial vectors cost what full ones do, windows are read
   void (*pack)(const ConvPack<T>&);
   void (*direct)(const ConvDirect<T>&);
   void (*weight)(const ConvWeight<T>&);
@@ -84,9 +91,12 @@ struct ConvKernels {
 };
 CCDL_SIMD_FAMILY(ConvKernels, conv)
 
-template <class T> inline const ConvTypeKernels<T>& conv_kernels() {
-  if constexpr (sizeof(T) == 4) return simd_conv().f32;
-  else return simd_conv().f64;
+template <class T>
+inline const ConvTypeKernels<T>& conv_kernels() {
+  if constexpr (sizeof(T) == 4)
+    return simd_conv().f32;
+  else
+    return simd_conv().f64;
 }
 
 }  // namespace ccdl::cpu
