@@ -26,12 +26,22 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "amp autograd backends cpu cuda distributions errors fft interpret linalg models nn onnx optim overrides "
-    "random serialization special testing train types utils version vision".split()
+    "autograd backends cpu cuda errors linalg models nn optim random serialization testing train utils "
+    "version".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
 _LAZY = {
+    "FloatTensor": ("_legacy", "FloatTensor"),
+    "DoubleTensor": ("_legacy", "DoubleTensor"),
+    "HalfTensor": ("_legacy", "HalfTensor"),
+    "BFloat16Tensor": ("_legacy", "BFloat16Tensor"),
+    "LongTensor": ("_legacy", "LongTensor"),
+    "IntTensor": ("_legacy", "IntTensor"),
+    "ShortTensor": ("_legacy", "ShortTensor"),
+    "CharTensor": ("_legacy", "CharTensor"),
+    "ByteTensor": ("_legacy", "ByteTensor"),
+    "BoolTensor": ("_legacy", "BoolTensor"),
     "no_grad": ("autograd.grad_mode", "no_grad"),
     "enable_grad": ("autograd.grad_mode", "enable_grad"),
     "set_grad_enabled": ("autograd.grad_mode", "set_grad_enabled"),
@@ -39,29 +49,35 @@ _LAZY = {
     "einsum": ("_contractions", "einsum"),
     "tensordot": ("_contractions", "tensordot"),
     "chain_matmul": ("_contractions", "chain_matmul"),
+    "broadcast_shapes": ("_shapes", "broadcast_shapes"),
+    "channel_shuffle": ("nn.functional", "channel_shuffle"),
+    "cosine_similarity": ("nn.functional", "cosine_similarity"),
+    "pairwise_distance": ("nn.functional", "pairwise_distance"),
+    "pdist": ("nn.functional", "pdist"),
+    "OutOfMemoryError": ("errors", "OutOfMemoryError"),
     "save": ("serialization", "save"),
     "load": ("serialization", "load"),
     "set_printoptions": ("_tensor_str", "set_printoptions"),
     "finfo": ("_type_info", "finfo"),
     "iinfo": ("_type_info", "iinfo"),
-    "autocast": ("amp", "autocast"),
 }
 
 # Parts of PyTorch that ccdl leaves out, with the reason a user reads.
 _ABSENT = {
     "jit": "ccdl runs eagerly and has no TorchScript; remove the jit calls",
+    "amp": "mixed precision is not implemented; convert the model with .bfloat16() or stay in float32",
+    "autocast": "mixed precision is not implemented; convert the model with .bfloat16() or stay in float32",
+    "distributions": "probability distributions are not implemented",
+    "distributed": "training over several processes is not implemented",
+    "fft": "Fourier transforms are not implemented",
+    "special": "use the functions of ccdl itself: erf, erfinv, lgamma, ...",
+    "onnx": "export is not implemented",
+    "vmap": "write the batch dimension out",
+    "func": "use ccdl.autograd.functional",
     "fx": "ccdl has no symbolic tracer",
     "sparse": "ccdl has no sparse tensors",
     "quantization": "ccdl has no quantised tensors",
     "hub": "ccdl does not download code; build the model and load its weights from a safetensors file",
-    "complex64": "complex dtypes are reserved and not implemented",
-    "complex128": "complex dtypes are reserved and not implemented",
-    "FloatTensor": "use ccdl.tensor(data, dtype=ccdl.float32)",
-    "DoubleTensor": "use ccdl.tensor(data, dtype=ccdl.float64)",
-    "LongTensor": "use ccdl.tensor(data, dtype=ccdl.int64)",
-    "IntTensor": "use ccdl.tensor(data, dtype=ccdl.int32)",
-    "BoolTensor": "use ccdl.tensor(data, dtype=ccdl.bool)",
-    "ByteTensor": "use ccdl.tensor(data, dtype=ccdl.uint8)",
 }
 
 
@@ -74,11 +90,7 @@ def __getattr__(name):
         globals()[name] = value
         return value
     if name in _SUBMODULES:
-        try:
-            return importlib.import_module("." + name, __name__)
-        except ModuleNotFoundError as error:
-            if error.name != f"{__name__}.{name}":
-                raise
+        return importlib.import_module("." + name, __name__)
     hint = f": {_ABSENT[name]}" if name in _ABSENT else ""
     raise AttributeError(f"module 'ccdl' has no attribute '{name}'{hint}")
 

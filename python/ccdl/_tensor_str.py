@@ -83,9 +83,8 @@ class _Format:
             self._choose(finite)
         if _options.sci_mode is not None:
             self.scientific = _options.sci_mode
-        if finite or any(v == 0 for v in values):
-            shown = [v for v in values if math.isfinite(v)]
-            self.width = max([1, *(len(self._plain(v)) for v in shown)])
+        if finite:  # zeros are never wider, but for a minus sign that is not aligned to
+            self.width = max(len(self._plain(v)) for v in values if v != 0 and math.isfinite(v))
 
     def _choose(self, finite):
         largest, smallest = max(finite), min(finite)
