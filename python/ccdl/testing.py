@@ -29,7 +29,8 @@ def assert_close(
 ):
     """Raises AssertionError unless ``|actual - expected| <= atol + rtol |expected|`` everywhere.
 
-    Tensors, numbers, and sequences or mappings of them; shapes and dtypes must agree. Tolerances default by dtype.
+    Tensors, numbers, and sequences or mappings of them; shapes and dtypes must agree. Tolerances default by
+    dtype.
 
     >>> import ccdl
     >>> ccdl.testing.assert_close(ccdl.ones(2), ccdl.ones(2) + 1e-7)
