@@ -169,6 +169,13 @@ static const Row kRows[] = {
     {"norm(Tensor self, object p='fro', int[1]? dim=None, bool keepdim=False, dtype? dtype=None) -> Tensor", norm_method},
     {"_vector_norm(Tensor x, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None, Tensor? out=None) -> Tensor",
      vector_norm_row},
+    {"sum_to_size(Tensor self, int[]* size) -> Tensor",
+     [](const Args& a) { return a.run([&] { return ops::sum_to_size(a.tensor(0), a.ints(1)); }); }},
+    {"renorm(Tensor input, Scalar p, int dim, Scalar maxnorm, *, Tensor? out=None) -> Tensor",
+     [](const Args& a) {
+       return a.run_out(4, "renorm", [&] { return ops::renorm(a.tensor(0), a.scalar(1), a.integer(2), a.scalar(3).to_double()); });
+     },
+     kBoth},
     {"dist(Tensor input, Tensor other, Scalar p=2) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::dist(a.tensor(0), a.tensor(1), a.scalar(2).to_double()); }); }, kBoth},
     {"cdist(Tensor x1, Tensor x2, Scalar p=2, str? compute_mode=None) -> Tensor",

@@ -1,9 +1,10 @@
-"""Linear algebra under PyTorch's names: the products. Decompositions and solvers are not part of ccdl."""
+"""Linear algebra under PyTorch's names: products and norms. Decompositions and solvers are not part of ccdl."""
 
 from . import _C
 from ._contractions import _write
+from ._norms import matrix_norm, norm, vector_norm
 
-__all__ = ["matmul", "matrix_power", "multi_dot", "vecdot"]
+__all__ = ["matmul", "matrix_norm", "matrix_power", "multi_dot", "norm", "vecdot", "vector_norm"]
 
 
 def matmul(input, other, *, out=None):

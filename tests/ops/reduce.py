@@ -296,3 +296,39 @@ CASES = [
         [Sample(np.arange(6.0), np.arange(6.0)), Sample(np.arange(6.0), np.arange(5.0)), Sample(np.zeros((0,)), np.zeros((0,))),
          Sample(np.ones((2, 3)), np.zeros((2, 3)))]), dtypes=ALL, grad=False, result=None, nonfinite=False, layouts=(), why="returns a bool"),
 ]
+
+
+def matrix_norm_samples(rng):
+    for shape, dim in [((3, 4), (0, 1)), ((2, 3, 4), (1, 2)), ((2, 3, 4), (-1, 0))]:
+        yield Sample(distinct_signs(rng, shape), dim=dim)
+
+
+def distinct_signs(rng, shape):
+    n = int(np.prod(shape))
+    return (rng.permutation(np.linspace(0.3, 2, n)) * rng.choice([-1, 1], n)).reshape(shape)
+
+
+def matrix_norm_case(name, order):
+    return OpCase(f"linalg.matrix_norm_{name}", lambda T, x, dim: T.linalg.matrix_norm(x, order, dim),
+                  lambda x, dim: np.linalg.norm(x, order, axis=dim), matrix_norm_samples, dtypes=FULL_FLOATS, empty=False, nonfinite=False,
+                  why="norms of finite matrices", gradgrad=order == "fro",
+                  errors=[ErrorCase(lambda T: T.linalg.matrix_norm(T.ones(2, 2), "two"), (RuntimeError, ValueError), ("two",))])
+
+
+CASES += [
+    matrix_norm_case("fro", "fro"), matrix_norm_case("1", 1), matrix_norm_case("-inf", float("-inf")),
+    OpCase("linalg.vector_norm", lambda T, x, ord: T.linalg.vector_norm(x, ord), lambda x, ord: np.linalg.norm(np.asarray(x).reshape(-1), ord),
+           lambda rng: iter([Sample(distinct_signs(rng, (3, 4)), ord=p) for p in (2, 1, 3)]), dtypes=FULL_FLOATS, empty=False,
+           why="as norm"),
+    OpCase("linalg.norm", lambda T, x, **k: T.linalg.norm(x, **k), lambda x, dim=None, ord=None: np.linalg.norm(x, ord, axis=dim),
+           lambda rng: iter([Sample(distinct_signs(rng, (3, 4))), Sample(distinct_signs(rng, (3, 4)), dim=1),
+                             Sample(distinct_signs(rng, (5,)), ord=3), Sample(distinct_signs(rng, (3, 4)), ord=1)]),
+           dtypes=FULL_FLOATS, empty=False, why="as norm", nonfinite=False),
+    OpCase("renorm", lambda T, x: T.renorm(x, 2, 0, 1.5), lambda x: x * np.where(
+        np.linalg.norm(x, axis=1, keepdims=True) > 1.5, 1.5 / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-7), 1),
+        lambda rng: iter([Sample(rng.standard_normal((4, 5)))]), dtypes=FULL_FLOATS, empty=False, nonfinite=False, why="one form", errors=[
+            ErrorCase(lambda T: T.renorm(T.ones(3), 2, 0, 1), RuntimeError, ("renorm", "2 dimensions", "[3]"))]),
+    OpCase("sum_to_size", lambda T, x: x.sum_to_size(1, 4), lambda x: x.sum(0, keepdims=True),
+           lambda rng: iter([Sample(rng.standard_normal((3, 4)))]), dtypes=FULL_FLOATS, empty=False, why="one form", errors=[
+               ErrorCase(lambda T: T.ones(2, 3).sum_to_size(4), RuntimeError, ("sum_to_size", "[4]", "[2, 3]"))]),
+]

@@ -42,6 +42,9 @@ std::tuple<Tensor, Tensor> std_mean(const Tensor& x, const MaybeDims& dims = std
 
 // (sum |x|^p)^(1/p); p = 0 counts nonzeros, +-inf are max and min of |x|. The gradient at norm 0 is 0.
 Tensor norm(const Tensor& x, Scalar p = 2, const MaybeDims& dims = std::nullopt, bool keepdim = false, MaybeDType dtype = std::nullopt);
+// Every slice along dim scaled down to norm at most max_norm.
+Tensor renorm(const Tensor& x, Scalar p, int64_t dim, double max_norm);
+Tensor sum_to_size(const Tensor& x, IntSpan sizes);   // sizes must broadcast to x's
 Tensor dist(const Tensor& a, const Tensor& b, double p = 2);
 Tensor cdist(const Tensor& a, const Tensor& b, double p = 2);   // a [..., m, d], b [..., n, d] -> [..., m, n]
 Tensor cov(const Tensor& x, int64_t correction = 1, const Tensor& fweights = {}, const Tensor& aweights = {});

@@ -147,6 +147,23 @@ Tensor norm(const Tensor& x, Scalar p_scalar, const MaybeDims& dims, bool keepdi
   return y;
 }
 
+Tensor renorm(const Tensor& x, Scalar p, int64_t dim, double max_norm) {
+  CCDL_CHECK(x.dim() > 1, Runtime, "renorm(): input needs at least 2 dimensions, got ", describe(x));
+  CCDL_CHECK(p.to_double() > 0, Runtime, "renorm(): non-positive norm not supported, got p=", p);
+  CCDL_CHECK(max_norm >= 0, Runtime, "renorm(): expected maxnorm to be >= 0 but got ", max_norm);
+  dim = wrap_dim("renorm", dim, x.dim());
+  Dims others;
+  for (int64_t d = 0; d < x.dim(); ++d)
+    if (d != dim) others.push_back(d);
+  const Tensor size = norm(x, p, others, true);
+  return mul(x, where(gt(size, Scalar(max_norm)), div(Scalar(max_norm), add(size, 1e-7)), Scalar(1.0)));
+}
+
+Tensor sum_to_size(const Tensor& x, IntSpan sizes) {
+  CCDL_CHECK(is_expandable_to(sizes, x.sizes()), Runtime, "sum_to_size(): size ", Dims(sizes), " is not expandable to the input's size ", x.sizes());
+  return sum_to(x, Dims(sizes));
+}
+
 Tensor dist(const Tensor& a, const Tensor& b, double p) { return norm(sub(a, b), p); }
 
 Tensor cdist(const Tensor& a, const Tensor& b, double p) {

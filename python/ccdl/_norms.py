@@ -1,0 +1,77 @@
+"""Vector and matrix norms of ccdl.linalg, over the norm kernel. Norms that need singular values are not part of ccdl."""
+
+from __future__ import annotations
+
+from . import _C, errors
+from ._contractions import _write
+
+__all__ = ["matrix_norm", "norm", "vector_norm"]
+
+_SINGULAR = ("nuc", 2, -2)
+
+
+def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
+    """``(sum |x|^ord)^(1/ord)`` over ``dim`` (an int, a tuple, or None for all dimensions).
+
+    ``ord`` 0 counts the nonzero elements; ``inf`` and ``-inf`` give the largest and smallest ``|x|``. The gradient at
+    norm 0 is 0.
+
+    >>> import ccdl
+    >>> ccdl.linalg.vector_norm(ccdl.tensor([3., 4.]))
+    tensor(5.)
+    """
+    return _C._vector_norm(x, ord, dim, keepdim, dtype=dtype, out=out)
+
+
+def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
+    """Norm of the matrices in the two dimensions ``dim``.
+
+    ``ord``: ``'fro'`` (root of the sum of squares), ``inf``/``-inf`` (largest/smallest sum of ``|A|`` over a row),
+    ``1``/``-1`` (the same over a column).
+
+    >>> import ccdl
+    >>> ccdl.linalg.matrix_norm(ccdl.tensor([[1., 2.], [3., 4.]]), 1)
+    tensor(6.)
+    """
+    if len(dim) != 2:
+        raise errors.RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple, got {tuple(dim)}")
+    rows, columns = (d + A.dim() if d < 0 else d for d in dim)
+    if ord == "fro":
+        result = _C._vector_norm(A, 2, (rows, columns), keepdim, dtype=dtype)
+    elif ord in (1, -1, float("inf"), float("-inf")):
+        summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
+        sums = _C._vector_norm(A, 1, summed, True, dtype=dtype)
+        result = sums.amax(other, keepdim=True) if ord > 0 else sums.amin(other, keepdim=True)
+        result = result if keepdim else result.squeeze((rows, columns))
+    elif ord in _SINGULAR:
+        raise errors.NotImplementedError(f"linalg.matrix_norm: ord={ord!r} needs singular values, which ccdl does not "
+                                         "compute; use 'fro', 1, -1, inf or -inf")
+    else:
+        raise errors.ValueError(f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 1, -1, inf or -inf")
+    return result if out is None else _write(out, result)
+
+
+def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
+    """Vector or matrix norm, as :func:`numpy.linalg.norm` chooses.
+
+    Without ``ord``: the 2-norm of the elements in ``dim`` (all of them when None). With ``ord``: a vector norm when ``dim``
+    is an int or ``A`` is 1-d, a matrix norm when ``dim`` has two entries or ``A`` is 2-d.
+
+    >>> import ccdl
+    >>> ccdl.linalg.norm(ccdl.tensor([[3., 0.], [0., 4.]]))
+    tensor(5.)
+    """
+    if ord is None:
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
+    if dim is not None:
+        dims = (dim,) if isinstance(dim, int) else tuple(dim)
+        if len(dims) not in (1, 2):
+            raise errors.RuntimeError(f"linalg.norm: if dim is specified, it must be of length 1 or 2, got {dims}")
+        if len(dims) == 1:
+            return vector_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
+        return matrix_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
+    if A.dim() not in (1, 2):
+        raise errors.RuntimeError(f"linalg.norm: if dim is not specified but ord is, the input must be 1D or 2D, got shape {tuple(A.shape)}")
+    if A.dim() == 1:
+        return vector_norm(A, ord, None, keepdim, dtype=dtype, out=out)
+    return matrix_norm(A, ord, (0, 1), keepdim, dtype=dtype, out=out)
