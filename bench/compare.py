@@ -27,7 +27,11 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-KEEP = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456"}
+KEEP = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+}
 
 
 @dataclasses.dataclass
@@ -108,11 +112,24 @@ def peaks(threads: int) -> dict[str, float]:
     """{"gflops": ..., "gbytes": ...} from the native probe; empty without a compiler."""
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "peak"
-        built = subprocess.run(["c++", "-O3", "-march=native", "-std=c++20", "-pthread", str(HERE / "native/peak.cpp"),
-                                "-o", str(program)], capture_output=True)
+        built = subprocess.run(
+            [
+                "c++",
+                "-O3",
+                "-march=native",
+                "-std=c++20",
+                "-pthread",
+                str(HERE / "native/peak.cpp"),
+                "-o",
+                str(program),
+            ],
+            capture_output=True,
+        )
         if built.returncode != 0:
             return {}
-        return json.loads(subprocess.run([str(program), str(threads)], capture_output=True, text=True, check=True).stdout)
+        return json.loads(
+            subprocess.run([str(program), str(threads)], capture_output=True, text=True, check=True).stdout
+        )
 
 
 def set_threads(library: Any, threads: int) -> None:
@@ -122,15 +139,29 @@ def set_threads(library: Any, threads: int) -> None:
 def environment(libraries: dict[str, Any], threads: int) -> dict[str, Any]:
     import ccdl
 
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor())
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
     return {
-        "date": time.strftime("%Y-%m-%d"), "cpu": cpu, "cores": os.cpu_count(), "threads": threads,
-        "python": platform.python_version(), "ccdl": ccdl.__version__, "isa": ccdl._C._isa_level(),
+        "date": time.strftime("%Y-%m-%d"),
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "ccdl": ccdl.__version__,
+        "isa": ccdl._C._isa_level(),
         "peers": {name: lib.__version__ for name, lib in libraries.items() if name != "ccdl"},
         "malloc": {k: os.environ[k] for k in KEEP if k in os.environ} or "default",
-        "variables": {k: v for k, v in os.environ.items()
-                      if k.startswith(("OMP_", "MKL_", "OPENBLAS_", "CCDL_", "KMP_"))},
+        "variables": {
+            k: v
+            for k, v in os.environ.items()
+            if k.startswith(("OMP_", "MKL_", "OPENBLAS_", "CCDL_", "KMP_"))
+        },
     }
 
 
@@ -171,7 +202,9 @@ def main() -> int:
     for key, value in report["environment"].items():
         print(f"{key}: {value}")
     print("peak:", {k: round(v, 1) for k, v in top.items()})
-    print(f"\n{'row':<38}{'ccdl us':>11}{'torch us':>11}{'numpy us':>11}{'torch/ccdl':>12}{'numpy/ccdl':>12}{'of peak':>10}")
+    print(
+        f"\n{'row':<38}{'ccdl us':>11}{'torch us':>11}{'numpy us':>11}{'torch/ccdl':>12}{'numpy/ccdl':>12}{'of peak':>10}"
+    )
     wrong = 0
     for family, row in rows([f for f in options.only.split(",") if f]):
         calls = {"ccdl": row.make(ccdl)}
@@ -192,11 +225,24 @@ def main() -> int:
             share = f"{row.bytes / times['ccdl'] / 1e9 / top['gbytes']:.0%} mem"
         ratio = {p: times[p] / times["ccdl"] for p in times if p != "ccdl"}
         show = lambda x, f: format(x, f) if x is not None else "-"
-        print(f"{family + '/' + row.name:<38}" + "".join(
-            f"{show(times.get(p) and times[p] * 1e6, '.2f'):>11}" for p in ("ccdl", "torch", "numpy")) + "".join(
-            f"{show(ratio.get(p), '.2f'):>12}" for p in ("torch", "numpy")) + f"{share:>10}", flush=True)
-        report["rows"].append({"family": family, "name": row.name, "us": {k: v * 1e6 for k, v in times.items()},
-                               "ratio": ratio, "share": share})
+        print(
+            f"{family + '/' + row.name:<38}"
+            + "".join(
+                f"{show(times.get(p) and times[p] * 1e6, '.2f'):>11}" for p in ("ccdl", "torch", "numpy")
+            )
+            + "".join(f"{show(ratio.get(p), '.2f'):>12}" for p in ("torch", "numpy"))
+            + f"{share:>10}",
+            flush=True,
+        )
+        report["rows"].append(
+            {
+                "family": family,
+                "name": row.name,
+                "us": {k: v * 1e6 for k, v in times.items()},
+                "ratio": ratio,
+                "share": share,
+            }
+        )
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n")

@@ -3,7 +3,9 @@
 from compare import Row, tensor
 
 
-def conv(n: int, c: int, h: int, o: int, k: int, stride: int = 1, padding: int = 0, backward: bool = False) -> Row:
+def conv(
+    n: int, c: int, h: int, o: int, k: int, stride: int = 1, padding: int = 0, backward: bool = False
+) -> Row:
     out = (h + 2 * padding - k) // stride + 1
     flops = 2.0 * n * o * out * out * c * k * k
 
@@ -32,9 +34,16 @@ def pool(name: str, call) -> Row:
 
 
 ROWS = [
-    conv(128, 1, 28, 6, 5, padding=2), conv(64, 6, 14, 16, 5), conv(128, 1, 28, 6, 5, padding=2, backward=True),
-    conv(64, 6, 14, 16, 5, backward=True), conv(16, 64, 56, 64, 3, padding=1), conv(16, 128, 28, 128, 3, padding=1),
-    conv(16, 256, 14, 256, 3, padding=1), conv(16, 256, 56, 64, 1), conv(16, 3, 224, 64, 7, 2, 3),
+    conv(128, 1, 28, 6, 5, padding=2),
+    conv(64, 6, 14, 16, 5),
+    conv(128, 1, 28, 6, 5, padding=2, backward=True),
+    conv(64, 6, 14, 16, 5, backward=True),
+    conv(16, 64, 56, 64, 3, padding=1),
+    conv(16, 128, 28, 128, 3, padding=1),
+    conv(16, 256, 14, 256, 3, padding=1),
+    conv(16, 256, 56, 64, 1),
+    conv(16, 3, 224, 64, 7, 2, 3),
     conv(16, 128, 28, 128, 3, padding=1, backward=True),
-    pool("max_pool2d 2", lambda F, x: F.max_pool2d(x, 2)), pool("avg_pool2d 2", lambda F, x: F.avg_pool2d(x, 2)),
+    pool("max_pool2d 2", lambda F, x: F.max_pool2d(x, 2)),
+    pool("avg_pool2d 2", lambda F, x: F.avg_pool2d(x, 2)),
 ]

@@ -1,6 +1,7 @@
 """Elementwise ops, reductions and softmax over large tensors: bound by memory."""
 
 import numpy as np
+
 from compare import Row, array, tensor
 
 
@@ -25,7 +26,9 @@ def matrix(name: str, rows: int, columns: int, call, numpy=None, streams: int = 
         x = array(rows, columns, seed=1)
         return lambda: numpy(x)
 
-    return Row(f"{name} {rows}x{columns}", make, reference if numpy else None, bytes=4.0 * rows * columns * streams)
+    return Row(
+        f"{name} {rows}x{columns}", make, reference if numpy else None, bytes=4.0 * rows * columns * streams
+    )
 
 
 ROWS = [
@@ -42,7 +45,9 @@ ROWS = [
     matrix("softmax", 1024, 1024, lambda T, x: T.softmax(x, 1)),
     matrix("log_softmax", 1024, 1000, lambda T, x: T.log_softmax(x, 1)),
     matrix("layer_norm", 1024, 1024, lambda T, x: T.nn.functional.layer_norm(x, (1024,))),
-    matrix("transpose copy", 2048, 2048, lambda T, x: x.t().contiguous(), lambda x: np.ascontiguousarray(x.T)),
+    matrix(
+        "transpose copy", 2048, 2048, lambda T, x: x.t().contiguous(), lambda x: np.ascontiguousarray(x.T)
+    ),
     matrix("cumsum", 1024, 1024, lambda T, x: x.cumsum(1), lambda x: x.cumsum(1)),
     matrix("sort", 256, 4096, lambda T, x: x.sort(1)[0], lambda x: np.sort(x, 1)),
 ]

@@ -15,8 +15,13 @@ def product(m: int, k: int, n: int, layout: str = "NN", dtype: str = "float32") 
         return lambda: a @ b
 
     plain = layout == "NN" and dtype != "bfloat16"
-    return Row(f"{m}x{k}x{n} {layout} {dtype}", make, reference if plain else None, flops=2.0 * m * k * n,
-               tol=1e-4 if dtype != "bfloat16" else None)
+    return Row(
+        f"{m}x{k}x{n} {layout} {dtype}",
+        make,
+        reference if plain else None,
+        flops=2.0 * m * k * n,
+        tol=1e-4 if dtype != "bfloat16" else None,
+    )
 
 
 def linear_one() -> Row:
@@ -28,6 +33,12 @@ def linear_one() -> Row:
 
 
 ROWS = [product(n, n, n) for n in (64, 128, 256, 512, 1024)] + [
-    product(128, 784, 256), product(64, 512, 10), product(512, 512, 512, "NT"), product(512, 512, 512, "TN"),
-    product(512, 512, 512, "TT"), product(512, 512, 512, "NN", "float64"), product(1024, 1024, 1024, "NN", "bfloat16"),
-    linear_one()]
+    product(128, 784, 256),
+    product(64, 512, 10),
+    product(512, 512, 512, "NT"),
+    product(512, 512, 512, "TN"),
+    product(512, 512, 512, "TT"),
+    product(512, 512, 512, "NN", "float64"),
+    product(1024, 1024, 1024, "NN", "bfloat16"),
+    linear_one(),
+]

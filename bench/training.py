@@ -1,6 +1,7 @@
 """Whole steps: losses, optimisers, LeNet-5."""
 
 import numpy as np
+
 from compare import Row, tensor
 
 
@@ -32,9 +33,24 @@ def lenet(batch: int) -> Row:
     def make(T):
         T.manual_seed(0)
         nn = T.nn
-        model = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
-                              nn.Flatten(), nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10))
-        x, y = tensor(T, batch, 1, 32, 32, seed=1), T.from_numpy(np.random.default_rng(2).integers(0, 10, batch))
+        model = nn.Sequential(
+            nn.Conv2d(1, 6, 5),
+            nn.Tanh(),
+            nn.AvgPool2d(2),
+            nn.Conv2d(6, 16, 5),
+            nn.Tanh(),
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(400, 120),
+            nn.Tanh(),
+            nn.Linear(120, 84),
+            nn.Tanh(),
+            nn.Linear(84, 10),
+        )
+        x, y = (
+            tensor(T, batch, 1, 32, 32, seed=1),
+            T.from_numpy(np.random.default_rng(2).integers(0, 10, batch)),
+        )
         step = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
         def train():

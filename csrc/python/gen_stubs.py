@@ -2,8 +2,9 @@
 
     python gen_stubs.py path/to/_C.so output/_C.pyi
 
-Every op row of the binding carries its signature ("name(Tensor input, int dim=0) -> Tensor"); the module hands them out
-as _signatures() -> [(kind, name, signature)]. What has no signature (properties, slots, classes) is listed below.
+Every op row of the binding carries its signature ("name(Tensor input, int dim=0) -> Tensor"); the module hands
+them out as _signatures() -> [(kind, name, signature)]. What has no signature (properties, slots, classes) is
+listed below.
 """
 
 from __future__ import annotations
@@ -15,16 +16,42 @@ import sys
 from types import ModuleType
 
 TYPES = {
-    "Tensor": "_Tensor", "Scalar": "_Number", "Number": "_Tensor | _Number", "int": "_int", "float": "_float",
-    "bool": "_bool", "str": "_str", "dtype": "_dtype", "device": "_device | _str | _int", "Generator": "_Generator",
-    "memory_format": "_memory_format", "layout": "_layout", "object": "Any", "Tensor[]": "Sequence[_Tensor]",
-    "int[]": "Sequence[_int]", "float[]": "Sequence[_float]", "bool[]": "Sequence[_bool]", "None": "None", "Size": "Size",
-    "()": "None", "list": "list[Any]", "tuple": "tuple[Any, ...]",
+    "Tensor": "_Tensor",
+    "Scalar": "_Number",
+    "Number": "_Tensor | _Number",
+    "int": "_int",
+    "float": "_float",
+    "bool": "_bool",
+    "str": "_str",
+    "dtype": "_dtype",
+    "device": "_device | _str | _int",
+    "Generator": "_Generator",
+    "memory_format": "_memory_format",
+    "layout": "_layout",
+    "object": "Any",
+    "Tensor[]": "Sequence[_Tensor]",
+    "int[]": "Sequence[_int]",
+    "float[]": "Sequence[_float]",
+    "bool[]": "Sequence[_bool]",
+    "None": "None",
+    "Size": "Size",
+    "()": "None",
+    "list": "list[Any]",
+    "tuple": "tuple[Any, ...]",
 }
-RETURNS = dict(TYPES, **{"Tensor[]": "tuple[_Tensor, ...]", "int[]": "Size", "Scalar": "_Number", "Number": "_Number",
-                         "device": "_device", "object": "Any"})
+RETURNS = dict(
+    TYPES,
+    **{
+        "Tensor[]": "tuple[_Tensor, ...]",
+        "int[]": "Size",
+        "Scalar": "_Number",
+        "Number": "_Number",
+        "device": "_device",
+        "object": "Any",
+    },
+)
 
-HEADER = '''# Generated at build time from the signatures of the extension. Do not edit.
+HEADER = """# Generated at build time from the signatures of the extension. Do not edit.
 import builtins
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final, overload
@@ -35,13 +62,32 @@ _bool = builtins.bool
 _str = builtins.str
 _Number = builtins.int | builtins.float | builtins.bool
 
-'''
+"""
 
 PROPERTIES = {
-    "shape": "Size", "dtype": "_dtype", "device": "_device", "grad": "_Tensor | None", "requires_grad": "_bool",
-    "is_leaf": "_bool", "grad_fn": "Any", "ndim": "_int", "T": "Tensor", "mT": "Tensor", "H": "Tensor", "mH": "Tensor",
-    "data": "Tensor", "itemsize": "_int", "nbytes": "_int", "_version": "_int", "is_cuda": "_bool", "output_nr": "_int",
-    "layout": "_layout", "_base": "_Tensor | None", "is_sparse": "_bool", "is_quantized": "_bool", "retains_grad": "_bool",
+    "shape": "Size",
+    "dtype": "_dtype",
+    "device": "_device",
+    "grad": "_Tensor | None",
+    "requires_grad": "_bool",
+    "is_leaf": "_bool",
+    "grad_fn": "Any",
+    "ndim": "_int",
+    "T": "Tensor",
+    "mT": "Tensor",
+    "H": "Tensor",
+    "mH": "Tensor",
+    "data": "Tensor",
+    "itemsize": "_int",
+    "nbytes": "_int",
+    "_version": "_int",
+    "is_cuda": "_bool",
+    "output_nr": "_int",
+    "layout": "_layout",
+    "_base": "_Tensor | None",
+    "is_sparse": "_bool",
+    "is_quantized": "_bool",
+    "retains_grad": "_bool",
     "name": "_str | None",
 }
 SETTABLE = ("grad", "requires_grad", "data")
@@ -111,7 +157,11 @@ def parameters(text: str, method: bool) -> list[list[str]]:
             lists = [[*lists[0], f"{name}: {argument_type(kind)}"], [*lists[0], f"*{name}: _{base}"]]
             continue
         text_default = f" = {default}" if default else ""
-        if default and default not in ("None", "True", "False") and not re.fullmatch(r"-?[\d.e+-]+|'[^']*'", default):
+        if (
+            default
+            and default not in ("None", "True", "False")
+            and not re.fullmatch(r"-?[\d.e+-]+|'[^']*'", default)
+        ):
             text_default = " = ..."
         for one in lists:
             one.append(f"{name}: {argument_type(kind)}{text_default}")
@@ -136,8 +186,11 @@ def render(name: str, rows: list[str], method: bool, indent: str) -> str:
 def tensor_class(module: ModuleType, rows: dict[str, list[str]]) -> str:
     tensor = module.Tensor
     out = "class Tensor:\n    def __init__(self, *args: Any, **kwargs: Any) -> None: ...\n"
-    for name in sorted(n for n, v in vars(tensor).items() if type(v).__name__ in ("getset_descriptor", "member_descriptor",
-                                                                                  "property")):
+    for name in sorted(
+        n
+        for n, v in vars(tensor).items()
+        if type(v).__name__ in ("getset_descriptor", "member_descriptor", "property")
+    ):
         if name.startswith("__"):
             continue
         kind = PROPERTIES.get(name, "Any")
@@ -157,7 +210,13 @@ def tensor_class(module: ModuleType, rows: dict[str, list[str]]) -> str:
     for op in ("neg", "pos", "abs", "invert"):
         if hasattr(tensor, f"__{op}__"):
             out += f"    def __{op}__(self) -> Tensor: ...\n"
-    for op, kind in (("bool", "_bool"), ("int", "_int"), ("float", "_float"), ("index", "_int"), ("len", "_int")):
+    for op, kind in (
+        ("bool", "_bool"),
+        ("int", "_int"),
+        ("float", "_float"),
+        ("index", "_int"),
+        ("len", "_int"),
+    ):
         out += f"    def __{op}__(self) -> {kind}: ...\n"
     out += "    def __iter__(self) -> Iterator[Tensor]: ...\n"
     out += "    def __contains__(self, value: Any) -> _bool: ...\n"
@@ -168,7 +227,12 @@ def tensor_class(module: ModuleType, rows: dict[str, list[str]]) -> str:
             out += render(name, rows[name], True, "    ")
     known = set(rows) | set(PROPERTIES)
     for name, value in sorted(vars(tensor).items()):
-        if name not in known and not name.startswith("__") and callable(value) and type(value).__name__ != "getset_descriptor":
+        if (
+            name not in known
+            and not name.startswith("__")
+            and callable(value)
+            and type(value).__name__ != "getset_descriptor"
+        ):
             out += f"    def {name}(self, *args: Any, **kwargs: Any) -> Any: ...\n"
     return out
 
@@ -204,9 +268,14 @@ def generate(module: ModuleType) -> str:
         elif not isinstance(value, ModuleType):
             kind = type(value).__name__
             plain = {"str": "_str", "int": "_int", "float": "_float", "bool": "_bool"}.get(kind, kind)
-            constants += f"{name}: {plain if isinstance(vars(module).get(kind), type) or plain != kind else 'Any'}\n"
-    aliases = "".join(f"_{n} = {n}\n" for n in ("Tensor", "dtype", "device", "Generator", "memory_format", "layout")
-                      if isinstance(vars(module).get(n), type))
+            constants += (
+                f"{name}: {plain if isinstance(vars(module).get(kind), type) or plain != kind else 'Any'}\n"
+            )
+    aliases = "".join(
+        f"_{n} = {n}\n"
+        for n in ("Tensor", "dtype", "device", "Generator", "memory_format", "layout")
+        if isinstance(vars(module).get(n), type)
+    )
     body = "".join(render(name, rows, False, "") for name, rows in sorted(functions.items()))
     return out + classes + tensor_class(module, methods) + "\n" + aliases + constants + "\n" + body + rest
 

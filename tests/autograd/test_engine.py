@@ -289,7 +289,7 @@ def test_several_threads_train_at_once() -> None:
                 own = ccdl.ones(3, requires_grad=True)
                 (own * own).sum().backward()
                 assert own.grad.tolist() == [2.0] * 3
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(s,)) for s in (1.0, 2.0, 4.0, 8.0)]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from opcase import TOLERANCE, D, OpCase, Sample
 
 LIB = os.environ.get("CCDL_TESTS_LIB", "ccdl")

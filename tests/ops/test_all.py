@@ -7,12 +7,37 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import (EXECUTED, FLOAT_DTYPES, LIB, Call, applies, compare, compare_arrays, cotangents, count, dtype_of,
-                     expected_dtype, families, flatten, float_results, free_arrays, grads, library, numerical_grad, reference,
-                     replace_free, resolve, rng_for, samples_of, to_numpy, to_tensor, tolerance, torch_or_none,
-                     with_nonfinite)
+from harness import (
+    EXECUTED,
+    FLOAT_DTYPES,
+    LIB,
+    Call,
+    applies,
+    compare,
+    compare_arrays,
+    cotangents,
+    count,
+    dtype_of,
+    expected_dtype,
+    families,
+    flatten,
+    float_results,
+    free_arrays,
+    grads,
+    library,
+    numerical_grad,
+    reference,
+    replace_free,
+    resolve,
+    rng_for,
+    samples_of,
+    to_numpy,
+    to_tensor,
+    tolerance,
+    torch_or_none,
+    with_nonfinite,
+)
 from opcase import OpCase, Sample
-
 
 HERE = Path(__file__).resolve().parent
 T = library()
