@@ -178,6 +178,32 @@ void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices
     }
 }
 
+bool is_2x2(const PoolWindow& w) {
+  return w.kernel[0] == 1 && w.kernel[1] == 2 && w.kernel[2] == 2 && w.stride[0] == 1 && w.stride[1] == 2 &&
+         w.stride[2] == 2 && w.pad[0] + w.pad[1] + w.pad[2] == 0 && w.dilation[1] == 1 && w.dilation[2] == 1;
+}
+
+// float32 planes with disjoint 2x2 windows: whole rows at once; what no window covers is zero.
+void backward_2x2(const PoolGeometry& g, const View& dy, const View& codes, const View& dx) {
+  const int64_t width = g.in[2], covered = 2 * g.out[2];
+  g.for_planes([&](int64_t image, int64_t c, int64_t) {
+    float* plane = dx.ptr<float>() + g.start(image, c, g.plane_in());
+    int64_t at = g.start(image, c, g.plane_out());
+    for (int64_t d = 0; d < g.in[0]; ++d, plane += g.in[1] * width)
+      for (int64_t h = 0; h < g.in[1]; h += 2) {
+        float* row = plane + h * width;
+        const int64_t rows = h + 1 < g.in[1] ? 2 : 1;
+        if (h / 2 >= g.out[1]) {
+          for (int64_t i = 0; i < rows * width; ++i) row[i] = 0;
+          continue;
+        }
+        simd_pool().scatter_row_2x2(dy.ptr<float>() + at, codes.ptr<uint8_t>() + at, row, row + width, g.out[2]);
+        for (int64_t i = covered; i < width; ++i) row[i] = row[width + i] = 0;
+        at += g.out[2];
+      }
+  });
+}
+
 }  // namespace
 
 void max_pool_forward(const View& x, const View& y, const View& indices, const PoolWindow& window) {
@@ -202,6 +228,9 @@ void adaptive_max_pool_forward(const View& x, const View& y, const View& indices
 
 void max_pool_backward(const View& dy, const View& indices, const View& dx, const PoolWindow& window) {
   const PoolGeometry g(dx, dy);
+  if (dx.dtype == DType::Float32 && indices.dtype == DType::UInt8 && !g.channels_last && is_2x2(window) &&
+      2 * g.out[1] <= g.in[1] && 2 * g.out[2] <= g.in[2])   // ceil_mode windows may stick out
+    return backward_2x2(g, dy, indices, dx);
   with_float(dx.dtype, [&](auto t) {
     using T = decltype(t);
     using S = ComputeOf<T>;

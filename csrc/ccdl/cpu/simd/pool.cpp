@@ -82,6 +82,34 @@ void max_row(const float* const* rows, const uint8_t* row_code, int nrows, int k
 #undef CCDL_CASE
 }
 
+template <int kOffset, int... I> CCDL_SI vf interleave(vf a, vf b, Indices<I...>) {
+  return __builtin_shufflevector(a, b, ((I % 2 ? VL : 0) + kOffset + I / 2)...);
+}
+CCDL_SI void store_pairs(float* p, vf even, vf odd, int n) {   // even[0], odd[0], even[1], ... of n lanes
+  typedef typename MakeIndices<VL>::type All;
+  const vf low = interleave<0>(even, odd, All()), high = interleave<VL / 2>(even, odd, All());
+  if (n == VL) {
+    storeu(p, low);
+    storeu(p + VL, high);
+    return;
+  }
+  stn(p, low, 2 * n < VL ? 2 * n : VL);
+  if (2 * n > VL) stn(p + VL, high, 2 * n - VL);
+}
+
+void scatter_row_2x2(const float* dy, const uint8_t* code, float* row0, float* row1, int64_t count) {
+  each_vector<float>(count, [&](int64_t i, int n) {
+    typedef uint8_t bytes __attribute__((vector_size(VL)));
+    bytes b = {};
+    if (n == VL) __builtin_memcpy(&b, code + i, VL);
+    else for (int k = 0; k < n; ++k) b[k] = code[i + k];
+    const vi c = __builtin_convertvector(b, vi);
+    const vf g = at(dy + i, n), zero = {};
+    store_pairs(row0 + 2 * i, select(c == 0, g, zero), select(c == 1, g, zero), n);
+    store_pairs(row1 + 2 * i, select(c == 2, g, zero), select(c == 3, g, zero), n);
+  });
+}
+
 template <int kStride, bool kFull>
 CCDL_SI void sum_vector(const float* const* rows, int nrows, int kernel, float* y, float scale, int64_t i, int n) {
   vf sum = {};
@@ -119,6 +147,6 @@ void fill_planes(const float* dy, float* dx, int64_t planes, int64_t n, float sc
 
 }  // namespace
 
-const PoolKernels pool = {max_row, sum_row, sum_run, sum_planes, fill_planes};
+const PoolKernels pool = {max_row, scatter_row_2x2, sum_row, sum_run, sum_planes, fill_planes};
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -11,6 +11,8 @@ struct PoolKernels {
   // code (may be null): row_code[r] + j of the first maximum, NaN wins
   void (*max_row)(const float* const* rows, const uint8_t* row_code, int nrows, int kernel, int stride, float* y,
                   uint8_t* code, int64_t count);
+  // gradient of one output row of 2x2 windows with stride 2: both input rows (2 count elements each) are overwritten
+  void (*scatter_row_2x2)(const float* dy, const uint8_t* code, float* row0, float* row1, int64_t count);
   void (*sum_row)(const float* const* rows, int nrows, int kernel, int stride, float* y, float scale, int64_t count);
   float (*sum_run)(const float* x, int64_t n);
   // global pooling of contiguous planes of n elements: y[p] = scale sum x[p], and its gradient dx[p][i] = scale dy[p]
