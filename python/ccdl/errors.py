@@ -7,5 +7,19 @@ FileError below OSError.
 
 from . import _C
 
-__all__ = sorted(_C._error_classes)
-globals().update(_C._error_classes)
+_classes = _C._error_classes
+__all__ = sorted(_classes)
+
+AutogradError = _classes["AutogradError"]
+CheckpointError = _classes["CheckpointError"]
+DTypeError = _classes["DTypeError"]
+DeviceError = _classes["DeviceError"]
+FileError = _classes["FileError"]
+IndexError = _classes["IndexError"]
+KeyError = _classes["KeyError"]
+NotImplementedError = _classes["NotImplementedError"]
+OutOfMemoryError = _classes["OutOfMemoryError"]
+RuntimeError = _classes["RuntimeError"]
+ShapeError = _classes["ShapeError"]
+TypeError = _classes["TypeError"]
+ValueError = _classes["ValueError"]

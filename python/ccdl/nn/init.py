@@ -175,7 +175,8 @@ def dirac_(tensor, groups=1):
         tensor.zero_()
         for g in range(groups):
             for d in range(min(per_group, tensor.shape[1])):
-                tensor[(g * per_group + d, d, *centre)] = 1
+                place = (g * per_group + d, d) + centre
+                tensor[place] = 1
     return tensor
 
 
@@ -270,7 +271,7 @@ def delta_orthogonal_(tensor, gain=1, generator=None):
         tensor.zero_()
         centre = tuple((size - 1) // 2 for size in tensor.shape[2:])
         matrix = _orthogonal_matrix(out, inner, tensor.dtype, generator) * gain
-        tensor[(slice(None), slice(None), *centre)] = matrix
+        tensor[(slice(None), slice(None)) + centre] = matrix
     return tensor
 
 

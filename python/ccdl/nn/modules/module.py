@@ -12,8 +12,8 @@ from ._state import StateMethods
 __all__ = ["Module", "register_module_forward_hook", "register_module_forward_pre_hook"]
 
 _hook_ids = count()
-_global_forward_pre_hooks = OrderedDict()
-_global_forward_hooks = OrderedDict()
+_global_forward_pre_hooks: dict = OrderedDict()
+_global_forward_hooks: dict = OrderedDict()
 
 _Tensor = _C.Tensor
 
