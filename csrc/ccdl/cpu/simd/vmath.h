@@ -12,13 +12,14 @@ constexpr float kInfF = __builtin_inff();
 constexpr float kNanF = __builtin_nanf("");
 constexpr float kRoundMagic = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
 
+typedef uint64_t vlu __attribute__((vector_size(VB)));
 typedef float vhf __attribute__((vector_size(VB / 2)));  // half as many floats: what widens to one vd
 
 CCDL_SI vf vsign_bit(vf x) { return (vf)((vi)x & (int32_t)0x80000000); }
 CCDL_SI vf vor(vf a, vf b) { return (vf)((vi)a | (vi)b); }
 CCDL_SI vf vxor(vf a, vf b) { return (vf)((vi)a ^ (vi)b); }
 CCDL_SI vf vcopysign(vf magnitude, vf sign) { return vor(vabs(magnitude), vsign_bit(sign)); }
-CCDL_SI vf pow2_bits(vi n) { return (vf)((n + 127) << 23); }  // 2^n for -126 <= n <= 127
+CCDL_SI vf pow2_bits(vi n) { return (vf)(((vu)n + 127u) << 23); }  // 2^n for -126 <= n <= 127
 
 CCDL_SI vd widen_low(vf x) {
 #if defined(__AVX512F__)
@@ -116,7 +117,7 @@ CCDL_SI vf scale_pow2(vf p, vf n) {
 #if defined(__AVX512F__)
   return (vf)_mm512_maskz_scalef_ps((__mmask16)-1, (__m512)p, (__m512)n);
 #else
-  vi i = (vi)(n + kRoundMagic) - (vi)set1(kRoundMagic);
+  vi i = (vi)((vu)(n + kRoundMagic) - 0x4b400000u);
   vi h = i >> 1;
   return p * pow2_bits(h) * pow2_bits(i - h);
 #endif
@@ -151,7 +152,7 @@ CCDL_SI vf expm1_scaled(vf x, int k) {
   vf q = fma(pair(0.00019763397f, r, 0.00139323424f), z, pair(0.00833354425f, r, 0.0416664928f));
   q = fma(q, z, pair(0.166666657f, r, 0.5f));
   vf p = fma(z, q, r);
-  vf s = (vf)(((vi)t << 23) + (vi)set1((int32_t)((127 - k) << 23)));  // the shift drops all of t but n
+  vf s = (vf)(((vu)t << 23) + (uint32_t)((127 - k) << 23));  // the shift drops all of t but n
   return fma(s, p, s - __builtin_ldexpf(1.0f, -k));
 }
 CCDL_SI vf vexpm1(vf x) {
@@ -184,7 +185,7 @@ struct LogParts { vf f, e; };
 CCDL_SI LogParts log_split(vf x) {  // x > 0, subnormals too; anything else gives finite garbage
   vi tiny = x < 1.17549435e-38f;
   x = select(tiny, x * 8388608.0f, x);
-  vi i = (vi)x - 0x3f3504f3;
+  vi i = (vi)((vu)x - 0x3f3504f3u);
   vf m = (vf)((i & 0x7fffff) + 0x3f3504f3);
   return {m - 1.0f, to_float(i >> 23) - select(tiny, set1(23.0f), vf{})};
 }
@@ -221,10 +222,10 @@ CCDL_SI vf vlog10(vf x) {  // log10(e) and log10(2), each as an exact short numb
 CCDL_SI vf vlog1p(vf x) {  // u = 1 + x rounded; what rounding lost is added to f at the scale of the mantissa
   vf u = x + 1.0f;
   vf lost = x - (u - 1.0f);
-  vi i = (vi)u - 0x3f3504f3;
+  vi i = (vi)((vu)u - 0x3f3504f3u);
   vi e = i >> 23;
   vf m = (vf)((i & 0x7fffff) + 0x3f3504f3);
-  vf unscale = select(e <= 25, (vf)((127 - e) << 23), vf{});
+  vf unscale = select(e <= 25, (vf)((127u - (vu)e) << 23), vf{});
   LogParts p{fma(lost, unscale, m - 1.0f), to_float(e)};
   return select(x == 0.0f, x, log_special(u, log_join(p)));
 }
@@ -308,13 +309,13 @@ CCDL_SI vf trig_far(float (*fn)(float), vf x, vf r) {  // lanes beyond kTrigLimi
 CCDL_SI vf vsin(vf x) {
   TrigParts p = trig_parts(x);
   vf r = select((p.n & 1) != 0, p.cos, p.sin);
-  r = vxor(r, (vf)((p.n & 2) << 30));
+  r = vxor(r, (vf)(((vu)p.n & 2u) << 30));
   return trig_far(__builtin_sinf, x, select(x == 0.0f, x, r));
 }
 CCDL_SI vf vcos(vf x) {
   TrigParts p = trig_parts(x);
   vf r = select((p.n & 1) != 0, p.sin, p.cos);
-  r = vxor(r, (vf)(((p.n + 1) & 2) << 30));
+  r = vxor(r, (vf)((((vu)p.n + 1u) & 2u) << 30));
   return trig_far(__builtin_cosf, x, r);
 }
 CCDL_SI vf vtan(vf x) {
@@ -416,7 +417,7 @@ CCDL_SI vd pow_half(vd f, vd e, vd y) {  // f = m - 1, x = 2^e m; x^y
   p = fma(p, r, set1(0.24022650698881234));
   p = fma(p, r, set1(0.69314718054651381));
   p = fma(p, r, set1(0.99999999999976219));
-  return (vd)((vl)p + ((vl)magic << 52));
+  return (vd)((vlu)p + ((vlu)magic << 52));
 }
 CCDL_SI vf vpow(vf x, vf y) {
   vf a = vabs(x);
