@@ -3,6 +3,7 @@ from typing import Any, TypeVar
 
 from . import autograd as autograd
 from . import backends as backends
+from . import cli as cli
 from . import cpu as cpu
 from . import cuda as cuda
 from . import errors as errors
@@ -11,6 +12,8 @@ from . import models as models
 from . import nn as nn
 from . import optim as optim
 from . import random as random
+from . import serialization as serialization
+from . import testing as testing
 from . import train as train
 from . import utils as utils
 from . import version as version
@@ -18,15 +21,20 @@ from ._C import *
 from ._C import Tensor as Tensor
 from ._C import __version__ as __version__
 from ._C import bool as bool
-from ._C import float16 as half
-from ._C import float32 as float
-from ._C import float64 as double
-from ._C import int16 as short
-from ._C import int32 as int
-from ._C import int64 as long
 from ._contractions import chain_matmul as chain_matmul
 from ._contractions import einsum as einsum
 from ._contractions import tensordot as tensordot
+from ._legacy import BFloat16Tensor as BFloat16Tensor
+from ._legacy import BoolTensor as BoolTensor
+from ._legacy import ByteTensor as ByteTensor
+from ._legacy import CharTensor as CharTensor
+from ._legacy import DoubleTensor as DoubleTensor
+from ._legacy import FloatTensor as FloatTensor
+from ._legacy import HalfTensor as HalfTensor
+from ._legacy import IntTensor as IntTensor
+from ._legacy import LongTensor as LongTensor
+from ._legacy import ShortTensor as ShortTensor
+from ._shapes import broadcast_shapes as broadcast_shapes
 from ._tensor_str import set_printoptions as set_printoptions
 from ._type_info import finfo as finfo
 from ._type_info import iinfo as iinfo
@@ -34,6 +42,11 @@ from .autograd.grad_mode import enable_grad as enable_grad
 from .autograd.grad_mode import inference_mode as inference_mode
 from .autograd.grad_mode import no_grad as no_grad
 from .autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from .errors import OutOfMemoryError as OutOfMemoryError
+from .nn.functional import channel_shuffle as channel_shuffle
+from .nn.functional import cosine_similarity as cosine_similarity
+from .nn.functional import pairwise_distance as pairwise_distance
+from .nn.functional import pdist as pdist
 from .serialization import load as load
 from .serialization import save as save
 
