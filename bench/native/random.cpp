@@ -22,7 +22,8 @@ static View flat(void* data, DType dtype) {
   return v;
 }
 
-template <class F> static void row(const char* name, const F& call) {
+template <class F>
+static void row(const char* name, const F& call) {
   using Clock = std::chrono::steady_clock;
   std::vector<double> times;
   for (int round = 0; round < 41; ++round) {
@@ -38,7 +39,8 @@ int main(int argc, char** argv) {
   if (argc > 1) set_num_threads(std::atoi(argv[1]));
   std::vector<double> a(kCount), b(kCount);
   const RandomState s{1, 0};
-  const View f = flat(a.data(), DType::Float32), g = flat(b.data(), DType::Float32), d = flat(a.data(), DType::Float64);
+  const View f = flat(a.data(), DType::Float32), g = flat(b.data(), DType::Float32),
+             d = flat(a.data(), DType::Float64);
   const View h = flat(a.data(), DType::Float16), i = flat(a.data(), DType::Int64);
   row("uniform float32", [&] { cpu::random_uniform(f, s, 0, 1); });
   row("uniform float64", [&] { cpu::random_uniform(d, s, 0, 1); });

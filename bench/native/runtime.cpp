@@ -46,8 +46,8 @@ static void regions() {
       add_up(size);
       serial.push_back(microseconds(from));
     }
-    std::printf("16 chunks, serial %7.1f us: pool after 20 ms of idleness %7.1f us, next one %7.1f us\n", median(serial),
-                median(pool), median(hot));
+    std::printf("16 chunks, serial %7.1f us: pool after 20 ms of idleness %7.1f us, next one %7.1f us\n",
+                median(serial), median(pool), median(hot));
   }
 }
 

@@ -9,7 +9,9 @@ namespace {
 
 struct Owned {  // releases its reference at the end of the scope
   PyObject* o;
-  explicit Owned(PyObject* p) : o(p) { if (!o) throw PyError{}; }
+  explicit Owned(PyObject* p) : o(p) {
+    if (!o) throw PyError{};
+  }
   ~Owned() { Py_XDECREF(o); }
   Owned(const Owned&) = delete;
   Owned& operator=(const Owned&) = delete;
@@ -33,7 +35,8 @@ std::string path_of(PyObject* o) {
 
 PyObject* save(const Args& a) {
   const std::string path = path_of(a.object(0));
-  CCDL_CHECK(PyDict_Check(a.object(1)), Type, "save: tensors must be a dict, got ", Py_TYPE(a.object(1))->tp_name);
+  CCDL_CHECK(PyDict_Check(a.object(1)), Type, "save: tensors must be a dict, got ",
+             Py_TYPE(a.object(1))->tp_name);
   TensorList kept;
   std::vector<io::TensorBytes> tensors;
   io::StringMap metadata;
@@ -42,7 +45,8 @@ PyObject* save(const Args& a) {
   const autograd::NoGradGuard no_grad;
   while (PyDict_Next(a.object(1), &at, &key, &value)) {
     std::string name = text(key, "a tensor name");
-    CCDL_CHECK(is_tensor(value), Type, "save: entry '", name, "' must be a tensor, got ", Py_TYPE(value)->tp_name);
+    CCDL_CHECK(is_tensor(value), Type, "save: entry '", name, "' must be a tensor, got ",
+               Py_TYPE(value)->tp_name);
     const Tensor x = ops::contiguous(autograd::detach(unwrap(value)));
     kept.push_back(x);
     tensors.push_back({std::move(name), x.dtype(), {x.sizes().begin(), x.sizes().end()}, x.data()});

@@ -7,7 +7,8 @@ namespace ccdl::python {
 namespace {
 
 // Runs a factory with the GIL released when the result is big.
-template <class F> Tensor unlocked(int64_t numel, const F& f) {
+template <class F>
+Tensor unlocked(int64_t numel, const F& f) {
   const Args::Unlocked released(numel);
   return f();
 }
@@ -35,7 +36,8 @@ PyObject* into_out(const Args& a, const char* op, int out, int requires_grad, co
 }
 
 // size, *, generator, out, dtype, layout, device, requires_grad, pin_memory
-template <Tensor (*F)(IntSpan, DType, Generator*, Device)> PyObject* factory(const Args& a, const char* op) {
+template <Tensor (*F)(IntSpan, DType, Generator*, Device)>
+PyObject* factory(const Args& a, const char* op) {
   Generator* g = generator_from(a.object(1));
   const DType t = dtype_of(a, 3, 2, default_dtype());
   const Device device = a.device(5);
@@ -44,14 +46,16 @@ template <Tensor (*F)(IntSpan, DType, Generator*, Device)> PyObject* factory(con
 }
 
 // input, *, generator, dtype, layout, device, requires_grad, memory_format
-template <Tensor (*F)(const Tensor&, DType, MemoryFormat, Generator*)> PyObject* factory_like(const Args& a) {
+template <Tensor (*F)(const Tensor&, DType, MemoryFormat, Generator*)>
+PyObject* factory_like(const Args& a) {
   Generator* g = generator_from(a.object(1));
   const DType t = a.dtype_or(2).value_or(a.tensor(0).dtype());
   const Tensor x = unlocked(a.tensor(0).numel(), [&] { return F(a.tensor(0), t, a.memory_format(6), g); });
   return finish(x, a.boolean(5));
 }
 
-// first: index of low (or of high when with_low is false), then high, size, *, generator, out, dtype, layout, device ...
+// first: index of low (or of high when with_low is false), then high, size, *, generator, out, dtype, layout,
+// device ...
 PyObject* integers(const Args& a, bool with_low) {
   const int at = with_low ? 1 : 0;
   Generator* g = generator_from(a.object(at + 2));
@@ -67,8 +71,9 @@ PyObject* integers_like(const Args& a, bool with_low) {
   Generator* g = generator_from(a.object(at + 1));
   const int64_t low = with_low ? a.integer(1) : 0, high = a.integer(at);
   const DType t = a.dtype_or(at + 2).value_or(a.tensor(0).dtype());
-  const Tensor x = unlocked(a.tensor(0).numel(),
-                            [&] { return ops::randint_like(a.tensor(0), low, high, t, a.memory_format(at + 6), g); });
+  const Tensor x = unlocked(a.tensor(0).numel(), [&] {
+    return ops::randint_like(a.tensor(0), low, high, t, a.memory_format(at + 6), g);
+  });
   return finish(x, a.boolean(at + 5));
 }
 
@@ -89,16 +94,19 @@ PyObject* normal_sized(const Args& a) {
   Generator* g = generator_from(a.object(3));
   const DType t = dtype_of(a, 5, 4, default_dtype());
   const Device device = a.device(7);
-  const Tensor x = unlocked(product(a.ints(2)), [&] { return ops::normal(a.real(0), a.real(1), a.ints(2), t, g, device); });
+  const Tensor x = unlocked(product(a.ints(2)),
+                            [&] { return ops::normal(a.real(0), a.real(1), a.ints(2), t, g, device); });
   return into_out(a, "normal", 4, 8, x);
 }
 
 // self, two numbers, *, generator
-template <Tensor (*F)(const Tensor&, double, double, Generator*)> PyObject* fill_two(const Args& a) {
+template <Tensor (*F)(const Tensor&, double, double, Generator*)>
+PyObject* fill_two(const Args& a) {
   Generator* g = generator_from(a.object(3));
   return a.run([&] { return F(a.tensor(0), a.real(1), a.real(2), g); });
 }
-template <Tensor (*F)(const Tensor&, double, Generator*)> PyObject* fill_one(const Args& a) {
+template <Tensor (*F)(const Tensor&, double, Generator*)>
+PyObject* fill_one(const Args& a) {
   Generator* g = generator_from(a.object(2));
   return a.run([&] { return F(a.tensor(0), a.real(1), g); });
 }
@@ -108,10 +116,12 @@ PyObject* random_fill(const Args& a, int64_t from, std::optional<int64_t> to, in
   return a.run([&] { return ops::random_(a.tensor(0), from, to, g); });
 }
 
-template <Tensor (*F)(const Tensor&, double, bool)> PyObject* drop(const Args& a) {
+template <Tensor (*F)(const Tensor&, double, bool)>
+PyObject* drop(const Args& a) {
   return a.run([&] { return F(a.tensor(0), a.real(1), a.boolean(2)); });
 }
-template <Tensor (*F)(const Tensor&, double, bool)> PyObject* drop_inplace(const Args& a, const char* op) {
+template <Tensor (*F)(const Tensor&, double, bool)>
+PyObject* drop_inplace(const Args& a, const char* op) {
   return a.run([&] {
     if (!a.boolean(2) || a.real(1) == 0) return F(a.tensor(0), a.real(1), a.boolean(2));
     return ops::inplace(op, a.tensor(0), [&](const Tensor& x) { return F(x, a.real(1), true); });
@@ -123,10 +133,11 @@ PyObject* seeded(uint64_t seed) {
   return wrap_generator(Ref<Generator>(&current_generator()));
 }
 
-#define CCDL_FACTORY_TAIL \
-  "*, Generator? generator=None, Tensor? out=None, dtype? dtype=None, layout? layout=None, device? device=None, " \
+#define CCDL_FACTORY_TAIL                                                                            \
+  "*, Generator? generator=None, Tensor? out=None, dtype? dtype=None, layout? layout=None, device? " \
+  "device=None, "                                                                                    \
   "bool requires_grad=False, bool pin_memory=False) -> Tensor"
-#define CCDL_LIKE_TAIL \
+#define CCDL_LIKE_TAIL                                                                          \
   "*, Generator? generator=None, dtype? dtype=None, layout? layout=None, device? device=None, " \
   "bool requires_grad=False, memory_format? memory_format=None) -> Tensor"
 
@@ -134,36 +145,51 @@ const Row kRows[] = {
     {"rand(int[]* size, " CCDL_FACTORY_TAIL, [](const Args& a) { return factory<ops::rand>(a, "rand"); }},
     {"randn(int[]* size, " CCDL_FACTORY_TAIL, [](const Args& a) { return factory<ops::randn>(a, "randn"); }},
     {"randint(int high, int[] size, " CCDL_FACTORY_TAIL, [](const Args& a) { return integers(a, false); }},
-    {"randint(int low, int high, int[] size, " CCDL_FACTORY_TAIL, [](const Args& a) { return integers(a, true); }},
+    {"randint(int low, int high, int[] size, " CCDL_FACTORY_TAIL,
+     [](const Args& a) { return integers(a, true); }},
     {"randperm(int n, " CCDL_FACTORY_TAIL, permutation},
     {"rand_like(Tensor input, " CCDL_LIKE_TAIL, factory_like<ops::rand_like>},
     {"randn_like(Tensor input, " CCDL_LIKE_TAIL, factory_like<ops::randn_like>},
-    {"randint_like(Tensor input, int high, " CCDL_LIKE_TAIL, [](const Args& a) { return integers_like(a, false); }},
-    {"randint_like(Tensor input, int low, int high, " CCDL_LIKE_TAIL, [](const Args& a) { return integers_like(a, true); }},
+    {"randint_like(Tensor input, int high, " CCDL_LIKE_TAIL,
+     [](const Args& a) { return integers_like(a, false); }},
+    {"randint_like(Tensor input, int low, int high, " CCDL_LIKE_TAIL,
+     [](const Args& a) { return integers_like(a, true); }},
     {"normal(float mean, float std, int[] size, " CCDL_FACTORY_TAIL, normal_sized},
-    {"normal(Number mean, Number std=1.0, *, Generator? generator=None, Tensor? out=None) -> Tensor", normal_of},
+    {"normal(Number mean, Number std=1.0, *, Generator? generator=None, Tensor? out=None) -> Tensor",
+     normal_of},
     {"bernoulli(Tensor input, *, Generator? generator=None, Tensor? out=None) -> Tensor",
      [](const Args& a) {
        Generator* g = generator_from(a.object(1));
        return a.run_out(2, "bernoulli", [&] { return ops::bernoulli(a.tensor(0), g); });
-     }, kBoth},
+     },
+     kBoth},
     {"bernoulli(Tensor input, float p, *, Generator? generator=None) -> Tensor",
      [](const Args& a) {
        Generator* g = generator_from(a.object(2));
        return a.run([&] { return ops::bernoulli(a.tensor(0), a.real(1), g); });
-     }, kBoth},
-    {"multinomial(Tensor input, int num_samples, bool replacement=False, *, Generator? generator=None, Tensor? out=None) -> Tensor",
+     },
+     kBoth},
+    {"multinomial(Tensor input, int num_samples, bool replacement=False, *, Generator? generator=None, "
+     "Tensor? out=None) -> Tensor",
      [](const Args& a) {
        Generator* g = generator_from(a.object(3));
-       return a.run_out(4, "multinomial", [&] { return ops::multinomial(a.tensor(0), a.integer(1), a.boolean(2), g); });
-     }, kBoth},
-    {"uniform_(Tensor self, float from=0.0, float to=1.0, *, Generator? generator=None) -> Tensor", fill_two<ops::uniform_>},
-    {"normal_(Tensor self, float mean=0.0, float std=1.0, *, Generator? generator=None) -> Tensor", fill_two<ops::normal_>},
-    {"log_normal_(Tensor self, float mean=1.0, float std=2.0, *, Generator? generator=None) -> Tensor", fill_two<ops::log_normal_>},
-    {"cauchy_(Tensor self, float median=0.0, float sigma=1.0, *, Generator? generator=None) -> Tensor", fill_two<ops::cauchy_>},
-    {"exponential_(Tensor self, float lambd=1.0, *, Generator? generator=None) -> Tensor", fill_one<ops::exponential_>},
+       return a.run_out(4, "multinomial",
+                        [&] { return ops::multinomial(a.tensor(0), a.integer(1), a.boolean(2), g); });
+     },
+     kBoth},
+    {"uniform_(Tensor self, float from=0.0, float to=1.0, *, Generator? generator=None) -> Tensor",
+     fill_two<ops::uniform_>},
+    {"normal_(Tensor self, float mean=0.0, float std=1.0, *, Generator? generator=None) -> Tensor",
+     fill_two<ops::normal_>},
+    {"log_normal_(Tensor self, float mean=1.0, float std=2.0, *, Generator? generator=None) -> Tensor",
+     fill_two<ops::log_normal_>},
+    {"cauchy_(Tensor self, float median=0.0, float sigma=1.0, *, Generator? generator=None) -> Tensor",
+     fill_two<ops::cauchy_>},
+    {"exponential_(Tensor self, float lambd=1.0, *, Generator? generator=None) -> Tensor",
+     fill_one<ops::exponential_>},
     {"geometric_(Tensor self, float p, *, Generator? generator=None) -> Tensor", fill_one<ops::geometric_>},
-    {"bernoulli_(Tensor self, float p=0.5, *, Generator? generator=None) -> Tensor", fill_one<ops::bernoulli_>},
+    {"bernoulli_(Tensor self, float p=0.5, *, Generator? generator=None) -> Tensor",
+     fill_one<ops::bernoulli_>},
     {"bernoulli_(Tensor self, Tensor p, *, Generator? generator=None) -> Tensor",
      [](const Args& a) {
        Generator* g = generator_from(a.object(2));
@@ -182,10 +208,12 @@ const Row kRows[] = {
     {"feature_dropout_(Tensor input, float p=0.5, bool train=True) -> Tensor",
      [](const Args& a) { return drop_inplace<ops::feature_dropout>(a, "feature_dropout_"); }},
     {"alpha_dropout(Tensor input, float p=0.5, bool train=False) -> Tensor", drop<ops::alpha_dropout>},
-    {"feature_alpha_dropout(Tensor input, float p=0.5, bool train=False) -> Tensor", drop<ops::feature_alpha_dropout>},
+    {"feature_alpha_dropout(Tensor input, float p=0.5, bool train=False) -> Tensor",
+     drop<ops::feature_alpha_dropout>},
     {"manual_seed(object seed) -> Generator", [](const Args& a) { return seeded(seed_from(a.object(0))); }},
     {"seed() -> int", [](const Args&) { return PyLong_FromUnsignedLongLong(current_generator().seed()); }},
-    {"initial_seed() -> int", [](const Args&) { return PyLong_FromUnsignedLongLong(current_generator().initial_seed()); }},
+    {"initial_seed() -> int",
+     [](const Args&) { return PyLong_FromUnsignedLongLong(current_generator().initial_seed()); }},
     {"get_rng_state() -> Tensor", [](const Args&) { return wrap(state_tensor(current_generator())); }},
     {"set_rng_state(Tensor new_state) -> None",
      [](const Args& a) {

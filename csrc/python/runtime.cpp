@@ -14,7 +14,8 @@ namespace {
 
 // Lets pending signal handlers run; true when one raised (the exception stays set for the binding to report).
 bool signal_raised() {
-  if (syscall(SYS_gettid) != getpid() || !Py_IsInitialized()) return false;  // handlers run on the main thread only
+  if (syscall(SYS_gettid) != getpid() || !Py_IsInitialized())
+    return false;  // handlers run on the main thread only
   const PyGILState_STATE state = PyGILState_Ensure();
   const bool raised = PyErr_Occurred() != nullptr || PyErr_CheckSignals() != 0;
   PyGILState_Release(state);
@@ -23,12 +24,13 @@ bool signal_raised() {
 
 PyObject* stats(const Args&) {
   const MemoryStats m = memory_stats();
-  return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L}", "allocated_bytes", static_cast<long long>(m.allocated),
-                       "reserved_bytes", static_cast<long long>(m.reserved), "peak_allocated_bytes",
-                       static_cast<long long>(m.peak_allocated), "peak_reserved_bytes", static_cast<long long>(m.peak_reserved),
-                       "allocations", static_cast<long long>(m.allocations), "frees", static_cast<long long>(m.frees),
-                       "system_allocations", static_cast<long long>(m.system_allocations), "limit_bytes",
-                       static_cast<long long>(memory_limit()));
+  return Py_BuildValue(
+      "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L}", "allocated_bytes", static_cast<long long>(m.allocated),
+      "reserved_bytes", static_cast<long long>(m.reserved), "peak_allocated_bytes",
+      static_cast<long long>(m.peak_allocated), "peak_reserved_bytes",
+      static_cast<long long>(m.peak_reserved), "allocations", static_cast<long long>(m.allocations), "frees",
+      static_cast<long long>(m.frees), "system_allocations", static_cast<long long>(m.system_allocations),
+      "limit_bytes", static_cast<long long>(memory_limit()));
 }
 
 PyObject* none() { return Py_NewRef(Py_None); }
@@ -36,8 +38,8 @@ PyObject* none() { return Py_NewRef(Py_None); }
 const Row kRows[] = {
     {"set_num_threads(int num) -> None",
      [](const Args& a) {
-       CCDL_CHECK(a.integer(0) >= 1 && a.integer(0) <= 1024, Value, "set_num_threads: expected 1 to 1024 but got ",
-                  a.integer(0));
+       CCDL_CHECK(a.integer(0) >= 1 && a.integer(0) <= 1024, Value,
+                  "set_num_threads: expected 1 to 1024 but got ", a.integer(0));
        {
          const Args::Unlocked released(INT64_MAX);  // waits for workers that stop
          set_num_threads(static_cast<int>(a.integer(0)));
@@ -46,13 +48,30 @@ const Row kRows[] = {
      }},
     {"get_num_threads() -> int", [](const Args&) { return wrap(static_cast<int64_t>(num_threads())); }},
     {"_usable_cpus() -> int", [](const Args&) { return wrap(static_cast<int64_t>(usable_cpus())); }},
-    {"_set_thread_serial(bool serial) -> bool", [](const Args& a) { return wrap(set_thread_serial(a.boolean(0))); }},
+    {"_set_thread_serial(bool serial) -> bool",
+     [](const Args& a) { return wrap(set_thread_serial(a.boolean(0))); }},
     {"_memory_stats() -> object", stats},
-    {"_reset_peak_memory_stats() -> None", [](const Args&) { reset_peak_memory_stats(); return none(); }},
-    {"_empty_cache() -> None", [](const Args&) { empty_cache(); return none(); }},
-    {"_set_memory_limit(int bytes) -> None", [](const Args& a) { set_memory_limit(a.integer(0)); return none(); }},
+    {"_reset_peak_memory_stats() -> None",
+     [](const Args&) {
+       reset_peak_memory_stats();
+       return none();
+     }},
+    {"_empty_cache() -> None",
+     [](const Args&) {
+       empty_cache();
+       return none();
+     }},
+    {"_set_memory_limit(int bytes) -> None",
+     [](const Args& a) {
+       set_memory_limit(a.integer(0));
+       return none();
+     }},
     {"_memory_limit() -> int", [](const Args&) { return wrap(memory_limit()); }},
-    {"_set_alloc_fault(int nth) -> None", [](const Args& a) { set_alloc_fault(a.integer(0)); return none(); }},
+    {"_set_alloc_fault(int nth) -> None",
+     [](const Args& a) {
+       set_alloc_fault(a.integer(0));
+       return none();
+     }},
     {"_isa_level() -> str", [](const Args&) { return wrap(std::string(cpu::isa_name(cpu::isa_level()))); }},
     {"_isa_supported() -> object",
      [](const Args&) {

@@ -39,7 +39,13 @@ TEST(interrupt_drains_and_the_pool_goes_on) {
     g_stop = true;
     std::atomic<int> running{0};
     const auto start = Clock::now();
-    CHECK_THROWS(parallel_for(1000000, 1, [&](int64_t, int64_t) { ++running; busy(100); --running; }), Interrupt, "");
+    CHECK_THROWS(parallel_for(1000000, 1,
+                              [&](int64_t, int64_t) {
+                                ++running;
+                                busy(100);
+                                --running;
+                              }),
+                 Interrupt, "");
     CHECK(running == 0);
     CHECK(std::chrono::duration<double>(Clock::now() - start).count() < 2);
     g_stop = false;

@@ -1,6 +1,7 @@
 // Size classes, thread-local lists, shared lists, limits and statistics.
-// A cached block carries its list links in its own first bytes. Counters on the hot path are per thread with a single
-// writer and are summed when asked for; a thread hands blocks and counters to the shared part when it ends.
+// A cached block carries its list links in its own first bytes. Counters on the hot path are per thread with
+// a single writer and are summed when asked for; a thread hands blocks and counters to the shared part when
+// it ends.
 #include <ccdl/core/allocator.h>
 #include <ccdl/core/error.h>
 #include <ccdl/core/system.h>
@@ -24,18 +25,21 @@ namespace ccdl {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kLocalMax = size_t{1} << 20;       // largest block kept by a thread
-constexpr size_t kLocalBytes = size_t{16} << 20;    // bytes kept by a thread
+constexpr size_t kLocalMax = size_t{1} << 20;     // largest block kept by a thread
+constexpr size_t kLocalBytes = size_t{16} << 20;  // bytes kept by a thread
 constexpr size_t kFineFrom = size_t{64} << 20;
 constexpr size_t kMaxBytes = size_t{1} << 62;
-constexpr int kSmallClasses = 16;                   // 64, 128 ... 1024
-constexpr int kCoarseClasses = (26 - 10) * 4;       // 1 KB ... 64 MB
+constexpr int kSmallClasses = 16;              // 64, 128 ... 1024
+constexpr int kCoarseClasses = (26 - 10) * 4;  // 1 KB ... 64 MB
 constexpr int kClasses = kSmallClasses + kCoarseClasses + (62 - 26) * 16;
 constexpr int kLocalClasses = kSmallClasses + (20 - 10) * 4;
 constexpr int64_t kMinCap = int64_t{256} << 20;
 constexpr int64_t kFlushBytes = 1 << 20;
 
-struct SizeClass { int index; size_t bytes; };
+struct SizeClass {
+  int index;
+  size_t bytes;
+};
 
 inline SizeClass size_class(size_t bytes) {
   if (bytes <= 1024) {
@@ -47,14 +51,15 @@ inline SizeClass size_class(size_t bytes) {
   const size_t quantum = size_t{1} << (top - bits);
   const int step = static_cast<int>((bytes - 1 - (size_t{1} << top)) / quantum);
   const size_t rounded = (size_t{1} << top) + static_cast<size_t>(step + 1) * quantum;
-  const int base = bytes <= kFineFrom ? kSmallClasses + (top - 10) * 4 : kSmallClasses + kCoarseClasses + (top - 26) * 16;
+  const int base =
+      bytes <= kFineFrom ? kSmallClasses + (top - 10) * 4 : kSmallClasses + kCoarseClasses + (top - 26) * 16;
   return {base + step, rounded};
 }
 
 struct FreeBlock {
-  FreeBlock* next;          // same class
+  FreeBlock* next;  // same class
   FreeBlock* prev;
-  FreeBlock* newer;         // by time of release, shared lists only
+  FreeBlock* newer;  // by time of release, shared lists only
   FreeBlock* older;
   size_t capacity;
 };
@@ -68,8 +73,8 @@ struct Counter {
 struct ThreadCache {
   FreeBlock* lists[kLocalClasses] = {};
   size_t cached = 0;
-  int64_t unflushed = 0;    // allocated bytes not yet in the shared figure
-  Counter delta;            // the same, for readers
+  int64_t unflushed = 0;  // allocated bytes not yet in the shared figure
+  Counter delta;          // the same, for readers
   Counter allocations, frees;
   ThreadCache* next = nullptr;
   ThreadCache* prev = nullptr;
@@ -80,11 +85,11 @@ struct Shared {
   FreeBlock* lists[kClasses] = {};
   FreeBlock* newest = nullptr;
   FreeBlock* oldest = nullptr;
-  int64_t cached = 0;                      // bytes in the shared lists
+  int64_t cached = 0;  // bytes in the shared lists
   ThreadCache* threads = nullptr;
   int64_t retired_allocations = 0, retired_frees = 0;
   std::atomic<int64_t> allocated{0}, peak_allocated{0}, reserved{0}, peak_reserved{0}, system_allocations{0};
-  std::atomic<int64_t> limit{0};           // 0: not decided yet
+  std::atomic<int64_t> limit{0};  // 0: not decided yet
 };
 
 void fork_prepare();
@@ -115,7 +120,8 @@ int64_t default_limit() {
   if (text == nullptr || *text == '\0') return physical_memory_limit();
   char* end = nullptr;
   const long long n = std::strtoll(text, &end, 10);
-  CCDL_CHECK(*end == '\0' && n >= 1, Value, "CCDL_MEMORY_LIMIT: expected a positive number of bytes but it is '", text, "'");
+  CCDL_CHECK(*end == '\0' && n >= 1, Value,
+             "CCDL_MEMORY_LIMIT: expected a positive number of bytes but it is '", text, "'");
   return n;
 }
 
@@ -134,11 +140,14 @@ void release_to_system(void* p, size_t capacity) {
 
 void* map_huge(size_t capacity) {
   const size_t span = capacity + kHugePage;
-  char* raw = static_cast<char*>(mmap(nullptr, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* raw =
+      static_cast<char*>(mmap(nullptr, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   if (raw == MAP_FAILED) return nullptr;
-  char* aligned = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(raw) + kHugePage - 1) & ~(kHugePage - 1));
+  char* aligned =
+      reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(raw) + kHugePage - 1) & ~(kHugePage - 1));
   if (aligned != raw) munmap(raw, static_cast<size_t>(aligned - raw));
-  if (aligned + capacity != raw + span) munmap(aligned + capacity, static_cast<size_t>(raw + span - aligned) - capacity);
+  if (aligned + capacity != raw + span)
+    munmap(aligned + capacity, static_cast<size_t>(raw + span - aligned) - capacity);
   madvise(aligned, capacity, MADV_HUGEPAGE);
   return aligned;
 }
@@ -286,8 +295,9 @@ void empty_local(ThreadCache* t) {
 
 [[noreturn]] void fail_memory(size_t bytes, const char* why) {
   const MemoryStats m = memory_stats();
-  fail(ErrorKind::Memory, str("allocate: a request of ", size_text(bytes), " ", why, "; limit ", size_text(memory_limit()),
-                              ", in use ", size_text(m.allocated), ", reserved ", size_text(m.reserved)));
+  fail(ErrorKind::Memory,
+       str("allocate: a request of ", size_text(bytes), " ", why, "; limit ", size_text(memory_limit()),
+           ", in use ", size_text(m.allocated), ", reserved ", size_text(m.reserved)));
 }
 
 // A block no cache had. Caches are emptied before the limit, or the system, may refuse.
@@ -334,8 +344,10 @@ void* cpu_allocate(size_t bytes, size_t* capacity) {
     *capacity = 0;
     return g_empty;
   }
-  if (g_fault.load(std::memory_order_relaxed) != 0) [[unlikely]] take_fault(bytes);
-  if (bytes >= kMaxBytes) [[unlikely]] fail_memory(bytes, "exceeds the memory limit");
+  if (g_fault.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    take_fault(bytes);
+  if (bytes >= kMaxBytes) [[unlikely]]
+    fail_memory(bytes, "exceeds the memory limit");
 #if CCDL_BYPASS_CACHE
   void* p = system_allocate(bytes, bytes);
   *capacity = bytes;

@@ -1,7 +1,8 @@
-// Caching allocator of CPU storage. Blocks are 64-byte aligned; the caller keeps the capacity and hands it back.
-// Size classes: 64-byte steps to 1 KB, then 4 per power of two, 16 per power of two from 64 MB.
-// Thread-local free lists up to 1 MB, shared lists above (least recently used leaves first when the cap is reached);
-// blocks of 2 MB and more come from mmap, 2 MB aligned, on huge pages. Sanitizer builds bypass every cache.
+// Caching allocator of CPU storage. Blocks are 64-byte aligned; the caller keeps the capacity and hands it
+// back. Size classes: 64-byte steps to 1 KB, then 4 per power of two, 16 per power of two from 64 MB.
+// Thread-local free lists up to 1 MB, shared lists above (least recently used leaves first when the cap is
+// reached); blocks of 2 MB and more come from mmap, 2 MB aligned, on huge pages. Sanitizer builds bypass
+// every cache.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,8 +11,8 @@ namespace ccdl {
 
 constexpr size_t kAllocAlignment = 64;
 
-// At least `bytes` (0 is valid: a non-null pointer of capacity 0). Throws Error(Memory) before anything is mapped when
-// the request cannot fit into physical memory, the cgroup limit or the set limit.
+// At least `bytes` (0 is valid: a non-null pointer of capacity 0). Throws Error(Memory) before anything is
+// mapped when the request cannot fit into physical memory, the cgroup limit or the set limit.
 void* cpu_allocate(size_t bytes, size_t* capacity);
 // Any thread may free; p and capacity as cpu_allocate gave them.
 void cpu_free(void* p, size_t capacity) noexcept;
@@ -20,19 +21,20 @@ void cpu_free(void* p, size_t capacity) noexcept;
 void empty_cache() noexcept;
 
 struct MemoryStats {
-  int64_t allocated;         // bytes in live blocks
-  int64_t reserved;          // bytes held from the system, live and cached
-  int64_t peak_allocated;    // exact to 1 MB per thread
+  int64_t allocated;       // bytes in live blocks
+  int64_t reserved;        // bytes held from the system, live and cached
+  int64_t peak_allocated;  // exact to 1 MB per thread
   int64_t peak_reserved;
-  int64_t allocations;       // cpu_allocate calls of non-zero size
+  int64_t allocations;  // cpu_allocate calls of non-zero size
   int64_t frees;
   int64_t system_allocations;  // those that no cache could serve
-  int64_t limit;             // current limit in bytes
+  int64_t limit;               // current limit in bytes
 };
 MemoryStats memory_stats() noexcept;
 void reset_peak_memory_stats() noexcept;
 
-// Bytes held from the system may not exceed this; 0 returns to the default (CCDL_MEMORY_LIMIT, or the machine's limit).
+// Bytes held from the system may not exceed this; 0 returns to the default (CCDL_MEMORY_LIMIT, or the
+// machine's limit).
 void set_memory_limit(int64_t bytes);
 int64_t memory_limit();
 

@@ -1,4 +1,5 @@
-// Generators guard seed and position by a mutex; that of the default one is held across fork, so a child finds it free.
+// Generators guard seed and position by a mutex; that of the default one is held across fork, so a child
+// finds it free.
 #include <ccdl/core/error.h>
 #include <ccdl/core/generator.h>
 

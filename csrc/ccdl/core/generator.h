@@ -1,4 +1,5 @@
-// A stream of random numbers: seed and position. An op reserves the draws it needs and works from the returned state.
+// A stream of random numbers: seed and position. An op reserves the draws it needs and works from the
+// returned state.
 #pragma once
 #include <array>
 #include <mutex>
@@ -13,8 +14,8 @@ class Generator : public RefCounted {
   static constexpr uint64_t kDefaultSeed = 67280421310721;
   explicit Generator(uint64_t seed = kDefaultSeed) : seed_(seed) {}
 
-  void manual_seed(uint64_t seed);    // the position returns to 0
-  uint64_t seed();                    // seeds from the system's entropy; returns the seed
+  void manual_seed(uint64_t seed);  // the position returns to 0
+  uint64_t seed();                  // seeds from the system's entropy; returns the seed
   uint64_t initial_seed() const;
   RandomState state() const;
   void set_state(RandomState state);
@@ -35,6 +36,7 @@ RandomState unpack_state(const uint8_t* bytes);
 Generator& default_generator();
 // What ops draw from when no generator is given: the calling thread's own one if set, else the default one.
 Generator& current_generator();
-Ref<Generator> set_thread_generator(Ref<Generator> generator);  // null: back to the default; returns the one before
+Ref<Generator> set_thread_generator(
+    Ref<Generator> generator);  // null: back to the default; returns the one before
 
 }  // namespace ccdl

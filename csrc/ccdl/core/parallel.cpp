@@ -1,7 +1,8 @@
-// The thread pool. A job is a slot in a fixed table: one 64-bit word (generation, closed bit, next chunk) that caller
-// and workers advance by compare-and-swap, so a late worker can never take a chunk of a job that is over, and the
-// caller waits only for chunks in flight, never for a worker that has not begun. Workers spin for a while after a job,
-// then sleep on a futex; a caller wakes one sleeper and each woken worker wakes the next. Threads start with the first job.
+// The thread pool. A job is a slot in a fixed table: one 64-bit word (generation, closed bit, next chunk)
+// that caller and workers advance by compare-and-swap, so a late worker can never take a chunk of a job that
+// is over, and the caller waits only for chunks in flight, never for a worker that has not begun. Workers
+// spin for a while after a job, then sleep on a futex; a caller wakes one sleeper and each woken worker wakes
+// the next. Threads start with the first job.
 #include <ccdl/core/error.h>
 #include <ccdl/core/parallel.h>
 #include <ccdl/core/system.h>
@@ -31,7 +32,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using ChunkFn = void (*)(void*, int64_t);
 
-constexpr int kSlots = 32;           // jobs of different user threads in flight; further ones run serially
+constexpr int kSlots = 32;  // jobs of different user threads in flight; further ones run serially
 constexpr int kMaxThreads = 1024;
 constexpr uint64_t kClosed = 1u << 31;
 constexpr uint64_t kNextMask = kClosed - 1;
@@ -46,7 +47,7 @@ struct alignas(128) Slot {
   std::atomic<uint32_t> waiting{0};
   std::atomic<bool> owned{false};
   std::atomic<bool> failed{false};
-  std::atomic<int> cpu{-1};             // where the caller ran when it published the job
+  std::atomic<int> cpu{-1};  // where the caller ran when it published the job
   // Changed only while the word is closed.
   std::atomic<ChunkFn> fn{nullptr};
   std::atomic<void*> context{nullptr};
@@ -86,21 +87,24 @@ void cpu_relax() {
 }
 
 int futex_wait(std::atomic<uint32_t>* word, uint32_t expected) {
-  const long r = syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
+  const long r = syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAIT_PRIVATE, expected, nullptr,
+                         nullptr, 0);
   return r == 0 ? 0 : errno;
 }
 
 long futex_wake(std::atomic<uint32_t>* word, int count) {
-  return syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
+  return syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAKE_PRIVATE, count, nullptr, nullptr,
+                 0);
 }
 
-// Wakes one sleeper. `sleepers` falls when a waker claims it, so a caller that goes on launching jobs while the woken
-// worker is still on its way makes no further system call.
+// Wakes one sleeper. `sleepers` falls when a waker claims it, so a caller that goes on launching jobs while
+// the woken worker is still on its way makes no further system call.
 void wake_one(Pool& p) {
   int n = p.sleepers.load();
   while (n > 0 && !p.sleepers.compare_exchange_weak(n, n - 1)) {
   }
-  if (n > 0 && futex_wake(&p.epoch, 1) == 0) p.sleepers.fetch_add(1);  // it was not asleep yet and will see the epoch
+  if (n > 0 && futex_wake(&p.epoch, 1) == 0)
+    p.sleepers.fetch_add(1);  // it was not asleep yet and will see the epoch
 }
 
 // True when a long op on the calling thread must stop; asks at most every 50 ms.
@@ -161,15 +165,17 @@ bool help(Pool& p, Slot& s) {
   return ran;
 }
 
-// The scheduler likes to put a woken worker on its waker's core, and there the two take turns while another core idles
-// for milliseconds. Excluding that core for a moment moves the worker at once; its mask is restored right away.
+// The scheduler likes to put a woken worker on its waker's core, and there the two take turns while another
+// core idles for milliseconds. Excluding that core for a moment moves the worker at once; its mask is
+// restored right away.
 void leave_core_of_caller(Pool& p) {
   const int here = sched_getcpu();
   bool shared_core = false;
   const int slots = p.used_slots.load(std::memory_order_acquire);
   for (int i = 0; i < slots && !shared_core; ++i) {
     const Slot& s = p.slots[i];
-    shared_core = (s.word.load(std::memory_order_relaxed) & kClosed) == 0 && s.cpu.load(std::memory_order_relaxed) == here;
+    shared_core = (s.word.load(std::memory_order_relaxed) & kClosed) == 0 &&
+                  s.cpu.load(std::memory_order_relaxed) == here;
   }
   cpu_set_t allowed;
   if (!shared_core || sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
@@ -208,7 +214,8 @@ void* worker_main(void* argument) {
   }
 }
 
-// Only the forking thread lives on in the child: the pool starts there as if unused. The mutex is held across fork.
+// Only the forking thread lives on in the child: the pool starts there as if unused. The mutex is held across
+// fork.
 void fork_prepare() { pool().mutex.lock(); }
 void fork_parent() { pool().mutex.unlock(); }
 void fork_child() {
@@ -229,8 +236,8 @@ int default_threads() {
   if (const char* own = std::getenv("CCDL_NUM_THREADS"); own != nullptr && *own != '\0') {
     char* end = nullptr;
     const long n = std::strtol(own, &end, 10);
-    CCDL_CHECK(*end == '\0' && n >= 1 && n <= kMaxThreads, Value, "CCDL_NUM_THREADS: expected an integer from 1 to ",
-               kMaxThreads, " but it is '", own, "'");
+    CCDL_CHECK(*end == '\0' && n >= 1 && n <= kMaxThreads, Value,
+               "CCDL_NUM_THREADS: expected an integer from 1 to ", kMaxThreads, " but it is '", own, "'");
     return static_cast<int>(n);
   }
   if (const char* omp = std::getenv("OMP_NUM_THREADS")) {  // may be a list; the first number counts
@@ -250,7 +257,8 @@ void start_workers(Pool& p, int wanted) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);  // signals are for the user's threads
   for (int i = p.workers.load(); i < wanted && i < p.threads.load() - 1; ++i) {
-    if (pthread_create(&p.handles[i], nullptr, worker_main, reinterpret_cast<void*>(static_cast<intptr_t>(i))) != 0) {
+    if (pthread_create(&p.handles[i], nullptr, worker_main,
+                       reinterpret_cast<void*>(static_cast<intptr_t>(i))) != 0) {
       break;
     }
     p.workers.store(i + 1);
@@ -276,7 +284,8 @@ void run_serial(int64_t chunks, ChunkFn fn, void* context) {
 Slot* take_slot(Pool& p) {
   for (int i = 0; i < kSlots; ++i) {
     Slot& s = p.slots[i];
-    if (s.owned.load(std::memory_order_relaxed) || s.owned.exchange(true, std::memory_order_acquire)) continue;
+    if (s.owned.load(std::memory_order_relaxed) || s.owned.exchange(true, std::memory_order_acquire))
+      continue;
     int used = p.used_slots.load();
     while (used < i + 1 && !p.used_slots.compare_exchange_weak(used, i + 1)) {
     }
@@ -285,7 +294,8 @@ Slot* take_slot(Pool& p) {
   return nullptr;
 }
 
-// Waits until workers finished the chunks they took: spins briefly, then sleeps so that a worker sharing this core runs.
+// Waits until workers finished the chunks they took: spins briefly, then sleeps so that a worker sharing this
+// core runs.
 void wait_for_workers(Slot& s, uint32_t taken) {
   if (s.done.load(std::memory_order_acquire) == taken) return;
   const auto end = Clock::now() + kCallerSpin;
@@ -363,7 +373,8 @@ int num_threads() {
 }
 
 void set_num_threads(int n) {
-  CCDL_CHECK(n >= 1 && n <= kMaxThreads, Value, "set_num_threads: expected 1 to ", kMaxThreads, " but got ", n);
+  CCDL_CHECK(n >= 1 && n <= kMaxThreads, Value, "set_num_threads: expected 1 to ", kMaxThreads, " but got ",
+             n);
   CCDL_CHECK(!t_in_region, Runtime, "set_num_threads: called from inside a parallel region");
   Pool& p = pool();
   std::lock_guard<std::mutex> lock(p.mutex);
@@ -397,14 +408,21 @@ void parallel_run(int64_t chunks, void (*fn)(void* context, int64_t chunk), void
   if (s == nullptr) return run_serial(chunks, fn, context);
   if (chunks <= kMaxChunks) return run_in_slot(p, *s, chunks, fn, context);
   s->owned.store(false);
-  struct Part { ChunkFn fn; void* context; int64_t first; };
+  struct Part {
+    ChunkFn fn;
+    void* context;
+    int64_t first;
+  };
   for (int64_t first = 0; first < chunks; first += kMaxChunks) {
     Part part{fn, context, first};
     const int64_t n = chunks - first < kMaxChunks ? chunks - first : kMaxChunks;
-    parallel_run(n, [](void* raw, int64_t chunk) {
-      const auto* q = static_cast<const Part*>(raw);
-      q->fn(q->context, q->first + chunk);
-    }, &part);
+    parallel_run(
+        n,
+        [](void* raw, int64_t chunk) {
+          const auto* q = static_cast<const Part*>(raw);
+          q->fn(q->context, q->first + chunk);
+        },
+        &part);
   }
 }
 

@@ -1,19 +1,24 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
-// Key = seed. Element i in logical order takes word i % 4 of counter offset + i / 4; 64-bit draws take words
-// 2 (i % 2) and 2 (i % 2) + 1 of counter offset + i / 2. Every transform uses only + - * / sqrt and integer operations,
-// each rounded once and never contracted, so the same bits come out on every instruction set and device.
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// 2011). Key = seed. Element i in logical order takes word i % 4 of counter offset + i / 4; 64-bit draws take
+// words 2 (i % 2) and 2 (i % 2) + 1 of counter offset + i / 2. Every transform uses only + - * / sqrt and
+// integer operations, each rounded once and never contracted, so the same bits come out on every instruction
+// set and device.
 #pragma once
 #include <ccdl/core/dtype.h>
 
 namespace ccdl {
 
-struct RandomState { uint64_t seed, offset; };
+struct RandomState {
+  uint64_t seed, offset;
+};
 
 namespace rng {
 
-struct Words { uint32_t w[4]; };
+struct Words {
+  uint32_t w[4];
+};
 
-constexpr uint32_t kMul0 = 0xD2511F53u, kMul1 = 0xCD9E8D57u;    // multipliers and key increments of the paper
+constexpr uint32_t kMul0 = 0xD2511F53u, kMul1 = 0xCD9E8D57u;  // multipliers and key increments of the paper
 constexpr uint32_t kKey0 = 0x9E3779B9u, kKey1 = 0xBB67AE85u;
 
 CCDL_HD CCDL_INLINE Words philox4x32(Words c, uint32_t k0, uint32_t k1) {
@@ -38,7 +43,9 @@ CCDL_HD CCDL_INLINE uint64_t draw64(RandomState s, uint64_t i) {
 }
 
 // [0, 1): 24 and 53 bits.
-CCDL_HD CCDL_INLINE float uniform_float(uint32_t w) { return static_cast<float>(static_cast<int32_t>(w >> 8)) * 0x1p-24f; }
+CCDL_HD CCDL_INLINE float uniform_float(uint32_t w) {
+  return static_cast<float>(static_cast<int32_t>(w >> 8)) * 0x1p-24f;
+}
 CCDL_HD CCDL_INLINE double uniform_double(uint64_t w) {
   return static_cast<double>(static_cast<int64_t>(w >> 11)) * 0x1p-53;
 }
@@ -65,13 +72,22 @@ CCDL_HD CCDL_INLINE uint64_t bounded(uint64_t w, uint64_t range) {
 #endif
 }
 
-// What the transforms below need of a number type; simd/random.cpp has the same over vectors. mul() is never fused.
+// What the transforms below need of a number type; simd/random.cpp has the same over vectors. mul() is never
+// fused.
 struct FloatLane {
   using F = float;
   using I = int32_t;
   static CCDL_HD CCDL_INLINE F convert(I i) { return static_cast<F>(i); }
-  static CCDL_HD CCDL_INLINE I bits(F f) { I i; __builtin_memcpy(&i, &f, sizeof f); return i; }
-  static CCDL_HD CCDL_INLINE F value(I i) { F f; __builtin_memcpy(&f, &i, sizeof f); return f; }
+  static CCDL_HD CCDL_INLINE I bits(F f) {
+    I i;
+    __builtin_memcpy(&i, &f, sizeof f);
+    return i;
+  }
+  static CCDL_HD CCDL_INLINE F value(I i) {
+    F f;
+    __builtin_memcpy(&f, &i, sizeof f);
+    return f;
+  }
 #if defined(__CUDA_ARCH__)
   static __device__ CCDL_INLINE F mul(F a, F b) { return __fmul_rn(a, b); }
   static __device__ CCDL_INLINE F div(F a, F b) { return __fdiv_rn(a, b); }
@@ -86,8 +102,16 @@ struct DoubleLane {
   using F = double;
   using I = int64_t;
   static CCDL_HD CCDL_INLINE F convert(I i) { return static_cast<F>(i); }
-  static CCDL_HD CCDL_INLINE I bits(F f) { I i; __builtin_memcpy(&i, &f, sizeof f); return i; }
-  static CCDL_HD CCDL_INLINE F value(I i) { F f; __builtin_memcpy(&f, &i, sizeof f); return f; }
+  static CCDL_HD CCDL_INLINE I bits(F f) {
+    I i;
+    __builtin_memcpy(&i, &f, sizeof f);
+    return i;
+  }
+  static CCDL_HD CCDL_INLINE F value(I i) {
+    F f;
+    __builtin_memcpy(&f, &i, sizeof f);
+    return f;
+  }
 #if defined(__CUDA_ARCH__)
   static __device__ CCDL_INLINE F mul(F a, F b) { return __dmul_rn(a, b); }
   static __device__ CCDL_INLINE F div(F a, F b) { return __ddiv_rn(a, b); }
@@ -99,10 +123,15 @@ struct DoubleLane {
 #endif
 };
 
-template <class L> struct Pair { typename L::F cos_part, sin_part; };
+template <class L>
+struct Pair {
+  typename L::F cos_part, sin_part;
+};
 
-// log(x), x normal and positive: x = 2^e m with m in [sqrt 1/2, sqrt 2), log m = 2 atanh((m - 1) / (m + 1)) by series.
-template <class L> CCDL_HD CCDL_INLINE typename L::F log_float(typename L::F x) {
+// log(x), x normal and positive: x = 2^e m with m in [sqrt 1/2, sqrt 2), log m = 2 atanh((m - 1) / (m + 1))
+// by series.
+template <class L>
+CCDL_HD CCDL_INLINE typename L::F log_float(typename L::F x) {
   using F = typename L::F;
   const typename L::I b = L::bits(x), e = (b - 0x3f3504f3) >> 23;
   const F m = L::value(b - (e << 23));
@@ -113,7 +142,8 @@ template <class L> CCDL_HD CCDL_INLINE typename L::F log_float(typename L::F x) 
   p = L::mul(p, z) + 1.0f;
   return L::mul(L::mul(s, F{} + 2.0f), p) + L::mul(L::convert(e), F{} + 0.69314718f);
 }
-template <class L> CCDL_HD CCDL_INLINE typename L::F log_double(typename L::F x) {
+template <class L>
+CCDL_HD CCDL_INLINE typename L::F log_double(typename L::F x) {
   using F = typename L::F;
   const typename L::I b = L::bits(x), e = (b - 0x3fe6a09e667f3bcdLL) >> 52;
   const F m = L::value(b - (e << 52));
@@ -131,15 +161,18 @@ template <class L> CCDL_HD CCDL_INLINE typename L::F log_double(typename L::F x)
   return L::mul(L::mul(s, F{} + 2.0), p) + L::mul(L::convert(e), F{} + 0.69314718055994530942);
 }
 
-// cos and sin of a turn fraction: the nearest quarter q comes off exactly in integers, Taylor on [-pi/4, pi/4].
-template <class L> CCDL_HD CCDL_INLINE Pair<L> by_quadrant(typename L::I q, typename L::F s, typename L::F c, int sign_shift) {
+// cos and sin of a turn fraction: the nearest quarter q comes off exactly in integers, Taylor on [-pi/4,
+// pi/4].
+template <class L>
+CCDL_HD CCDL_INLINE Pair<L> by_quadrant(typename L::I q, typename L::F s, typename L::F c, int sign_shift) {
   using I = typename L::I;
   const I swap = -(q & 1), sb = L::bits(s), cb = L::bits(c);
   const I sine = ((sb & ~swap) | (cb & swap)) ^ ((q & 2) << sign_shift);
   const I cosine = ((cb & ~swap) | (sb & swap)) ^ (((q + 1) & 2) << sign_shift);
   return {L::value(cosine), L::value(sine)};
 }
-template <class L> CCDL_HD CCDL_INLINE Pair<L> sincos_float(typename L::I t) {  // t / 2^24 turns, 0 <= t < 2^24
+template <class L>
+CCDL_HD CCDL_INLINE Pair<L> sincos_float(typename L::I t) {  // t / 2^24 turns, 0 <= t < 2^24
   using F = typename L::F;
   const typename L::I q = (t + (1 << 21)) >> 22;
   const F x = L::mul(L::convert(t - (q << 22)), F{} + 3.7450703e-7f), z = L::mul(x, x);  // pi / 2 / 2^22
@@ -154,7 +187,8 @@ template <class L> CCDL_HD CCDL_INLINE Pair<L> sincos_float(typename L::I t) {  
   c = L::mul(c, z) + 1.0f;
   return by_quadrant<L>(q, s, c, 30);
 }
-template <class L> CCDL_HD CCDL_INLINE Pair<L> sincos_double(typename L::I t) {  // t / 2^53 turns
+template <class L>
+CCDL_HD CCDL_INLINE Pair<L> sincos_double(typename L::I t) {  // t / 2^53 turns
   using F = typename L::F;
   const typename L::I q = (t + (1LL << 50)) >> 51;
   const F x = L::mul(L::convert(t - (q << 51)), F{} + 1.5707963267948966192 / 0x1p51), z = L::mul(x, x);
@@ -178,15 +212,18 @@ template <class L> CCDL_HD CCDL_INLINE Pair<L> sincos_double(typename L::I t) { 
   return by_quadrant<L>(q, s, c, 62);
 }
 
-// Box-Muller: elements 2j and 2j + 1 from the words of both; u is in (0, 1], the radius at most 6.7 (float), 8.6 (double).
-template <class L> CCDL_HD CCDL_INLINE Pair<L> normal_pair_float(typename L::I half_word, typename L::I turn24) {
+// Box-Muller: elements 2j and 2j + 1 from the words of both; u is in (0, 1], the radius at most 6.7
+// (float), 8.6 (double).
+template <class L>
+CCDL_HD CCDL_INLINE Pair<L> normal_pair_float(typename L::I half_word, typename L::I turn24) {
   using F = typename L::F;  // half_word: the first word >> 1, turn24: the second >> 8
   const F u = L::mul(L::convert(half_word), F{} + 0x1p-31f) + 0x1p-32f;
   const F radius = L::sqrt(L::mul(log_float<L>(u), F{} - 2.0f));
   const Pair<L> cs = sincos_float<L>(turn24);
   return {L::mul(radius, cs.cos_part), L::mul(radius, cs.sin_part)};
 }
-template <class L> CCDL_HD CCDL_INLINE Pair<L> normal_pair_double(typename L::I word53, typename L::I turn53) {
+template <class L>
+CCDL_HD CCDL_INLINE Pair<L> normal_pair_double(typename L::I word53, typename L::I turn53) {
   using F = typename L::F;  // both: a 64-bit draw >> 11
   const F u = L::mul(L::convert(word53 + 1), F{} + 0x1p-53);
   const F radius = L::sqrt(L::mul(log_double<L>(u), F{} - 2.0));

@@ -33,7 +33,8 @@ std::string cgroup_path(const std::string& controller) {
     const size_t a = line.find(':'), b = line.find(':', a + 1);
     if (b == std::string::npos) continue;
     const std::string names = "," + line.substr(a + 1, b - a - 1) + ",";
-    if (names != "," + controller + "," && (controller.empty() || names.find("," + controller + ",") == std::string::npos)) {
+    if (names != "," + controller + "," &&
+        (controller.empty() || names.find("," + controller + ",") == std::string::npos)) {
       continue;
     }
     found = line.substr(b + 1);
@@ -45,7 +46,8 @@ std::string cgroup_path(const std::string& controller) {
 }
 
 // Calls visit(folder) for the process's cgroup and each of its parents: every level may carry a limit.
-template <class F> void for_each_level(const std::string& root, std::string path, const F& visit) {
+template <class F>
+void for_each_level(const std::string& root, std::string path, const F& visit) {
   for (;;) {
     visit(root + path);
     if (path.empty()) return;
@@ -60,7 +62,8 @@ double cgroup_cpus() {
   };
   for_each_level("/sys/fs/cgroup", cgroup_path(""), [&](const std::string& folder) {
     double quota = 0, period = 0;
-    if (std::sscanf(read_line(folder + "/cpu.max").c_str(), "%lf %lf", &quota, &period) == 2) take(quota, period);
+    if (std::sscanf(read_line(folder + "/cpu.max").c_str(), "%lf %lf", &quota, &period) == 2)
+      take(quota, period);
   });
   for_each_level("/sys/fs/cgroup/cpu", cgroup_path("cpu"), [&](const std::string& folder) {
     take(std::atof(read_line(folder + "/cpu.cfs_quota_us").c_str()),
@@ -87,7 +90,8 @@ int64_t physical_memory_limit() {
     const long long n = std::atoll(text.c_str());  // "max" reads as 0
     if (n > 0 && n < limit) limit = n;
   };
-  for_each_level("/sys/fs/cgroup", cgroup_path(""), [&](const std::string& f) { take(read_line(f + "/memory.max")); });
+  for_each_level("/sys/fs/cgroup", cgroup_path(""),
+                 [&](const std::string& f) { take(read_line(f + "/memory.max")); });
   for_each_level("/sys/fs/cgroup/memory", cgroup_path("memory"),
                  [&](const std::string& f) { take(read_line(f + "/memory.limit_in_bytes")); });
   return limit;

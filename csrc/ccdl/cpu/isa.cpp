@@ -1,4 +1,5 @@
-// Chooses the instruction-set level once, at first use: the best the processor and system support, or CCDL_ISA.
+// Chooses the instruction-set level once, at first use: the best the processor and system support, or
+// CCDL_ISA.
 #include <ccdl/core/error.h>
 #include <ccdl/cpu/isa.h>
 
@@ -21,10 +22,12 @@ Isa choose() {
   }
   for (int i = 0; i <= static_cast<int>(Isa::v4bf16); ++i) {
     if (std::strcmp(wanted, kNames[i]) != 0) continue;
-    CCDL_CHECK(isa_supported(static_cast<Isa>(i)), Value, "CCDL_ISA: this processor does not support level '", wanted, "'");
+    CCDL_CHECK(isa_supported(static_cast<Isa>(i)), Value, "CCDL_ISA: this processor does not support level '",
+               wanted, "'");
     return static_cast<Isa>(i);
   }
-  fail(ErrorKind::Value, str("CCDL_ISA: unknown level '", wanted, "'; levels are generic, v2, v3, v4, v4bf16"));
+  fail(ErrorKind::Value,
+       str("CCDL_ISA: unknown level '", wanted, "'; levels are generic, v2, v3, v4, v4bf16"));
 }
 
 }  // namespace
@@ -33,10 +36,14 @@ bool isa_supported(Isa level) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   switch (level) {
-    case Isa::generic: return true;
-    case Isa::v2: return __builtin_cpu_supports("x86-64-v2");
-    case Isa::v3: return __builtin_cpu_supports("x86-64-v3");
-    case Isa::v4: return __builtin_cpu_supports("x86-64-v4");
+    case Isa::generic:
+      return true;
+    case Isa::v2:
+      return __builtin_cpu_supports("x86-64-v2");
+    case Isa::v3:
+      return __builtin_cpu_supports("x86-64-v3");
+    case Isa::v4:
+      return __builtin_cpu_supports("x86-64-v4");
     case Isa::v4bf16:
       return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16") &&
              __builtin_cpu_supports("avx512vnni");

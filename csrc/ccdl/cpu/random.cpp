@@ -1,6 +1,6 @@
-// Random fills, dropout and sampling. A chunk is a run of elements in logical order: its words come from one vector
-// Philox call, a transform turns them into values in a small block, and the block goes to y, straight when y is
-// contiguous and through a strided walk otherwise.
+// Random fills, dropout and sampling. A chunk is a run of elements in logical order: its words come from one
+// vector Philox call, a transform turns them into values in a small block, and the block goes to y, straight
+// when y is contiguous and through a strided walk otherwise.
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/random.h>
 #include <ccdl/cpu/walk.h>
@@ -15,21 +15,41 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kBlock = 2048;    // elements whose words and values stay in the first-level cache; a multiple of 4
+constexpr int64_t kBlock =
+    2048;  // elements whose words and values stay in the first-level cache; a multiple of 4
 constexpr int64_t kChunk = 8 * kBlock;
 
-template <class T> T cast(double v) { return static_cast<T>(v); }
-template <> float16 cast<float16>(double v) { return float16(static_cast<float>(v)); }
-template <> bfloat16 cast<bfloat16>(double v) { return bfloat16(static_cast<float>(v)); }
-template <class T> double real(T v) { return static_cast<double>(v); }
-template <> double real(float16 v) { return static_cast<float>(v); }
-template <> double real(bfloat16 v) { return static_cast<float>(v); }
+template <class T>
+T cast(double v) {
+  return static_cast<T>(v);
+}
+template <>
+float16 cast<float16>(double v) {
+  return float16(static_cast<float>(v));
+}
+template <>
+bfloat16 cast<bfloat16>(double v) {
+  return bfloat16(static_cast<float>(v));
+}
+template <class T>
+double real(T v) {
+  return static_cast<double>(v);
+}
+template <>
+double real(float16 v) {
+  return static_cast<float>(v);
+}
+template <>
+double real(bfloat16 v) {
+  return static_cast<float>(v);
+}
 
 uint64_t draw(const uint32_t* w, int64_t i) { return w[2 * i] | static_cast<uint64_t>(w[2 * i + 1]) << 32; }
 
-// make(words, first, n, block) for every block of [0, numel): writes the values of elements first ... first + n - 1.
-// block has room for an even number of values.
-template <class T, class Make> void fill(const View& y, RandomState state, int words, const Make& make) {
+// make(words, first, n, block) for every block of [0, numel): writes the values of elements first ... first +
+// n - 1. block has room for an even number of values.
+template <class T, class Make>
+void fill(const View& y, RandomState state, int words, const Make& make) {
   const View* views[] = {&y};
   const Walk walk = make_walk(views, 1);
   const bool straight = y.is_contiguous();
@@ -40,7 +60,8 @@ template <class T, class Make> void fill(const View& y, RandomState state, int w
     for (int64_t first = begin; first < end; first += kBlock) {
       const int64_t n = std::min(kBlock, end - first);
       const int64_t counters = (n * words + 3) / 4;
-      simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(first * words / 4)}, counters, w);
+      simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(first * words / 4)}, counters,
+                           w);
       if (straight && n % 2 == 0) {
         make(w, first, n, out + first);
         continue;
@@ -56,7 +77,8 @@ template <class T, class Make> void fill(const View& y, RandomState state, int w
 
 // Values made in float (float64: in double) by one of two functions, then rounded to T.
 template <class T, class MakeFloat, class MakeDouble>
-void fill_floating(const View& y, RandomState state, const MakeFloat& make_float, const MakeDouble& make_double) {
+void fill_floating(const View& y, RandomState state, const MakeFloat& make_float,
+                   const MakeDouble& make_double) {
   if constexpr (std::is_same_v<T, double>) {
     fill<double>(y, state, 2, [&](uint32_t* w, int64_t, int64_t n, double* out) { make_double(w, n, out); });
   } else if constexpr (std::is_same_v<T, float>) {
@@ -71,7 +93,8 @@ void fill_floating(const View& y, RandomState state, const MakeFloat& make_float
 }
 
 // One value per 64-bit draw, for distributions that are not hot.
-template <class F> void fill_each(const View& y, RandomState state, const F& value) {
+template <class F>
+void fill_each(const View& y, RandomState state, const F& value) {
   by_dtype(y.dtype, [&](auto tag) {
     using T = decltype(tag);
     fill<T>(y, state, 2, [&](const uint32_t* w, int64_t, int64_t n, T* out) {
@@ -85,10 +108,11 @@ double log_positive(uint64_t w) { return rng::log_double<rng::DoubleLane>(rng::p
 // w / 2^32 < p, as an integer comparison.
 uint64_t bernoulli_threshold(double p) { return static_cast<uint64_t>(std::ceil(p * 0x1p32)); }
 
-// y = x * factor over one row; w[0] is the word of the first element, `into` how far that element is inside its group.
+// y = x * factor over one row; w[0] is the word of the first element, `into` how far that element is inside
+// its group.
 template <class T>
-void drop_row(const uint32_t* w, int64_t into, int64_t group, uint32_t threshold, double scale, const T* x, int64_t sx, T* y,
-              int64_t sy, int64_t n) {
+void drop_row(const uint32_t* w, int64_t into, int64_t group, uint32_t threshold, double scale, const T* x,
+              int64_t sx, T* y, int64_t sy, int64_t n) {
   using A = std::conditional_t<std::is_same_v<T, double>, double, float>;
   const A factor = static_cast<A>(scale);
   if constexpr (std::is_same_v<T, float>) {
@@ -102,7 +126,8 @@ void drop_row(const uint32_t* w, int64_t into, int64_t group, uint32_t threshold
   }
   for (int64_t i = 0; i < n; ++w, into = 0) {
     const A f = rng::kept(*w, threshold) ? factor : A{0};
-    for (const int64_t end = std::min(n, i + group - into); i < end; ++i) y[i * sy] = T(static_cast<A>(x[i * sx]) * f);
+    for (const int64_t end = std::min(n, i + group - into); i < end; ++i)
+      y[i * sy] = T(static_cast<A>(x[i * sx]) * f);
   }
 }
 
@@ -124,8 +149,8 @@ void dropout(const View& x, const View& y, RandomState state, double p, int64_t 
       const int64_t sx = walk.inner()[0], sy = walk.inner()[1];
       walk_range(walk, first, first + n, [&](const int64_t* off, int64_t count, int64_t position) {
         const int64_t at = position / group;
-        drop_row(w + (at - 4 * counter), position - at * group, group, threshold, scale, in + off[0], sx, out + off[1], sy,
-                 count);
+        drop_row(w + (at - 4 * counter), position - at * group, group, threshold, scale, in + off[0], sx,
+                 out + off[1], sy, count);
       });
     }
   });
@@ -133,7 +158,8 @@ void dropout(const View& x, const View& y, RandomState state, double p, int64_t 
 
 // A permutation sorts (upper half of the key) << 32 | index; equal upper halves are put in order afterwards.
 using Packed = uint64_t;
-constexpr int64_t kBucket = 2048;   // elements sorted at a time: source and target fit into the first-level cache
+constexpr int64_t kBucket =
+    2048;  // elements sorted at a time: source and target fit into the first-level cache
 
 // Stable sort of the 32 - skip lower bits of the upper halves by 8-bit digits; the result ends in a.
 void radix_sort(Packed* a, Packed* b, int64_t n, int skip) {
@@ -167,24 +193,29 @@ void order_ties(Packed* a, int64_t n, RandomState state) {
 }
 
 // One weight of a [rows, k] view.
-template <class T> double weight(const View& p, int64_t row, int64_t column) {
+template <class T>
+double weight(const View& p, int64_t row, int64_t column) {
   const int64_t at = p.ndim == 2 ? row * p.strides[0] + column * p.strides[1] : column * p.strides[0];
   return real(p.ptr<T>()[at]);
 }
 
-// Words of the draws first ... first + n - 1 (64 bits each) in a scratch buffer; draw(w, j) reads draw first + j.
+// Words of the draws first ... first + n - 1 (64 bits each) in a scratch buffer; draw(w, j) reads draw first
+// + j.
 const uint32_t* row_draws(RandomState state, int64_t first, int64_t n) {
   uint32_t* w = scratch<uint32_t>(1, 2 * n + 8);
-  simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(first / 2)}, (first + n + 1) / 2 - first / 2, w);
+  simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(first / 2)},
+                       (first + n + 1) / 2 - first / 2, w);
   return w + 2 * (first % 2);
 }
 
-template <class T> void multinomial_replace(const View& p, int64_t* y, int64_t rows, int64_t k, int64_t n, RandomState state) {
+template <class T>
+void multinomial_replace(const View& p, int64_t* y, int64_t rows, int64_t k, int64_t n, RandomState state) {
   parallel_for(rows, std::max<int64_t>(1, kChunk / (k + n)), [&](int64_t begin, int64_t end) {
     double* sums = scratch<double>(0, k);
     for (int64_t r = begin; r < end; ++r) {
       double total = 0;
-      int64_t last = 0;  // the last category with weight: where a draw lands that rounding pushes past the end
+      int64_t last =
+          0;  // the last category with weight: where a draw lands that rounding pushes past the end
       for (int64_t c = 0; c < k; ++c) {
         const double v = weight<T>(p, r, c);
         if (v > 0) last = c;
@@ -199,9 +230,13 @@ template <class T> void multinomial_replace(const View& p, int64_t* y, int64_t r
   });
 }
 
-template <class T> void multinomial_distinct(const View& p, int64_t* y, int64_t rows, int64_t k, int64_t n, RandomState state) {
+template <class T>
+void multinomial_distinct(const View& p, int64_t* y, int64_t rows, int64_t k, int64_t n, RandomState state) {
   parallel_for(rows, std::max<int64_t>(1, kChunk / k), [&](int64_t begin, int64_t end) {
-    struct Arrival { double time; int64_t index; };
+    struct Arrival {
+      double time;
+      int64_t index;
+    };
     Arrival* arrivals = scratch<Arrival>(0, k);
     double* e = scratch<double>(2, k);
     for (int64_t r = begin; r < end; ++r) {
@@ -222,22 +257,30 @@ template <class T> void multinomial_distinct(const View& p, int64_t* y, int64_t 
 
 void random_uniform(const View& y, RandomState state, double from, double to) {
   // A half type holds fewer bits: the surplus is cut so that rounding cannot reach `to`.
-  const uint32_t mask = y.dtype == DType::Float16 ? 0xffe00000u : y.dtype == DType::BFloat16 ? 0xff000000u : ~0u;
+  const uint32_t mask = y.dtype == DType::Float16    ? 0xffe00000u
+                        : y.dtype == DType::BFloat16 ? 0xff000000u
+                                                     : ~0u;
   by_floating(y.dtype, [&](auto tag) {
-    fill_floating<decltype(tag)>(y, state, [&](uint32_t* w, int64_t n, float* out) {
-      if (mask != ~0u) {
-        for (int64_t i = 0; i < n; ++i) w[i] &= mask;
-      }
-      simd_random().uniform_f32(w, n, static_cast<float>(from), static_cast<float>(to - from), out);
-    }, [&](uint32_t* w, int64_t n, double* out) { simd_random().uniform_f64(w, n, from, to - from, out); });
+    fill_floating<decltype(tag)>(
+        y, state,
+        [&](uint32_t* w, int64_t n, float* out) {
+          if (mask != ~0u) {
+            for (int64_t i = 0; i < n; ++i) w[i] &= mask;
+          }
+          simd_random().uniform_f32(w, n, static_cast<float>(from), static_cast<float>(to - from), out);
+        },
+        [&](uint32_t* w, int64_t n, double* out) { simd_random().uniform_f64(w, n, from, to - from, out); });
   });
 }
 
 void random_normal(const View& y, RandomState state, double mean, double std) {
   by_floating(y.dtype, [&](auto tag) {
-    fill_floating<decltype(tag)>(y, state, [&](uint32_t* w, int64_t n, float* out) {
-      simd_random().normal_f32(w, n + n % 2, static_cast<float>(mean), static_cast<float>(std), out);
-    }, [&](uint32_t* w, int64_t n, double* out) { simd_random().normal_f64(w, n + n % 2, mean, std, out); });
+    fill_floating<decltype(tag)>(
+        y, state,
+        [&](uint32_t* w, int64_t n, float* out) {
+          simd_random().normal_f32(w, n + n % 2, static_cast<float>(mean), static_cast<float>(std), out);
+        },
+        [&](uint32_t* w, int64_t n, double* out) { simd_random().normal_f64(w, n + n % 2, mean, std, out); });
   });
 }
 
@@ -284,8 +327,10 @@ void random_integers(const View& y, RandomState state, int64_t low, uint64_t ran
         int64_t* wide = scratch<int64_t>(2, kBlock);
         values(w, n, wide);
         for (int64_t i = 0; i < n; ++i) {
-          if constexpr (std::is_integral_v<T>) out[i] = static_cast<T>(wide[i]);
-          else out[i] = cast<T>(static_cast<double>(wide[i]));
+          if constexpr (std::is_integral_v<T>)
+            out[i] = static_cast<T>(wide[i]);
+          else
+            out[i] = cast<T>(static_cast<double>(wide[i]));
         }
       }
     });
@@ -374,7 +419,9 @@ void random_permutation(const View& y, RandomState state) {
   std::fill(start, start + buckets + 1, int64_t{0});
   each_key([&](uint32_t key, int64_t) { ++start[bucket(key) + 1]; });
   for (int64_t b = 0; b < buckets; ++b) start[b + 1] += start[b];
-  each_key([&](uint32_t key, int64_t i) { packed[start[bucket(key)]++] = Packed{key} << 32 | static_cast<uint64_t>(i); });
+  each_key([&](uint32_t key, int64_t i) {
+    packed[start[bucket(key)]++] = Packed{key} << 32 | static_cast<uint64_t>(i);
+  });
   // start[b] is now the end of bucket b.
   parallel_for(buckets, 4, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
@@ -419,8 +466,10 @@ void multinomial(const View& p, const View& y, RandomState state, bool replaceme
   const int64_t rows = p.ndim == 2 ? p.sizes[0] : 1, k = p.sizes[p.ndim - 1], n = y.sizes[y.ndim - 1];
   by_floating(p.dtype, [&](auto tag) {
     using T = decltype(tag);
-    if (replacement) multinomial_replace<T>(p, y.ptr<int64_t>(), rows, k, n, state);
-    else multinomial_distinct<T>(p, y.ptr<int64_t>(), rows, k, n, state);
+    if (replacement)
+      multinomial_replace<T>(p, y.ptr<int64_t>(), rows, k, n, state);
+    else
+      multinomial_distinct<T>(p, y.ptr<int64_t>(), rows, k, n, state);
   });
 }
 

@@ -1,6 +1,7 @@
-// Per-thread scratch memory for kernels: 64-byte aligned, grows, kept until the thread ends. Usable inside chunks.
-// A slot belongs to one layer of the call chain, so that a kernel calling another does not lose its buffer:
-// kernels of a family use 0-3, shared helpers (packing, copies to contiguous) use 4-7. Contents are undefined.
+// Per-thread scratch memory for kernels: 64-byte aligned, grows, kept until the thread ends. Usable inside
+// chunks. A slot belongs to one layer of the call chain, so that a kernel calling another does not lose its
+// buffer: kernels of a family use 0-3, shared helpers (packing, copies to contiguous) use 4-7. Contents are
+// undefined.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,14 +15,17 @@ constexpr int kScratchSlots = 8;
 // At least `bytes`; invalidates what the same slot of this thread gave before.
 void* scratch_bytes(int slot, size_t bytes);
 
-template <class T> inline T* scratch(int slot, int64_t count) {
+template <class T>
+inline T* scratch(int slot, int64_t count) {
   return static_cast<T*>(scratch_bytes(slot, static_cast<size_t>(count) * sizeof(T)));
 }
 
 // A large buffer for one call, from the caching allocator; scratch would keep it for the life of the thread.
-template <class T> class TemporaryBuffer {
+template <class T>
+class TemporaryBuffer {
  public:
-  explicit TemporaryBuffer(int64_t count) : data_(cpu_allocate(static_cast<size_t>(count) * sizeof(T), &capacity_)) {}
+  explicit TemporaryBuffer(int64_t count)
+      : data_(cpu_allocate(static_cast<size_t>(count) * sizeof(T), &capacity_)) {}
   ~TemporaryBuffer() { cpu_free(data_, capacity_); }
   TemporaryBuffer(const TemporaryBuffer&) = delete;
   TemporaryBuffer& operator=(const TemporaryBuffer&) = delete;

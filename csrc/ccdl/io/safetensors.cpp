@@ -1,4 +1,5 @@
-// Reading by pread after the header was checked against the file's size; writing through a locked temporary file.
+// Reading by pread after the header was checked against the file's size; writing through a locked temporary
+// file.
 #include <ccdl/core/error.h>
 #include <ccdl/core/parallel.h>
 #include <ccdl/io/safetensors.h>
@@ -22,7 +23,7 @@
 namespace ccdl::io {
 namespace {
 
-constexpr int64_t kPiece = int64_t{16} << 20;   // bytes between two looks at Ctrl-C
+constexpr int64_t kPiece = int64_t{16} << 20;  // bytes between two looks at Ctrl-C
 constexpr const char* kTempMark = ".ccdl-tmp-";
 
 [[noreturn]] void fail_system(const char* what, const std::string& path) {
@@ -37,7 +38,8 @@ void read_exact(int fd, void* out, int64_t n, int64_t at, const std::string& pat
     const ssize_t got = pread(fd, p, static_cast<size_t>(std::min(n, kPiece)), at);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_system("read", path);
-    CCDL_CHECK(got > 0, Checkpoint, "safetensors: '", path, "': the file ended ", n, " bytes early while it was read");
+    CCDL_CHECK(got > 0, Checkpoint, "safetensors: '", path, "': the file ended ", n,
+               " bytes early while it was read");
     p += got;
     at += got;
     n -= got;
@@ -77,7 +79,8 @@ void append_json_string(std::string& out, const std::string& text) {
 int64_t checked_size(const TensorBytes& t) {
   int64_t bytes = item_size(t.dtype);
   for (const int64_t s : t.shape) {
-    CCDL_CHECK(s >= 0 && !__builtin_mul_overflow(bytes, s, &bytes), Value, "save: tensor '", t.name, "' has a bad shape");
+    CCDL_CHECK(s >= 0 && !__builtin_mul_overflow(bytes, s, &bytes), Value, "save: tensor '", t.name,
+               "' has a bad shape");
   }
   return bytes;
 }
@@ -86,17 +89,20 @@ int64_t checked_size(const TensorBytes& t) {
 std::vector<size_t> data_order(const std::vector<TensorBytes>& tensors) {
   std::vector<size_t> order(tensors.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return item_size(tensors[a].dtype) > item_size(tensors[b].dtype); });
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return item_size(tensors[a].dtype) > item_size(tensors[b].dtype);
+  });
   return order;
 }
 
-std::string make_header(const std::vector<TensorBytes>& tensors, const std::vector<size_t>& order, const StringMap& metadata) {
+std::string make_header(const std::vector<TensorBytes>& tensors, const std::vector<size_t>& order,
+                        const StringMap& metadata) {
   std::vector<int64_t> begin(tensors.size());
   int64_t at = 0;
   for (const size_t i : order) {
     begin[i] = at;
-    CCDL_CHECK(!__builtin_add_overflow(at, checked_size(tensors[i]), &at), Value, "save: the tensors exceed 63 bits of bytes");
+    CCDL_CHECK(!__builtin_add_overflow(at, checked_size(tensors[i]), &at), Value,
+               "save: the tensors exceed 63 bits of bytes");
   }
   std::string json = "{";
   std::unordered_set<std::string> seen;
@@ -125,22 +131,28 @@ std::string make_header(const std::vector<TensorBytes>& tensors, const std::vect
   if (json.back() == ',') json.pop_back();
   json += '}';
   json.append((8 - json.size() % 8) % 8, ' ');
-  CCDL_CHECK(static_cast<int64_t>(json.size()) <= kMaxHeaderBytes, Value, "save: names and metadata take ", json.size(),
-             " bytes; the format allows ", kMaxHeaderBytes);
+  CCDL_CHECK(static_cast<int64_t>(json.size()) <= kMaxHeaderBytes, Value, "save: names and metadata take ",
+             json.size(), " bytes; the format allows ", kMaxHeaderBytes);
   return json;
 }
 
-struct Target { std::string folder, name, path; };
+struct Target {
+  std::string folder, name, path;
+};
 
 Target resolve(const std::string& path) {
-  CCDL_CHECK(!path.empty() && path.find('\0') == std::string::npos, Value, "save: bad file name '", path, "'");
+  CCDL_CHECK(!path.empty() && path.find('\0') == std::string::npos, Value, "save: bad file name '", path,
+             "'");
   std::string real = path;
   if (char* followed = realpath(path.c_str(), nullptr)) {  // an existing link keeps pointing at the file
     real = followed;
     std::free(followed);
   }
   const size_t slash = real.rfind('/');
-  Target t{slash == std::string::npos ? "." : slash == 0 ? "/" : real.substr(0, slash), real.substr(slash + 1), real};
+  Target t{slash == std::string::npos ? "."
+           : slash == 0               ? "/"
+                                      : real.substr(0, slash),
+           real.substr(slash + 1), real};
   CCDL_CHECK(!t.name.empty(), Value, "save: '", path, "' names a folder");
   return t;
 }
@@ -172,7 +184,8 @@ class TempFile {
     if (fd_ < 0) fail_system("create a file beside", target.path);
     flock(fd_, LOCK_EX | LOCK_NB);
     struct stat old;
-    if (stat(target.path.c_str(), &old) == 0 && fchmod(fd_, old.st_mode & 0777) != 0) errno = 0;  // best effort
+    if (stat(target.path.c_str(), &old) == 0 && fchmod(fd_, old.st_mode & 0777) != 0)
+      errno = 0;  // best effort
   }
   ~TempFile() {
     if (fd_ >= 0) close(fd_);
@@ -210,15 +223,17 @@ SafetensorsReader::SafetensorsReader(const std::string& path) : path_(path) {
     if (fstat(fd_, &info) != 0) fail_system("inspect", path);
     CCDL_CHECK(S_ISREG(info.st_mode), File, "safetensors: '", path, "' is not a regular file");
     const int64_t size = info.st_size;
-    CCDL_CHECK(size >= 8, Checkpoint, "safetensors: '", path, "' has ", size, " bytes; a file has at least 8");
+    CCDL_CHECK(size >= 8, Checkpoint, "safetensors: '", path, "' has ", size,
+               " bytes; a file has at least 8");
     unsigned char raw[8];
     read_exact(fd_, raw, 8, 0, path);
     uint64_t length = 0;
     for (int i = 0; i < 8; ++i) length |= static_cast<uint64_t>(raw[i]) << (8 * i);
     CCDL_CHECK(length <= static_cast<uint64_t>(kMaxHeaderBytes), Checkpoint, "safetensors: '", path,
                "' announces a header of ", length, " bytes; at most ", kMaxHeaderBytes, " are allowed");
-    CCDL_CHECK(static_cast<int64_t>(length) <= size - 8, Checkpoint, "safetensors: '", path, "' announces a header of ",
-               length, " bytes but only ", size - 8, " follow: truncated, or not a safetensors file");
+    CCDL_CHECK(static_cast<int64_t>(length) <= size - 8, Checkpoint, "safetensors: '", path,
+               "' announces a header of ", length, " bytes but only ", size - 8,
+               " follow: truncated, or not a safetensors file");
     std::string json(length, '\0');
     read_exact(fd_, json.data(), static_cast<int64_t>(length), 8, path);
     data_start_ = 8 + static_cast<int64_t>(length);
@@ -248,14 +263,16 @@ void SafetensorsReader::read(const TensorEntry& entry, void* out) const {
   CCDL_CHECK(clean, Checkpoint, "safetensors: '", path_, "': a BOOL tensor holds a byte other than 0 and 1");
 }
 
-void write_safetensors(const std::string& path, const std::vector<TensorBytes>& tensors, const StringMap& metadata) {
+void write_safetensors(const std::string& path, const std::vector<TensorBytes>& tensors,
+                       const StringMap& metadata) {
   const Target target = resolve(path);
   const std::vector<size_t> order = data_order(tensors);
   const std::string json = make_header(tensors, order, metadata);
   remove_stale(target);
   TempFile file(target);
   unsigned char raw[8];
-  for (int i = 0; i < 8; ++i) raw[i] = static_cast<unsigned char>(static_cast<uint64_t>(json.size()) >> (8 * i));
+  for (int i = 0; i < 8; ++i)
+    raw[i] = static_cast<unsigned char>(static_cast<uint64_t>(json.size()) >> (8 * i));
   write_all(file.fd(), raw, 8, path);
   write_all(file.fd(), json.data(), static_cast<int64_t>(json.size()), path);
   for (const size_t i : order) write_all(file.fd(), tensors[i].data, checked_size(tensors[i]), path);

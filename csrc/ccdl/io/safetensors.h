@@ -1,6 +1,7 @@
-// The native file format: 8 bytes header length (little endian), a JSON header, then the bytes of the tensors.
-// A file is hostile until proven otherwise: every size is checked before anything is allocated or read, and a reader
-// never holds more than the header and what the caller asked for. Writing is atomic: the old file or the new one.
+// The native file format: 8 bytes header length (little endian), a JSON header, then the bytes of the
+// tensors. A file is hostile until proven otherwise: every size is checked before anything is allocated or
+// read, and a reader never holds more than the header and what the caller asked for. Writing is atomic: the
+// old file or the new one.
 #pragma once
 #include <string>
 #include <utility>
@@ -16,11 +17,11 @@ struct TensorEntry {
   std::string name;
   DType dtype = DType::Float32;
   std::vector<int64_t> shape;
-  int64_t begin = 0, end = 0;    // bytes, relative to the data section
+  int64_t begin = 0, end = 0;  // bytes, relative to the data section
   int64_t bytes() const { return end - begin; }
 };
 
-struct TensorBytes {             // what is written: row-major elements
+struct TensorBytes {  // what is written: row-major elements
   std::string name;
   DType dtype = DType::Float32;
   std::vector<int64_t> shape;
@@ -34,13 +35,16 @@ struct SafetensorsHeader {
   StringMap metadata;
 };
 
-// Parses and checks a header whose data section has data_bytes bytes; Error(Checkpoint) names `where` and the fault.
-SafetensorsHeader parse_safetensors_header(const char* json, size_t length, int64_t data_bytes, const std::string& where);
+// Parses and checks a header whose data section has data_bytes bytes; Error(Checkpoint) names `where` and the
+// fault.
+SafetensorsHeader parse_safetensors_header(const char* json, size_t length, int64_t data_bytes,
+                                           const std::string& where);
 
 // "F32" and so on; throws for the dtypes that are reserved.
 const char* safetensors_dtype(DType dtype);
 
-// An open file with a checked header. Error(File) when the system refuses, Error(Checkpoint) when the content is bad.
+// An open file with a checked header. Error(File) when the system refuses, Error(Checkpoint) when the content
+// is bad.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::string& path);
@@ -62,8 +66,9 @@ class SafetensorsReader {
   SafetensorsHeader header_;
 };
 
-// Writes beside the target, syncs, renames, syncs the folder; a failure leaves the old file and no temporary one.
-// Temporary files of the same target left by killed processes are removed.
-void write_safetensors(const std::string& path, const std::vector<TensorBytes>& tensors, const StringMap& metadata);
+// Writes beside the target, syncs, renames, syncs the folder; a failure leaves the old file and no temporary
+// one. Temporary files of the same target left by killed processes are removed.
+void write_safetensors(const std::string& path, const std::vector<TensorBytes>& tensors,
+                       const StringMap& metadata);
 
 }  // namespace ccdl::io

@@ -1,6 +1,6 @@
-// The JSON header. The parser knows the one shape a header may have (an object of objects of strings and integer
-// lists), so nesting is bounded by its own functions; anything else, duplicate keys included, is refused.
-// Format: the public safetensors specification.
+// The JSON header. The parser knows the one shape a header may have (an object of objects of strings and
+// integer lists), so nesting is bounded by its own functions; anything else, duplicate keys included, is
+// refused. Format: the public safetensors specification.
 #include <ccdl/core/error.h>
 #include <ccdl/core/view.h>
 #include <ccdl/io/safetensors.h>
@@ -13,26 +13,32 @@
 namespace ccdl::io {
 namespace {
 
-struct DTypeName { const char* name; DType dtype; bool supported; };
+struct DTypeName {
+  const char* name;
+  DType dtype;
+  bool supported;
+};
 constexpr DTypeName kDTypes[] = {
-    {"BOOL", DType::Bool, true},      {"U8", DType::UInt8, true},      {"I8", DType::Int8, true},
-    {"I16", DType::Int16, true},      {"I32", DType::Int32, true},     {"I64", DType::Int64, true},
-    {"F16", DType::Float16, true},    {"BF16", DType::BFloat16, true}, {"F32", DType::Float32, true},
-    {"F64", DType::Float64, true},    {"U16", DType::Bool, false},     {"U32", DType::Bool, false},
-    {"U64", DType::Bool, false},      {"F8_E5M2", DType::Bool, false}, {"F8_E4M3", DType::Bool, false},
+    {"BOOL", DType::Bool, true},   {"U8", DType::UInt8, true},      {"I8", DType::Int8, true},
+    {"I16", DType::Int16, true},   {"I32", DType::Int32, true},     {"I64", DType::Int64, true},
+    {"F16", DType::Float16, true}, {"BF16", DType::BFloat16, true}, {"F32", DType::Float32, true},
+    {"F64", DType::Float64, true}, {"U16", DType::Bool, false},     {"U32", DType::Bool, false},
+    {"U64", DType::Bool, false},   {"F8_E5M2", DType::Bool, false}, {"F8_E4M3", DType::Bool, false},
     {"C64", DType::Bool, false},
 };
 
 // A name as it may appear in a message: short and printable.
 std::string shown(const std::string& name) {
   std::string out = "'";
-  for (const char ch : name.substr(0, 80)) out += static_cast<unsigned char>(ch) < 0x20 || ch == 0x7f ? '?' : ch;
+  for (const char ch : name.substr(0, 80))
+    out += static_cast<unsigned char>(ch) < 0x20 || ch == 0x7f ? '?' : ch;
   return out + (name.size() > 80 ? "...'" : "'");
 }
 
 class Parser {
  public:
-  Parser(const char* text, size_t length, const std::string& where) : p_(text), begin_(text), end_(text + length), where_(where) {}
+  Parser(const char* text, size_t length, const std::string& where)
+      : p_(text), begin_(text), end_(text + length), where_(where) {}
 
   SafetensorsHeader parse() {
     SafetensorsHeader header;
@@ -70,7 +76,8 @@ class Parser {
   }
 
   // { key: ..., ... }; each(key) parses the value.
-  template <class F> void object(const F& each) {
+  template <class F>
+  void object(const F& each) {
     expect('{');
     if (peek() == '}') {
       ++p_;
@@ -111,7 +118,8 @@ class Parser {
     int64_t value = 0;
     const char* from = p_;
     for (; p_ != end_ && *p_ >= '0' && *p_ <= '9'; ++p_) {
-      if (__builtin_mul_overflow(value, int64_t{10}, &value) || __builtin_add_overflow(value, int64_t{*p_ - '0'}, &value)) {
+      if (__builtin_mul_overflow(value, int64_t{10}, &value) ||
+          __builtin_add_overflow(value, int64_t{*p_ - '0'}, &value)) {
         bad("an integer exceeds 63 bits");
       }
     }
@@ -125,7 +133,10 @@ class Parser {
     for (int i = 0; i < 4; ++i, ++p_) {
       if (p_ == end_) bad("a string ends too early");
       const char c = *p_;
-      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) bad("bad \\u escape");
       v = v * 16 + static_cast<uint32_t>(digit);
     }
@@ -138,7 +149,8 @@ class Parser {
     } else if (c < 0x800) {
       out += {static_cast<char>(0xc0 | c >> 6), static_cast<char>(0x80 | (c & 0x3f))};
     } else if (c < 0x10000) {
-      out += {static_cast<char>(0xe0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3f)), static_cast<char>(0x80 | (c & 0x3f))};
+      out += {static_cast<char>(0xe0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3f)),
+              static_cast<char>(0x80 | (c & 0x3f))};
     } else {
       out += {static_cast<char>(0xf0 | c >> 18), static_cast<char>(0x80 | (c >> 12 & 0x3f)),
               static_cast<char>(0x80 | (c >> 6 & 0x3f)), static_cast<char>(0x80 | (c & 0x3f))};
@@ -179,7 +191,8 @@ class Parser {
       code = code << 6 | (c & 0x3f);
     }
     constexpr uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
-    if (code < kLeast[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) bad("a string is not valid UTF-8");
+    if (code < kLeast[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+      bad("a string is not valid UTF-8");
     out.append(p_, static_cast<size_t>(more) + 1);
     p_ += more + 1;
   }
@@ -239,7 +252,8 @@ class Parser {
         bad("tensor " + shown(entry.name) + " has an unknown or repeated field " + shown(key));
       }
     });
-    if (!dtype || !shape || !offsets) bad("tensor " + shown(entry.name) + " lacks dtype, shape or data_offsets");
+    if (!dtype || !shape || !offsets)
+      bad("tensor " + shown(entry.name) + " lacks dtype, shape or data_offsets");
     return entry;
   }
 
@@ -266,16 +280,19 @@ void check_layout(const std::vector<TensorEntry>& tensors, int64_t data_bytes, c
   };
   for (const TensorEntry& e : tensors) {
     if (e.begin > e.end || e.end > data_bytes) {
-      bad(e, str("has data_offsets [", e.begin, ", ", e.end, "] outside the data section of ", data_bytes, " bytes"));
+      bad(e, str("has data_offsets [", e.begin, ", ", e.end, "] outside the data section of ", data_bytes,
+                 " bytes"));
     }
     int64_t bytes = item_size(e.dtype);
     bool zero = false;
     for (const int64_t s : e.shape) {
       zero = zero || s == 0;
-      if (s != 0 && __builtin_mul_overflow(bytes, s, &bytes)) bad(e, "has a shape whose size exceeds 63 bits");
+      if (s != 0 && __builtin_mul_overflow(bytes, s, &bytes))
+        bad(e, "has a shape whose size exceeds 63 bits");
     }
     if (zero) bytes = 0;
-    if (bytes != e.bytes()) bad(e, str("needs ", bytes, " bytes by dtype and shape but its data_offsets hold ", e.bytes()));
+    if (bytes != e.bytes())
+      bad(e, str("needs ", bytes, " bytes by dtype and shape but its data_offsets hold ", e.bytes()));
   }
   std::vector<const TensorEntry*> order;
   order.reserve(tensors.size());
@@ -302,7 +319,8 @@ const char* safetensors_dtype(DType dtype) {
   fail(ErrorKind::Type, str("safetensors: dtype ", dtype_name(dtype), " cannot be stored"));
 }
 
-SafetensorsHeader parse_safetensors_header(const char* json, size_t length, int64_t data_bytes, const std::string& where) {
+SafetensorsHeader parse_safetensors_header(const char* json, size_t length, int64_t data_bytes,
+                                           const std::string& where) {
   SafetensorsHeader header = Parser(json, length, where).parse();
   check_layout(header.tensors, data_bytes, where);
   return header;

@@ -1,5 +1,5 @@
-// The dropout family, inverted form. Nothing is stored for backward: the same (seed, offset) draws the same mask again.
-// Source: Srivastava et al. 2014; Tompson et al. 2015 (channels); Klambauer et al. 2017 (alpha).
+// The dropout family, inverted form. Nothing is stored for backward: the same (seed, offset) draws the same
+// mask again. Source: Srivastava et al. 2014; Tompson et al. 2015 (channels); Klambauer et al. 2017 (alpha).
 #include <ccdl/kernels/random.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
@@ -41,7 +41,8 @@ void check(const char* op, const Tensor& x, double p) {
 
 // Elements per channel of [N, C, ...].
 int64_t channel_group(const char* op, const Tensor& x) {
-  CCDL_CHECK(x.dim() >= 2, Shape, op, ": input must have at least 2 dimensions [N, C, ...], got ", describe(x));
+  CCDL_CHECK(x.dim() >= 2, Shape, op, ": input must have at least 2 dimensions [N, C, ...], got ",
+             describe(x));
   int64_t group = 1;
   for (int64_t d = 2; d < x.dim(); ++d) group *= x.size(d);
   return group;

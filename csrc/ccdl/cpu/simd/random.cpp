@@ -1,6 +1,6 @@
-// Vector twins of core/rng.h: the same operations in the same order, so the same bits as one element at a time.
-// Philox runs one counter per 64-bit lane: the product of 32-bit halves is one instruction there, and whatever piles up
-// in the upper halves is ignored by the next multiplication.
+// Vector twins of core/rng.h: the same operations in the same order, so the same bits as one element at a
+// time. Philox runs one counter per 64-bit lane: the product of 32-bit halves is one instruction there, and
+// whatever piles up in the upper halves is ignored by the next multiplication.
 #include <ccdl/cpu/simd/random.h>
 #include <ccdl/cpu/simd/vec.h>
 
@@ -94,8 +94,16 @@ void philox(RandomState state, int64_t counters, uint32_t* w) {
   }
 }
 
-CCDL_SI vu load_words(const uint32_t* w) { vu v; __builtin_memcpy(&v, w, VB); return v; }
-CCDL_SI vq load_draws(const uint32_t* w) { vq v; __builtin_memcpy(&v, w, VB); return v; }
+CCDL_SI vu load_words(const uint32_t* w) {
+  vu v;
+  __builtin_memcpy(&v, w, VB);
+  return v;
+}
+CCDL_SI vq load_draws(const uint32_t* w) {
+  vq v;
+  __builtin_memcpy(&v, w, VB);
+  return v;
+}
 
 void uniform_f32(const uint32_t* w, int64_t n, float from, float span, float* y) {
   int64_t i = 0;
@@ -216,7 +224,7 @@ void dropout_f32(const uint32_t* w, int64_t n, uint32_t threshold, float scale, 
 
 }  // namespace
 
-extern const RandomKernels random = {philox, uniform_f32, uniform_f64, normal_f32, normal_f64, exponential_f64,
-                                     integers_i64, bernoulli_u8, bernoulli_f32, dropout_f32};
+extern const RandomKernels random = {philox,          uniform_f32,  uniform_f64,  normal_f32,    normal_f64,
+                                     exponential_f64, integers_i64, bernoulli_u8, bernoulli_f32, dropout_f32};
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -1,5 +1,5 @@
-// Inner loops of the random kernels. w: 32-bit words in element order, as philox() writes them; a 64-bit draw is two
-// neighbouring words, low one first.
+// Inner loops of the random kernels. w: 32-bit words in element order, as philox() writes them; a 64-bit draw
+// is two neighbouring words, low one first.
 #pragma once
 #include <ccdl/core/rng.h>
 #include <ccdl/cpu/isa.h>
@@ -22,7 +22,8 @@ struct RandomKernels {
   void (*bernoulli_u8)(const uint32_t* w, int64_t n, uint32_t threshold, uint8_t* y);
   void (*bernoulli_f32)(const uint32_t* w, int64_t n, uint32_t threshold, float* y);
   // y = x * (kept ? scale : 0); x may be y.
-  void (*dropout_f32)(const uint32_t* w, int64_t n, uint32_t threshold, float scale, const float* x, float* y);
+  void (*dropout_f32)(const uint32_t* w, int64_t n, uint32_t threshold, float scale, const float* x,
+                      float* y);
 };
 CCDL_SIMD_FAMILY(RandomKernels, random)
 
