@@ -8,14 +8,28 @@ namespace ccdl::python {
 
 namespace {
 
-struct TypeName { const char* text; ArgType type; const char* shown; };
-constexpr TypeName kTypes[] = {
-    {"Tensor[]", ArgType::Tensors, "tuple of Tensors"}, {"Tensor", ArgType::Tensor, "Tensor"}, {"Scalar", ArgType::Scalar, "Number"},
-    {"Number", ArgType::Number, "Tensor or Number"}, {"int[]", ArgType::Ints, "tuple of ints"}, {"int", ArgType::Int, "int"},
-    {"float[]", ArgType::Floats, "tuple of floats"}, {"float", ArgType::Float, "float"}, {"bool[]", ArgType::Bools, "tuple of bools"},
-    {"bool", ArgType::Bool, "bool"}, {"str", ArgType::Str, "str"}, {"dtype", ArgType::DType, "ccdl.dtype"},
-    {"device", ArgType::Device, "ccdl.device"}, {"Generator", ArgType::Generator, "ccdl.Generator"},
-    {"memory_format", ArgType::MemoryFormat, "ccdl.memory_format"}, {"layout", ArgType::Layout, "ccdl.layout"}, {"object", ArgType::Object, "object"}};
+struct TypeName {
+  const char* text;
+  ArgType type;
+  const char* shown;
+};
+constexpr TypeName kTypes[] = {{"Tensor[]", ArgType::Tensors, "tuple of Tensors"},
+                               {"Tensor", ArgType::Tensor, "Tensor"},
+                               {"Scalar", ArgType::Scalar, "Number"},
+                               {"Number", ArgType::Number, "Tensor or Number"},
+                               {"int[]", ArgType::Ints, "tuple of ints"},
+                               {"int", ArgType::Int, "int"},
+                               {"float[]", ArgType::Floats, "tuple of floats"},
+                               {"float", ArgType::Float, "float"},
+                               {"bool[]", ArgType::Bools, "tuple of bools"},
+                               {"bool", ArgType::Bool, "bool"},
+                               {"str", ArgType::Str, "str"},
+                               {"dtype", ArgType::DType, "ccdl.dtype"},
+                               {"device", ArgType::Device, "ccdl.device"},
+                               {"Generator", ArgType::Generator, "ccdl.Generator"},
+                               {"memory_format", ArgType::MemoryFormat, "ccdl.memory_format"},
+                               {"layout", ArgType::Layout, "ccdl.layout"},
+                               {"object", ArgType::Object, "object"}};
 
 std::string trim(std::string s) {
   const size_t a = s.find_first_not_of(" \n"), b = s.find_last_not_of(" \n");
@@ -73,15 +87,26 @@ Param parse_param(const std::string& whole, std::string text) {
   p.name = text.substr(space + 1);
   std::string type = trim(text.substr(0, space));
   p.type_text = type;
-  if (type.back() == '*') { p.star = true; type.pop_back(); }
-  if (type.back() == '?') { p.optional = true; type.pop_back(); }
+  if (type.back() == '*') {
+    p.star = true;
+    type.pop_back();
+  }
+  if (type.back() == '?') {
+    p.optional = true;
+    type.pop_back();
+  }
   if (const size_t open = type.find('['); open != std::string::npos && type[open + 1] != ']') {
     p.fill = std::stoi(type.substr(open + 1));
     type = type.substr(0, open) + "[]";
   }
   bool found = false;
   for (const auto& t : kTypes)
-    if (type == t.text) { p.type = t.type; p.shown = t.shown; found = true; break; }
+    if (type == t.text) {
+      p.type = t.type;
+      p.shown = t.shown;
+      found = true;
+      break;
+    }
   if (!found) bad_signature(whole, "unknown type '" + type + "'");
   if (!default_text.empty()) parse_default(whole, default_text, &p);
   p.interned = PyUnicode_InternFromString(p.name.c_str());
@@ -105,21 +130,33 @@ bool int_from(PyObject* o, int64_t* out) {
     }
     if (PyFloat_Check(o) || !PyIndex_Check(o)) return false;
     PyObject* index = PyNumber_Index(o);
-    if (!index) { PyErr_Clear(); return false; }
+    if (!index) {
+      PyErr_Clear();
+      return false;
+    }
     const bool ok = int_from(index, out);
     Py_DECREF(index);
     return ok;
   }
   int overflow = 0;
   const long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
-  if (overflow) fail(ErrorKind::Value, "an integer argument does not fit in 64 bits (Overflow when unpacking long)");
+  if (overflow)
+    fail(ErrorKind::Value, "an integer argument does not fit in 64 bits (Overflow when unpacking long)");
   *out = v;
   return true;
 }
 
 bool sequence_items(PyObject* o, PyObject*** items, Py_ssize_t* n) {
-  if (PyTuple_Check(o)) { *items = reinterpret_cast<PyTupleObject*>(o)->ob_item; *n = PyTuple_GET_SIZE(o); return true; }
-  if (PyList_Check(o)) { *items = reinterpret_cast<PyListObject*>(o)->ob_item; *n = PyList_GET_SIZE(o); return true; }
+  if (PyTuple_Check(o)) {
+    *items = reinterpret_cast<PyTupleObject*>(o)->ob_item;
+    *n = PyTuple_GET_SIZE(o);
+    return true;
+  }
+  if (PyList_Check(o)) {
+    *items = reinterpret_cast<PyListObject*>(o)->ob_item;
+    *n = PyList_GET_SIZE(o);
+    return true;
+  }
   return false;
 }
 
@@ -146,12 +183,19 @@ bool ints_from(PyObject* o, int fill, Dims* out) {
 }  // namespace
 
 bool number_from(PyObject* o, Scalar* out) {
-  if (PyFloat_Check(o)) { *out = Scalar(PyFloat_AS_DOUBLE(o)); return true; }
-  if (PyBool_Check(o)) { *out = Scalar(o == Py_True); return true; }
+  if (PyFloat_Check(o)) {
+    *out = Scalar(PyFloat_AS_DOUBLE(o));
+    return true;
+  }
+  if (PyBool_Check(o)) {
+    *out = Scalar(o == Py_True);
+    return true;
+  }
   if (PyLong_Check(o)) {
     int overflow = 0;
     const long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
-    if (overflow) fail(ErrorKind::Value, "a number argument does not fit in 64 bits (Overflow when unpacking long)");
+    if (overflow)
+      fail(ErrorKind::Value, "a number argument does not fit in 64 bits (Overflow when unpacking long)");
     *out = Scalar(v);
     return true;
   }
@@ -161,15 +205,24 @@ bool number_from(PyObject* o, Scalar* out) {
     *out = ops::item(t);
     return true;
   }
-  if (is_numpy_bool(o)) { *out = Scalar(PyObject_IsTrue(o) == 1); return true; }
+  if (is_numpy_bool(o)) {
+    *out = Scalar(PyObject_IsTrue(o) == 1);
+    return true;
+  }
   if (PyObject_CheckBuffer(o) && std::strncmp(Py_TYPE(o)->tp_name, "numpy.", 6) != 0) return false;
   if (std::strcmp(Py_TYPE(o)->tp_name, "numpy.ndarray") == 0) return false;
   int64_t i;
-  if (int_from(o, &i)) { *out = Scalar(static_cast<long long>(i)); return true; }
+  if (int_from(o, &i)) {
+    *out = Scalar(static_cast<long long>(i));
+    return true;
+  }
   const PyNumberMethods* nb = Py_TYPE(o)->tp_as_number;
   if (nb && nb->nb_float && !PyUnicode_Check(o)) {
     const double d = PyFloat_AsDouble(o);
-    if (d == -1.0 && PyErr_Occurred()) { PyErr_Clear(); return false; }
+    if (d == -1.0 && PyErr_Occurred()) {
+      PyErr_Clear();
+      return false;
+    }
     *out = Scalar(d);
     return true;
   }
@@ -196,21 +249,29 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
         return true;
       }
       return number_from(o, &s->scalar);
-    case ArgType::Scalar: return number_from(o, &s->scalar);
-    case ArgType::Int: return int_from(o, &s->integer);
+    case ArgType::Scalar:
+      return number_from(o, &s->scalar);
+    case ArgType::Int:
+      return int_from(o, &s->integer);
     case ArgType::Float:
       if (PyBool_Check(o) || !number_from(o, &s->scalar)) return false;
       s->real = s->scalar.to_double();
       return true;
     case ArgType::Bool:
-      if (PyBool_Check(o)) s->integer = o == Py_True;
-      else if (is_numpy_bool(o)) s->integer = PyObject_IsTrue(o) == 1;
-      else return false;
+      if (PyBool_Check(o))
+        s->integer = o == Py_True;
+      else if (is_numpy_bool(o))
+        s->integer = PyObject_IsTrue(o) == 1;
+      else
+        return false;
       return true;
-    case ArgType::Str: return PyUnicode_Check(o);
+    case ArgType::Str:
+      return PyUnicode_Check(o);
     case ArgType::DType: {
       DType t;
       if (!dtype_from(o, &t)) return false;
+      CCDL_CHECK(static_cast<int>(t) < kNumDTypes, Type, "dtype: ", dtype_name(t),
+                 " is reserved and not supported; use float32 or float64");
       s->integer = static_cast<int64_t>(t);
       return true;
     }
@@ -221,7 +282,8 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
       s->real = d.index;
       return true;
     }
-    case ArgType::Ints: return ints_from(o, p.fill, &s->ints);
+    case ArgType::Ints:
+      return ints_from(o, p.fill, &s->ints);
     case ArgType::Floats:
     case ArgType::Bools:
     case ArgType::Tensors: {
@@ -242,10 +304,13 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
       }
       return true;
     }
-    case ArgType::MemoryFormat: return memory_format_from(o, &s->integer);
-    case ArgType::Layout: return is_layout(o);
+    case ArgType::MemoryFormat:
+      return memory_format_from(o, &s->integer);
+    case ArgType::Layout:
+      return is_layout(o);
     case ArgType::Generator:
-    case ArgType::Object: return true;
+    case ArgType::Object:
+      return true;
   }
   return false;
 }
@@ -253,7 +318,8 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
 Signature::Signature(const Row* r) : row(r) {
   const std::string text = r->signature;
   const size_t open = text.find('('), arrow = text.rfind(") -> ");
-  if (open == std::string::npos || arrow == std::string::npos) bad_signature(text, "needs the form name(...) -> result");
+  if (open == std::string::npos || arrow == std::string::npos)
+    bad_signature(text, "needs the form name(...) -> result");
   name = text.substr(0, open);
   returns = text.substr(arrow + 5);
   std::string body = text.substr(open + 1, arrow - open - 1);
@@ -273,8 +339,10 @@ Signature::Signature(const Row* r) : row(r) {
   for (char c : body) {
     if (c == '[') ++depth;
     if (c == ']') --depth;
-    if (c == ',' && depth == 0) flush();
-    else item += c;
+    if (c == ',' && depth == 0)
+      flush();
+    else
+      item += c;
   }
   flush();
   if (params.size() > kMaxArgs) bad_signature(text, "has too many parameters");
@@ -306,7 +374,8 @@ static std::string type_name(PyObject* o) {
 }
 
 // Binds the arguments of one call. False: they do not fit; *why then says how (when why is not null).
-bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, std::string* why) const {
+bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
+                     std::string* why) const {
   const int n = static_cast<int>(params.size());
   const Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
   int pos = 0;
@@ -323,7 +392,9 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
   };
   Py_ssize_t at = 0;
   while (at < nargs) {
-    if (pos >= positional) return reject(str(name, "() takes ", positional - is_method, " positional arguments but ", nargs - is_method, " were given"));
+    if (pos >= positional)
+      return reject(str(name, "() takes ", positional - is_method, " positional arguments but ",
+                        nargs - is_method, " were given"));
     const Param& p = params[pos];
     Slot& s = a->slots_[pos];
     if (p.star) {
@@ -353,9 +424,12 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
   for (Py_ssize_t k = 0; k < nkw; ++k) {
     PyObject* key = PyTuple_GET_ITEM(kwnames, k);
     const int i = find(key);
-    if (i < 0 || (is_method && i == 0)) return reject(str(name, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'"));
-    if (a->slots_[i].given) return reject(str(name, "() got multiple values for argument '", params[i].name, "'"));
-    if (!convert(params[i], args[nargs + k], &a->slots_[i], &a->work_)) return bad_type(i, args[nargs + k], true);
+    if (i < 0 || (is_method && i == 0))
+      return reject(str(name, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'"));
+    if (a->slots_[i].given)
+      return reject(str(name, "() got multiple values for argument '", params[i].name, "'"));
+    if (!convert(params[i], args[nargs + k], &a->slots_[i], &a->work_))
+      return bad_type(i, args[nargs + k], true);
   }
   for (int i = 0; i < n; ++i) {
     Slot& s = a->slots_[i];

@@ -1,4 +1,5 @@
-// The graph seen from Python: running it, hooks, grad_fn objects, and nodes whose backward is written in Python.
+// The graph seen from Python: running it, hooks, grad_fn objects, and nodes whose backward is written in
+// Python.
 
 #include <ccdl/autograd/accumulate.h>
 
@@ -29,7 +30,8 @@ struct Held {
 };
 using HeldRef = std::shared_ptr<Held>;
 
-// ---- hooks ------------------------------------------------------------------------------------------------------------
+// ---- hooks
+// ------------------------------------------------------------------------------------------------------------
 
 Tensor tensor_result(PyObject* r, const char* who) {
   if (!r) throw PyError{};
@@ -107,8 +109,7 @@ struct PyNodePostHook {
 
 // What register_*hook returns: remove(), and a context manager that removes on exit.
 struct HandleObject {
-  PyObject_HEAD
-  std::function<void()>* undo;
+  PyObject_HEAD std::function<void()>* undo;
   int64_t id;
 };
 PyTypeObject* HandleType;
@@ -128,10 +129,15 @@ PyObject* handle_remove(PyObject* o, PyObject*) {
   Py_RETURN_NONE;
 }
 PyObject* handle_enter(PyObject* o, PyObject*) { return Py_NewRef(o); }
-PyObject* handle_id(PyObject* o, void*) { return PyLong_FromLongLong(reinterpret_cast<HandleObject*>(o)->id); }
-PyMethodDef kHandleMethods[] = {{"remove", handle_remove, METH_NOARGS, "Takes the hook away."}, {"__enter__", handle_enter, METH_NOARGS, nullptr},
-                                {"__exit__", handle_remove, METH_VARARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef kHandleGetSet[] = {{"id", handle_id, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyObject* handle_id(PyObject* o, void*) {
+  return PyLong_FromLongLong(reinterpret_cast<HandleObject*>(o)->id);
+}
+PyMethodDef kHandleMethods[] = {{"remove", handle_remove, METH_NOARGS, "Takes the hook away."},
+                                {"__enter__", handle_enter, METH_NOARGS, nullptr},
+                                {"__exit__", handle_remove, METH_VARARGS, nullptr},
+                                {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef kHandleGetSet[] = {{"id", handle_id, nullptr, nullptr, nullptr},
+                               {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyObject* make_handle(int64_t id, std::function<void()> undo) {
   auto* h = reinterpret_cast<HandleObject*>(HandleType->tp_alloc(HandleType, 0));
@@ -142,10 +148,12 @@ PyObject* make_handle(int64_t id, std::function<void()> undo) {
 }
 
 void check_callable(const char* op, PyObject* f) {
-  if (!f || !PyCallable_Check(f)) fail(ErrorKind::Type, str(op, ": the hook must be callable, got ", f ? Py_TYPE(f)->tp_name : "nothing"));
+  if (!f || !PyCallable_Check(f))
+    fail(ErrorKind::Type, str(op, ": the hook must be callable, got ", f ? Py_TYPE(f)->tp_name : "nothing"));
 }
 
-// ---- nodes written in Python --------------------------------------------------------------------------------------------
+// ---- nodes written in Python
+// --------------------------------------------------------------------------------------------
 
 // backward of an autograd.Function: calls ctx._run_backward(saved tensors, gradients)
 struct PyNode : Node {
@@ -165,8 +173,10 @@ struct PyNode : Node {
   TensorList apply(const TensorList& grads) override {
     const TensorList kept = saved_tensors();
     Gil gil;
-    PyObject *a = wrap(kept), *b = wrap(grads), *needs_list = PyTuple_New(static_cast<Py_ssize_t>(next_.size()));
-    for (size_t i = 0; i < next_.size(); ++i) PyTuple_SET_ITEM(needs_list, static_cast<Py_ssize_t>(i), PyBool_FromLong(needs(i)));
+    PyObject *a = wrap(kept), *b = wrap(grads),
+             *needs_list = PyTuple_New(static_cast<Py_ssize_t>(next_.size()));
+    for (size_t i = 0; i < next_.size(); ++i)
+      PyTuple_SET_ITEM(needs_list, static_cast<Py_ssize_t>(i), PyBool_FromLong(needs(i)));
     PyObject* r = PyObject_CallMethod(ctx.object, "_run_backward", "OOO", a, b, needs_list);
     Py_XDECREF(a);
     Py_XDECREF(b);
@@ -191,9 +201,11 @@ bool contains(const TensorList& list, const Tensor& x) {
   return false;
 }
 
-// _record_function(ctx, name, inputs, outputs, dirty, non_differentiable, saved, materialize) -> outputs to hand out.
+// _record_function(ctx, name, inputs, outputs, dirty, non_differentiable, saved, materialize) -> outputs to
+// hand out.
 PyObject* row_record_function(const Args& a) {
-  const TensorList &inputs = a.tensors(2), &outputs = a.tensors(3), &dirty = a.tensors(4), &constant = a.tensors(5), &saved = a.tensors(6);
+  const TensorList &inputs = a.tensors(2), &outputs = a.tensors(3), &dirty = a.tensors(4),
+                   &constant = a.tensors(5), &saved = a.tensors(6);
   auto node = make_ref<PyNode>(a.object(0), a.string(1));
   node->materialize = a.boolean(7);
   TensorList results;
@@ -210,13 +222,16 @@ PyObject* row_record_function(const Args& a) {
   for (const Tensor& s : saved) {
     int position = -1;
     for (size_t i = 0; i < outputs.size(); ++i)
-      if (s.defined() && outputs[i].defined() && outputs[i].same(s) && !contains(inputs, s)) position = static_cast<int>(i);
+      if (s.defined() && outputs[i].defined() && outputs[i].same(s) && !contains(inputs, s))
+        position = static_cast<int>(i);
     node->saved.push_back(position >= 0 ? SavedTensor(s, node.get(), position) : SavedTensor(s));
   }
   TensorList recorded;
-  for (const Tensor& y : results) recorded.push_back(y.defined() && !contains(constant, y) && !contains(dirty, y) ? y : Tensor());
+  for (const Tensor& y : results)
+    recorded.push_back(y.defined() && !contains(constant, y) && !contains(dirty, y) ? y : Tensor());
   for (const Tensor& y : recorded)
-    if (y.defined() && is_floating(y.dtype()) && autograd::requires_grad(y) && !autograd::is_leaf(y)) fail(ErrorKind::Autograd, str(a.string(1), ": an output already has a history; return fresh tensors"));
+    if (y.defined() && is_floating(y.dtype()) && autograd::requires_grad(y) && !autograd::is_leaf(y))
+      fail(ErrorKind::Autograd, str(a.string(1), ": an output already has a history; return fresh tensors"));
   for (const Tensor& d : dirty) autograd::check_inplace(a.string(1).c_str(), d);
   autograd::record(node.get(), inputs, recorded);
   for (size_t i = 0; i < results.size(); ++i) {
@@ -227,11 +242,11 @@ PyObject* row_record_function(const Args& a) {
   return wrap(results);
 }
 
-// ---- grad_fn objects ----------------------------------------------------------------------------------------------------
+// ---- grad_fn objects
+// ----------------------------------------------------------------------------------------------------
 
 struct NodeObject {
-  PyObject_HEAD
-  Ref<Node> node;
+  PyObject_HEAD Ref<Node> node;
   PyObject* dict;
   PyObject* weakrefs;
 };
@@ -260,7 +275,8 @@ PyObject* node_repr(PyObject* o) {
   auto* n = reinterpret_cast<NodeObject*>(o);
   return PyUnicode_FromFormat("<%s object at %p>", n->node->name(), n->node.get());
 }
-template <class F> PyObject* node_try(PyObject* o, const F& f) {
+template <class F>
+PyObject* node_try(PyObject* o, const F& f) {
   try {
     return f(reinterpret_cast<NodeObject*>(o)->node);
   } catch (...) {
@@ -268,12 +284,15 @@ template <class F> PyObject* node_try(PyObject* o, const F& f) {
     return nullptr;
   }
 }
-PyObject* node_name(PyObject* o, PyObject*) { return PyUnicode_FromString(reinterpret_cast<NodeObject*>(o)->node->name()); }
+PyObject* node_name(PyObject* o, PyObject*) {
+  return PyUnicode_FromString(reinterpret_cast<NodeObject*>(o)->node->name());
+}
 PyObject* node_next(PyObject* o, void*) {
   return node_try(o, [](const Ref<Node>& n) -> PyObject* {
     PyObject* t = PyTuple_New(static_cast<Py_ssize_t>(n->next().size()));
     for (size_t i = 0; t && i < n->next().size(); ++i)
-      PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i), Py_BuildValue("(Ni)", wrap_node(n->next()[i].node), n->next()[i].output_nr));
+      PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i),
+                       Py_BuildValue("(Ni)", wrap_node(n->next()[i].node), n->next()[i].output_nr));
     return t;
   });
 }
@@ -311,7 +330,8 @@ PyObject* node_call(PyObject* o, PyObject* args, PyObject*) {
     TensorList grads;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); ++i) {
       PyObject* g = PyTuple_GET_ITEM(args, i);
-      if (g != Py_None && !is_tensor(g)) fail(ErrorKind::Type, "grad_fn: expected gradients as Tensors or None");
+      if (g != Py_None && !is_tensor(g))
+        fail(ErrorKind::Type, "grad_fn: expected gradients as Tensors or None");
       grads.push_back(g == Py_None ? Tensor() : unwrap(g));
     }
     grads.resize(std::max(grads.size(), n->outputs().size()));
@@ -324,17 +344,20 @@ PyObject* node_metadata(PyObject* o, void*) {
   if (!n->dict) n->dict = PyDict_New();
   return Py_XNewRef(n->dict);
 }
-PyMethodDef kNodeMethods[] = {{"name", node_name, METH_NOARGS, "Name of the backward."},
-                              {"register_hook", node_register_hook, METH_O, "hook(grad_inputs, grad_outputs) after the node ran."},
-                              {"register_prehook", node_register_prehook, METH_O, "hook(grad_outputs) before the node runs."},
-                              {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef kNodeGetSet[] = {{"next_functions", node_next, nullptr, "(node, output_nr) per input.", nullptr},
-                             {"variable", node_variable, nullptr, "The leaf of an AccumulateGrad node.", nullptr},
-                             {"saved_tensors", node_saved, nullptr, "Tensors an autograd.Function saved.", nullptr},
-                             {"metadata", node_metadata, nullptr, "A dict of the user's.", nullptr},
-                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef kNodeMethods[] = {
+    {"name", node_name, METH_NOARGS, "Name of the backward."},
+    {"register_hook", node_register_hook, METH_O, "hook(grad_inputs, grad_outputs) after the node ran."},
+    {"register_prehook", node_register_prehook, METH_O, "hook(grad_outputs) before the node runs."},
+    {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef kNodeGetSet[] = {
+    {"next_functions", node_next, nullptr, "(node, output_nr) per input.", nullptr},
+    {"variable", node_variable, nullptr, "The leaf of an AccumulateGrad node.", nullptr},
+    {"saved_tensors", node_saved, nullptr, "Tensors an autograd.Function saved.", nullptr},
+    {"metadata", node_metadata, nullptr, "A dict of the user's.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-// ---- rows ---------------------------------------------------------------------------------------------------------------
+// ---- rows
+// ---------------------------------------------------------------------------------------------------------------
 
 PyObject* row_backward(const Args& a) {
   TensorList inputs;
@@ -342,7 +365,8 @@ PyObject* row_backward(const Args& a) {
     if (is_tensor(list)) {
       inputs.push_back(unwrap(list));
     } else {
-      PyObject* fast = PySequence_Fast(list, "backward(): argument 'inputs' must be a Tensor or a sequence of Tensors");
+      PyObject* fast =
+          PySequence_Fast(list, "backward(): argument 'inputs' must be a Tensor or a sequence of Tensors");
       if (!fast) throw PyError{};
       for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); ++i) {
         PyObject* o = PySequence_Fast_GET_ITEM(fast, i);
@@ -362,13 +386,16 @@ PyObject* row_backward(const Args& a) {
   Py_RETURN_NONE;
 }
 
-// accumulate: gradients are added to .grad of the leaves (or of `inputs` when given); otherwise those of `inputs` are returned.
+// accumulate: gradients are added to .grad of the leaves (or of `inputs` when given); otherwise those of
+// `inputs` are returned.
 PyObject* row_run_backward(const Args& a) {
   TensorList r;
   {
     Args::Unlocked unlocked(INT64_MAX);
-    if (a.boolean(6)) autograd::backward(a.tensors(0), a.tensors(1), a.boolean(2), a.boolean(3), a.tensors(4));
-    else r = autograd::grad(a.tensors(0), a.tensors(4), a.tensors(1), a.boolean(2), a.boolean(3), a.boolean(5));
+    if (a.boolean(6))
+      autograd::backward(a.tensors(0), a.tensors(1), a.boolean(2), a.boolean(3), a.tensors(4));
+    else
+      r = autograd::grad(a.tensors(0), a.tensors(4), a.tensors(1), a.boolean(2), a.boolean(3), a.boolean(5));
   }
   return wrap(r);
 }
@@ -394,7 +421,9 @@ PyObject* row_register_hook(const Args& a) {
 PyObject* row_post_accumulate(const Args& a) {
   check_callable("register_post_accumulate_grad_hook", a.object(1));
   const Tensor& x = a.tensor(0);
-  CCDL_CHECK(autograd::is_leaf(x) && autograd::requires_grad(x), Autograd, "register_post_accumulate_grad_hook: post accumulate grad hooks cannot be registered on non-leaf tensors");
+  CCDL_CHECK(autograd::is_leaf(x) && autograd::requires_grad(x), Autograd,
+             "register_post_accumulate_grad_hook: post accumulate grad hooks cannot be registered on "
+             "non-leaf tensors");
   autograd::Meta* m = autograd::meta(x);
   const int64_t id = m->post_accumulate_hooks.add(PyVariableHook{std::make_shared<Held>(a.object(1))});
   if (!m->weak) m->weak = std::make_shared<TensorImpl*>(x.impl());
@@ -404,31 +433,70 @@ PyObject* row_post_accumulate(const Args& a) {
 }
 
 const Row kRows[] = {
-    {"_set_grad_enabled(bool mode) -> bool", [](const Args& a) { const bool old = autograd::grad_enabled(); autograd::set_grad_enabled(a.boolean(0)); return wrap(old); }},
+    {"_set_grad_enabled(bool mode) -> bool",
+     [](const Args& a) {
+       const bool old = autograd::grad_enabled();
+       autograd::set_grad_enabled(a.boolean(0));
+       return wrap(old);
+     }},
     {"is_grad_enabled() -> bool", [](const Args&) { return wrap(autograd::grad_enabled()); }},
-    {"_set_inference_mode(bool mode) -> bool", [](const Args& a) { const bool old = autograd::inference_mode_enabled(); autograd::set_inference_mode(a.boolean(0)); return wrap(old); }},
-    {"is_inference_mode_enabled() -> bool", [](const Args&) { return wrap(autograd::inference_mode_enabled()); }},
-    {"is_inference(Tensor input) -> bool", [](const Args& a) { return wrap(a.tensor(0).impl()->inference); }, kBoth},
-    {"_run_backward(Tensor[] tensors, Tensor[] grad_tensors, bool keep_graph, bool create_graph, Tensor[]? inputs, bool allow_unused, bool accumulate) -> tuple", row_run_backward},
-    {"_record_function(object ctx, str name, Tensor[] inputs, Tensor[] outputs, Tensor[] dirty, Tensor[] constant, Tensor[] saved, bool materialize) -> tuple", row_record_function},
-    {"backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, object inputs=None) -> None", row_backward},
+    {"_set_inference_mode(bool mode) -> bool",
+     [](const Args& a) {
+       const bool old = autograd::inference_mode_enabled();
+       autograd::set_inference_mode(a.boolean(0));
+       return wrap(old);
+     }},
+    {"is_inference_mode_enabled() -> bool",
+     [](const Args&) { return wrap(autograd::inference_mode_enabled()); }},
+    {"is_inference(Tensor input) -> bool", [](const Args& a) { return wrap(a.tensor(0).impl()->inference); },
+     kBoth},
+    {"_run_backward(Tensor[] tensors, Tensor[] grad_tensors, bool keep_graph, bool create_graph, Tensor[]? "
+     "inputs, bool allow_unused, bool accumulate) -> tuple",
+     row_run_backward},
+    {"_record_function(object ctx, str name, Tensor[] inputs, Tensor[] outputs, Tensor[] dirty, Tensor[] "
+     "constant, Tensor[] saved, bool materialize) -> tuple",
+     row_record_function},
+    {"backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, object "
+     "inputs=None) -> None",
+     row_backward},
     {"register_hook(Tensor self, object hook) -> object", row_register_hook},
     {"register_post_accumulate_grad_hook(Tensor self, object hook) -> object", row_post_accumulate},
-    {"retain_grad(Tensor self) -> None", [](const Args& a) { autograd::retain_grad(a.tensor(0)); return Py_NewRef(Py_None); }},
-    {"requires_grad_(Tensor self, bool requires_grad=True) -> Tensor", [](const Args& a) { autograd::set_requires_grad(a.tensor(0), a.boolean(1)); return wrap(a.tensor(0)); }},
-    {"detach(Tensor input) -> Tensor", [](const Args& a) { return wrap(autograd::detach(a.tensor(0))); }, kBoth},
+    {"retain_grad(Tensor self) -> None",
+     [](const Args& a) {
+       autograd::retain_grad(a.tensor(0));
+       return Py_NewRef(Py_None);
+     }},
+    {"requires_grad_(Tensor self, bool requires_grad=True) -> Tensor",
+     [](const Args& a) {
+       autograd::set_requires_grad(a.tensor(0), a.boolean(1));
+       return wrap(a.tensor(0));
+     }},
+    {"detach(Tensor input) -> Tensor", [](const Args& a) { return wrap(autograd::detach(a.tensor(0))); },
+     kBoth},
     {"detach_(Tensor self) -> Tensor",
      [](const Args& a) {
        const Tensor& x = a.tensor(0);
-       CCDL_CHECK(!autograd::is_view(x), Autograd, "detach_: Can't detach views in-place. Use detach() instead.");
-       if (autograd::Meta* m = autograd::meta_or_null(x)) { m->grad_fn.reset(); m->output_nr = 0; m->requires_grad = false; }
+       CCDL_CHECK(!autograd::is_view(x), Autograd,
+                  "detach_: Can't detach views in-place. Use detach() instead.");
+       if (autograd::Meta* m = autograd::meta_or_null(x)) {
+         m->grad_fn.reset();
+         m->output_nr = 0;
+         m->requires_grad = false;
+       }
        return wrap(x);
      }},
     {"_is_view(Tensor self) -> bool", [](const Args& a) { return wrap(autograd::is_view(a.tensor(0))); }},
-    {"_bump_version(Tensor self) -> None", [](const Args& a) { a.tensor(0).bump_version(); return Py_NewRef(Py_None); }},
+    {"_bump_version(Tensor self) -> None",
+     [](const Args& a) {
+       a.tensor(0).bump_version();
+       return Py_NewRef(Py_None);
+     }},
 };
 
-template <class F> void* fn(F f) { return reinterpret_cast<void*>(f); }
+template <class F>
+void* fn(F f) {
+  return reinterpret_cast<void*>(f);
+}
 
 }  // namespace
 
@@ -467,15 +535,23 @@ void clear_autograd(const Tensor& x) {
 }
 
 bool init_autograd(PyObject* module) {
-  PyType_Slot handle_slots[] = {{Py_tp_dealloc, fn(handle_dealloc)}, {Py_tp_methods, kHandleMethods}, {Py_tp_getset, kHandleGetSet}, {0, nullptr}};
-  PyType_Spec handle_spec = {"ccdl.utils.hooks.RemovableHandle", sizeof(HandleObject), 0, Py_TPFLAGS_DEFAULT, handle_slots};
+  PyType_Slot handle_slots[] = {{Py_tp_dealloc, fn(handle_dealloc)},
+                                {Py_tp_methods, kHandleMethods},
+                                {Py_tp_getset, kHandleGetSet},
+                                {0, nullptr}};
+  PyType_Spec handle_spec = {"ccdl.utils.hooks.RemovableHandle", sizeof(HandleObject), 0, Py_TPFLAGS_DEFAULT,
+                             handle_slots};
   HandleType = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&handle_spec));
-  static PyMemberDef node_members[] = {{"__dictoffset__", T_PYSSIZET, offsetof(NodeObject, dict), READONLY, nullptr},
-                                       {"__weaklistoffset__", T_PYSSIZET, offsetof(NodeObject, weakrefs), READONLY, nullptr},
-                                       {nullptr, 0, 0, 0, nullptr}};
-  PyType_Slot node_slots[] = {{Py_tp_dealloc, fn(node_dealloc)}, {Py_tp_traverse, fn(node_traverse)}, {Py_tp_repr, fn(node_repr)}, {Py_tp_call, fn(node_call)},
-                              {Py_tp_methods, kNodeMethods}, {Py_tp_getset, kNodeGetSet}, {Py_tp_members, node_members}, {0, nullptr}};
-  PyType_Spec node_spec = {"ccdl.autograd.graph.Node", sizeof(NodeObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, node_slots};
+  static PyMemberDef node_members[] = {
+      {"__dictoffset__", T_PYSSIZET, offsetof(NodeObject, dict), READONLY, nullptr},
+      {"__weaklistoffset__", T_PYSSIZET, offsetof(NodeObject, weakrefs), READONLY, nullptr},
+      {nullptr, 0, 0, 0, nullptr}};
+  PyType_Slot node_slots[] = {{Py_tp_dealloc, fn(node_dealloc)}, {Py_tp_traverse, fn(node_traverse)},
+                              {Py_tp_repr, fn(node_repr)},       {Py_tp_call, fn(node_call)},
+                              {Py_tp_methods, kNodeMethods},     {Py_tp_getset, kNodeGetSet},
+                              {Py_tp_members, node_members},     {0, nullptr}};
+  PyType_Spec node_spec = {"ccdl.autograd.graph.Node", sizeof(NodeObject), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, node_slots};
   NodeType = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&node_spec));
   if (!HandleType || !NodeType) return false;
   PyModule_AddObject(module, "_RemovableHandle", Py_NewRef(reinterpret_cast<PyObject*>(HandleType)));

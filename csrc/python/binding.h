@@ -1,12 +1,12 @@
-// How an op reaches Python. A row is a typed signature and a function over parsed arguments; parser, stub and help() all
-// come from the signature. Grammar, one line per row:
+// How an op reaches Python. A row is a typed signature and a function over parsed arguments; parser, stub and
+// help() all come from the signature. Grammar, one line per row:
 //   "name(Tensor self, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None) -> Tensor"
-// Types: Tensor Scalar Number(Tensor or Scalar) int float bool str dtype device int[] float[] bool[] Tensor[] Generator
-// memory_format layout object; '?' after a type admits None (and is what a default of None needs); int[2] accepts one int
-// for all; `int[]* shape` as the first argument after self also takes separate ints: f(2, 3).
-// Defaults: None, numbers, True/False, 'text', [1, 1]. A row is a function when its first argument is not called
-// `self`; rows whose first argument is `self` are Tensor methods; kBoth registers `input`-rows as methods too.
-// Rows of one name are overloads, tried in order.
+// Types: Tensor Scalar Number(Tensor or Scalar) int float bool str dtype device int[] float[] bool[] Tensor[]
+// Generator memory_format layout object; '?' after a type admits None (and is what a default of None needs);
+// int[2] accepts one int for all; `int[]* shape` as the first argument after self also takes separate ints:
+// f(2, 3). Defaults: None, numbers, True/False, 'text', [1, 1]. A row is a function when its first argument
+// is not called `self`; rows whose first argument is `self` are Tensor methods; kBoth registers `input`-rows
+// as methods too. Rows of one name are overloads, tried in order.
 #pragma once
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -24,51 +24,81 @@
 
 namespace ccdl::python {
 
-// ---- objects <-> values -------------------------------------------------------------------------------------------
+// ---- objects <-> values
+// -------------------------------------------------------------------------------------------
 extern PyTypeObject* TensorType;
 inline bool is_tensor(PyObject* o) { return PyObject_TypeCheck(o, TensorType); }
-const Tensor& unwrap(PyObject* o);             // o must be a tensor
-PyObject* wrap(const Tensor& x);               // new reference; the same object for the same tensor; None when undefined
+const Tensor& unwrap(PyObject* o);  // o must be a tensor
+PyObject* wrap(const Tensor& x);    // new reference; the same object for the same tensor; None when undefined
 PyObject* wrap(bool v);
 PyObject* wrap(int64_t v);
 PyObject* wrap(double v);
 PyObject* wrap(const Scalar& v);
 PyObject* wrap(const std::string& v);
-PyObject* wrap(const Dims& v);                 // ccdl.Size
+PyObject* wrap(const Dims& v);  // ccdl.Size
 PyObject* wrap(DType v);
 PyObject* wrap(const Device& v);
-PyObject* wrap(const TensorList& v);           // tuple
-PyObject* wrap(PyObject* v);                   // already an object (new reference)
-template <class... T> PyObject* wrap(const std::tuple<T...>& v) {
+PyObject* wrap(const TensorList& v);  // tuple
+PyObject* wrap(PyObject* v);          // already an object (new reference)
+template <class... T>
+PyObject* wrap(const std::tuple<T...>& v) {
   PyObject* t = PyTuple_New(sizeof...(T));
   if (!t) return nullptr;
   Py_ssize_t i = 0;
   bool ok = true;
-  std::apply([&](const auto&... e) {
-    (([&] { PyObject* o = ok ? wrap(e) : nullptr; ok = ok && o; if (o) PyTuple_SET_ITEM(t, i++, o); }()), ...);
-  }, v);
-  if (!ok) { Py_DECREF(t); return nullptr; }
+  std::apply(
+      [&](const auto&... e) {
+        (([&] {
+           PyObject* o = ok ? wrap(e) : nullptr;
+           ok = ok && o;
+           if (o) PyTuple_SET_ITEM(t, i++, o);
+         }()),
+         ...);
+      },
+      v);
+  if (!ok) {
+    Py_DECREF(t);
+    return nullptr;
+  }
   return t;
 }
 // Named fields over a tuple: wrap_named("max", {"values", "indices"}, {v, i}) is ccdl.return_types.max.
 PyObject* wrap_named(const char* name, std::initializer_list<const char*> fields, const TensorList& values);
-bool dtype_from(PyObject* o, DType* out);      // a ccdl dtype, or Python's bool/int/float
-bool device_from(PyObject* o, Device* out);    // ccdl.device, "cuda:0", an index; raises on a bad string
-bool number_from(PyObject* o, Scalar* out);    // Python and NumPy numbers; false without an exception set
+bool dtype_from(PyObject* o, DType* out);    // a ccdl dtype, or Python's bool/int/float
+bool device_from(PyObject* o, Device* out);  // ccdl.device, "cuda:0", an index; raises on a bad string
+bool number_from(PyObject* o, Scalar* out);  // Python and NumPy numbers; false without an exception set
 
 // Runs f and turns C++ exceptions into Python ones (returns nullptr then).
 PyObject* guarded(PyObject* (*f)(void*), void* context);
-void raise_current_exception();                // inside catch (...)
-struct PyError {};                             // thrown when a Python exception is already set
+void raise_current_exception();  // inside catch (...)
+struct PyError {};               // thrown when a Python exception is already set
 
-// ---- arguments ----------------------------------------------------------------------------------------------------
-enum class ArgType : uint8_t { Tensor, Scalar, Number, Int, Float, Bool, Str, DType, Device, Ints, Floats, Bools, Tensors,
-                               Generator, MemoryFormat, Layout, Object };
+// ---- arguments
+// ----------------------------------------------------------------------------------------------------
+enum class ArgType : uint8_t {
+  Tensor,
+  Scalar,
+  Number,
+  Int,
+  Float,
+  Bool,
+  Str,
+  DType,
+  Device,
+  Ints,
+  Floats,
+  Bools,
+  Tensors,
+  Generator,
+  MemoryFormat,
+  Layout,
+  Object
+};
 
-struct Slot {                                  // one parsed argument
-  bool given = false;                          // false: the default applies
-  bool none = false;                           // None was given or is the default
-  PyObject* object = nullptr;                  // borrowed
+struct Slot {                  // one parsed argument
+  bool given = false;          // false: the default applies
+  bool none = false;           // None was given or is the default
+  PyObject* object = nullptr;  // borrowed
   const Tensor* tensor = nullptr;
   Scalar scalar;
   int64_t integer = 0;
@@ -94,33 +124,52 @@ class Args {
   Args& operator=(const Args&) = delete;
 
   const Tensor& tensor(int i) const { return *slots_[i].tensor; }
-  Tensor tensor_or(int i) const { return slots_[i].none ? Tensor() : *slots_[i].tensor; }   // undefined for None
+  Tensor tensor_or(int i) const {
+    return slots_[i].none ? Tensor() : *slots_[i].tensor;
+  }  // undefined for None
   bool is_none(int i) const { return slots_[i].none; }
   bool given(int i) const { return slots_[i].given; }
   const Scalar& scalar(int i) const { return slots_[i].scalar; }
-  std::optional<Scalar> scalar_or(int i) const { return slots_[i].none ? std::nullopt : std::optional(slots_[i].scalar); }
-  ops::Operand operand(int i) const { return slots_[i].tensor ? ops::Operand(*slots_[i].tensor) : ops::Operand(slots_[i].scalar); }
+  std::optional<Scalar> scalar_or(int i) const {
+    return slots_[i].none ? std::nullopt : std::optional(slots_[i].scalar);
+  }
+  ops::Operand operand(int i) const {
+    return slots_[i].tensor ? ops::Operand(*slots_[i].tensor) : ops::Operand(slots_[i].scalar);
+  }
   int64_t integer(int i) const { return slots_[i].integer; }
-  std::optional<int64_t> integer_or(int i) const { return slots_[i].none ? std::nullopt : std::optional(slots_[i].integer); }
+  std::optional<int64_t> integer_or(int i) const {
+    return slots_[i].none ? std::nullopt : std::optional(slots_[i].integer);
+  }
   double real(int i) const { return slots_[i].real; }
-  std::optional<double> real_or(int i) const { return slots_[i].none ? std::nullopt : std::optional(slots_[i].real); }
+  std::optional<double> real_or(int i) const {
+    return slots_[i].none ? std::nullopt : std::optional(slots_[i].real);
+  }
   bool boolean(int i) const { return slots_[i].integer != 0; }
-  std::optional<bool> boolean_or(int i) const { return slots_[i].none ? std::nullopt : std::optional(slots_[i].integer != 0); }
+  std::optional<bool> boolean_or(int i) const {
+    return slots_[i].none ? std::nullopt : std::optional(slots_[i].integer != 0);
+  }
   const Dims& ints(int i) const { return slots_[i].ints; }
-  std::optional<Dims> ints_or(int i) const { return slots_[i].none ? std::nullopt : std::optional(slots_[i].ints); }
+  std::optional<Dims> ints_or(int i) const {
+    return slots_[i].none ? std::nullopt : std::optional(slots_[i].ints);
+  }
   const std::vector<double>& reals(int i) const { return slots_[i].reals; }
   const TensorList& tensors(int i) const { return slots_[i].tensors; }
   std::string string(int i) const;
   std::optional<std::string> string_or(int i) const;
   DType dtype(int i) const { return static_cast<DType>(slots_[i].integer); }
-  std::optional<DType> dtype_or(int i) const { return slots_[i].none ? std::nullopt : std::optional(dtype(i)); }
-  Device device(int i) const;                  // CPU for None
-  MemoryFormat memory_format(int i) const { return slots_[i].none ? MemoryFormat::Preserve : static_cast<MemoryFormat>(slots_[i].integer); }
+  std::optional<DType> dtype_or(int i) const {
+    return slots_[i].none ? std::nullopt : std::optional(dtype(i));
+  }
+  Device device(int i) const;  // CPU for None
+  MemoryFormat memory_format(int i) const {
+    return slots_[i].none ? MemoryFormat::Preserve : static_cast<MemoryFormat>(slots_[i].integer);
+  }
   PyObject* object(int i) const { return slots_[i].object; }  // borrowed; nullptr when not given
   PyObject* self() const { return slots_[0].object; }         // borrowed
 
   // Runs an op with the GIL released when the tensors are big enough to be worth it, and wraps the result.
-  template <class F> PyObject* run(const F& f) const {
+  template <class F>
+  PyObject* run(const F& f) const {
     auto result = [&] {
       Unlocked unlocked(work_);
       return f();
@@ -128,14 +177,17 @@ class Args {
     return wrap(result);
   }
   // The same for rows with `Tensor? out=None` at position `out`.
-  template <class F> PyObject* run_out(int out, const char* op, const F& f) const {
+  template <class F>
+  PyObject* run_out(int out, const char* op, const F& f) const {
     if (slots_[out].none) return run(f);
     return run([&] { return ops::write_out(op, f(), *slots_[out].tensor); });
   }
   // Releases the GIL for its lifetime when work is large.
   struct Unlocked {
     explicit Unlocked(int64_t work) : state(work >= 2048 ? PyEval_SaveThread() : nullptr) {}
-    ~Unlocked() { if (state) PyEval_RestoreThread(state); }
+    ~Unlocked() {
+      if (state) PyEval_RestoreThread(state);
+    }
     PyThreadState* state;
   };
 
@@ -145,11 +197,15 @@ class Args {
   Slot* slots_;
   int count_;
   const struct Signature* signature_ = nullptr;
-  int64_t work_ = 0;                           // elements of all tensor arguments
+  int64_t work_ = 0;  // elements of all tensor arguments
 };
 
-// ---- rows ---------------------------------------------------------------------------------------------------------
-enum RowKind : uint8_t { kAuto, kBoth };       // kAuto: method when the first argument is `self`, function otherwise
+// ---- rows
+// ---------------------------------------------------------------------------------------------------------
+enum RowKind : uint8_t {
+  kAuto,
+  kBoth
+};  // kAuto: method when the first argument is `self`, function otherwise
 struct Row {
   const char* signature;
   PyObject* (*call)(const Args& a);
@@ -158,11 +214,13 @@ struct Row {
 // Adds rows to the module and to the Tensor type. Called once per family from module.cpp.
 void add_rows(PyObject* module, std::span<const Row> rows);
 
-// ---- slots written in files of their own ---------------------------------------------------------------------------
-PyObject* tensor_subscript(PyObject* self, PyObject* key);                      // indexing.cpp
-int tensor_assign_subscript(PyObject* self, PyObject* key, PyObject* value);    // indexing.cpp
-int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags);              // exchange.cpp
-void tensor_release_buffer(PyObject* self, Py_buffer* view);                    // exchange.cpp
-Tensor tensor_from_object(PyObject* data, std::optional<DType> dtype, bool copy);  // factory.cpp: lists, numbers, arrays, tensors
+// ---- slots written in files of their own
+// ---------------------------------------------------------------------------
+PyObject* tensor_subscript(PyObject* self, PyObject* key);                    // indexing.cpp
+int tensor_assign_subscript(PyObject* self, PyObject* key, PyObject* value);  // indexing.cpp
+int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags);            // exchange.cpp
+void tensor_release_buffer(PyObject* self, Py_buffer* view);                  // exchange.cpp
+Tensor tensor_from_object(PyObject* data, std::optional<DType> dtype,
+                          bool copy);  // factory.cpp: lists, numbers, arrays, tensors
 
 }  // namespace ccdl::python

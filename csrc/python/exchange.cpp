@@ -16,21 +16,45 @@ const char* format_of(DType t) {
 }
 
 bool dtype_of_format(const char* f, Py_ssize_t itemsize, DType* out) {
-  if (!f) { *out = DType::UInt8; return true; }
+  if (!f) {
+    *out = DType::UInt8;
+    return true;
+  }
   if (*f == '@' || *f == '=' || *f == '<') ++f;
   if (f[0] && f[1]) return false;
   switch (*f) {
-    case '?': *out = DType::Bool; return true;
-    case 'B': *out = DType::UInt8; return true;
-    case 'b': *out = DType::Int8; return true;
-    case 'h': *out = DType::Int16; return true;
-    case 'i': *out = DType::Int32; return true;
-    case 'l': *out = itemsize == 8 ? DType::Int64 : DType::Int32; return true;
-    case 'q': *out = DType::Int64; return true;
-    case 'e': *out = DType::Float16; return true;
-    case 'f': *out = DType::Float32; return true;
-    case 'd': *out = DType::Float64; return true;
-    default: return false;
+    case '?':
+      *out = DType::Bool;
+      return true;
+    case 'B':
+      *out = DType::UInt8;
+      return true;
+    case 'b':
+      *out = DType::Int8;
+      return true;
+    case 'h':
+      *out = DType::Int16;
+      return true;
+    case 'i':
+      *out = DType::Int32;
+      return true;
+    case 'l':
+      *out = itemsize == 8 ? DType::Int64 : DType::Int32;
+      return true;
+    case 'q':
+      *out = DType::Int64;
+      return true;
+    case 'e':
+      *out = DType::Float16;
+      return true;
+    case 'f':
+      *out = DType::Float32;
+      return true;
+    case 'd':
+      *out = DType::Float64;
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -41,21 +65,45 @@ struct Exported {  // what a Py_buffer points into
 
 bool column_major(const Tensor& x) {
   Dims sizes(std::make_reverse_iterator(x.sizes().end()), std::make_reverse_iterator(x.sizes().begin()));
-  Dims strides(std::make_reverse_iterator(x.strides().end()), std::make_reverse_iterator(x.strides().begin()));
+  Dims strides(std::make_reverse_iterator(x.strides().end()),
+               std::make_reverse_iterator(x.strides().begin()));
   return strides_contiguous(sizes, strides);
 }
 
 void check_exportable(const char* op, const Tensor& x) {
-  CCDL_CHECK(!(autograd::requires_grad(x) && autograd::grad_enabled()), Runtime, op, ": Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
-  CCDL_CHECK(x.dtype() != DType::BFloat16, Type, op, ": bfloat16 has no NumPy type (Got unsupported ScalarType BFloat16); convert with .float() first");
+  CCDL_CHECK(!(autograd::requires_grad(x) && autograd::grad_enabled()), Runtime, op,
+             ": Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+  CCDL_CHECK(
+      x.dtype() != DType::BFloat16, Type, op,
+      ": bfloat16 has no NumPy type (Got unsupported ScalarType BFloat16); convert with .float() first");
 }
 
-// ---- DLPack: the structs of the specification (version 1.0), declared here ----------------------------------------------
-struct DLDevice { int32_t type, id; };
-struct DLDataType { uint8_t code, bits; uint16_t lanes; };
-struct DLTensor { void* data; DLDevice device; int32_t ndim; DLDataType dtype; int64_t* shape; int64_t* strides; uint64_t byte_offset; };
-struct DLManagedTensor { DLTensor dl_tensor; void* manager_ctx; void (*deleter)(DLManagedTensor*); };
-struct DLVersion { uint32_t major, minor; };
+// ---- DLPack: the structs of the specification (version 1.0), declared here
+// ----------------------------------------------
+struct DLDevice {
+  int32_t type, id;
+};
+struct DLDataType {
+  uint8_t code, bits;
+  uint16_t lanes;
+};
+struct DLTensor {
+  void* data;
+  DLDevice device;
+  int32_t ndim;
+  DLDataType dtype;
+  int64_t* shape;
+  int64_t* strides;
+  uint64_t byte_offset;
+};
+struct DLManagedTensor {
+  DLTensor dl_tensor;
+  void* manager_ctx;
+  void (*deleter)(DLManagedTensor*);
+};
+struct DLVersion {
+  uint32_t major, minor;
+};
 struct DLManagedTensorVersioned {
   DLVersion version;
   void* manager_ctx;
@@ -70,28 +118,41 @@ enum : uint8_t { kDLInt = 0, kDLUInt = 1, kDLFloat = 2, kDLBfloat = 4, kDLBool =
 DLDataType dl_type(DType t) {
   const uint8_t bits = static_cast<uint8_t>(item_size(t) * 8);
   switch (t) {
-    case DType::Bool: return {kDLBool, 8, 1};
-    case DType::UInt8: return {kDLUInt, 8, 1};
-    case DType::Int8: case DType::Int16: case DType::Int32: case DType::Int64: return {kDLInt, bits, 1};
-    case DType::BFloat16: return {kDLBfloat, 16, 1};
-    default: return {kDLFloat, bits, 1};
+    case DType::Bool:
+      return {kDLBool, 8, 1};
+    case DType::UInt8:
+      return {kDLUInt, 8, 1};
+    case DType::Int8:
+    case DType::Int16:
+    case DType::Int32:
+    case DType::Int64:
+      return {kDLInt, bits, 1};
+    case DType::BFloat16:
+      return {kDLBfloat, 16, 1};
+    default:
+      return {kDLFloat, bits, 1};
   }
 }
 bool from_dl_type(DLDataType d, DType* out) {
   for (int i = 0; i < kNumDTypes; ++i) {
     const DLDataType t = dl_type(static_cast<DType>(i));
-    if (t.code == d.code && t.bits == d.bits && d.lanes == 1) { *out = static_cast<DType>(i); return true; }
+    if (t.code == d.code && t.bits == d.bits && d.lanes == 1) {
+      *out = static_cast<DType>(i);
+      return true;
+    }
   }
   return false;
 }
 
-template <class Managed> struct DLExport {
+template <class Managed>
+struct DLExport {
   Managed managed;
   Tensor tensor;
   int64_t shape[kMaxDims], strides[kMaxDims];
 };
 
-template <class Managed> Managed* export_dlpack(const Tensor& x) {
+template <class Managed>
+Managed* export_dlpack(const Tensor& x) {
   auto* e = new DLExport<Managed>();
   e->tensor = x;
   for (int64_t d = 0; d < x.dim(); ++d) {
@@ -111,7 +172,8 @@ template <class Managed> Managed* export_dlpack(const Tensor& x) {
   return &e->managed;
 }
 
-template <class Managed> void destroy_capsule(PyObject* capsule, const char* name) {
+template <class Managed>
+void destroy_capsule(PyObject* capsule, const char* name) {
   if (!PyCapsule_IsValid(capsule, name)) return;  // consumed: renamed by the consumer
   auto* m = static_cast<Managed*>(PyCapsule_GetPointer(capsule, name));
   if (m && m->deleter) m->deleter(m);
@@ -121,15 +183,23 @@ void destroy_versioned(PyObject* c) { destroy_capsule<DLManagedTensorVersioned>(
 
 PyObject* row_dlpack(const Args& a) {
   Tensor x = a.tensor(0);
-  CCDL_CHECK(!autograd::requires_grad(x), Runtime, "__dlpack__: Can't export tensors that require gradient, use tensor.detach()");
+  CCDL_CHECK(!autograd::requires_grad(x), Runtime,
+             "__dlpack__: Can't export tensors that require gradient, use tensor.detach()");
   uint32_t major = 0;
   if (PyObject* v = a.object(2); v && v != Py_None) {
-    if (!PyTuple_Check(v) || PyTuple_GET_SIZE(v) != 2) fail(ErrorKind::Type, "__dlpack__: max_version must be a (major, minor) tuple");
+    if (!PyTuple_Check(v) || PyTuple_GET_SIZE(v) != 2)
+      fail(ErrorKind::Type, "__dlpack__: max_version must be a (major, minor) tuple");
     major = static_cast<uint32_t>(PyLong_AsUnsignedLong(PyTuple_GET_ITEM(v, 0)));
   }
   if (PyObject* d = a.object(3); d && d != Py_None) {
-    const bool cpu = PyTuple_Check(d) && PyTuple_GET_SIZE(d) == 2 && PyLong_AsLong(PyTuple_GET_ITEM(d, 0)) == kDLCPU;
-    if (!cpu) { PyErr_SetString(PyExc_BufferError, "__dlpack__: the tensor is on the CPU and cannot be exported to another device; copy it there first"); throw PyError{}; }
+    const bool cpu =
+        PyTuple_Check(d) && PyTuple_GET_SIZE(d) == 2 && PyLong_AsLong(PyTuple_GET_ITEM(d, 0)) == kDLCPU;
+    if (!cpu) {
+      PyErr_SetString(PyExc_BufferError,
+                      "__dlpack__: the tensor is on the CPU and cannot be exported to another device; copy "
+                      "it there first");
+      throw PyError{};
+    }
   }
   const bool copied = a.object(4) == Py_True;
   if (copied) {
@@ -142,43 +212,59 @@ PyObject* row_dlpack(const Args& a) {
     m->flags = (x.storage()->read_only() ? kReadOnly : 0) | (copied ? kIsCopied : 0);
     return PyCapsule_New(m, "dltensor_versioned", destroy_versioned);
   }
-  CCDL_CHECK(!x.storage()->read_only(), Runtime, "__dlpack__: read-only memory needs a consumer of DLPack 1.0 or newer; clone the tensor first");
+  CCDL_CHECK(!x.storage()->read_only(), Runtime,
+             "__dlpack__: read-only memory needs a consumer of DLPack 1.0 or newer; clone the tensor first");
   return PyCapsule_New(export_dlpack<DLManagedTensor>(x), "dltensor", destroy_legacy);
 }
 
-template <class Managed> Tensor import_managed(Managed* m, bool read_only) {
+template <class Managed>
+Tensor import_managed(Managed* m, bool read_only) {
   const DLTensor& t = m->dl_tensor;
-  CCDL_CHECK(t.device.type == kDLCPU, Device, "from_dlpack: only CPU memory is supported by this build, got DLPack device type ", t.device.type);
-  CCDL_CHECK(t.ndim >= 0 && t.ndim <= kMaxDims, Value, "from_dlpack: ", t.ndim, " dimensions; at most ", kMaxDims, " are supported");
+  CCDL_CHECK(t.device.type == kDLCPU, Device,
+             "from_dlpack: only CPU memory is supported by this build, got DLPack device type ",
+             t.device.type);
+  CCDL_CHECK(t.ndim >= 0 && t.ndim <= kMaxDims, Value, "from_dlpack: ", t.ndim, " dimensions; at most ",
+             kMaxDims, " are supported");
   DType dtype;
-  CCDL_CHECK(from_dl_type(t.dtype, &dtype), Type, "from_dlpack: unsupported element type (code ", int(t.dtype.code), ", bits ", int(t.dtype.bits), ", lanes ", t.dtype.lanes, ")");
+  CCDL_CHECK(from_dl_type(t.dtype, &dtype), Type, "from_dlpack: unsupported element type (code ",
+             int(t.dtype.code), ", bits ", int(t.dtype.bits), ", lanes ", t.dtype.lanes, ")");
   Dims sizes(t.shape, t.shape + t.ndim), strides;
   const int64_t numel = checked_numel("from_dlpack", sizes);
   strides = t.strides ? Dims(t.strides, t.strides + t.ndim) : contiguous_strides(sizes);
   int64_t reach = numel ? 1 : 0;
   for (int i = 0; i < t.ndim && numel; ++i) {
     int64_t span = 0;
-    CCDL_CHECK(strides[i] >= 0 || sizes[i] == 1, Value, "from_dlpack: negative strides are not supported, got ", strides, "; copy the array first");
+    CCDL_CHECK(strides[i] >= 0 || sizes[i] == 1, Value,
+               "from_dlpack: negative strides are not supported, got ", strides, "; copy the array first");
     if (sizes[i] == 1) strides[i] = std::max<int64_t>(strides[i], 0);
-    CCDL_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) && !__builtin_add_overflow(reach, span, &reach), Value, "from_dlpack: sizes ", sizes,
-               " and strides ", strides, " overflow");
+    CCDL_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) &&
+                   !__builtin_add_overflow(reach, span, &reach),
+               Value, "from_dlpack: sizes ", sizes, " and strides ", strides, " overflow");
   }
   auto* data = static_cast<char*>(t.data) + t.byte_offset;
-  CCDL_CHECK(reinterpret_cast<uintptr_t>(data) % item_size(dtype) == 0, Value, "from_dlpack: data is not aligned to its element size");
-  auto storage = Storage::wrap(data, reach * item_size(dtype), Device{}, [m] { if (m->deleter) m->deleter(m); }, read_only);
+  CCDL_CHECK(reinterpret_cast<uintptr_t>(data) % item_size(dtype) == 0, Value,
+             "from_dlpack: data is not aligned to its element size");
+  auto storage = Storage::wrap(
+      data, reach * item_size(dtype), Device{},
+      [m] {
+        if (m->deleter) m->deleter(m);
+      },
+      read_only);
   return Tensor(make_ref<TensorImpl>(storage, sizes, strides, 0, dtype));
 }
 
 Tensor import_capsule(PyObject* capsule) {
   if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
     auto* m = static_cast<DLManagedTensorVersioned*>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
-    CCDL_CHECK(m->version.major == 1, Runtime, "from_dlpack: DLPack version ", m->version.major, " is not supported; version 1 is");
+    CCDL_CHECK(m->version.major == 1, Runtime, "from_dlpack: DLPack version ", m->version.major,
+               " is not supported; version 1 is");
     Tensor x = import_managed(m, m->flags & kReadOnly);
     PyCapsule_SetName(capsule, "used_dltensor_versioned");
     return x;
   }
   CCDL_CHECK(PyCapsule_IsValid(capsule, "dltensor"), Runtime,
-             "from_dlpack: expected a DLPack capsule that was not consumed yet (a capsule can be consumed only once)");
+             "from_dlpack: expected a DLPack capsule that was not consumed yet (a capsule can be consumed "
+             "only once)");
   Tensor x = import_managed(static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule, "dltensor")), false);
   PyCapsule_SetName(capsule, "used_dltensor");
   return x;
@@ -190,7 +276,9 @@ PyObject* row_from_dlpack(const Args& a) {
   PyObject* method = PyObject_GetAttrString(o, "__dlpack__");
   if (!method) {
     PyErr_Clear();
-    fail(ErrorKind::Type, str("from_dlpack: argument 'ext_tensor' must be a DLPack capsule or have __dlpack__, got ", Py_TYPE(o)->tp_name));
+    fail(ErrorKind::Type,
+         str("from_dlpack: argument 'ext_tensor' must be a DLPack capsule or have __dlpack__, got ",
+             Py_TYPE(o)->tp_name));
   }
   PyObject* kwargs = Py_BuildValue("{s(ii)}", "max_version", 1, 0);
   PyObject* empty_args = PyTuple_New(0);
@@ -261,21 +349,27 @@ PyObject* row_frombuffer(const Args& a) {
   auto storage = Storage::wrap(view.buf, view.len, Device{}, release, view.readonly);
   const DType dtype = a.dtype(1);
   const int64_t size = item_size(dtype), offset = a.integer(3);
-  CCDL_CHECK(offset >= 0 && offset <= view.len, Value, "frombuffer: offset ", offset, " must lie inside the buffer of ", view.len, " bytes");
+  CCDL_CHECK(offset >= 0 && offset <= view.len, Value, "frombuffer: offset ", offset,
+             " must lie inside the buffer of ", view.len, " bytes");
   const int64_t room = (view.len - offset) / size;
   const int64_t count = a.integer(2) < 0 ? room : a.integer(2);
-  CCDL_CHECK(a.integer(2) >= 0 || (view.len - offset) % size == 0, Value, "frombuffer: buffer length (", view.len - offset,
-             " bytes) after offset (", offset, " bytes) must be a multiple of element size (", size, ")");
-  CCDL_CHECK(count <= room && offset % size == 0, Value, "frombuffer: requested buffer length (", count, " elements at offset ", offset,
-             " bytes) must not exceed the buffer (", view.len, " bytes) and must be aligned to the element size ", size);
+  CCDL_CHECK(a.integer(2) >= 0 || (view.len - offset) % size == 0, Value, "frombuffer: buffer length (",
+             view.len - offset, " bytes) after offset (", offset,
+             " bytes) must be a multiple of element size (", size, ")");
+  CCDL_CHECK(count <= room && offset % size == 0, Value, "frombuffer: requested buffer length (", count,
+             " elements at offset ", offset, " bytes) must not exceed the buffer (", view.len,
+             " bytes) and must be aligned to the element size ", size);
   return wrap(Tensor(make_ref<TensorImpl>(storage, Dims{count}, Dims{1}, offset / size, dtype)));
 }
 
 const Row kRows[] = {
     {"numpy(Tensor self, *, bool force=False) -> object", row_numpy},
     {"__array__(Tensor self, object dtype=None, object copy=None) -> object", row_array},
-    {"__dlpack__(Tensor self, object stream=None, object max_version=None, object dl_device=None, object copy=None) -> object", row_dlpack},
-    {"__dlpack_device__(Tensor self) -> object", [](const Args&) { return Py_BuildValue("(ii)", kDLCPU, 0); }},
+    {"__dlpack__(Tensor self, object stream=None, object max_version=None, object dl_device=None, object "
+     "copy=None) -> object",
+     row_dlpack},
+    {"__dlpack_device__(Tensor self) -> object",
+     [](const Args&) { return Py_BuildValue("(ii)", kDLCPU, 0); }},
     {"from_dlpack(object ext_tensor) -> Tensor", row_from_dlpack},
     {"from_numpy(object ndarray) -> Tensor", row_from_numpy},
     {"frombuffer(object buffer, *, dtype dtype, int count=-1, int offset=0) -> Tensor", row_frombuffer},
@@ -289,7 +383,8 @@ Tensor tensor_from_buffer(PyObject* o, const char* op) {
   if (PyObject_GetBuffer(o, view, PyBUF_STRIDES | PyBUF_FORMAT) < 0) {
     delete view;
     PyErr_Clear();
-    fail(ErrorKind::Type, str(op, ": expected a NumPy array or another object with the buffer protocol, got ", Py_TYPE(o)->tp_name));
+    fail(ErrorKind::Type, str(op, ": expected a NumPy array or another object with the buffer protocol, got ",
+                              Py_TYPE(o)->tp_name));
   }
   auto release = [view] {
     PyGILState_STATE gil = PyGILState_Ensure();
@@ -297,24 +392,39 @@ Tensor tensor_from_buffer(PyObject* o, const char* op) {
     PyGILState_Release(gil);
     delete view;
   };
-  struct Guard { std::function<void()> f; ~Guard() { if (f) f(); } } guard{release};
+  struct Guard {
+    std::function<void()> f;
+    ~Guard() {
+      if (f) f();
+    }
+  } guard{release};
   DType dtype;
-  CCDL_CHECK(dtype_of_format(view->format, view->itemsize, &dtype) && item_size(dtype) == view->itemsize, Type, op, ": can't convert an array of type '",
-             view->format ? view->format : "?", "'. The supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
-  CCDL_CHECK(view->ndim <= kMaxDims, Value, op, ": ", view->ndim, " dimensions; at most ", kMaxDims, " are supported");
+  CCDL_CHECK(
+      dtype_of_format(view->format, view->itemsize, &dtype) && item_size(dtype) == view->itemsize, Type, op,
+      ": can't convert an array of type '", view->format ? view->format : "?",
+      "'. The supported types are: float64, float32, float16, int64, int32, int16, int8, uint8, and bool.");
+  CCDL_CHECK(view->ndim <= kMaxDims, Value, op, ": ", view->ndim, " dimensions; at most ", kMaxDims,
+             " are supported");
   Dims sizes, strides;
   int64_t reach = 1;
   bool empty_array = false;
   for (int i = 0; i < view->ndim; ++i) {
     sizes.push_back(view->shape[i]);
     empty_array = empty_array || view->shape[i] == 0;
-    const Py_ssize_t st = view->shape[i] <= 1 ? std::max<Py_ssize_t>(view->strides[i], 0) / view->itemsize * view->itemsize : view->strides[i];
-    CCDL_CHECK(st >= 0, Value, op, ": At least one stride in the given numpy array is negative, and tensors with negative strides are not supported; make a copy with array.copy()");
-    CCDL_CHECK(st % view->itemsize == 0, Value, op, ": given numpy array strides not a multiple of the element byte size; copy it to reallocate the memory");
+    const Py_ssize_t st = view->shape[i] <= 1
+                              ? std::max<Py_ssize_t>(view->strides[i], 0) / view->itemsize * view->itemsize
+                              : view->strides[i];
+    CCDL_CHECK(st >= 0, Value, op,
+               ": At least one stride in the given numpy array is negative, and tensors with negative "
+               "strides are not supported; make a copy with array.copy()");
+    CCDL_CHECK(st % view->itemsize == 0, Value, op,
+               ": given numpy array strides not a multiple of the element byte size; copy it to reallocate "
+               "the memory");
     strides.push_back(st / view->itemsize);
     reach += (std::max<int64_t>(view->shape[i], 1) - 1) * strides.back();
   }
-  CCDL_CHECK(reinterpret_cast<uintptr_t>(view->buf) % static_cast<uintptr_t>(view->itemsize) == 0, Value, op, ": the array is not aligned to its element size; copy it first");
+  CCDL_CHECK(reinterpret_cast<uintptr_t>(view->buf) % static_cast<uintptr_t>(view->itemsize) == 0, Value, op,
+             ": the array is not aligned to its element size; copy it first");
   if (empty_array) {
     reach = 0;
     strides = contiguous_strides(sizes);
@@ -333,7 +443,8 @@ int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags) {
     if (!x.device().is_cpu() || ((flags & PyBUF_WRITABLE) && x.storage()->read_only()) ||
         ((flags & PyBUF_STRIDES) != PyBUF_STRIDES && !x.is_contiguous()) ||
         ((flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS && !column_major(x))) {
-      PyErr_SetString(PyExc_BufferError, "the tensor's memory cannot be exported in the way that was asked for");
+      PyErr_SetString(PyExc_BufferError,
+                      "the tensor's memory cannot be exported in the way that was asked for");
       return -1;
     }
     if ((flags & PyBUF_C_CONTIGUOUS) == PyBUF_C_CONTIGUOUS && !x.is_contiguous()) {

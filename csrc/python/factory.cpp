@@ -18,19 +18,28 @@ struct Found {  // what a walk over nested data learnt
 bool has_buffer(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyByteArray_Check(o); }
 
 bool is_sequence(PyObject* o) {
-  return PyList_Check(o) || PyTuple_Check(o) || (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && !is_tensor(o) && !has_buffer(o));
+  return PyList_Check(o) || PyTuple_Check(o) ||
+         (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && !is_tensor(o) && !has_buffer(o));
 }
 
 void discover(PyObject* o, int depth, Found* f, bool first) {
-  CCDL_CHECK(depth <= kMaxDepth, Value, "tensor: too many dimensions (more than ", kMaxDepth, ") in the nested data");
+  CCDL_CHECK(depth <= kMaxDepth, Value, "tensor: too many dimensions (more than ", kMaxDepth,
+             ") in the nested data");
   if (is_tensor(o)) {
     const Tensor& t = unwrap(o);
     f->any = f->any_tensor = true;
-    if (is_floating(t.dtype())) f->any_float = true;
-    else if (t.dtype() == DType::Bool) f->any_bool = true;
-    else f->any_int = true;
-    f->widest = f->widest == DType::Bool || item_size(t.dtype()) > item_size(f->widest) || (is_floating(t.dtype()) && !is_floating(f->widest)) ? t.dtype() : f->widest;
-    if (first) for (int64_t s : t.sizes()) f->sizes.push_back(s);
+    if (is_floating(t.dtype()))
+      f->any_float = true;
+    else if (t.dtype() == DType::Bool)
+      f->any_bool = true;
+    else
+      f->any_int = true;
+    f->widest = f->widest == DType::Bool || item_size(t.dtype()) > item_size(f->widest) ||
+                        (is_floating(t.dtype()) && !is_floating(f->widest))
+                    ? t.dtype()
+                    : f->widest;
+    if (first)
+      for (int64_t s : t.sizes()) f->sizes.push_back(s);
     return;
   }
   if (has_buffer(o) && !PyLong_Check(o) && !PyFloat_Check(o)) {
@@ -46,48 +55,84 @@ void discover(PyObject* o, int depth, Found* f, bool first) {
     if (!fast) throw PyError{};
     const Py_ssize_t n = PySequence_Fast_GET_SIZE(fast);
     if (first) f->sizes.push_back(n);
-    struct Drop { PyObject* o; ~Drop() { Py_DECREF(o); } } drop{fast};
-    for (Py_ssize_t i = 0; i < n; ++i) discover(PySequence_Fast_GET_ITEM(fast, i), depth + 1, f, first && i == 0);
+    struct Drop {
+      PyObject* o;
+      ~Drop() { Py_DECREF(o); }
+    } drop{fast};
+    for (Py_ssize_t i = 0; i < n; ++i)
+      discover(PySequence_Fast_GET_ITEM(fast, i), depth + 1, f, first && i == 0);
     return;
   }
   Scalar s;
   if (!number_from(o, &s)) {
-    PyErr_Format(PyExc_TypeError, "tensor: could not infer dtype of %s; numbers, nested sequences of numbers, arrays and tensors are accepted", Py_TYPE(o)->tp_name);
+    PyErr_Format(PyExc_TypeError,
+                 "tensor: could not infer dtype of %s; numbers, nested sequences of numbers, arrays and "
+                 "tensors are accepted",
+                 Py_TYPE(o)->tp_name);
     throw PyError{};
   }
   f->any = true;
-  if (s.is_float()) f->any_float = true;
-  else if (s.is_bool()) f->any_bool = true;
-  else f->any_int = true;
+  if (s.is_float())
+    f->any_float = true;
+  else if (s.is_bool())
+    f->any_bool = true;
+  else
+    f->any_int = true;
 }
 
-template <class T> T cast(const Scalar& s) { return s.is_float() ? static_cast<T>(s.to_double()) : static_cast<T>(s.to_int()); }
+template <class T>
+T cast(const Scalar& s) {
+  return s.is_float() ? static_cast<T>(s.to_double()) : static_cast<T>(s.to_int());
+}
 void store(void* base, DType t, int64_t i, const Scalar& s) {
   switch (t) {
-    case DType::Bool: static_cast<bool*>(base)[i] = s.to_bool(); break;
-    case DType::UInt8: static_cast<uint8_t*>(base)[i] = static_cast<uint8_t>(s.to_int()); break;
-    case DType::Int8: static_cast<int8_t*>(base)[i] = static_cast<int8_t>(s.to_int()); break;
-    case DType::Int16: static_cast<int16_t*>(base)[i] = static_cast<int16_t>(s.to_int()); break;
-    case DType::Int32: static_cast<int32_t*>(base)[i] = static_cast<int32_t>(s.to_int()); break;
-    case DType::Int64: static_cast<int64_t*>(base)[i] = s.to_int(); break;
-    case DType::Float16: static_cast<float16*>(base)[i] = float16(static_cast<float>(s.to_double())); break;
-    case DType::BFloat16: static_cast<bfloat16*>(base)[i] = bfloat16(static_cast<float>(s.to_double())); break;
-    case DType::Float32: static_cast<float*>(base)[i] = static_cast<float>(s.to_double()); break;
-    default: static_cast<double*>(base)[i] = s.to_double(); break;
+    case DType::Bool:
+      static_cast<bool*>(base)[i] = s.to_bool();
+      break;
+    case DType::UInt8:
+      static_cast<uint8_t*>(base)[i] = static_cast<uint8_t>(s.to_int());
+      break;
+    case DType::Int8:
+      static_cast<int8_t*>(base)[i] = static_cast<int8_t>(s.to_int());
+      break;
+    case DType::Int16:
+      static_cast<int16_t*>(base)[i] = static_cast<int16_t>(s.to_int());
+      break;
+    case DType::Int32:
+      static_cast<int32_t*>(base)[i] = static_cast<int32_t>(s.to_int());
+      break;
+    case DType::Int64:
+      static_cast<int64_t*>(base)[i] = s.to_int();
+      break;
+    case DType::Float16:
+      static_cast<float16*>(base)[i] = float16(static_cast<float>(s.to_double()));
+      break;
+    case DType::BFloat16:
+      static_cast<bfloat16*>(base)[i] = bfloat16(static_cast<float>(s.to_double()));
+      break;
+    case DType::Float32:
+      static_cast<float*>(base)[i] = static_cast<float>(s.to_double());
+      break;
+    default:
+      static_cast<double*>(base)[i] = s.to_double();
+      break;
   }
 }
 
 void check_fits(DType t, const Scalar& s) {
   if (!is_integral(t, false)) return;
   if (s.is_float()) {
-    CCDL_CHECK(s.to_double() == s.to_double() && s.to_double() >= -9223372036854775808.0 && s.to_double() < 9223372036854775808.0, Value,
-               "tensor: cannot convert float ", s, " to ", dtype_name(t));
+    CCDL_CHECK(s.to_double() == s.to_double() && s.to_double() >= -9223372036854775808.0 &&
+                   s.to_double() < 9223372036854775808.0,
+               Value, "tensor: cannot convert float ", s, " to ", dtype_name(t));
     return;
   }
   const int bits = static_cast<int>(item_size(t) * 8);
   if (bits == 64) return;
-  const int64_t low = t == DType::UInt8 ? 0 : -(int64_t{1} << (bits - 1)), high = t == DType::UInt8 ? 255 : (int64_t{1} << (bits - 1)) - 1;
-  CCDL_CHECK(s.to_int() >= low && s.to_int() <= high, Runtime, "tensor: value cannot be converted to type ", dtype_name(t), " without overflow: ", s);
+  const int64_t low = t == DType::UInt8 ? 0 : -(int64_t{1} << (bits - 1)),
+                high = t == DType::UInt8 ? 255 : (int64_t{1} << (bits - 1)) - 1;
+  CCDL_CHECK(s.to_int() >= low && s.to_int() <= high, Runtime, "tensor: value cannot be converted to type ",
+             dtype_name(t), " without overflow: ", s);
 }
 
 void fill(PyObject* o, const Tensor& out, int depth, int64_t* at) {
@@ -95,7 +140,8 @@ void fill(PyObject* o, const Tensor& out, int depth, int64_t* at) {
   if (is_tensor(o) || (has_buffer(o) && !PyLong_Check(o) && !PyFloat_Check(o))) {
     const Tensor t = is_tensor(o) ? unwrap(o) : tensor_from_buffer(o, "tensor");
     const Dims rest(sizes.begin() + depth, sizes.end());
-    CCDL_CHECK(t.sizes() == rest, Value, "tensor: expected sequence elements of shape ", rest, " at dim ", depth, ", got ", t.sizes());
+    CCDL_CHECK(t.sizes() == rest, Value, "tensor: expected sequence elements of shape ", rest, " at dim ",
+               depth, ", got ", t.sizes());
     autograd::NoGradGuard no_grad;
     Tensor target = alias(out, rest, contiguous_strides(rest), *at);
     ops::copy_(target, t);
@@ -105,7 +151,9 @@ void fill(PyObject* o, const Tensor& out, int depth, int64_t* at) {
   if (depth == sizes.ndim()) {
     Scalar s;
     if (is_sequence(o) || !number_from(o, &s)) {
-      PyErr_Format(PyExc_ValueError, "tensor: too many dimensions or a non-number (%s) at depth %d of the nested data", Py_TYPE(o)->tp_name, depth);
+      PyErr_Format(PyExc_ValueError,
+                   "tensor: too many dimensions or a non-number (%s) at depth %d of the nested data",
+                   Py_TYPE(o)->tp_name, depth);
       throw PyError{};
     }
     check_fits(out.dtype(), s);
@@ -113,14 +161,19 @@ void fill(PyObject* o, const Tensor& out, int depth, int64_t* at) {
     return;
   }
   if (!is_sequence(o)) {
-    PyErr_Format(PyExc_TypeError, "tensor: expected a sequence of length %lld at dim %d, got %s", static_cast<long long>(sizes[depth]), depth, Py_TYPE(o)->tp_name);
+    PyErr_Format(PyExc_TypeError, "tensor: expected a sequence of length %lld at dim %d, got %s",
+                 static_cast<long long>(sizes[depth]), depth, Py_TYPE(o)->tp_name);
     throw PyError{};
   }
   PyObject* fast = PySequence_Fast(o, "tensor: expected a sequence");
   if (!fast) throw PyError{};
-  struct Drop { PyObject* o; ~Drop() { Py_DECREF(o); } } drop{fast};
-  CCDL_CHECK(PySequence_Fast_GET_SIZE(fast) == sizes[depth], Value, "tensor: expected sequence of length ", sizes[depth], " at dim ", depth, " (got ",
-             static_cast<int64_t>(PySequence_Fast_GET_SIZE(fast)), ")");
+  struct Drop {
+    PyObject* o;
+    ~Drop() { Py_DECREF(o); }
+  } drop{fast};
+  CCDL_CHECK(PySequence_Fast_GET_SIZE(fast) == sizes[depth], Value, "tensor: expected sequence of length ",
+             sizes[depth], " at dim ", depth, " (got ", static_cast<int64_t>(PySequence_Fast_GET_SIZE(fast)),
+             ")");
   for (Py_ssize_t i = 0; i < sizes[depth]; ++i) fill(PySequence_Fast_GET_ITEM(fast, i), out, depth + 1, at);
 }
 
@@ -155,12 +208,18 @@ PyObject* row_asarray(const Args& a) {
 }
 
 const Row kRows[] = {
-    {"tensor(object data, *, dtype? dtype=None, device? device=None, bool requires_grad=False, bool pin_memory=False) -> Tensor", row_tensor},
+    {"tensor(object data, *, dtype? dtype=None, device? device=None, bool requires_grad=False, bool "
+     "pin_memory=False) -> Tensor",
+     row_tensor},
     {"as_tensor(object data, dtype? dtype=None, device? device=None) -> Tensor", row_as_tensor},
-    {"asarray(object obj, *, dtype? dtype=None, device? device=None, object copy=None, bool requires_grad=False) -> Tensor", row_asarray},
-    {"new_tensor(Tensor self, object data, *, dtype? dtype=None, device? device=None, bool requires_grad=False) -> Tensor",
+    {"asarray(object obj, *, dtype? dtype=None, device? device=None, object copy=None, bool "
+     "requires_grad=False) -> Tensor",
+     row_asarray},
+    {"new_tensor(Tensor self, object data, *, dtype? dtype=None, device? device=None, bool "
+     "requires_grad=False) -> Tensor",
      [](const Args& a) {
-       Tensor x = tensor_from_object(a.object(1), a.dtype_or(2) ? a.dtype_or(2) : std::optional(a.tensor(0).dtype()), true);
+       Tensor x = tensor_from_object(
+           a.object(1), a.dtype_or(2) ? a.dtype_or(2) : std::optional(a.tensor(0).dtype()), true);
        if (a.boolean(4)) autograd::set_requires_grad(x, true);
        return wrap(x);
      }},
@@ -182,11 +241,11 @@ Tensor tensor_from_object(PyObject* data, std::optional<DType> dtype, bool copy)
   }
   Found f;
   discover(data, 0, &f, true);
-  DType t = dtype ? *dtype
-            : f.any_tensor ? f.widest
+  DType t = dtype                   ? *dtype
+            : f.any_tensor          ? f.widest
             : f.any_float || !f.any ? default_dtype()
-            : f.any_int ? DType::Int64
-                        : DType::Bool;
+            : f.any_int             ? DType::Int64
+                                    : DType::Bool;
   Tensor out = empty(f.sizes, t);
   int64_t at = 0;
   fill(data, out, 0, &at);

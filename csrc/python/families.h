@@ -1,25 +1,25 @@
 // The op families bound to Python, one line each.
 #pragma once
 #define CCDL_FAMILIES(X) \
-  X(view) \
-  X(extension) \
-  X(tensor_python) \
-  X(matmul) \
-  X(random) \
-  X(io) \
-  X(runtime) \
-  X(index) \
-  X(shape) \
-  X(create) \
-  X(embedding) \
-  X(interpolate) \
-  X(conv) \
-  X(softmax) \
-  X(loss) \
-  X(norm) \
-  X(pool) \
-  X(optim) \
-  X(reduce) \
-  X(sort) \
-  X(elementwise) \
+  X(view)                \
+  X(extension)           \
+  X(tensor_python)       \
+  X(matmul)              \
+  X(random)              \
+  X(io)                  \
+  X(runtime)             \
+  X(index)               \
+  X(shape)               \
+  X(create)              \
+  X(embedding)           \
+  X(interpolate)         \
+  X(conv)                \
+  X(softmax)             \
+  X(loss)                \
+  X(norm)                \
+  X(pool)                \
+  X(optim)               \
+  X(reduce)              \
+  X(sort)                \
+  X(elementwise)         \
   X(activation)

@@ -17,8 +17,8 @@ CCDL_FAMILIES(CCDL_DECLARE)
 PYBIND11_MODULE(_C, m) {
   using namespace ccdl::python;
   PyObject* module = m.ptr();
-  if (!init_objects(module) || !init_tensor_type(module) || !init_op_types(module) || !init_autograd(module) || !init_exchange(module) ||
-      !init_factory(module))
+  if (!init_objects(module) || !init_tensor_type(module) || !init_op_types(module) ||
+      !init_autograd(module) || !init_exchange(module) || !init_factory(module))
     throw pybind11::error_already_set();
 #define CCDL_BIND(family) bind_##family(module);
   CCDL_FAMILIES(CCDL_BIND)

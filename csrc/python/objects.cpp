@@ -1,8 +1,8 @@
-// Small value objects of the package: dtype, device, Size, memory_format, layout, named results, and the error classes.
+// Small value objects of the package: dtype, device, Size, memory_format, layout, named results, and the
+// error classes.
 #include <cstring>
 #include <map>
 #include <new>
-
 
 #include "signature.h"
 
@@ -10,23 +10,36 @@ namespace ccdl::python {
 
 namespace {
 
-// ---- dtype ----------------------------------------------------------------------------------------------------------
-struct DTypeObject { PyObject_HEAD DType dtype; };
+// ---- dtype
+// ----------------------------------------------------------------------------------------------------------
+struct DTypeObject {
+  PyObject_HEAD DType dtype;
+};
 PyTypeObject* DTypeType;
-PyObject* dtype_objects[kNumDTypes];
+constexpr int kDTypeObjects = 12;  // with the reserved complex ones, which every op rejects
+PyObject* dtype_objects[kDTypeObjects];
 
-PyObject* dtype_repr(PyObject* o) { return PyUnicode_FromFormat("ccdl.%s", dtype_name(reinterpret_cast<DTypeObject*>(o)->dtype)); }
+PyObject* dtype_repr(PyObject* o) {
+  return PyUnicode_FromFormat("ccdl.%s", dtype_name(reinterpret_cast<DTypeObject*>(o)->dtype));
+}
 PyObject* dtype_get(PyObject* o, void* what) {
   const DType t = reinterpret_cast<DTypeObject*>(o)->dtype;
   switch (reinterpret_cast<intptr_t>(what)) {
-    case 0: return PyBool_FromLong(is_floating(t));
-    case 1: return PyBool_FromLong(0);
-    case 2: return PyBool_FromLong(t != DType::Bool && t != DType::UInt8);
-    case 3: return PyLong_FromLongLong(item_size(t));
-    default: return PyUnicode_FromString(dtype_name(t));
+    case 0:
+      return PyBool_FromLong(is_floating(t));
+    case 1:
+      return PyBool_FromLong(t >= DType::Complex64);
+    case 2:
+      return PyBool_FromLong(t != DType::Bool && t != DType::UInt8);
+    case 3:
+      return PyLong_FromLongLong(item_size(t));
+    default:
+      return PyUnicode_FromString(dtype_name(t));
   }
 }
-PyObject* dtype_reduce(PyObject* o, PyObject*) { return PyUnicode_FromString(dtype_name(reinterpret_cast<DTypeObject*>(o)->dtype)); }
+PyObject* dtype_reduce(PyObject* o, PyObject*) {
+  return PyUnicode_FromString(dtype_name(reinterpret_cast<DTypeObject*>(o)->dtype));
+}
 PyObject* dtype_copy(PyObject* o, PyObject*) { return Py_NewRef(o); }
 PyGetSetDef kDTypeGetSet[] = {{"is_floating_point", dtype_get, nullptr, nullptr, reinterpret_cast<void*>(0)},
                               {"is_complex", dtype_get, nullptr, nullptr, reinterpret_cast<void*>(1)},
@@ -34,11 +47,17 @@ PyGetSetDef kDTypeGetSet[] = {{"is_floating_point", dtype_get, nullptr, nullptr,
                               {"itemsize", dtype_get, nullptr, nullptr, reinterpret_cast<void*>(3)},
                               {"name", dtype_get, nullptr, nullptr, reinterpret_cast<void*>(4)},
                               {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyMethodDef kDTypeMethods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr}, {"__deepcopy__", dtype_copy, METH_O, nullptr},
-                               {"__copy__", dtype_copy, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef kDTypeMethods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr},
+                               {"__deepcopy__", dtype_copy, METH_O, nullptr},
+                               {"__copy__", dtype_copy, METH_NOARGS, nullptr},
+                               {nullptr, nullptr, 0, nullptr}};
 
-// ---- device ---------------------------------------------------------------------------------------------------------
-struct DeviceObject { PyObject_HEAD Device device; bool has_index; };
+// ---- device
+// ---------------------------------------------------------------------------------------------------------
+struct DeviceObject {
+  PyObject_HEAD Device device;
+  bool has_index;
+};
 PyTypeObject* DeviceType;
 thread_local Device t_default_device;
 
@@ -46,17 +65,23 @@ bool parse_device(const char* text, Device* out, bool* has_index) {
   const char* colon = std::strchr(text, ':');
   const std::string kind = colon ? std::string(text, colon) : std::string(text);
   *has_index = colon != nullptr;
-  if (kind == "cpu") out->kind = DeviceKind::Cpu;
-  else if (kind == "cuda") out->kind = DeviceKind::Cuda;
-  else fail(ErrorKind::Runtime, str("device: Expected one of cpu, cuda device type at start of device string: ", text));
+  if (kind == "cpu")
+    out->kind = DeviceKind::Cpu;
+  else if (kind == "cuda")
+    out->kind = DeviceKind::Cuda;
+  else
+    fail(ErrorKind::Runtime,
+         str("device: Expected one of cpu, cuda device type at start of device string: ", text));
   out->index = 0;
   if (colon) {
     char* end = nullptr;
     const long v = std::strtol(colon + 1, &end, 10);
-    CCDL_CHECK(end != colon + 1 && *end == 0 && v >= 0 && v < 1024, Runtime, "device: Invalid device string: '", text, "'; the form is 'cuda:0'");
+    CCDL_CHECK(end != colon + 1 && *end == 0 && v >= 0 && v < 1024, Runtime,
+               "device: Invalid device string: '", text, "'; the form is 'cuda:0'");
     out->index = static_cast<int16_t>(v);
   }
-  CCDL_CHECK(out->is_cuda() || out->index == 0, Runtime, "device: there is one CPU device, got '", text, "'; use 'cpu'");
+  CCDL_CHECK(out->is_cuda() || out->index == 0, Runtime, "device: there is one CPU device, got '", text,
+             "'; use 'cpu'");
   return true;
 }
 
@@ -71,7 +96,8 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"type", "index", nullptr};
   PyObject* type;
   PyObject* index = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char**>(names), &type, &index)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char**>(names), &type, &index))
+    return nullptr;
   try {
     Device d;
     if (Py_TYPE(type) == DeviceType) return Py_NewRef(type);
@@ -81,13 +107,16 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
       if (index != Py_None) {
         const long v = PyLong_AsLong(index);
         if (v == -1 && PyErr_Occurred()) return nullptr;
-        CCDL_CHECK(!has_index && v >= 0 && v < 1024, Runtime, "device: type string must not include an index because index was passed explicitly, or index ",
-                   v, " is out of range");
+        CCDL_CHECK(
+            !has_index && v >= 0 && v < 1024, Runtime,
+            "device: type string must not include an index because index was passed explicitly, or index ", v,
+            " is out of range");
         d.index = static_cast<int16_t>(v);
         has_index = true;
       }
     } else if (!device_from(type, &d)) {
-      PyErr_Format(PyExc_TypeError, "device(): argument 'type' must be str, int or ccdl.device, not %s", Py_TYPE(type)->tp_name);
+      PyErr_Format(PyExc_TypeError, "device(): argument 'type' must be str, int or ccdl.device, not %s",
+                   Py_TYPE(type)->tp_name);
       return nullptr;
     } else {
       has_index = true;
@@ -106,7 +135,8 @@ PyObject* device_str(PyObject* o) {
 PyObject* device_repr(PyObject* o) {
   auto* d = reinterpret_cast<DeviceObject*>(o);
   const char* kind = d->device.is_cpu() ? "cpu" : "cuda";
-  return d->has_index ? PyUnicode_FromFormat("device(type='%s', index=%d)", kind, d->device.index) : PyUnicode_FromFormat("device(type='%s')", kind);
+  return d->has_index ? PyUnicode_FromFormat("device(type='%s', index=%d)", kind, d->device.index)
+                      : PyUnicode_FromFormat("device(type='%s')", kind);
 }
 PyObject* device_get(PyObject* o, void* what) {
   auto* d = reinterpret_cast<DeviceObject*>(o);
@@ -122,7 +152,8 @@ PyObject* device_compare(PyObject* a, PyObject* b, int op) {
 }
 Py_hash_t device_hash(PyObject* o) {
   auto* d = reinterpret_cast<DeviceObject*>(o);
-  return 7919 + static_cast<int>(d->device.kind) * 4099 + d->device.index * 2 + (d->has_index && !d->device.is_cpu());
+  return 7919 + static_cast<int>(d->device.kind) * 4099 + d->device.index * 2 +
+         (d->has_index && !d->device.is_cpu());
 }
 PyObject* device_reduce(PyObject* o, PyObject*) { return Py_BuildValue("(O(N))", DeviceType, device_str(o)); }
 Device g_saved_devices[32];
@@ -136,13 +167,17 @@ PyObject* device_exit(PyObject*, PyObject*) {
   if (g_saved_count > 0) t_default_device = g_saved_devices[--g_saved_count];
   Py_RETURN_NONE;
 }
-PyGetSetDef kDeviceGetSet[] = {{"type", device_get, nullptr, nullptr, nullptr}, {"index", device_get, nullptr, nullptr, reinterpret_cast<void*>(1)},
+PyGetSetDef kDeviceGetSet[] = {{"type", device_get, nullptr, nullptr, nullptr},
+                               {"index", device_get, nullptr, nullptr, reinterpret_cast<void*>(1)},
                                {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyMethodDef kDeviceMethods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr}, {"__enter__", device_enter, METH_NOARGS, nullptr},
-                                {"__exit__", device_exit, METH_VARARGS, nullptr}, {"__deepcopy__", dtype_copy, METH_O, nullptr},
+PyMethodDef kDeviceMethods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr},
+                                {"__enter__", device_enter, METH_NOARGS, nullptr},
+                                {"__exit__", device_exit, METH_VARARGS, nullptr},
+                                {"__deepcopy__", dtype_copy, METH_O, nullptr},
                                 {nullptr, nullptr, 0, nullptr}};
 
-// ---- Size: a tuple of ints --------------------------------------------------------------------------------------------
+// ---- Size: a tuple of ints
+// --------------------------------------------------------------------------------------------
 PyTypeObject* SizeType;
 PyObject* size_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   PyObject* t = PyTuple_Type.tp_new(type, args, kwargs);
@@ -152,7 +187,8 @@ PyObject* size_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     if (PyLong_Check(item)) continue;
     PyObject* index = PyNumber_Index(item);
     if (!index) {
-      PyErr_Format(PyExc_TypeError, "ccdl.Size() takes an iterable of 'int' (item %zd is '%s')", i, Py_TYPE(item)->tp_name);
+      PyErr_Format(PyExc_TypeError, "ccdl.Size() takes an iterable of 'int' (item %zd is '%s')", i,
+                   Py_TYPE(item)->tp_name);
       Py_DECREF(t);
       return nullptr;
     }
@@ -169,7 +205,8 @@ PyObject* size_repr(PyObject* o) {
 }
 PyObject* size_numel(PyObject* o, PyObject*) {
   PyObject* n = PyLong_FromLong(1);
-  for (Py_ssize_t i = 0; n && i < PyTuple_GET_SIZE(o); ++i) Py_SETREF(n, PyNumber_Multiply(n, PyTuple_GET_ITEM(o, i)));
+  for (Py_ssize_t i = 0; n && i < PyTuple_GET_SIZE(o); ++i)
+    Py_SETREF(n, PyNumber_Multiply(n, PyTuple_GET_ITEM(o, i)));
   return n;
 }
 PyObject* as_size(PyObject* t) {
@@ -180,24 +217,41 @@ PyObject* as_size(PyObject* t) {
   Py_DECREF(t);
   return s;
 }
-PyObject* size_concat(PyObject* a, PyObject* b) { return as_size(PyTuple_Type.tp_as_sequence->sq_concat(a, b)); }
-PyObject* size_repeat(PyObject* a, Py_ssize_t n) { return as_size(PyTuple_Type.tp_as_sequence->sq_repeat(a, n)); }
-PyObject* size_subscript(PyObject* a, PyObject* k) { return as_size(PyTuple_Type.tp_as_mapping->mp_subscript(a, k)); }
+PyObject* size_concat(PyObject* a, PyObject* b) {
+  return as_size(PyTuple_Type.tp_as_sequence->sq_concat(a, b));
+}
+PyObject* size_repeat(PyObject* a, Py_ssize_t n) {
+  return as_size(PyTuple_Type.tp_as_sequence->sq_repeat(a, n));
+}
+PyObject* size_subscript(PyObject* a, PyObject* k) {
+  return as_size(PyTuple_Type.tp_as_mapping->mp_subscript(a, k));
+}
 PyObject* size_reduce(PyObject* o, PyObject*) {
   PyObject* t = PyTuple_New(PyTuple_GET_SIZE(o));
-  for (Py_ssize_t i = 0; t && i < PyTuple_GET_SIZE(o); ++i) PyTuple_SET_ITEM(t, i, Py_NewRef(PyTuple_GET_ITEM(o, i)));
+  for (Py_ssize_t i = 0; t && i < PyTuple_GET_SIZE(o); ++i)
+    PyTuple_SET_ITEM(t, i, Py_NewRef(PyTuple_GET_ITEM(o, i)));
   return Py_BuildValue("(O(N))", SizeType, t);
 }
-PyMethodDef kSizeMethods[] = {{"numel", size_numel, METH_NOARGS, "Product of the sizes."}, {"__reduce__", size_reduce, METH_NOARGS, nullptr},
+PyMethodDef kSizeMethods[] = {{"numel", size_numel, METH_NOARGS, "Product of the sizes."},
+                              {"__reduce__", size_reduce, METH_NOARGS, nullptr},
                               {nullptr, nullptr, 0, nullptr}};
 
-// ---- memory_format and layout: named constants ------------------------------------------------------------------------
-struct NamedObject { PyObject_HEAD int value; const char* name; };
+// ---- memory_format and layout: named constants
+// ------------------------------------------------------------------------
+struct NamedObject {
+  PyObject_HEAD int value;
+  const char* name;
+};
 PyTypeObject *FormatType, *LayoutType;
 PyObject* strided_object;
-PyObject* named_repr(PyObject* o) { return PyUnicode_FromFormat("ccdl.%s", reinterpret_cast<NamedObject*>(o)->name); }
-PyObject* named_reduce(PyObject* o, PyObject*) { return PyUnicode_FromString(reinterpret_cast<NamedObject*>(o)->name); }
-PyMethodDef kNamedMethods[] = {{"__reduce__", named_reduce, METH_NOARGS, nullptr}, {"__deepcopy__", dtype_copy, METH_O, nullptr},
+PyObject* named_repr(PyObject* o) {
+  return PyUnicode_FromFormat("ccdl.%s", reinterpret_cast<NamedObject*>(o)->name);
+}
+PyObject* named_reduce(PyObject* o, PyObject*) {
+  return PyUnicode_FromString(reinterpret_cast<NamedObject*>(o)->name);
+}
+PyMethodDef kNamedMethods[] = {{"__reduce__", named_reduce, METH_NOARGS, nullptr},
+                               {"__deepcopy__", dtype_copy, METH_O, nullptr},
                                {nullptr, nullptr, 0, nullptr}};
 PyObject* make_named(PyTypeObject* type, int value, const char* name) {
   NamedObject* o = PyObject_New(NamedObject, type);
@@ -207,24 +261,40 @@ PyObject* make_named(PyTypeObject* type, int value, const char* name) {
   return reinterpret_cast<PyObject*>(o);
 }
 
-PyTypeObject* make_type(const char* name, int size, std::vector<PyType_Slot> slots, unsigned long flags = Py_TPFLAGS_DEFAULT, PyObject* bases = nullptr) {
+PyTypeObject* make_type(const char* name, int size, std::vector<PyType_Slot> slots,
+                        unsigned long flags = Py_TPFLAGS_DEFAULT, PyObject* bases = nullptr) {
   slots.push_back({0, nullptr});
   PyType_Spec spec = {name, size, 0, static_cast<unsigned int>(flags), slots.data()};
-  return reinterpret_cast<PyTypeObject*>(bases ? PyType_FromSpecWithBases(&spec, bases) : PyType_FromSpec(&spec));
+  return reinterpret_cast<PyTypeObject*>(bases ? PyType_FromSpecWithBases(&spec, bases)
+                                               : PyType_FromSpec(&spec));
 }
-template <class F> void* fn(F f) { return reinterpret_cast<void*>(f); }
+template <class F>
+void* fn(F f) {
+  return reinterpret_cast<void*>(f);
+}
 
-// ---- errors -----------------------------------------------------------------------------------------------------------
+// ---- errors
+// -----------------------------------------------------------------------------------------------------------
 PyObject* error_classes[14];
-struct ErrorClass { ErrorKind kind; const char* name; PyObject** base; };
+struct ErrorClass {
+  ErrorKind kind;
+  const char* name;
+  PyObject** base;
+};
 bool init_errors(PyObject* module) {
   const ErrorClass classes[] = {
-      {ErrorKind::Value, "ValueError", &PyExc_ValueError},   {ErrorKind::Type, "TypeError", &PyExc_TypeError},
-      {ErrorKind::Index, "IndexError", &PyExc_IndexError},   {ErrorKind::Shape, "ShapeError", &PyExc_RuntimeError},
-      {ErrorKind::DType, "DTypeError", &PyExc_RuntimeError}, {ErrorKind::Device, "DeviceError", &PyExc_RuntimeError},
-      {ErrorKind::Autograd, "AutogradError", &PyExc_RuntimeError}, {ErrorKind::Runtime, "RuntimeError", &PyExc_RuntimeError},
-      {ErrorKind::Memory, "OutOfMemoryError", &PyExc_MemoryError}, {ErrorKind::NotImplemented, "NotImplementedError", &PyExc_NotImplementedError},
-      {ErrorKind::Key, "KeyError", &PyExc_KeyError},         {ErrorKind::Checkpoint, "CheckpointError", &PyExc_RuntimeError},
+      {ErrorKind::Value, "ValueError", &PyExc_ValueError},
+      {ErrorKind::Type, "TypeError", &PyExc_TypeError},
+      {ErrorKind::Index, "IndexError", &PyExc_IndexError},
+      {ErrorKind::Shape, "ShapeError", &PyExc_RuntimeError},
+      {ErrorKind::DType, "DTypeError", &PyExc_RuntimeError},
+      {ErrorKind::Device, "DeviceError", &PyExc_RuntimeError},
+      {ErrorKind::Autograd, "AutogradError", &PyExc_RuntimeError},
+      {ErrorKind::Runtime, "RuntimeError", &PyExc_RuntimeError},
+      {ErrorKind::Memory, "OutOfMemoryError", &PyExc_MemoryError},
+      {ErrorKind::NotImplemented, "NotImplementedError", &PyExc_NotImplementedError},
+      {ErrorKind::Key, "KeyError", &PyExc_KeyError},
+      {ErrorKind::Checkpoint, "CheckpointError", &PyExc_RuntimeError},
       {ErrorKind::File, "FileError", &PyExc_OSError}};
   PyObject* dict = PyDict_New();
   if (!dict) return false;
@@ -244,7 +314,8 @@ void raise_current_exception() {
   try {
     throw;
   } catch (const PyError&) {
-    if (!PyErr_Occurred()) PyErr_SetString(PyExc_SystemError, "ccdl: an error was reported without an exception");
+    if (!PyErr_Occurred())
+      PyErr_SetString(PyExc_SystemError, "ccdl: an error was reported without an exception");
   } catch (const Error& e) {
     if (e.kind() == ErrorKind::Interrupt && PyErr_Occurred()) return;
     PyErr_SetString(error_classes[static_cast<int>(e.kind())], e.what());
@@ -260,21 +331,29 @@ void raise_current_exception() {
 PyObject* wrap(bool v) { return PyBool_FromLong(v); }
 PyObject* wrap(int64_t v) { return PyLong_FromLongLong(v); }
 PyObject* wrap(double v) { return PyFloat_FromDouble(v); }
-PyObject* wrap(const Scalar& v) { return v.is_float() ? wrap(v.to_double()) : v.is_bool() ? wrap(v.to_bool()) : wrap(v.to_int()); }
-PyObject* wrap(const std::string& v) { return PyUnicode_FromStringAndSize(v.data(), static_cast<Py_ssize_t>(v.size())); }
+PyObject* wrap(const Scalar& v) {
+  return v.is_float() ? wrap(v.to_double()) : v.is_bool() ? wrap(v.to_bool()) : wrap(v.to_int());
+}
+PyObject* wrap(const std::string& v) {
+  return PyUnicode_FromStringAndSize(v.data(), static_cast<Py_ssize_t>(v.size()));
+}
 PyObject* wrap(PyObject* v) { return v; }
 PyObject* wrap(DType v) { return Py_NewRef(dtype_objects[static_cast<int>(v)]); }
 PyObject* wrap(const Device& v) { return make_device(v, v.is_cuda()); }
 PyObject* wrap(const Dims& v) {
   PyObject* t = SizeType->tp_alloc(SizeType, static_cast<Py_ssize_t>(v.size()));
-  for (size_t i = 0; t && i < v.size(); ++i) PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i), PyLong_FromLongLong(v[i]));
+  for (size_t i = 0; t && i < v.size(); ++i)
+    PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i), PyLong_FromLongLong(v[i]));
   return t;
 }
 PyObject* wrap(const TensorList& v) {
   PyObject* t = PyTuple_New(static_cast<Py_ssize_t>(v.size()));
   for (size_t i = 0; t && i < v.size(); ++i) {
     PyObject* o = wrap(v[i]);
-    if (!o) { Py_DECREF(t); return nullptr; }
+    if (!o) {
+      Py_DECREF(t);
+      return nullptr;
+    }
     PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i), o);
   }
   return t;
@@ -287,30 +366,42 @@ PyObject* wrap_named(const char* name, std::initializer_list<const char*> fields
     auto* list = new std::vector<PyStructSequence_Field>();
     for (const char* f : fields) list->push_back({f, nullptr});
     list->push_back({nullptr, nullptr});
-    PyStructSequence_Desc desc = {(new std::string(std::string("ccdl.return_types.") + name))->c_str(), nullptr, list->data(), static_cast<int>(fields.size())};
+    PyStructSequence_Desc desc = {(new std::string(std::string("ccdl.return_types.") + name))->c_str(),
+                                  nullptr, list->data(), static_cast<int>(fields.size())};
     type = PyStructSequence_NewType(&desc);
     if (!type) return nullptr;
   }
   PyObject* t = PyStructSequence_New(type);
   for (size_t i = 0; t && i < values.size(); ++i) {
     PyObject* o = wrap(values[i]);
-    if (!o) { Py_DECREF(t); return nullptr; }
+    if (!o) {
+      Py_DECREF(t);
+      return nullptr;
+    }
     PyStructSequence_SetItem(t, static_cast<Py_ssize_t>(i), o);
   }
   return t;
 }
 
 bool dtype_from(PyObject* o, DType* out) {
-  if (Py_TYPE(o) == DTypeType) *out = reinterpret_cast<DTypeObject*>(o)->dtype;
-  else if (o == reinterpret_cast<PyObject*>(&PyFloat_Type)) *out = DType::Float64;
-  else if (o == reinterpret_cast<PyObject*>(&PyLong_Type)) *out = DType::Int64;
-  else if (o == reinterpret_cast<PyObject*>(&PyBool_Type)) *out = DType::Bool;
-  else return false;
+  if (Py_TYPE(o) == DTypeType)
+    *out = reinterpret_cast<DTypeObject*>(o)->dtype;
+  else if (o == reinterpret_cast<PyObject*>(&PyFloat_Type))
+    *out = DType::Float64;
+  else if (o == reinterpret_cast<PyObject*>(&PyLong_Type))
+    *out = DType::Int64;
+  else if (o == reinterpret_cast<PyObject*>(&PyBool_Type))
+    *out = DType::Bool;
+  else
+    return false;
   return true;
 }
 
 bool device_from(PyObject* o, Device* out) {
-  if (Py_TYPE(o) == DeviceType) { *out = reinterpret_cast<DeviceObject*>(o)->device; return true; }
+  if (Py_TYPE(o) == DeviceType) {
+    *out = reinterpret_cast<DeviceObject*>(o)->device;
+    return true;
+  }
   bool has_index;
   if (PyUnicode_Check(o)) return parse_device(PyUnicode_AsUTF8(o), out, &has_index);
   if (PyLong_Check(o) && !PyBool_Check(o)) {
@@ -334,37 +425,59 @@ Device current_default_device() { return t_default_device; }
 
 bool init_objects(PyObject* module) {
   if (!init_errors(module)) return false;
-  DTypeType = make_type("ccdl.dtype", sizeof(DTypeObject), {{Py_tp_repr, fn(dtype_repr)}, {Py_tp_getset, kDTypeGetSet}, {Py_tp_methods, kDTypeMethods}});
+  DTypeType =
+      make_type("ccdl.dtype", sizeof(DTypeObject),
+                {{Py_tp_repr, fn(dtype_repr)}, {Py_tp_getset, kDTypeGetSet}, {Py_tp_methods, kDTypeMethods}});
   DeviceType = make_type("ccdl.device", sizeof(DeviceObject),
-                         {{Py_tp_new, fn(device_new)}, {Py_tp_repr, fn(device_repr)}, {Py_tp_str, fn(device_str)}, {Py_tp_hash, fn(device_hash)},
-                          {Py_tp_richcompare, fn(device_compare)}, {Py_tp_getset, kDeviceGetSet}, {Py_tp_methods, kDeviceMethods}});
+                         {{Py_tp_new, fn(device_new)},
+                          {Py_tp_repr, fn(device_repr)},
+                          {Py_tp_str, fn(device_str)},
+                          {Py_tp_hash, fn(device_hash)},
+                          {Py_tp_richcompare, fn(device_compare)},
+                          {Py_tp_getset, kDeviceGetSet},
+                          {Py_tp_methods, kDeviceMethods}});
   PyObject* bases = PyTuple_Pack(1, &PyTuple_Type);
   SizeType = make_type("ccdl.Size", 0,
-                       {{Py_tp_new, fn(size_new)}, {Py_tp_repr, fn(size_repr)}, {Py_sq_concat, fn(size_concat)}, {Py_sq_repeat, fn(size_repeat)},
-                        {Py_mp_subscript, fn(size_subscript)}, {Py_tp_methods, kSizeMethods}},
+                       {{Py_tp_new, fn(size_new)},
+                        {Py_tp_repr, fn(size_repr)},
+                        {Py_sq_concat, fn(size_concat)},
+                        {Py_sq_repeat, fn(size_repeat)},
+                        {Py_mp_subscript, fn(size_subscript)},
+                        {Py_tp_methods, kSizeMethods}},
                        Py_TPFLAGS_DEFAULT, bases);
   Py_XDECREF(bases);
-  FormatType = make_type("ccdl.memory_format", sizeof(NamedObject), {{Py_tp_repr, fn(named_repr)}, {Py_tp_methods, kNamedMethods}});
-  LayoutType = make_type("ccdl.layout", sizeof(NamedObject), {{Py_tp_repr, fn(named_repr)}, {Py_tp_methods, kNamedMethods}});
+  FormatType = make_type("ccdl.memory_format", sizeof(NamedObject),
+                         {{Py_tp_repr, fn(named_repr)}, {Py_tp_methods, kNamedMethods}});
+  LayoutType = make_type("ccdl.layout", sizeof(NamedObject),
+                         {{Py_tp_repr, fn(named_repr)}, {Py_tp_methods, kNamedMethods}});
   if (!DTypeType || !DeviceType || !SizeType || !FormatType || !LayoutType) return false;
 
-  for (int i = 0; i < kNumDTypes; ++i) {
+  for (int i = 0; i < kDTypeObjects; ++i) {
     auto* o = PyObject_New(DTypeObject, DTypeType);
     o->dtype = static_cast<DType>(i);
     dtype_objects[i] = reinterpret_cast<PyObject*>(o);
     PyModule_AddObject(module, dtype_name(o->dtype), Py_NewRef(dtype_objects[i]));
   }
-  const std::pair<const char*, DType> names[] = {{"half", DType::Float16}, {"float", DType::Float32}, {"double", DType::Float64},
-                                                 {"short", DType::Int16}, {"int", DType::Int32}, {"long", DType::Int64}};
+  const std::pair<const char*, DType> names[] = {{"half", DType::Float16},       {"float", DType::Float32},
+                                                 {"double", DType::Float64},     {"cfloat", DType::Complex64},
+                                                 {"cdouble", DType::Complex128}, {"short", DType::Int16},
+                                                 {"int", DType::Int32},          {"long", DType::Int64}};
   for (const auto& [name, t] : names) PyModule_AddObject(module, name, wrap(t));
-  const std::pair<const char*, MemoryFormat> formats[] = {{"contiguous_format", MemoryFormat::Contiguous}, {"channels_last", MemoryFormat::ChannelsLast},
-                                                          {"channels_last_3d", MemoryFormat::ChannelsLast3d}, {"preserve_format", MemoryFormat::Preserve}};
-  for (const auto& [name, f] : formats) PyModule_AddObject(module, name, make_named(FormatType, static_cast<int>(f), name));
+  const std::pair<const char*, MemoryFormat> formats[] = {{"contiguous_format", MemoryFormat::Contiguous},
+                                                          {"channels_last", MemoryFormat::ChannelsLast},
+                                                          {"channels_last_3d", MemoryFormat::ChannelsLast3d},
+                                                          {"preserve_format", MemoryFormat::Preserve}};
+  for (const auto& [name, f] : formats)
+    PyModule_AddObject(module, name, make_named(FormatType, static_cast<int>(f), name));
   strided_object = make_named(LayoutType, 0, "strided");
   PyModule_AddObject(module, "strided", Py_NewRef(strided_object));
-  const std::pair<const char*, PyTypeObject*> types[] = {{"dtype", DTypeType}, {"device", DeviceType}, {"Size", SizeType},
-                                                         {"memory_format", FormatType}, {"layout", LayoutType}};
-  for (const auto& [name, type] : types) PyModule_AddObject(module, name, Py_NewRef(reinterpret_cast<PyObject*>(type)));
+  const std::pair<const char*, PyTypeObject*> types[] = {{"dtype", DTypeType},
+                                                         {"device", DeviceType},
+                                                         {"Size", SizeType},
+                                                         {"memory_format", FormatType},
+                                                         {"layout", LayoutType}};
+  for (const auto& [name, type] : types)
+    PyModule_AddObject(module, name, Py_NewRef(reinterpret_cast<PyObject*>(type)));
   return true;
 }
 

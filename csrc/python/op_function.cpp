@@ -1,8 +1,8 @@
-// The callables: one object per name holding its overloads, called through vectorcall. Two types, because a method binds
-// to an instance and a function must not (a class attribute `act = ccdl.relu` stays a plain function).
+// The callables: one object per name holding its overloads, called through vectorcall. Two types, because a
+// method binds to an instance and a function must not (a class attribute `act = ccdl.relu` stays a plain
+// function).
 #include <map>
 #include <new>
-
 
 #include "signature.h"
 
@@ -11,8 +11,7 @@ namespace ccdl::python {
 namespace {
 
 struct OpObject {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   std::vector<Signature*>* overloads;
   PyObject* name;
   bool method;
@@ -49,8 +48,8 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
       Args a(static_cast<int>(overloads[0]->params.size()));
       overloads[0]->bind(&a, args, nargs, kwnames, &why);
     } else {
-      why = overloads[0]->name + "() received an invalid combination of arguments - got " + Signature::shown_args(args, nargs, kwnames) +
-            ", but expected one of:";
+      why = overloads[0]->name + "() received an invalid combination of arguments - got " +
+            Signature::shown_args(args, nargs, kwnames) + ", but expected one of:";
       for (const Signature* s : overloads) why += std::string("\n * ") + s->row->signature;
     }
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, why.c_str());
@@ -67,14 +66,16 @@ PyObject* op_get(PyObject* self, PyObject* instance, PyObject*) {
 
 PyObject* op_repr(PyObject* self) {
   const auto* op = reinterpret_cast<OpObject*>(self);
-  return PyUnicode_FromFormat(op->method ? "<method '%U' of 'ccdl.Tensor' objects>" : "<built-in function %U>", op->name);
+  return PyUnicode_FromFormat(
+      op->method ? "<method '%U' of 'ccdl.Tensor' objects>" : "<built-in function %U>", op->name);
 }
 
 PyObject* op_name(PyObject* self, void*) { return Py_NewRef(reinterpret_cast<OpObject*>(self)->name); }
 
 PyObject* op_doc(PyObject* self, void*) {
   std::string text;
-  for (const Signature* s : *reinterpret_cast<OpObject*>(self)->overloads) text += std::string(s->row->signature) + "\n";
+  for (const Signature* s : *reinterpret_cast<OpObject*>(self)->overloads)
+    text += std::string(s->row->signature) + "\n";
   return PyUnicode_FromString(text.c_str());
 }
 
@@ -86,8 +87,13 @@ PyObject* op_signature(PyObject* self, void*) {
     if (s->params.size() > longest->params.size()) longest = s;
   PyObject* list = PyList_New(0);
   for (const Param& p : longest->params) {
-    PyObject* row = Py_BuildValue("(sisi)", p.name.c_str(), static_cast<int>(p.kw_only), p.default_text.c_str(), static_cast<int>(p.has_default || p.star));
-    if (!row || PyList_Append(list, row) < 0) { Py_XDECREF(row); Py_DECREF(list); return nullptr; }
+    PyObject* row = Py_BuildValue("(sisi)", p.name.c_str(), static_cast<int>(p.kw_only),
+                                  p.default_text.c_str(), static_cast<int>(p.has_default || p.star));
+    if (!row || PyList_Append(list, row) < 0) {
+      Py_XDECREF(row);
+      Py_DECREF(list);
+      return nullptr;
+    }
     Py_DECREF(row);
   }
   PyObject* helper = PyImport_ImportModule("ccdl._signature");
@@ -108,11 +114,16 @@ PyObject* op_reduce(PyObject* self, PyObject*) {  // pickled and deep-copied by 
   return Py_BuildValue("(N(Oi))", find, op->name, static_cast<int>(op->method));
 }
 
-PyGetSetDef kGetSet[] = {{"__name__", op_name, nullptr, nullptr, nullptr},       {"__qualname__", op_name, nullptr, nullptr, nullptr},
-                         {"__doc__", op_doc, nullptr, nullptr, nullptr},         {"__signature__", op_signature, nullptr, nullptr, nullptr},
-                         {"__module__", op_module, nullptr, nullptr, nullptr},   {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef kGetSet[] = {{"__name__", op_name, nullptr, nullptr, nullptr},
+                         {"__qualname__", op_name, nullptr, nullptr, nullptr},
+                         {"__doc__", op_doc, nullptr, nullptr, nullptr},
+                         {"__signature__", op_signature, nullptr, nullptr, nullptr},
+                         {"__module__", op_module, nullptr, nullptr, nullptr},
+                         {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMethodDef kMethods[] = {{"__reduce__", op_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
-PyMemberDef kMembers[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(OpObject, vectorcall), READONLY, nullptr}, {nullptr, 0, 0, 0, nullptr}};
+PyMemberDef kMembers[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(OpObject, vectorcall), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
 
 OpObject* op_object(PyObject* module, const std::string& name, bool method) {
   OpObject*& slot = registry(method)[name];
@@ -137,15 +148,21 @@ PyObject* list_signatures(PyObject*, PyObject*) {
   for (bool method : {false, true})
     for (const auto& [name, op] : registry(method))
       for (const Signature* s : *op->overloads) {
-        PyObject* row = Py_BuildValue("(sss)", method ? "method" : "function", name.c_str(), s->row->signature);
-        if (!row || PyList_Append(list, row) < 0) { Py_XDECREF(row); Py_DECREF(list); return nullptr; }
+        PyObject* row =
+            Py_BuildValue("(sss)", method ? "method" : "function", name.c_str(), s->row->signature);
+        if (!row || PyList_Append(list, row) < 0) {
+          Py_XDECREF(row);
+          Py_DECREF(list);
+          return nullptr;
+        }
         Py_DECREF(row);
       }
   return list;
 }
 
-PyMethodDef kModuleMethods[] = {{"_signatures", list_signatures, METH_NOARGS, "All typed signatures: (kind, name, text)."},
-                                {nullptr, nullptr, 0, nullptr}};
+PyMethodDef kModuleMethods[] = {
+    {"_signatures", list_signatures, METH_NOARGS, "All typed signatures: (kind, name, text)."},
+    {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
 
@@ -158,14 +175,24 @@ void add_rows(PyObject* module, std::span<const Row> rows) {
 }
 
 bool init_op_types(PyObject* module) {
-  PyType_Slot function_slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)}, {Py_tp_repr, reinterpret_cast<void*>(op_repr)},
-                                  {Py_tp_getset, kGetSet}, {Py_tp_members, kMembers}, {Py_tp_methods, kMethods}, {0, nullptr}};
-  PyType_Spec function_spec = {"ccdl._C.OpFunction", sizeof(OpObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL, function_slots};
-  PyType_Slot method_slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)}, {Py_tp_repr, reinterpret_cast<void*>(op_repr)},
-                                {Py_tp_descr_get, reinterpret_cast<void*>(op_get)}, {Py_tp_getset, kGetSet}, {Py_tp_members, kMembers},
-                                {Py_tp_methods, kMethods}, {0, nullptr}};
+  PyType_Slot function_slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                                  {Py_tp_repr, reinterpret_cast<void*>(op_repr)},
+                                  {Py_tp_getset, kGetSet},
+                                  {Py_tp_members, kMembers},
+                                  {Py_tp_methods, kMethods},
+                                  {0, nullptr}};
+  PyType_Spec function_spec = {"ccdl._C.OpFunction", sizeof(OpObject), 0,
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL, function_slots};
+  PyType_Slot method_slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                                {Py_tp_repr, reinterpret_cast<void*>(op_repr)},
+                                {Py_tp_descr_get, reinterpret_cast<void*>(op_get)},
+                                {Py_tp_getset, kGetSet},
+                                {Py_tp_members, kMembers},
+                                {Py_tp_methods, kMethods},
+                                {0, nullptr}};
   PyType_Spec method_spec = {"ccdl._C.OpMethod", sizeof(OpObject), 0,
-                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR, method_slots};
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
+                             method_slots};
   FunctionType = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&function_spec));
   MethodType = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&method_spec));
   return FunctionType && MethodType && PyModule_AddFunctions(module, kModuleMethods) == 0;

@@ -6,11 +6,11 @@ namespace ccdl::python {
 
 struct Param {
   std::string name, type_text, default_text, default_string;
-  const char* shown = "";      // the type as messages call it
+  const char* shown = "";  // the type as messages call it
   PyObject* interned = nullptr;
   ArgType type = ArgType::Object;
   bool optional = false, kw_only = false, has_default = false, star = false;
-  int fill = 0;                // int[N]: one int stands for N of them
+  int fill = 0;  // int[N]: one int stands for N of them
   Slot fallback;
 };
 
@@ -33,11 +33,11 @@ struct Signature {
 bool memory_format_from(PyObject* o, int64_t* out);
 bool is_layout(PyObject* o);
 Device current_default_device();
-bool init_op_types(PyObject* module);      // op_function.cpp
-bool init_objects(PyObject* module);       // objects.cpp
-bool init_tensor_type(PyObject* module);   // tensor_type.cpp
-bool init_autograd(PyObject* module);      // autograd.cpp
-bool init_exchange(PyObject* module);      // exchange.cpp
-bool init_factory(PyObject* module);       // factory.cpp
+bool init_op_types(PyObject* module);     // op_function.cpp
+bool init_objects(PyObject* module);      // objects.cpp
+bool init_tensor_type(PyObject* module);  // tensor_type.cpp
+bool init_autograd(PyObject* module);     // autograd.cpp
+bool init_exchange(PyObject* module);     // exchange.cpp
+bool init_factory(PyObject* module);      // factory.cpp
 
 }  // namespace ccdl::python

@@ -5,7 +5,8 @@ namespace ccdl::python {
 
 namespace {
 
-template <class F> PyObject* get(PyObject* o, const F& f) {
+template <class F>
+PyObject* get(PyObject* o, const F& f) {
   try {
     return f(unwrap(o));
   } catch (...) {
@@ -13,7 +14,8 @@ template <class F> PyObject* get(PyObject* o, const F& f) {
     return nullptr;
   }
 }
-template <class F> int set(PyObject* o, PyObject* value, const char* name, const F& f) {
+template <class F>
+int set(PyObject* o, PyObject* value, const char* name, const F& f) {
   try {
     if (!value) {
       PyErr_Format(PyExc_AttributeError, "Tensor.%s cannot be deleted", name);
@@ -32,8 +34,10 @@ PyObject* transposed(const Tensor& x) {
   return wrap(ops::permute(x, order));
 }
 
-#define CCDL_GET(name, expression) \
-  PyObject* get_##name(PyObject* o, void*) { return get(o, [](const Tensor& x) -> PyObject* { return expression; }); }
+#define CCDL_GET(name, expression)                                          \
+  PyObject* get_##name(PyObject* o, void*) {                                \
+    return get(o, [](const Tensor& x) -> PyObject* { return expression; }); \
+  }
 CCDL_GET(shape, wrap(x.sizes()))
 CCDL_GET(dtype, wrap(x.dtype()))
 CCDL_GET(device, wrap(x.device()))
@@ -69,7 +73,8 @@ int set_grad(PyObject* o, PyObject* value, void*) {
   if (!value) value = Py_None;  // `del p.grad`
   return set(o, value, "grad", [](const Tensor& x, PyObject* v) {
     if (v != Py_None && !is_tensor(v)) {
-      PyErr_Format(PyExc_TypeError, "grad: assigned grad expected to be a Tensor or None but got %s", Py_TYPE(v)->tp_name);
+      PyErr_Format(PyExc_TypeError, "grad: assigned grad expected to be a Tensor or None but got %s",
+                   Py_TYPE(v)->tp_name);
       return -1;
     }
     autograd::set_grad(x, v == Py_None ? Tensor() : unwrap(v));
@@ -101,7 +106,8 @@ PyGetSetDef kProperties[] = {
     {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
     {"itemsize", get_itemsize, nullptr, "Bytes per element.", nullptr},
     {"nbytes", get_nbytes, nullptr, "Bytes of all elements.", nullptr},
-    {"requires_grad", get_requires_grad, set_requires_grad, "Whether gradients flow to this tensor.", nullptr},
+    {"requires_grad", get_requires_grad, set_requires_grad, "Whether gradients flow to this tensor.",
+     nullptr},
     {"grad", get_grad, set_grad, "Accumulated gradient of a leaf, or None.", nullptr},
     {"_grad", get_grad, set_grad, nullptr, nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The node that made this tensor, or None for a leaf.", nullptr},

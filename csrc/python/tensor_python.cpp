@@ -6,7 +6,8 @@ namespace ccdl::python {
 
 namespace {
 
-template <class... T> PyObject* call(const char* function, T... args) {
+template <class... T>
+PyObject* call(const char* function, T... args) {
   PyObject* m = PyImport_ImportModule("ccdl._tensor_methods");
   PyObject* f = m ? PyObject_GetAttrString(m, function) : nullptr;
   PyObject* r = f ? PyObject_CallFunctionObjArgs(f, args..., nullptr) : nullptr;
@@ -19,12 +20,18 @@ template <class... T> PyObject* call(const char* function, T... args) {
 PyObject* or_none(PyObject* o) { return o ? o : Py_None; }
 
 const Row kRows[] = {
-    {"__deepcopy__(Tensor self, object memo) -> Tensor", [](const Args& a) { return call("deepcopy", a.self(), a.object(1)); }},
-    {"__reduce_ex__(Tensor self, object protocol) -> tuple", [](const Args& a) { return call("reduce_ex", a.self(), a.object(1)); }},
-    {"__format__(Tensor self, object spec) -> str", [](const Args& a) { return call("format_", a.self(), a.object(1)); }},
-    {"__contains__(Tensor self, object element) -> bool", [](const Args& a) { return call("contains", a.self(), a.object(1)); }},
-    {"type(Tensor self, object dtype=None, bool non_blocking=False) -> object", [](const Args& a) { return call("type_", a.self(), or_none(a.object(1))); }},
-    {"apply_(Tensor self, object callable) -> Tensor", [](const Args& a) { return call("apply_", a.self(), a.object(1)); }},
+    {"__deepcopy__(Tensor self, object memo) -> Tensor",
+     [](const Args& a) { return call("deepcopy", a.self(), a.object(1)); }},
+    {"__reduce_ex__(Tensor self, object protocol) -> tuple",
+     [](const Args& a) { return call("reduce_ex", a.self(), a.object(1)); }},
+    {"__format__(Tensor self, object spec) -> str",
+     [](const Args& a) { return call("format_", a.self(), a.object(1)); }},
+    {"__contains__(Tensor self, object element) -> bool",
+     [](const Args& a) { return call("contains", a.self(), a.object(1)); }},
+    {"type(Tensor self, object dtype=None, bool non_blocking=False) -> object",
+     [](const Args& a) { return call("type_", a.self(), or_none(a.object(1))); }},
+    {"apply_(Tensor self, object callable) -> Tensor",
+     [](const Args& a) { return call("apply_", a.self(), a.object(1)); }},
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
-// The Tensor heap type. One Python object per tensor: TensorImpl::object points back to it. When the last Python reference
-// goes while C++ still holds the tensor, an object that carries state (attributes, weak references, a subclass) is kept:
-// ownership flips, the tensor then owns the object until it is wrapped again.
+// The Tensor heap type. One Python object per tensor: TensorImpl::object points back to it. When the last
+// Python reference goes while C++ still holds the tensor, an object that carries state (attributes, weak
+// references, a subclass) is kept: ownership flips, the tensor then owns the object until it is wrapped
+// again.
 #include <cmath>
 #include <cstring>
 
@@ -21,7 +22,8 @@ PyTypeObject* TensorMeta;
 
 TensorObject* obj(PyObject* o) { return reinterpret_cast<TensorObject*>(o); }
 
-// ---- life and death -------------------------------------------------------------------------------------------------
+// ---- life and death
+// -------------------------------------------------------------------------------------------------
 
 PyObject* alloc_tensor(PyTypeObject* type, const Tensor& x) {
   PyObject* o = type->tp_alloc(type, 0);
@@ -41,7 +43,8 @@ void clear_slots(PyTypeObject* type, PyObject* self) {
   for (; type && type != TensorType; type = type->tp_base) {
     const Py_ssize_t n = Py_SIZE(type);
     if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE) || type->tp_base == type) break;
-    PyMemberDef* m = reinterpret_cast<PyMemberDef*>(reinterpret_cast<char*>(type) + Py_TYPE(type)->tp_basicsize);
+    PyMemberDef* m =
+        reinterpret_cast<PyMemberDef*>(reinterpret_cast<char*>(type) + Py_TYPE(type)->tp_basicsize);
     for (Py_ssize_t i = 0; i < n; ++i, ++m)
       if (m->type == T_OBJECT_EX && !(m->flags & READONLY)) {
         auto** slot = reinterpret_cast<PyObject**>(reinterpret_cast<char*>(self) + m->offset);
@@ -53,7 +56,8 @@ void clear_slots(PyTypeObject* type, PyObject* self) {
 void tensor_dealloc(PyObject* self) {
   TensorImpl* impl = obj(self)->tensor.impl();
   if (impl && impl->object == self && impl->use_count() > 1 && carries_state(self)) {
-    // C++ keeps the tensor: it takes over this object, whose pointer to the tensor stays but is no longer counted.
+    // C++ keeps the tensor: it takes over this object, whose pointer to the tensor stays but is no longer
+    // counted.
     Py_SET_REFCNT(self, 1);
     impl->owns_object = true;
     impl->release();
@@ -83,7 +87,7 @@ void drop_object(TensorImpl* impl) {
   PyGILState_STATE gil = PyGILState_Ensure();
   PyObject* self = static_cast<PyObject*>(impl->object);
   impl->owns_object = false;
-  impl->retain();    // back to the usual ownership, then let go
+  impl->retain();  // back to the usual ownership, then let go
   Py_DECREF(self);
   PyGILState_Release(gil);
 }
@@ -98,13 +102,15 @@ int tensor_traverse(PyObject* self, visitproc visit, void* arg) {
 
 int tensor_clear(PyObject* self) {
   Py_CLEAR(obj(self)->dict);
-  if (obj(self)->tensor.defined() && obj(self)->tensor.impl()->use_count() == 1) clear_autograd(obj(self)->tensor);
+  if (obj(self)->tensor.defined() && obj(self)->tensor.impl()->use_count() == 1)
+    clear_autograd(obj(self)->tensor);
   return 0;
 }
 
 int meta_init(PyObject* cls, PyObject* args, PyObject* kwargs) {
   if (PyType_Type.tp_init(cls, args, kwargs) < 0) return -1;
-  reinterpret_cast<PyTypeObject*>(cls)->tp_dealloc = tensor_dealloc;  // subclasses take part in the ownership flip
+  reinterpret_cast<PyTypeObject*>(cls)->tp_dealloc =
+      tensor_dealloc;  // subclasses take part in the ownership flip
   return 0;
 }
 
@@ -112,14 +118,17 @@ int meta_init(PyObject* cls, PyObject* args, PyObject* kwargs) {
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   try {
     if (kwargs && PyDict_GET_SIZE(kwargs)) {
-      PyErr_SetString(PyExc_TypeError, "Tensor(): takes sizes or one data argument and no keywords; use ccdl.tensor(data, dtype=...)");
+      PyErr_SetString(
+          PyExc_TypeError,
+          "Tensor(): takes sizes or one data argument and no keywords; use ccdl.tensor(data, dtype=...)");
       return nullptr;
     }
     Tensor x;
     const Py_ssize_t n = PyTuple_GET_SIZE(args);
     PyObject* first = n ? PyTuple_GET_ITEM(args, 0) : nullptr;
     if (n == 1 && !PyLong_Check(first) && Py_TYPE(first)->tp_name != std::string("ccdl.Size")) {
-      x = is_tensor(first) ? autograd::detach(unwrap(first)) : tensor_from_object(first, default_dtype(), true);
+      x = is_tensor(first) ? autograd::detach(unwrap(first))
+                           : tensor_from_object(first, default_dtype(), true);
     } else {
       Dims sizes;
       PyObject* list = n == 1 && PyTuple_Check(first) ? first : args;
@@ -139,8 +148,11 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
 
 // Tensor._make_subclass(cls, data, requires_grad): a leaf of class cls over data's storage.
 PyObject* make_subclass(PyObject*, PyObject* const* args, Py_ssize_t n) {
-  if (n < 2 || !PyType_Check(args[0]) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(args[0]), TensorType) || !is_tensor(args[1])) {
-    PyErr_SetString(PyExc_TypeError, "_make_subclass(cls, data, require_grad=False): cls must be a subclass of Tensor and data a Tensor");
+  if (n < 2 || !PyType_Check(args[0]) ||
+      !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(args[0]), TensorType) || !is_tensor(args[1])) {
+    PyErr_SetString(
+        PyExc_TypeError,
+        "_make_subclass(cls, data, require_grad=False): cls must be a subclass of Tensor and data a Tensor");
     return nullptr;
   }
   try {
@@ -153,17 +165,22 @@ PyObject* make_subclass(PyObject*, PyObject* const* args, Py_ssize_t n) {
   }
 }
 
-// ---- operators ------------------------------------------------------------------------------------------------------
+// ---- operators
+// ------------------------------------------------------------------------------------------------------
 
 bool operand_from(PyObject* o, ops::Operand* out) {
-  if (is_tensor(o)) { *out = ops::Operand(unwrap(o)); return true; }
+  if (is_tensor(o)) {
+    *out = ops::Operand(unwrap(o));
+    return true;
+  }
   Scalar s;
   if (!number_from(o, &s)) return false;
   *out = ops::Operand(s);
   return true;
 }
 
-template <class F> PyObject* binary(PyObject* a, PyObject* b, const F& f) {
+template <class F>
+PyObject* binary(PyObject* a, PyObject* b, const F& f) {
   try {
     if (is_tensor(a) && is_tensor(b)) {
       const Tensor &x = unwrap(a), &y = unwrap(b);
@@ -185,7 +202,8 @@ template <class F> PyObject* binary(PyObject* a, PyObject* b, const F& f) {
     return nullptr;
   }
 }
-template <class F> PyObject* inplace(PyObject* a, PyObject* b, const F& f) {
+template <class F>
+PyObject* inplace(PyObject* a, PyObject* b, const F& f) {
   try {
     ops::Operand y(0);
     if (!operand_from(b, &y)) Py_RETURN_NOTIMPLEMENTED;
@@ -200,7 +218,8 @@ template <class F> PyObject* inplace(PyObject* a, PyObject* b, const F& f) {
     return nullptr;
   }
 }
-template <class F> PyObject* unary(PyObject* a, const F& f) {
+template <class F>
+PyObject* unary(PyObject* a, const F& f) {
   try {
     const Tensor& x = unwrap(a);
     Tensor r = [&] {
@@ -214,10 +233,14 @@ template <class F> PyObject* unary(PyObject* a, const F& f) {
   }
 }
 
-#define CCDL_BINARY(name, call) \
-  PyObject* name(PyObject* a, PyObject* b) { return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return call; }); }
-#define CCDL_INPLACE(name, call) \
-  PyObject* name(PyObject* a, PyObject* b) { return inplace(a, b, [](const Tensor& x, const ops::Operand& y) { return call; }); }
+#define CCDL_BINARY(name, call)                                                             \
+  PyObject* name(PyObject* a, PyObject* b) {                                                \
+    return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return call; }); \
+  }
+#define CCDL_INPLACE(name, call)                                                       \
+  PyObject* name(PyObject* a, PyObject* b) {                                           \
+    return inplace(a, b, [](const Tensor& x, const ops::Operand& y) { return call; }); \
+  }
 CCDL_BINARY(nb_add, ops::add(x, y))
 CCDL_BINARY(nb_sub, ops::sub(x, y))
 CCDL_BINARY(nb_mul, ops::mul(x, y))
@@ -233,13 +256,18 @@ CCDL_INPLACE(nb_iadd, ops::add_(x, y))
 CCDL_INPLACE(nb_isub, ops::sub_(x, y))
 CCDL_INPLACE(nb_imul, ops::mul_(x, y))
 CCDL_INPLACE(nb_idiv, ops::div_(x, y))
-CCDL_INPLACE(nb_ifloordiv, ops::inplace("floor_divide_", x, [&](const Tensor& v) { return ops::floor_divide(v, y); }))
+CCDL_INPLACE(nb_ifloordiv,
+             ops::inplace("floor_divide_", x, [&](const Tensor& v) { return ops::floor_divide(v, y); }))
 CCDL_INPLACE(nb_imod, ops::inplace("remainder_", x, [&](const Tensor& v) { return ops::remainder(v, y); }))
-CCDL_INPLACE(nb_iand, ops::inplace("bitwise_and_", x, [&](const Tensor& v) { return ops::bitwise_and(v, y); }))
+CCDL_INPLACE(nb_iand,
+             ops::inplace("bitwise_and_", x, [&](const Tensor& v) { return ops::bitwise_and(v, y); }))
 CCDL_INPLACE(nb_ior, ops::inplace("bitwise_or_", x, [&](const Tensor& v) { return ops::bitwise_or(v, y); }))
-CCDL_INPLACE(nb_ixor, ops::inplace("bitwise_xor_", x, [&](const Tensor& v) { return ops::bitwise_xor(v, y); }))
-CCDL_INPLACE(nb_ishl, ops::inplace("bitwise_left_shift_", x, [&](const Tensor& v) { return ops::bitwise_left_shift(v, y); }))
-CCDL_INPLACE(nb_ishr, ops::inplace("bitwise_right_shift_", x, [&](const Tensor& v) { return ops::bitwise_right_shift(v, y); }))
+CCDL_INPLACE(nb_ixor,
+             ops::inplace("bitwise_xor_", x, [&](const Tensor& v) { return ops::bitwise_xor(v, y); }))
+CCDL_INPLACE(nb_ishl, ops::inplace("bitwise_left_shift_", x,
+                                   [&](const Tensor& v) { return ops::bitwise_left_shift(v, y); }))
+CCDL_INPLACE(nb_ishr, ops::inplace("bitwise_right_shift_", x,
+                                   [&](const Tensor& v) { return ops::bitwise_right_shift(v, y); }))
 #undef CCDL_BINARY
 #undef CCDL_INPLACE
 
@@ -248,16 +276,25 @@ PyObject* nb_pow(PyObject* a, PyObject* b, PyObject* m) {
   return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return ops::pow(x, y); });
 }
 PyObject* nb_ipow(PyObject* a, PyObject* b, PyObject*) {
-  return inplace(a, b, [](const Tensor& x, const ops::Operand& y) { return ops::inplace("pow_", x, [&](const Tensor& v) { return ops::pow(v, y); }); });
+  return inplace(a, b, [](const Tensor& x, const ops::Operand& y) {
+    return ops::inplace("pow_", x, [&](const Tensor& v) { return ops::pow(v, y); });
+  });
 }
 PyObject* nb_matmul(PyObject* a, PyObject* b) {
   if (!is_tensor(a) || !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
-  return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return ops::matmul(x.tensor, y.tensor); });
+  return binary(a, b,
+                [](const ops::Operand& x, const ops::Operand& y) { return ops::matmul(x.tensor, y.tensor); });
 }
-PyObject* nb_neg(PyObject* a) { return unary(a, [](const Tensor& x) { return ops::neg(x); }); }
+PyObject* nb_neg(PyObject* a) {
+  return unary(a, [](const Tensor& x) { return ops::neg(x); });
+}
 PyObject* nb_pos(PyObject* a) { return Py_NewRef(a); }
-PyObject* nb_abs(PyObject* a) { return unary(a, [](const Tensor& x) { return ops::abs(x); }); }
-PyObject* nb_invert(PyObject* a) { return unary(a, [](const Tensor& x) { return ops::bitwise_not(x); }); }
+PyObject* nb_abs(PyObject* a) {
+  return unary(a, [](const Tensor& x) { return ops::abs(x); });
+}
+PyObject* nb_invert(PyObject* a) {
+  return unary(a, [](const Tensor& x) { return ops::bitwise_not(x); });
+}
 
 bool one_value(PyObject* o, const char* what, Scalar* out) {
   try {
@@ -265,10 +302,13 @@ bool one_value(PyObject* o, const char* what, Scalar* out) {
     if (x.numel() != 1) {
       if (std::strcmp(what, "bool") == 0)
         PyErr_Format(x.numel() ? PyExc_RuntimeError : PyExc_RuntimeError,
-                     "Boolean value of Tensor with %s is ambiguous; use .any(), .all() or .numel()", x.numel() ? "more than one value" : "no values");
+                     "Boolean value of Tensor with %s is ambiguous; use .any(), .all() or .numel()",
+                     x.numel() ? "more than one value" : "no values");
       else
-        PyErr_Format(PyExc_ValueError, "only one element tensors can be converted to Python scalars (%s asked of a tensor of %lld elements)", what,
-                     static_cast<long long>(x.numel()));
+        PyErr_Format(PyExc_ValueError,
+                     "only one element tensors can be converted to Python scalars (%s asked of a tensor of "
+                     "%lld elements)",
+                     what, static_cast<long long>(x.numel()));
       return false;
     }
     *out = ops::item(x);
@@ -302,12 +342,18 @@ PyObject* nb_index(PyObject* o) {
 PyObject* compare(PyObject* a, PyObject* b, int op) {
   PyObject* r = binary(a, b, [op](const ops::Operand& x, const ops::Operand& y) {
     switch (op) {
-      case Py_LT: return ops::lt(x, y);
-      case Py_LE: return ops::le(x, y);
-      case Py_EQ: return ops::eq(x, y);
-      case Py_NE: return ops::ne(x, y);
-      case Py_GT: return ops::gt(x, y);
-      default: return ops::ge(x, y);
+      case Py_LT:
+        return ops::lt(x, y);
+      case Py_LE:
+        return ops::le(x, y);
+      case Py_EQ:
+        return ops::eq(x, y);
+      case Py_NE:
+        return ops::ne(x, y);
+      case Py_GT:
+        return ops::gt(x, y);
+      default:
+        return ops::ge(x, y);
     }
   });
   return r;
@@ -346,7 +392,10 @@ PyObject* tensor_repr(PyObject* o) {
   return r;
 }
 
-template <class F> void* fn(F f) { return reinterpret_cast<void*>(f); }
+template <class F>
+void* fn(F f) {
+  return reinterpret_cast<void*>(f);
+}
 
 }  // namespace
 
@@ -358,7 +407,7 @@ PyObject* wrap(const Tensor& x) {
   if (impl->object) {
     PyObject* o = static_cast<PyObject*>(impl->object);
     if (!impl->owns_object) return Py_NewRef(o);
-    impl->owns_object = false;     // the tensor's reference on the object becomes the caller's
+    impl->owns_object = false;  // the tensor's reference on the object becomes the caller's
     impl->retain();
     return o;
   }
@@ -372,26 +421,65 @@ bool init_tensor_type(PyObject* module) {
   TensorMeta = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&meta_spec));
   if (!TensorMeta) return false;
 
-  static PyMemberDef members[] = {{"__dictoffset__", T_PYSSIZET, offsetof(TensorObject, dict), READONLY, nullptr},
-                                  {"__weaklistoffset__", T_PYSSIZET, offsetof(TensorObject, weakrefs), READONLY, nullptr},
-                                  {nullptr, 0, 0, 0, nullptr}};
-  static PyMethodDef methods[] = {{"_make_subclass", reinterpret_cast<PyCFunction>(fn(make_subclass)), METH_FASTCALL | METH_STATIC, nullptr},
+  static PyMemberDef members[] = {
+      {"__dictoffset__", T_PYSSIZET, offsetof(TensorObject, dict), READONLY, nullptr},
+      {"__weaklistoffset__", T_PYSSIZET, offsetof(TensorObject, weakrefs), READONLY, nullptr},
+      {nullptr, 0, 0, 0, nullptr}};
+  static PyMethodDef methods[] = {{"_make_subclass", reinterpret_cast<PyCFunction>(fn(make_subclass)),
+                                   METH_FASTCALL | METH_STATIC, nullptr},
                                   {nullptr, nullptr, 0, nullptr}};
-  PyType_Slot slots[] = {
-      {Py_tp_new, fn(tensor_new)}, {Py_tp_dealloc, fn(tensor_dealloc)}, {Py_tp_traverse, fn(tensor_traverse)}, {Py_tp_clear, fn(tensor_clear)},
-      {Py_tp_members, members}, {Py_tp_methods, methods}, {Py_tp_getset, tensor_properties()}, {Py_tp_repr, fn(tensor_repr)}, {Py_tp_hash, fn(tensor_hash)},
-      {Py_tp_richcompare, fn(compare)}, {Py_tp_iter, fn(tensor_iter)}, {Py_mp_length, fn(tensor_length)}, {Py_mp_subscript, fn(tensor_subscript)},
-      {Py_mp_ass_subscript, fn(tensor_assign_subscript)}, {Py_bf_getbuffer, fn(tensor_get_buffer)}, {Py_bf_releasebuffer, fn(tensor_release_buffer)},
-      {Py_nb_add, fn(nb_add)}, {Py_nb_subtract, fn(nb_sub)}, {Py_nb_multiply, fn(nb_mul)}, {Py_nb_true_divide, fn(nb_div)},
-      {Py_nb_floor_divide, fn(nb_floordiv)}, {Py_nb_remainder, fn(nb_mod)}, {Py_nb_power, fn(nb_pow)}, {Py_nb_matrix_multiply, fn(nb_matmul)},
-      {Py_nb_and, fn(nb_and)}, {Py_nb_or, fn(nb_or)}, {Py_nb_xor, fn(nb_xor)}, {Py_nb_lshift, fn(nb_shl)}, {Py_nb_rshift, fn(nb_shr)},
-      {Py_nb_inplace_add, fn(nb_iadd)}, {Py_nb_inplace_subtract, fn(nb_isub)}, {Py_nb_inplace_multiply, fn(nb_imul)},
-      {Py_nb_inplace_true_divide, fn(nb_idiv)}, {Py_nb_inplace_floor_divide, fn(nb_ifloordiv)}, {Py_nb_inplace_remainder, fn(nb_imod)},
-      {Py_nb_inplace_power, fn(nb_ipow)}, {Py_nb_inplace_and, fn(nb_iand)}, {Py_nb_inplace_or, fn(nb_ior)}, {Py_nb_inplace_xor, fn(nb_ixor)},
-      {Py_nb_inplace_lshift, fn(nb_ishl)}, {Py_nb_inplace_rshift, fn(nb_ishr)}, {Py_nb_negative, fn(nb_neg)}, {Py_nb_positive, fn(nb_pos)},
-      {Py_nb_absolute, fn(nb_abs)}, {Py_nb_invert, fn(nb_invert)}, {Py_nb_bool, fn(nb_bool)}, {Py_nb_float, fn(nb_float)}, {Py_nb_int, fn(nb_int)},
-      {Py_nb_index, fn(nb_index)}, {0, nullptr}};
-  PyType_Spec spec = {"ccdl.Tensor", sizeof(TensorObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+  PyType_Slot slots[] = {{Py_tp_new, fn(tensor_new)},
+                         {Py_tp_dealloc, fn(tensor_dealloc)},
+                         {Py_tp_traverse, fn(tensor_traverse)},
+                         {Py_tp_clear, fn(tensor_clear)},
+                         {Py_tp_members, members},
+                         {Py_tp_methods, methods},
+                         {Py_tp_getset, tensor_properties()},
+                         {Py_tp_repr, fn(tensor_repr)},
+                         {Py_tp_hash, fn(tensor_hash)},
+                         {Py_tp_richcompare, fn(compare)},
+                         {Py_tp_iter, fn(tensor_iter)},
+                         {Py_mp_length, fn(tensor_length)},
+                         {Py_mp_subscript, fn(tensor_subscript)},
+                         {Py_mp_ass_subscript, fn(tensor_assign_subscript)},
+                         {Py_bf_getbuffer, fn(tensor_get_buffer)},
+                         {Py_bf_releasebuffer, fn(tensor_release_buffer)},
+                         {Py_nb_add, fn(nb_add)},
+                         {Py_nb_subtract, fn(nb_sub)},
+                         {Py_nb_multiply, fn(nb_mul)},
+                         {Py_nb_true_divide, fn(nb_div)},
+                         {Py_nb_floor_divide, fn(nb_floordiv)},
+                         {Py_nb_remainder, fn(nb_mod)},
+                         {Py_nb_power, fn(nb_pow)},
+                         {Py_nb_matrix_multiply, fn(nb_matmul)},
+                         {Py_nb_and, fn(nb_and)},
+                         {Py_nb_or, fn(nb_or)},
+                         {Py_nb_xor, fn(nb_xor)},
+                         {Py_nb_lshift, fn(nb_shl)},
+                         {Py_nb_rshift, fn(nb_shr)},
+                         {Py_nb_inplace_add, fn(nb_iadd)},
+                         {Py_nb_inplace_subtract, fn(nb_isub)},
+                         {Py_nb_inplace_multiply, fn(nb_imul)},
+                         {Py_nb_inplace_true_divide, fn(nb_idiv)},
+                         {Py_nb_inplace_floor_divide, fn(nb_ifloordiv)},
+                         {Py_nb_inplace_remainder, fn(nb_imod)},
+                         {Py_nb_inplace_power, fn(nb_ipow)},
+                         {Py_nb_inplace_and, fn(nb_iand)},
+                         {Py_nb_inplace_or, fn(nb_ior)},
+                         {Py_nb_inplace_xor, fn(nb_ixor)},
+                         {Py_nb_inplace_lshift, fn(nb_ishl)},
+                         {Py_nb_inplace_rshift, fn(nb_ishr)},
+                         {Py_nb_negative, fn(nb_neg)},
+                         {Py_nb_positive, fn(nb_pos)},
+                         {Py_nb_absolute, fn(nb_abs)},
+                         {Py_nb_invert, fn(nb_invert)},
+                         {Py_nb_bool, fn(nb_bool)},
+                         {Py_nb_float, fn(nb_float)},
+                         {Py_nb_int, fn(nb_int)},
+                         {Py_nb_index, fn(nb_index)},
+                         {0, nullptr}};
+  PyType_Spec spec = {"ccdl.Tensor", sizeof(TensorObject), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   PyObject* type = PyType_FromSpec(&spec);
   if (!type) return false;
   // The metaclass is set afterwards: PyType_FromMetaclass exists only from Python 3.12 on.

@@ -19,7 +19,7 @@ class AccumulateGrad : public Node {
   Tensor variable_;
 };
 
-Ref<Node> accumulator_of(const Tensor& leaf);               // the one accumulator of that leaf
+Ref<Node> accumulator_of(const Tensor& leaf);  // the one accumulator of that leaf
 void accumulate_grad(const Tensor& variable, const Tensor& grad);
 
 }  // namespace ccdl::autograd

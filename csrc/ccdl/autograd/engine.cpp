@@ -1,5 +1,6 @@
-// Reverse-mode execution: nodes run on the caller's thread in the order of a priority queue (latest recorded first) once
-// all their incoming gradients have arrived. No recursion over the graph, so its depth is bounded by memory alone.
+// Reverse-mode execution: nodes run on the caller's thread in the order of a priority queue (latest recorded
+// first) once all their incoming gradients have arrived. No recursion over the graph, so its depth is bounded
+// by memory alone.
 #include <algorithm>
 #include <queue>
 #include <unordered_map>
@@ -13,11 +14,11 @@ namespace ccdl::autograd {
 
 namespace {
 
-struct Pending {                 // a node that is part of this run
-  int dependencies = 0;          // edges from nodes that have not run yet
-  bool needed = true;            // leads to something wanted
+struct Pending {         // a node that is part of this run
+  int dependencies = 0;  // edges from nodes that have not run yet
+  bool needed = true;    // leads to something wanted
   TensorList grads;
-  std::vector<char> owned;       // grads[i] was made by this run's own addition and may be added into
+  std::vector<char> owned;  // grads[i] was made by this run's own addition and may be added into
   std::vector<std::pair<int, size_t>> captures;  // (output_nr, position in the result)
 };
 
@@ -93,8 +94,8 @@ class Run {
     }
   }
 
-  // needed(n) = n is captured or some successor is needed; sequence order makes one ascending sweep enough, except that
-  // accumulators (leaves) have no successors and come first.
+  // needed(n) = n is captured or some successor is needed; sequence order makes one ascending sweep enough,
+  // except that accumulators (leaves) have no successors and come first.
   void mark_needed() {
     std::sort(order_.begin(), order_.end(), [](Node* a, Node* b) {
       if (a->is_accumulator() != b->is_accumulator()) return a->is_accumulator();
@@ -155,8 +156,9 @@ class Run {
       if (NodeHooks* hooks = node->hooks_or_null())
         for (const auto& [id, hook] : std::vector(hooks->post.items)) hook(out, grads);
       if (!keep_graph_) node->release_saved();
-      CCDL_CHECK(out.size() <= node->next().size() || node->next().empty(), Autograd, "backward: ", node->name(), " returned ", out.size(),
-                 " gradients for ", node->next().size(), " inputs");
+      CCDL_CHECK(out.size() <= node->next().size() || node->next().empty(), Autograd,
+                 "backward: ", node->name(), " returned ", out.size(), " gradients for ", node->next().size(),
+                 " inputs");
     }
     grads.clear();
     out.resize(node->next().size());
@@ -189,8 +191,9 @@ class Run {
     const OutputInfo& info = e.node->outputs()[e.output_nr];
     if (!info.is_set) return g;
     if (!(g.sizes() == info.sizes)) {
-      CCDL_CHECK(is_expandable_to(info.sizes, g.sizes()), Autograd, "backward: ", from->name(), " returned an invalid gradient at index ",
-                 input, ": got ", g.sizes(), " but expected a shape compatible with ", info.sizes);
+      CCDL_CHECK(is_expandable_to(info.sizes, g.sizes()), Autograd, "backward: ", from->name(),
+                 " returned an invalid gradient at index ", input, ": got ", g.sizes(),
+                 " but expected a shape compatible with ", info.sizes);
       g = ops::sum_to(g, info.sizes);
     }
     if (g.dtype() != info.dtype) g = ops::to(g, info.dtype);
@@ -208,31 +211,32 @@ class Run {
 
 Tensor root_grad(const char* op, const Tensor& y, const Tensor& given) {
   if (!given.defined()) {
-    CCDL_CHECK(y.numel() == 1, Autograd, op, ": grad can be implicitly created only for scalar outputs, got ", describe(y),
-               "; pass a gradient of that shape or reduce it, for example with .sum()");
+    CCDL_CHECK(y.numel() == 1, Autograd, op, ": grad can be implicitly created only for scalar outputs, got ",
+               describe(y), "; pass a gradient of that shape or reduce it, for example with .sum()");
     return ops::ones(y.sizes(), y.dtype(), y.device());
   }
-  CCDL_CHECK(given.sizes() == y.sizes(), Autograd, op, ": Mismatch in shape: the gradient has sizes ", given.sizes(),
-             " but the output has ", y.sizes());
+  CCDL_CHECK(given.sizes() == y.sizes(), Autograd, op, ": Mismatch in shape: the gradient has sizes ",
+             given.sizes(), " but the output has ", y.sizes());
   return given.dtype() == y.dtype() ? given : ops::to(given, y.dtype());
 }
 
 void add_roots(const char* op, Run& run, const TensorList& outputs, const TensorList& grad_outputs) {
-  CCDL_CHECK(grad_outputs.empty() || grad_outputs.size() == outputs.size(), Autograd, op, ": got ", outputs.size(), " outputs and ",
-             grad_outputs.size(), " gradients");
+  CCDL_CHECK(grad_outputs.empty() || grad_outputs.size() == outputs.size(), Autograd, op, ": got ",
+             outputs.size(), " outputs and ", grad_outputs.size(), " gradients");
   for (size_t i = 0; i < outputs.size(); ++i) {
     CCDL_CHECK(outputs[i].defined() && requires_grad(outputs[i]), Autograd, op, ": element ", i,
                " of tensors does not require grad and does not have a grad_fn");
-    run.add_root(gradient_edge(outputs[i]), root_grad(op, outputs[i], grad_outputs.empty() ? Tensor() : grad_outputs[i]));
+    run.add_root(gradient_edge(outputs[i]),
+                 root_grad(op, outputs[i], grad_outputs.empty() ? Tensor() : grad_outputs[i]));
   }
 }
 
-TensorList run_captured(const char* op, const TensorList& outputs, const TensorList& inputs, const TensorList& grad_outputs, bool keep_graph,
-                        bool create_graph) {
+TensorList run_captured(const char* op, const TensorList& outputs, const TensorList& inputs,
+                        const TensorList& grad_outputs, bool keep_graph, bool create_graph) {
   Run run(keep_graph, create_graph);
   for (size_t i = 0; i < inputs.size(); ++i) {
-    CCDL_CHECK(inputs[i].defined() && requires_grad(inputs[i]), Autograd, op, ": One of the differentiated Tensors does not require grad (input ",
-               i, ")");
+    CCDL_CHECK(inputs[i].defined() && requires_grad(inputs[i]), Autograd, op,
+               ": One of the differentiated Tensors does not require grad (input ", i, ")");
     run.capture(gradient_edge(inputs[i]), i);
   }
   add_roots(op, run, outputs, grad_outputs);
@@ -241,7 +245,8 @@ TensorList run_captured(const char* op, const TensorList& outputs, const TensorL
 
 }  // namespace
 
-void backward(const TensorList& outputs, const TensorList& grad_outputs, bool keep_graph, bool create_graph, const TensorList& inputs) {
+void backward(const TensorList& outputs, const TensorList& grad_outputs, bool keep_graph, bool create_graph,
+              const TensorList& inputs) {
   if (!inputs.empty()) {
     const TensorList g = run_captured("backward", outputs, inputs, grad_outputs, keep_graph, create_graph);
     GradModeGuard mode(create_graph);
@@ -254,16 +259,18 @@ void backward(const TensorList& outputs, const TensorList& grad_outputs, bool ke
   run.execute(0);
 }
 
-TensorList grad(const TensorList& outputs, const TensorList& inputs, const TensorList& grad_outputs, bool keep_graph, bool create_graph,
-                bool allow_unused) {
+TensorList grad(const TensorList& outputs, const TensorList& inputs, const TensorList& grad_outputs,
+                bool keep_graph, bool create_graph, bool allow_unused) {
   TensorList g = run_captured("grad", outputs, inputs, grad_outputs, keep_graph, create_graph);
   for (size_t i = 0; i < g.size(); ++i)
-    CCDL_CHECK(allow_unused || g[i].defined(), Autograd, "grad: One of the differentiated Tensors appears to not have been used in the graph (input ",
+    CCDL_CHECK(allow_unused || g[i].defined(), Autograd,
+               "grad: One of the differentiated Tensors appears to not have been used in the graph (input ",
                i, "); set allow_unused=True if this is the desired behavior");
   return g;
 }
 
-// ---- leaves -------------------------------------------------------------------------------------------------------
+// ---- leaves
+// -------------------------------------------------------------------------------------------------------
 
 static std::mutex& accumulator_mutex() {
   static std::mutex m;
@@ -301,7 +308,8 @@ void accumulate_grad(const Tensor& variable, const Tensor& g) {
   Meta* m = meta(variable);
   std::lock_guard lock(mutexes[(reinterpret_cast<uintptr_t>(variable.impl()) >> 6) % 16]);
   if (!m->grad.defined()) {
-    const bool ours = g.impl()->use_count() == 1 && g.storage()->use_count() == 1 && strides_dense(g.sizes(), g.strides());
+    const bool ours =
+        g.impl()->use_count() == 1 && g.storage()->use_count() == 1 && strides_dense(g.sizes(), g.strides());
     if (grad_enabled()) {
       m->grad = ops::clone(g);
     } else if (ours) {
@@ -320,9 +328,10 @@ void accumulate_grad(const Tensor& variable, const Tensor& g) {
 
 TensorList AccumulateGrad::apply(const TensorList& grads) {
   // Moved out of the list where possible, so that a gradient nobody else holds becomes .grad without a copy.
-  Tensor g = meta(variable_)->leaf_hooks.items.empty() ? std::move(const_cast<Tensor&>(grads[0])) : run_hooks(grads[0]);
-  CCDL_CHECK(g.sizes() == variable_.sizes(), Autograd, "AccumulateGrad: the gradient has sizes ", g.sizes(), " but the leaf has ",
-             variable_.sizes());
+  Tensor g = meta(variable_)->leaf_hooks.items.empty() ? std::move(const_cast<Tensor&>(grads[0]))
+                                                       : run_hooks(grads[0]);
+  CCDL_CHECK(g.sizes() == variable_.sizes(), Autograd, "AccumulateGrad: the gradient has sizes ", g.sizes(),
+             " but the leaf has ", variable_.sizes());
   accumulate_grad(variable_, g);
   g = Tensor();
   const auto items = meta(variable_)->post_accumulate_hooks.items;

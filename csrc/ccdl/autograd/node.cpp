@@ -11,7 +11,7 @@ namespace ccdl::autograd {
 
 namespace {
 thread_local bool t_grad_enabled = true;
-thread_local Node* t_dead = nullptr;       // nodes waiting to be destroyed
+thread_local Node* t_dead = nullptr;  // nodes waiting to be destroyed
 thread_local bool t_destroying = false;
 std::atomic<uint64_t> g_sequence{0};
 }  // namespace
@@ -53,7 +53,8 @@ void Node::destroy() noexcept {
   t_destroying = false;
 }
 
-// ---- saved tensors ------------------------------------------------------------------------------------------------
+// ---- saved tensors
+// ------------------------------------------------------------------------------------------------
 
 static void check_savable(const Tensor& x) {
   CCDL_CHECK(!x.impl()->inference, Autograd,
@@ -85,12 +86,14 @@ void SavedTensor::reset() {
 Tensor SavedTensor::get(Node* holder) const {
   if (!saved_) return Tensor();
   CCDL_CHECK(!released_, Autograd, "backward: ", holder->name(),
-             ": Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+             ": Trying to backward through the graph a second time (or directly access saved tensors after "
+             "they have already been "
              "freed); pass retain_graph=True to the first backward() or grad()");
-  CCDL_CHECK(tensor_.version() == version_, Autograd, "backward: ", holder->name(),
-             ": one of the variables needed for gradient computation has been modified by an inplace operation: ",
-             describe(tensor_), " is at version ", tensor_.version(), "; expected version ", version_,
-             " instead; clone it before writing to it");
+  CCDL_CHECK(
+      tensor_.version() == version_, Autograd, "backward: ", holder->name(),
+      ": one of the variables needed for gradient computation has been modified by an inplace operation: ",
+      describe(tensor_), " is at version ", tensor_.version(), "; expected version ", version_,
+      " instead; clone it before writing to it");
   if (output_nr_ < 0 || !grad_enabled()) return tensor_;
   Tensor again = alias(tensor_, tensor_.sizes(), tensor_.strides(), tensor_.offset());
   Meta* m = meta(again);
@@ -99,7 +102,8 @@ Tensor SavedTensor::get(Node* holder) const {
   return again;
 }
 
-// ---- per-tensor state ---------------------------------------------------------------------------------------------
+// ---- per-tensor state
+// ---------------------------------------------------------------------------------------------
 
 Meta::~Meta() {
   if (weak) *weak = nullptr;
@@ -161,11 +165,13 @@ Edge gradient_edge(const Tensor& x) {
 }
 
 void set_requires_grad(const Tensor& x, bool value) {
-  CCDL_CHECK(!value || is_floating(x.dtype()), Autograd, "requires_grad_: only Tensors of floating point dtype can require gradients, got ",
-             describe(x), "; convert it with .float() first");
+  CCDL_CHECK(!value || is_floating(x.dtype()), Autograd,
+             "requires_grad_: only Tensors of floating point dtype can require gradients, got ", describe(x),
+             "; convert it with .float() first");
   if (!is_leaf(x)) {
     CCDL_CHECK(value, Autograd,
-               "requires_grad_: you can only change requires_grad flags of leaf variables; use a detached copy (x.detach())");
+               "requires_grad_: you can only change requires_grad flags of leaf variables; use a detached "
+               "copy (x.detach())");
     return;
   }
   if (!value && !meta_or_null(x)) return;
@@ -180,11 +186,14 @@ Tensor grad(const Tensor& x) {
 void set_grad(const Tensor& x, const Tensor& g) {
   if (g.defined()) {
     CCDL_CHECK(!g.same(x), Runtime, "grad: can't assign a tensor as its own gradient");
-    CCDL_CHECK(g.sizes() == x.sizes(), Shape, "grad: assigned grad has data of a different size: the tensor is ", describe(x),
+    CCDL_CHECK(g.sizes() == x.sizes(), Shape,
+               "grad: assigned grad has data of a different size: the tensor is ", describe(x),
                ", the gradient ", describe(g));
-    CCDL_CHECK(g.dtype() == x.dtype(), DType, "grad: assigned grad has data of a different type: the tensor is ", describe(x),
+    CCDL_CHECK(g.dtype() == x.dtype(), DType,
+               "grad: assigned grad has data of a different type: the tensor is ", describe(x),
                ", the gradient ", describe(g));
-    CCDL_CHECK(g.device() == x.device(), Device, "grad: assigned grad is on ", g.device().name(), " but the tensor on ", x.device().name());
+    CCDL_CHECK(g.device() == x.device(), Device, "grad: assigned grad is on ", g.device().name(),
+               " but the tensor on ", x.device().name());
   } else if (!meta_or_null(x)) {
     return;
   }
@@ -193,7 +202,8 @@ void set_grad(const Tensor& x, const Tensor& g) {
 
 Tensor detach(const Tensor& x) { return alias(x, x.sizes(), x.strides(), x.offset()); }
 
-// ---- hooks --------------------------------------------------------------------------------------------------------
+// ---- hooks
+// --------------------------------------------------------------------------------------------------------
 
 static HookList<TensorHook>& hook_slot(std::vector<HookList<TensorHook>>& lists, int output_nr) {
   if (static_cast<int>(lists.size()) <= output_nr) lists.resize(output_nr + 1);
@@ -201,8 +211,10 @@ static HookList<TensorHook>& hook_slot(std::vector<HookList<TensorHook>>& lists,
 }
 
 int64_t add_tensor_hook(const Tensor& x, TensorHook hook) {
-  CCDL_CHECK(requires_grad(x), Autograd, "register_hook: cannot register a hook on a tensor that doesn't require gradient");
-  if (Ref<Node> fn = grad_fn(x)) return hook_slot(fn->hooks().tensor, meta(x)->output_nr).add(std::move(hook));
+  CCDL_CHECK(requires_grad(x), Autograd,
+             "register_hook: cannot register a hook on a tensor that doesn't require gradient");
+  if (Ref<Node> fn = grad_fn(x))
+    return hook_slot(fn->hooks().tensor, meta(x)->output_nr).add(std::move(hook));
   return meta(x)->leaf_hooks.add(std::move(hook));
 }
 
@@ -229,7 +241,8 @@ static void attach_retain(Meta* m) {
 }
 
 void retain_grad(const Tensor& x) {
-  CCDL_CHECK(requires_grad(x), Autograd, "retain_grad: can't retain_grad on a tensor that has requires_grad=False");
+  CCDL_CHECK(requires_grad(x), Autograd,
+             "retain_grad: can't retain_grad on a tensor that has requires_grad=False");
   if (is_leaf(x)) return;
   Meta* m = meta(x);
   if (m->retains_grad) return;
@@ -238,7 +251,8 @@ void retain_grad(const Tensor& x) {
   attach_retain(m);
 }
 
-// ---- recording ----------------------------------------------------------------------------------------------------
+// ---- recording
+// ----------------------------------------------------------------------------------------------------
 
 bool needs_graph(const TensorList& inputs) {
   if (!grad_enabled()) return false;
@@ -267,31 +281,39 @@ void record(Node* node, const TensorList& inputs, const TensorList& outputs) {
   }
 }
 
-// ---- in place -----------------------------------------------------------------------------------------------------
+// ---- in place
+// -----------------------------------------------------------------------------------------------------
 
 void check_inplace(const char* op, const Tensor& x) {
   CCDL_CHECK(!x.storage()->read_only(), Runtime, op, ": the tensor (", describe(x),
              ") shares read-only memory with another library; clone it before writing");
-  CCDL_CHECK(!x.impl()->inference || inference_mode_enabled(), Autograd, op,
-             ": in-place update to an inference tensor outside inference_mode is not allowed; clone it first");
+  CCDL_CHECK(
+      !x.impl()->inference || inference_mode_enabled(), Autograd, op,
+      ": in-place update to an inference tensor outside inference_mode is not allowed; clone it first");
   if (x.numel() > 1)
     for (int64_t d = 0; d < x.dim(); ++d)
       CCDL_CHECK(x.stride(d) != 0 || x.size(d) <= 1, Runtime, op,
-                 ": unsupported operation: more than one element of the written-to tensor refers to a single memory location (",
-                 describe(x), ", strides ", x.strides(), "); clone() the tensor before performing the operation");
+                 ": unsupported operation: more than one element of the written-to tensor refers to a single "
+                 "memory location (",
+                 describe(x), ", strides ", x.strides(),
+                 "); clone() the tensor before performing the operation");
   Meta* m = meta_or_null(x);
   if (!m || !grad_enabled() || !requires_grad(x)) return;
   if (!m->base.defined()) {
-    CCDL_CHECK(!is_leaf(x), Autograd, op, ": a leaf Variable that requires grad is being used in an in-place operation (",
-               describe(x), "); wrap the update in ccdl.no_grad() or work on a clone");
+    CCDL_CHECK(!is_leaf(x), Autograd, op,
+               ": a leaf Variable that requires grad is being used in an in-place operation (", describe(x),
+               "); wrap the update in ccdl.no_grad() or work on a clone");
     return;
   }
   CCDL_CHECK(m->view_kind != Meta::ViewKind::Multi, Autograd, op,
-             ": output of a function that returns multiple views is being modified inplace; clone() it first or use narrow/select");
+             ": output of a function that returns multiple views is being modified inplace; clone() it first "
+             "or use narrow/select");
   CCDL_CHECK(m->view_kind != Meta::ViewKind::NoGrad, Autograd, op,
-             ": a view was created in no_grad mode and is being modified inplace with grad mode enabled; create it outside no_grad");
+             ": a view was created in no_grad mode and is being modified inplace with grad mode enabled; "
+             "create it outside no_grad");
   CCDL_CHECK(!is_leaf(m->base), Autograd, op,
-             ": a view of a leaf Variable that requires grad is being used in an in-place operation; wrap the update in "
+             ": a view of a leaf Variable that requires grad is being used in an in-place operation; wrap "
+             "the update in "
              "ccdl.no_grad() or work on a clone");
 }
 
@@ -312,7 +334,8 @@ struct CopySlices : Node {
   TensorList apply(const TensorList& grads) override {
     TensorList out(2);
     const Tensor laid = in_layout(grads[0], base_sizes, base_strides);
-    if (needs(1)) out[1] = ops::clone(ops::as_strided(laid, sizes, strides, offset), MemoryFormat::Contiguous);
+    if (needs(1))
+      out[1] = ops::clone(ops::as_strided(laid, sizes, strides, offset), MemoryFormat::Contiguous);
     if (needs(0)) {
       ops::zero_(ops::as_strided(laid, sizes, strides, offset));
       out[0] = laid;
@@ -357,7 +380,8 @@ void rebase_history(const Tensor& x, Edge history) {
     return;
   }
   CCDL_CHECK(m->view_kind == Meta::ViewKind::Single, Autograd,
-             "in-place write: the target is a view made by an op with several outputs or under no_grad; clone() it first");
+             "in-place write: the target is a view made by an op with several outputs or under no_grad; "
+             "clone() it first");
   const Tensor& base = m->base;
   auto node = make_ref<CopySlices>();
   node->base_sizes = base.sizes();
@@ -388,14 +412,15 @@ Tensor make_view(const Tensor& x, const Tensor& out, Ref<Node> node, Meta::ViewK
   const bool nested = xm && xm->base.defined();
   m->base = nested ? xm->base : x;
   m->view_kind = !grad_enabled() ? Meta::ViewKind::NoGrad : kind;
-  if (nested && xm->view_kind != Meta::ViewKind::Single && m->view_kind == Meta::ViewKind::Single) m->view_kind = xm->view_kind;
+  if (nested && xm->view_kind != Meta::ViewKind::Single && m->view_kind == Meta::ViewKind::Single)
+    m->view_kind = xm->view_kind;
   m->view_version = out.version();
   if (node && needs_graph(x)) record(node, {x}, out);
   return out;
 }
 
-TensorList differentiate(const std::function<TensorList(const TensorList&)>& composite, const TensorList& inputs,
-                         const TensorList& grads) {
+TensorList differentiate(const std::function<TensorList(const TensorList&)>& composite,
+                         const TensorList& inputs, const TensorList& grads) {
   GradModeGuard on(true);
   TensorList own(inputs.size()), wanted;
   for (size_t i = 0; i < inputs.size(); ++i) {

@@ -1,6 +1,7 @@
-// The backward graph. A Node is one op's backward: it takes the gradients of that op's outputs and returns those of its
-// inputs, one per edge in next(), in the order given to record(). The engine brings every returned gradient to the
-// shape and dtype of the input it belongs to (sums over broadcast dims, casts), so a formula need not.
+// The backward graph. A Node is one op's backward: it takes the gradients of that op's outputs and returns
+// those of its inputs, one per edge in next(), in the order given to record(). The engine brings every
+// returned gradient to the shape and dtype of the input it belongs to (sums over broadcast dims, casts), so a
+// formula need not.
 #pragma once
 #include <functional>
 #include <memory>
@@ -15,8 +16,8 @@ namespace ccdl::autograd {
 class Node;
 
 struct Edge {
-  Ref<Node> node;       // null: this input needs no gradient
-  int output_nr = 0;    // which output of that node's op the input is
+  Ref<Node> node;     // null: this input needs no gradient
+  int output_nr = 0;  // which output of that node's op the input is
   explicit operator bool() const { return static_cast<bool>(node); }
 };
 
@@ -28,12 +29,13 @@ struct OutputInfo {
   bool is_set = false;
 };
 
-using TensorHook = std::function<Tensor(const Tensor& grad)>;                            // undefined result: keep grad
-using NodePreHook = std::function<void(TensorList& grads)>;                              // may replace entries
+using TensorHook = std::function<Tensor(const Tensor& grad)>;  // undefined result: keep grad
+using NodePreHook = std::function<void(TensorList& grads)>;    // may replace entries
 using NodePostHook = std::function<void(TensorList& grad_inputs, const TensorList& grads)>;
 
 // Hooks in registration order; removal by id.
-template <class F> struct HookList {
+template <class F>
+struct HookList {
   std::vector<std::pair<int64_t, F>> items;
   int64_t add(F f) {
     static std::atomic<int64_t> next_id{1};
@@ -49,8 +51,8 @@ template <class F> struct HookList {
 };
 
 struct NodeHooks {
-  std::vector<HookList<TensorHook>> tensor;   // per output: run before the node, in order
-  std::vector<HookList<TensorHook>> retain;   // per output: see the final gradient, after the others
+  std::vector<HookList<TensorHook>> tensor;  // per output: run before the node, in order
+  std::vector<HookList<TensorHook>> retain;  // per output: see the final gradient, after the others
   HookList<NodePreHook> pre;
   HookList<NodePostHook> post;
 };
@@ -62,7 +64,8 @@ class Node : public RefCounted {
   // grads[i] belongs to output i and is undefined where nothing flowed back (materialised as zeros when
   // materialize_grads() says so). Returns one gradient per next edge; undefined means zero.
   virtual TensorList apply(const TensorList& grads) = 0;
-  // Drops saved tensors; called after apply unless the graph is kept. A second apply then raises through SavedTensor.
+  // Drops saved tensors; called after apply unless the graph is kept. A second apply then raises through
+  // SavedTensor.
   virtual void release_saved() {}
   virtual bool materialize_grads() const { return false; }
   virtual bool is_accumulator() const { return false; }
@@ -94,13 +97,15 @@ class Node : public RefCounted {
 // "exp" -> "ExpBackward", "mul_" -> "MulBackward": the name of a node made by an op with that (static) name.
 const char* backward_name(const char* forward_name);
 
-// A tensor kept for backward, with the version it had. get() raises when the graph was already freed or the tensor was
-// modified in place since. An op's own output is kept without its history (no reference cycle) and gets it back in get().
+// A tensor kept for backward, with the version it had. get() raises when the graph was already freed or the
+// tensor was modified in place since. An op's own output is kept without its history (no reference cycle) and
+// gets it back in get().
 class SavedTensor {
  public:
   SavedTensor() = default;
-  explicit SavedTensor(const Tensor& x);                     // an input
-  SavedTensor(const Tensor& output, const Node* producer, int output_nr = 0);   // an output of the node holding this
+  explicit SavedTensor(const Tensor& x);  // an input
+  SavedTensor(const Tensor& output, const Node* producer,
+              int output_nr = 0);  // an output of the node holding this
   SavedTensor& operator=(const Tensor& x) { return *this = SavedTensor(x); }
   Tensor get(Node* holder) const;
   bool defined() const { return saved_; }
@@ -109,7 +114,7 @@ class SavedTensor {
  private:
   Tensor tensor_;
   uint32_t version_ = 0;
-  int output_nr_ = -1;     // >= 0: output of the holder
+  int output_nr_ = -1;  // >= 0: output of the holder
   bool saved_ = false, released_ = false;
 };
 
@@ -120,7 +125,7 @@ struct Meta : AutogradMetaBase {
   ~Meta() override;
   std::shared_ptr<TensorImpl*> weak;  // made by retain_grad; cleared when the tensor dies
   int64_t retain_id = 0;
-  bool requires_grad = false;       // leaf flag
+  bool requires_grad = false;  // leaf flag
   bool retains_grad = false;
   int output_nr = 0;
   Ref<Node> grad_fn;
@@ -131,22 +136,22 @@ struct Meta : AutogradMetaBase {
 
   // Views: base is the tensor that owns the history, geometry is relative to the storage.
   Tensor base;
-  uint32_t view_version = 0;        // storage version for which grad_fn is right
+  uint32_t view_version = 0;  // storage version for which grad_fn is right
   enum class ViewKind : uint8_t { None, Single, Multi, NoGrad } view_kind = ViewKind::None;
 };
 
 // Per-tensor queries used by ops, engine and binding.
-Meta* meta(const Tensor& x);                 // created on demand
+Meta* meta(const Tensor& x);  // created on demand
 Meta* meta_or_null(const Tensor& x);
 bool requires_grad(const Tensor& x);
 bool is_leaf(const Tensor& x);
 bool is_view(const Tensor& x);
-Ref<Node> grad_fn(const Tensor& x);          // regenerated for a view whose base was written through another view
-Edge gradient_edge(const Tensor& x);         // grad_fn, or the accumulator of a leaf that requires grad
+Ref<Node> grad_fn(const Tensor& x);   // regenerated for a view whose base was written through another view
+Edge gradient_edge(const Tensor& x);  // grad_fn, or the accumulator of a leaf that requires grad
 void set_requires_grad(const Tensor& x, bool value);  // leafs only; floating dtypes only
 Tensor grad(const Tensor& x);
-void set_grad(const Tensor& x, const Tensor& grad);   // checks shape, dtype, device
-Tensor detach(const Tensor& x);              // shares storage and version, no history
+void set_grad(const Tensor& x, const Tensor& grad);  // checks shape, dtype, device
+Tensor detach(const Tensor& x);                      // shares storage and version, no history
 void retain_grad(const Tensor& x);
 int64_t add_tensor_hook(const Tensor& x, TensorHook hook);
 bool remove_tensor_hook(const Tensor& x, int64_t id);
@@ -166,39 +171,47 @@ struct NoGradGuard : GradModeGuard {
 };
 
 // True when an op on these inputs has to record a node.
-template <class... T> bool needs_graph(const T&... inputs) {
+template <class... T>
+bool needs_graph(const T&... inputs) {
   return grad_enabled() && ((inputs.defined() && requires_grad(inputs)) || ...);
 }
 bool needs_graph(const TensorList& inputs);
 
-// Ties node to inputs and outputs: next edges from the inputs (undefined inputs get none), outputs get node as grad_fn.
+// Ties node to inputs and outputs: next edges from the inputs (undefined inputs get none), outputs get node
+// as grad_fn.
 void record(Node* node, const TensorList& inputs, const TensorList& outputs);
 inline void record(const Ref<Node>& node, const TensorList& inputs, const Tensor& output) {
   record(node.get(), inputs, TensorList{output});
 }
 
-// In place. check_inplace(op, x) raises for a leaf that requires grad, a multi-output or expanded view, read-only memory.
-// After the data of x was overwritten with a value whose history is `history` (null edge: a constant), the version is
-// bumped and x, its base and all views see the new history (copy-slices when x is a view).
+// In place. check_inplace(op, x) raises for a leaf that requires grad, a multi-output or expanded view,
+// read-only memory. After the data of x was overwritten with a value whose history is `history` (null edge: a
+// constant), the version is bumped and x, its base and all views see the new history (copy-slices when x is a
+// view).
 void check_inplace(const char* op, const Tensor& x);
 void rebase_history(const Tensor& x, Edge history);
 
-// The graph's view of "x with new contents": next edges go to `inputs`, x (or its base) continues from the node.
+// The graph's view of "x with new contents": next edges go to `inputs`, x (or its base) continues from the
+// node.
 void rebase_history(const Tensor& x, const Ref<Node>& node, const TensorList& inputs);
 
-// Records that `out` is a view of x made by op `node` (null outside grad mode) and returns it. `kind` Multi for split & co.
-Tensor make_view(const Tensor& x, const Tensor& out, Ref<Node> node, Meta::ViewKind kind = Meta::ViewKind::Single);
+// Records that `out` is a view of x made by op `node` (null outside grad mode) and returns it. `kind` Multi
+// for split & co.
+Tensor make_view(const Tensor& x, const Tensor& out, Ref<Node> node,
+                 Meta::ViewKind kind = Meta::ViewKind::Single);
 
 // dy flows into outputs (a scalar output may leave its gradient undefined = 1); leafs accumulate into .grad.
 void backward(const TensorList& outputs, const TensorList& grad_outputs = {}, bool keep_graph = false,
               bool create_graph = false, const TensorList& inputs = {});
-// Gradients with respect to inputs; .grad is left alone. allow_unused: unreachable inputs give undefined, else an error.
+// Gradients with respect to inputs; .grad is left alone. allow_unused: unreachable inputs give undefined,
+// else an error.
 TensorList grad(const TensorList& outputs, const TensorList& inputs, const TensorList& grad_outputs = {},
                 bool keep_graph = false, bool create_graph = false, bool allow_unused = false);
 
-// The double-backward rule of fused ops (DESIGN 6.4). Call inside apply() when grad_enabled(): re-runs the composite on the
-// saved inputs and differentiates that, so the result carries its own history. grads[i] belongs to composite output i.
-TensorList differentiate(const std::function<TensorList(const TensorList&)>& composite, const TensorList& inputs,
-                         const TensorList& grads);
+// The double-backward rule of fused ops (DESIGN 6.4). Call inside apply() when grad_enabled(): re-runs the
+// composite on the saved inputs and differentiates that, so the result carries its own history. grads[i]
+// belongs to composite output i.
+TensorList differentiate(const std::function<TensorList(const TensorList&)>& composite,
+                         const TensorList& inputs, const TensorList& grads);
 
 }  // namespace ccdl::autograd

@@ -1,4 +1,5 @@
-// The one seam between ops and kernels: CCDL_KERNEL(tensor, call) runs cpu::call or cu::call by the tensor's device.
+// The one seam between ops and kernels: CCDL_KERNEL(tensor, call) runs cpu::call or cu::call by the tensor's
+// device.
 #pragma once
 #include <ccdl/core/tensor.h>
 

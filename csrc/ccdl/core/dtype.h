@@ -16,8 +16,18 @@
 namespace ccdl {
 
 enum class DType : uint8_t {
-  Bool, UInt8, Int8, Int16, Int32, Int64, Float16, BFloat16, Float32, Float64,
-  Complex64, Complex128,  // reserved: every op rejects them
+  Bool,
+  UInt8,
+  Int8,
+  Int16,
+  Int32,
+  Int64,
+  Float16,
+  BFloat16,
+  Float32,
+  Float64,
+  Complex64,
+  Complex128,  // reserved: every op rejects them
 };
 constexpr int kNumDTypes = 10;
 
@@ -98,21 +108,52 @@ CCDL_HD CCDL_INLINE constexpr bool is_integral(DType t, bool with_bool = true) {
   return t <= DType::Int64 && (with_bool || t != DType::Bool);
 }
 CCDL_HD CCDL_INLINE constexpr const char* dtype_name(DType t) {
-  constexpr const char* table[] = {"bool",     "uint8",   "int8",    "int16",     "int32",     "int64",
-                                   "float16",  "bfloat16", "float32", "float64", "complex64", "complex128"};
+  constexpr const char* table[] = {"bool",    "uint8",    "int8",    "int16",   "int32",     "int64",
+                                   "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
   return table[static_cast<int>(t)];
 }
 
-template <class T> struct DTypeOf;
-template <> struct DTypeOf<bool> { static constexpr DType value = DType::Bool; };
-template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::UInt8; };
-template <> struct DTypeOf<int8_t> { static constexpr DType value = DType::Int8; };
-template <> struct DTypeOf<int16_t> { static constexpr DType value = DType::Int16; };
-template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::Int32; };
-template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::Int64; };
-template <> struct DTypeOf<float16> { static constexpr DType value = DType::Float16; };
-template <> struct DTypeOf<bfloat16> { static constexpr DType value = DType::BFloat16; };
-template <> struct DTypeOf<float> { static constexpr DType value = DType::Float32; };
-template <> struct DTypeOf<double> { static constexpr DType value = DType::Float64; };
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<bool> {
+  static constexpr DType value = DType::Bool;
+};
+template <>
+struct DTypeOf<uint8_t> {
+  static constexpr DType value = DType::UInt8;
+};
+template <>
+struct DTypeOf<int8_t> {
+  static constexpr DType value = DType::Int8;
+};
+template <>
+struct DTypeOf<int16_t> {
+  static constexpr DType value = DType::Int16;
+};
+template <>
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::Int32;
+};
+template <>
+struct DTypeOf<int64_t> {
+  static constexpr DType value = DType::Int64;
+};
+template <>
+struct DTypeOf<float16> {
+  static constexpr DType value = DType::Float16;
+};
+template <>
+struct DTypeOf<bfloat16> {
+  static constexpr DType value = DType::BFloat16;
+};
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::Float32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::Float64;
+};
 
 }  // namespace ccdl

@@ -1,5 +1,6 @@
-// Errors: always thrown, never abort. A message reads "op: what arrived, the rule, and the fix where there is one".
-// Each kind becomes one class of ccdl.errors in Python, a subclass of the builtin that PyTorch raises there.
+// Errors: always thrown, never abort. A message reads "op: what arrived, the rule, and the fix where there is
+// one". Each kind becomes one class of ccdl.errors in Python, a subclass of the builtin that PyTorch raises
+// there.
 #pragma once
 #include <exception>
 #include <sstream>
@@ -37,7 +38,8 @@ class Error : public std::exception {
 
 [[noreturn]] void fail(ErrorKind kind, std::string message);
 
-template <class... Args> std::string str(const Args&... args) {
+template <class... Args>
+std::string str(const Args&... args) {
   std::ostringstream out;
   out << std::boolalpha;
   (out << ... << args);
@@ -47,8 +49,8 @@ template <class... Args> std::string str(const Args&... args) {
 }  // namespace ccdl
 
 // CCDL_CHECK(condition, Kind, message parts...): the parts are only formatted when the condition is false.
-#define CCDL_CHECK(condition, kind, ...)                                               \
-  do {                                                                                 \
-    if (!(condition)) [[unlikely]]                                                     \
-      ::ccdl::fail(::ccdl::ErrorKind::kind, ::ccdl::str(__VA_ARGS__));                 \
+#define CCDL_CHECK(condition, kind, ...)                               \
+  do {                                                                 \
+    if (!(condition)) [[unlikely]]                                     \
+      ::ccdl::fail(::ccdl::ErrorKind::kind, ::ccdl::str(__VA_ARGS__)); \
   } while (0)

@@ -33,19 +33,37 @@ class RefCounted {
   mutable std::atomic<int64_t> count_{0};
 };
 
-template <class T> class Ref {
+template <class T>
+class Ref {
  public:
   Ref() = default;
-  Ref(T* p) : p_(p) { if (p_) p_->retain(); }
-  Ref(const Ref& other) : p_(other.p_) { if (p_) p_->retain(); }
+  Ref(T* p) : p_(p) {
+    if (p_) p_->retain();
+  }
+  Ref(const Ref& other) : p_(other.p_) {
+    if (p_) p_->retain();
+  }
   Ref(Ref&& other) noexcept : p_(std::exchange(other.p_, nullptr)) {}
-  template <class U> Ref(const Ref<U>& other) : p_(other.get()) { if (p_) p_->retain(); }
-  template <class U> Ref(Ref<U>&& other) noexcept : p_(other.detach()) {}
-  ~Ref() { if (p_) p_->release(); }
-  Ref& operator=(Ref other) noexcept { std::swap(p_, other.p_); return *this; }
+  template <class U>
+  Ref(const Ref<U>& other) : p_(other.get()) {
+    if (p_) p_->retain();
+  }
+  template <class U>
+  Ref(Ref<U>&& other) noexcept : p_(other.detach()) {}
+  ~Ref() {
+    if (p_) p_->release();
+  }
+  Ref& operator=(Ref other) noexcept {
+    std::swap(p_, other.p_);
+    return *this;
+  }
 
   // Takes over a reference that was already counted.
-  static Ref adopt(T* p) { Ref r; r.p_ = p; return r; }
+  static Ref adopt(T* p) {
+    Ref r;
+    r.p_ = p;
+    return r;
+  }
   T* detach() noexcept { return std::exchange(p_, nullptr); }
   void reset() { Ref().swap(*this); }
   void swap(Ref& other) noexcept { std::swap(p_, other.p_); }
@@ -60,6 +78,9 @@ template <class T> class Ref {
   T* p_ = nullptr;
 };
 
-template <class T, class... Args> Ref<T> make_ref(Args&&... args) { return Ref<T>(new T(std::forward<Args>(args)...)); }
+template <class T, class... Args>
+Ref<T> make_ref(Args&&... args) {
+  return Ref<T>(new T(std::forward<Args>(args)...));
+}
 
 }  // namespace ccdl

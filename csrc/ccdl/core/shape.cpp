@@ -15,8 +15,8 @@ int64_t checked_numel(const char* op, IntSpan sizes) {
     if (s == 0) {
       zero = true;
     } else {
-      CCDL_CHECK(!__builtin_mul_overflow(product, s, &product), Value, op, ": the number of elements of sizes ", Dims(sizes),
-                 " overflows 64 bits");
+      CCDL_CHECK(!__builtin_mul_overflow(product, s, &product), Value, op,
+                 ": the number of elements of sizes ", Dims(sizes), " overflows 64 bits");
     }
   }
   return zero ? 0 : product;
@@ -25,8 +25,8 @@ int64_t checked_numel(const char* op, IntSpan sizes) {
 int64_t checked_bytes(const char* op, IntSpan sizes, DType dtype) {
   const int64_t n = checked_numel(op, sizes);
   int64_t bytes = 0;
-  CCDL_CHECK(!__builtin_mul_overflow(n, item_size(dtype), &bytes), Value, op, ": the size in bytes of ", dtype_name(dtype), " ",
-             Dims(sizes), " overflows 64 bits");
+  CCDL_CHECK(!__builtin_mul_overflow(n, item_size(dtype), &bytes), Value, op, ": the size in bytes of ",
+             dtype_name(dtype), " ", Dims(sizes), " overflows 64 bits");
   return bytes;
 }
 
@@ -54,8 +54,8 @@ Dims channels_last_strides(IntSpan sizes) {
 
 int64_t wrap_dim(const char* op, int64_t dim, int64_t ndim) {
   const int64_t n = ndim == 0 ? 1 : ndim;
-  CCDL_CHECK(dim >= -n && dim < n, Index, op, ": Dimension out of range (expected to be in range of [", -n, ", ", n - 1,
-             "], but got ", dim, ")");
+  CCDL_CHECK(dim >= -n && dim < n, Index, op, ": Dimension out of range (expected to be in range of [", -n,
+             ", ", n - 1, "], but got ", dim, ")");
   return dim < 0 ? dim + n : dim;
 }
 
@@ -77,8 +77,8 @@ Dims broadcast_shapes(const char* op, IntSpan a, IntSpan b) {
     const int64_t x = i < a.size() ? a[a.size() - 1 - i] : 1;
     const int64_t y = i < b.size() ? b[b.size() - 1 - i] : 1;
     CCDL_CHECK(x == y || x == 1 || y == 1, Shape, op, ": shapes ", Dims(a), " and ", Dims(b),
-               " cannot be broadcast together: The size of tensor a (", x, ") must match the size of tensor b (", y,
-               ") at non-singleton dimension ", n - 1 - i);
+               " cannot be broadcast together: The size of tensor a (", x,
+               ") must match the size of tensor b (", y, ") at non-singleton dimension ", n - 1 - i);
     out[n - 1 - i] = x == 1 ? y : x;
   }
   return out;
@@ -104,8 +104,10 @@ Dims expanded_strides(IntSpan sizes, IntSpan strides, IntSpan target) {
 bool view_strides(IntSpan sizes, IntSpan strides, IntSpan target, Dims* out) {
   *out = Dims(target.size(), 1);
   if (numel_of(sizes) == 0) {
-    if (Dims(sizes) == Dims(target)) *out = Dims(strides);
-    else *out = contiguous_strides(target);
+    if (Dims(sizes) == Dims(target))
+      *out = Dims(strides);
+    else
+      *out = contiguous_strides(target);
     return true;
   }
   int v = static_cast<int>(target.size()) - 1;
@@ -145,7 +147,8 @@ Dims infer_size(const char* op, IntSpan shape, int64_t numel) {
       hole = static_cast<int>(i);
     } else {
       CCDL_CHECK(shape[i] >= 0, Shape, op, ": invalid shape dimension ", shape[i], " in ", out);
-      CCDL_CHECK(!__builtin_mul_overflow(known, shape[i], &known), Value, op, ": shape ", out, " overflows 64 bits");
+      CCDL_CHECK(!__builtin_mul_overflow(known, shape[i], &known), Value, op, ": shape ", out,
+                 " overflows 64 bits");
     }
   }
   if (hole >= 0) {
@@ -188,7 +191,8 @@ bool strides_dense(IntSpan sizes, IntSpan strides) {
     if (sizes[i] != 1) order[n++] = static_cast<int>(i);
   }
   for (int i = 1; i < n; ++i)
-    for (int j = i; j > 0 && strides[order[j - 1]] > strides[order[j]]; --j) std::swap(order[j - 1], order[j]);
+    for (int j = i; j > 0 && strides[order[j - 1]] > strides[order[j]]; --j)
+      std::swap(order[j - 1], order[j]);
   int64_t expected = 1;
   for (int i = 0; i < n; ++i) {
     if (strides[order[i]] != expected) return false;

@@ -20,7 +20,10 @@ class Dims {
   Dims(std::initializer_list<int64_t> v) { assign(v.begin(), v.end()); }
   Dims(IntSpan v) { assign(v.begin(), v.end()); }
   Dims(size_t n, int64_t value) { resize(n, value); }
-  template <class It> Dims(It first, It last) { assign(first, last); }
+  template <class It>
+  Dims(It first, It last) {
+    assign(first, last);
+  }
 
   size_t size() const { return static_cast<size_t>(n_); }
   int ndim() const { return n_; }
@@ -36,7 +39,8 @@ class Dims {
   int64_t back() const { return v_[n_ - 1]; }
   operator IntSpan() const { return {v_, size()}; }
 
-  template <class It> void assign(It first, It last) {
+  template <class It>
+  void assign(It first, It last) {
     n_ = 0;
     for (; first != last; ++first) push_back(*first);
   }
@@ -59,7 +63,9 @@ class Dims {
     --n_;
   }
   void clear() { n_ = 0; }
-  friend bool operator==(const Dims& a, const Dims& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+  friend bool operator==(const Dims& a, const Dims& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  }
   friend std::ostream& operator<<(std::ostream& out, const Dims& d) {
     out << '[';
     for (int i = 0; i < d.n_; ++i) out << (i ? ", " : "") << d.v_[i];
@@ -72,7 +78,8 @@ class Dims {
   int64_t v_[kMaxDims];
 };
 
-// Number of elements; every size must be >= 0 and the product of the non-zero sizes must fit: Error(Shape) for a negative size, Error(Value) on overflow.
+// Number of elements; every size must be >= 0 and the product of the non-zero sizes must fit: Error(Shape)
+// for a negative size, Error(Value) on overflow.
 int64_t checked_numel(const char* op, IntSpan sizes);
 int64_t checked_bytes(const char* op, IntSpan sizes, DType dtype);
 inline int64_t numel_of(IntSpan sizes) {
@@ -82,14 +89,17 @@ inline int64_t numel_of(IntSpan sizes) {
 }
 Dims contiguous_strides(IntSpan sizes);
 Dims channels_last_strides(IntSpan sizes);  // 3-d: NCL, 4-d: NCHW, 5-d: NCDHW stored with C innermost
-// Wraps a negative dim; Error(Index) "op: Dimension out of range (expected to be in range of [-n, n-1], but got d)".
+// Wraps a negative dim; Error(Index) "op: Dimension out of range (expected to be in range of [-n, n-1], but
+// got d)".
 int64_t wrap_dim(const char* op, int64_t dim, int64_t ndim);
-// Wrapped, sorted as given, no duplicates allowed. Empty means "no dims" (the caller decides what that stands for).
+// Wrapped, sorted as given, no duplicates allowed. Empty means "no dims" (the caller decides what that stands
+// for).
 Dims wrap_dims(const char* op, IntSpan dims, int64_t ndim);
 // Result of broadcasting; Error(Shape) names both shapes.
 Dims broadcast_shapes(const char* op, IntSpan a, IntSpan b);
 bool is_expandable_to(IntSpan from, IntSpan to);
-// Strides of a view that shows `sizes` (broadcast of a tensor with these sizes and strides); sizes must be compatible.
+// Strides of a view that shows `sizes` (broadcast of a tensor with these sizes and strides); sizes must be
+// compatible.
 Dims expanded_strides(IntSpan sizes, IntSpan strides, IntSpan target);
 // Strides of a view with new sizes over the same memory, if there is one.
 bool view_strides(IntSpan sizes, IntSpan strides, IntSpan target, Dims* out);

@@ -1,5 +1,5 @@
-// A block of memory shared by a tensor, its views and its detached aliases, with the version counter that every
-// in-place write bumps (saved tensors compare it).
+// A block of memory shared by a tensor, its views and its detached aliases, with the version counter that
+// every in-place write bumps (saved tensors compare it).
 #pragma once
 #include <functional>
 
@@ -13,7 +13,8 @@ class Storage : public RefCounted {
   // Fresh memory from the caching allocator of the device; Error(Memory) when it cannot fit.
   static Ref<Storage> allocate(int64_t bytes, Device device);
   // Memory owned by somebody else; `release` runs once when the last user is gone (from any thread).
-  static Ref<Storage> wrap(void* data, int64_t bytes, Device device, std::function<void()> release, bool read_only = false);
+  static Ref<Storage> wrap(void* data, int64_t bytes, Device device, std::function<void()> release,
+                           bool read_only = false);
   ~Storage() override;
 
   void* data() const { return data_; }

@@ -20,7 +20,8 @@ Ref<Storage> Storage::allocate(int64_t bytes, Device device) {
   return s;
 }
 
-Ref<Storage> Storage::wrap(void* data, int64_t bytes, Device device, std::function<void()> release, bool read_only) {
+Ref<Storage> Storage::wrap(void* data, int64_t bytes, Device device, std::function<void()> release,
+                           bool read_only) {
   Ref<Storage> s(new Storage());
   s->data_ = data;
   s->bytes_ = bytes;
@@ -40,7 +41,9 @@ Storage::~Storage() {
 }
 
 void Storage::resize(int64_t bytes) {
-  CCDL_CHECK(!borrowed_, Runtime, "resize_: the memory belongs to another library (NumPy or DLPack) and cannot grow; clone the tensor first");
+  CCDL_CHECK(!borrowed_, Runtime,
+             "resize_: the memory belongs to another library (NumPy or DLPack) and cannot grow; clone the "
+             "tensor first");
   if (static_cast<size_t>(bytes) > capacity_) {
     size_t capacity = 0;
     void* fresh = cpu_allocate(static_cast<size_t>(bytes), &capacity);
@@ -56,10 +59,13 @@ void Storage::resize(int64_t bytes) {
 
 bool Tensor::is_contiguous(MemoryFormat format) const {
   switch (format) {
-    case MemoryFormat::ChannelsLast: return dim() == 4 && strides_channels_last(sizes(), strides());
-    case MemoryFormat::ChannelsLast3d: return dim() == 5 && strides_channels_last(sizes(), strides());
+    case MemoryFormat::ChannelsLast:
+      return dim() == 4 && strides_channels_last(sizes(), strides());
+    case MemoryFormat::ChannelsLast3d:
+      return dim() == 5 && strides_channels_last(sizes(), strides());
     case MemoryFormat::Preserve:
-    case MemoryFormat::Contiguous: break;
+    case MemoryFormat::Contiguous:
+      break;
   }
   return is_contiguous();
 }
@@ -117,20 +123,22 @@ Tensor empty(IntSpan sizes, DType dtype, Device device, MemoryFormat format) {
     CCDL_CHECK(sizes.size() == (format == MemoryFormat::ChannelsLast ? 4u : 5u), Shape,
                "empty: a channels_last memory format needs a ", format == MemoryFormat::ChannelsLast ? 4 : 5,
                "-d tensor, got sizes ", Dims(sizes));
-  return make(sizes, last ? channels_last_strides(sizes) : contiguous_strides(sizes), dtype, device, bytes / item_size(dtype));
+  return make(sizes, last ? channels_last_strides(sizes) : contiguous_strides(sizes), dtype, device,
+              bytes / item_size(dtype));
 }
 
 Tensor empty_strided(IntSpan sizes, IntSpan strides, DType dtype, Device device) {
-  CCDL_CHECK(sizes.size() == strides.size(), Value, "empty_strided: sizes ", Dims(sizes), " and strides ", Dims(strides),
-             " must have the same length");
+  CCDL_CHECK(sizes.size() == strides.size(), Value, "empty_strided: sizes ", Dims(sizes), " and strides ",
+             Dims(strides), " must have the same length");
   const int64_t numel = checked_numel("empty_strided", sizes);
   int64_t extent = numel == 0 ? 0 : 1;
   for (size_t i = 0; numel && i < sizes.size(); ++i) {
     CCDL_CHECK(strides[i] >= 0, Value, "empty_strided: strides must not be negative, got ", Dims(strides));
     int64_t span = 0;
-    CCDL_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) && !__builtin_add_overflow(extent, span, &extent) &&
-                   extent < (INT64_MAX >> 4),
-               Value, "empty_strided: sizes ", Dims(sizes), " with strides ", Dims(strides), " exceed the address range");
+    CCDL_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) &&
+                   !__builtin_add_overflow(extent, span, &extent) && extent < (INT64_MAX >> 4),
+               Value, "empty_strided: sizes ", Dims(sizes), " with strides ", Dims(strides),
+               " exceed the address range");
   }
   return make(sizes, Dims(strides), dtype, device, extent);
 }
@@ -156,18 +164,39 @@ Tensor scalar_tensor(Scalar value, DType dtype, Device device) {
   const double d = value.to_double();
   const int64_t i = value.to_int();
   switch (dtype) {
-    case DType::Bool: *static_cast<bool*>(p) = value.to_bool(); break;
-    case DType::UInt8: *static_cast<uint8_t*>(p) = static_cast<uint8_t>(i); break;
-    case DType::Int8: *static_cast<int8_t*>(p) = static_cast<int8_t>(i); break;
-    case DType::Int16: *static_cast<int16_t*>(p) = static_cast<int16_t>(i); break;
-    case DType::Int32: *static_cast<int32_t*>(p) = static_cast<int32_t>(i); break;
-    case DType::Int64: *static_cast<int64_t*>(p) = i; break;
-    case DType::Float16: *static_cast<float16*>(p) = float16(static_cast<float>(d)); break;
-    case DType::BFloat16: *static_cast<bfloat16*>(p) = bfloat16(static_cast<float>(d)); break;
-    case DType::Float32: *static_cast<float*>(p) = static_cast<float>(d); break;
-    case DType::Float64: *static_cast<double*>(p) = d; break;
+    case DType::Bool:
+      *static_cast<bool*>(p) = value.to_bool();
+      break;
+    case DType::UInt8:
+      *static_cast<uint8_t*>(p) = static_cast<uint8_t>(i);
+      break;
+    case DType::Int8:
+      *static_cast<int8_t*>(p) = static_cast<int8_t>(i);
+      break;
+    case DType::Int16:
+      *static_cast<int16_t*>(p) = static_cast<int16_t>(i);
+      break;
+    case DType::Int32:
+      *static_cast<int32_t*>(p) = static_cast<int32_t>(i);
+      break;
+    case DType::Int64:
+      *static_cast<int64_t*>(p) = i;
+      break;
+    case DType::Float16:
+      *static_cast<float16*>(p) = float16(static_cast<float>(d));
+      break;
+    case DType::BFloat16:
+      *static_cast<bfloat16*>(p) = bfloat16(static_cast<float>(d));
+      break;
+    case DType::Float32:
+      *static_cast<float*>(p) = static_cast<float>(d);
+      break;
+    case DType::Float64:
+      *static_cast<double*>(p) = d;
+      break;
     case DType::Complex64:
-    case DType::Complex128: fail(ErrorKind::Type, "scalar_tensor: complex dtypes are reserved and not supported");
+    case DType::Complex128:
+      fail(ErrorKind::Type, "scalar_tensor: complex dtypes are reserved and not supported");
   }
   return t;
 }
@@ -175,7 +204,8 @@ Tensor scalar_tensor(Scalar value, DType dtype, Device device) {
 static std::atomic<DType> g_default_dtype{DType::Float32};
 DType default_dtype() { return g_default_dtype.load(std::memory_order_relaxed); }
 void set_default_dtype(DType dtype) {
-  CCDL_CHECK(is_floating(dtype), Type, "set_default_dtype: only floating-point types are supported as the default type, got ",
+  CCDL_CHECK(is_floating(dtype), Type,
+             "set_default_dtype: only floating-point types are supported as the default type, got ",
              dtype_name(dtype));
   g_default_dtype.store(dtype, std::memory_order_relaxed);
 }

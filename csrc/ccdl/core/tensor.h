@@ -1,5 +1,6 @@
-// Tensor: a counted handle on sizes, strides and an offset into a storage. Copying the handle never copies data.
-// What autograd adds hangs on TensorImpl::autograd (defined in autograd/meta.h); core knows nothing about it.
+// Tensor: a counted handle on sizes, strides and an offset into a storage. Copying the handle never copies
+// data. What autograd adds hangs on TensorImpl::autograd (defined in autograd/meta.h); core knows nothing
+// about it.
 #pragma once
 #include <memory>
 #include <vector>
@@ -33,19 +34,22 @@ class TensorImpl : public RefCounted {
   Dims sizes, strides;
   DType dtype;
   bool contiguous;
-  bool owns_object = false;  // this side keeps the Python object alive (it outlived its last Python reference)
-  bool inference = false;    // made under inference_mode
+  bool owns_object =
+      false;               // this side keeps the Python object alive (it outlived its last Python reference)
+  bool inference = false;  // made under inference_mode
   int64_t numel;
   std::unique_ptr<AutogradMetaBase> autograd;
-  void* object = nullptr;    // the one Python object of this tensor, not counted unless owns_object
+  void* object = nullptr;  // the one Python object of this tensor, not counted unless owns_object
 
   // Set once by the Python binding: lets go of `object` when the last C++ reference is gone.
   static void (*drop_object)(TensorImpl*);
 
  protected:
   void destroy() noexcept override {
-    if (object && drop_object) drop_object(this);
-    else delete this;
+    if (object && drop_object)
+      drop_object(this);
+    else
+      delete this;
   }
 };
 
@@ -79,9 +83,12 @@ class Tensor {
   void* data() const {
     return static_cast<char*>(impl_->storage->data()) + impl_->offset * item_size(impl_->dtype);
   }
-  template <class T> T* ptr() const { return static_cast<T*>(data()); }
-  View view() const;                       // as the kernels see it
-  View view_as(const Dims& sizes) const;   // broadcast to sizes (stride 0 where expanded)
+  template <class T>
+  T* ptr() const {
+    return static_cast<T*>(data());
+  }
+  View view() const;                      // as the kernels see it
+  View view_as(const Dims& sizes) const;  // broadcast to sizes (stride 0 where expanded)
 
  private:
   Ref<TensorImpl> impl_;
@@ -89,7 +96,8 @@ class Tensor {
 
 using TensorList = std::vector<Tensor>;
 
-// Uninitialised memory. Dense, in the given format; Error(Value) for negative or overflowing sizes, Error(Memory) when too big.
+// Uninitialised memory. Dense, in the given format; Error(Value) for negative or overflowing sizes,
+// Error(Memory) when too big.
 Tensor empty(IntSpan sizes, DType dtype, Device device = {}, MemoryFormat format = MemoryFormat::Contiguous);
 Tensor empty_strided(IntSpan sizes, IntSpan strides, DType dtype, Device device = {});
 // Same sizes; keeps the strides order of a dense x (DESIGN 6.3), contiguous otherwise.

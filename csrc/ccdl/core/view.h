@@ -1,5 +1,6 @@
-// What a kernel sees of a tensor: pointer, element type, sizes and strides in elements. Plain data; owns nothing.
-// Strides are never negative; 0 means broadcast, and only inputs may have it: an output never overlaps itself.
+// What a kernel sees of a tensor: pointer, element type, sizes and strides in elements. Plain data; owns
+// nothing. Strides are never negative; 0 means broadcast, and only inputs may have it: an output never
+// overlaps itself.
 #pragma once
 #include <ccdl/core/dtype.h>
 
@@ -14,7 +15,10 @@ struct View {
   int32_t ndim;
   DType dtype;
 
-  template <class T> CCDL_HD CCDL_INLINE T* ptr() const { return static_cast<T*>(data); }
+  template <class T>
+  CCDL_HD CCDL_INLINE T* ptr() const {
+    return static_cast<T*>(data);
+  }
   CCDL_HD CCDL_INLINE int64_t numel() const {
     int64_t n = 1;
     for (int i = 0; i < ndim; ++i) n *= sizes[i];

@@ -1,4 +1,5 @@
-// Binary and ternary elementwise ops: broadcast, promote, one kernel call, one node for all binary derivatives.
+// Binary and ternary elementwise ops: broadcast, promote, one kernel call, one node for all binary
+// derivatives.
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -15,8 +16,8 @@ namespace {
 
 enum class Result : uint8_t { Promoted, Floating, Bool };
 
-// A number as a kernel operand: double, float, or the common integer type (int64 when the number does not fit there, so
-// that comparisons see its true value).
+// A number as a kernel operand: double, float, or the common integer type (int64 when the number does not fit
+// there, so that comparisons see its true value).
 struct Cell {
   explicit Cell(const Scalar& s, DType common) {
     view.data = &d;
@@ -27,15 +28,25 @@ struct Cell {
     } else {
       view.dtype = DType::Int64, i = s.to_int();
       switch (common) {
-        case DType::UInt8: narrow<uint8_t>(common); break;
-        case DType::Int8: narrow<int8_t>(common); break;
-        case DType::Int16: narrow<int16_t>(common); break;
-        case DType::Int32: narrow<int32_t>(common); break;
-        default: break;
+        case DType::UInt8:
+          narrow<uint8_t>(common);
+          break;
+        case DType::Int8:
+          narrow<int8_t>(common);
+          break;
+        case DType::Int16:
+          narrow<int16_t>(common);
+          break;
+        case DType::Int32:
+          narrow<int32_t>(common);
+          break;
+        default:
+          break;
       }
     }
   }
-  template <class T> void narrow(DType common) {
+  template <class T>
+  void narrow(DType common) {
     if (i != static_cast<T>(i)) return;
     const T v = static_cast<T>(i);
     std::memcpy(view.data, &v, sizeof v);
@@ -49,7 +60,11 @@ struct Cell {
     }
     return view;
   }
-  union { double d; float f; int64_t i; };
+  union {
+    double d;
+    float f;
+    int64_t i;
+  };
   View view;
 };
 
@@ -61,8 +76,11 @@ struct Prepared {
 Prepared prepare(const char* name, const Operand& a, const Operand& b, Result result) {
   Prepared p;
   if (a.is_tensor() && b.is_tensor()) {
-    if (!(a.tensor.device() == b.tensor.device())) check_same_device(name, {{"input", &a.tensor}, {"other", &b.tensor}});
-    p.sizes = a.tensor.sizes() == b.tensor.sizes() ? a.tensor.sizes() : broadcast_shapes(name, a.tensor.sizes(), b.tensor.sizes());
+    if (!(a.tensor.device() == b.tensor.device()))
+      check_same_device(name, {{"input", &a.tensor}, {"other", &b.tensor}});
+    p.sizes = a.tensor.sizes() == b.tensor.sizes()
+                  ? a.tensor.sizes()
+                  : broadcast_shapes(name, a.tensor.sizes(), b.tensor.sizes());
   } else if (a.is_tensor() || b.is_tensor()) {
     p.sizes = (a.is_tensor() ? a : b).tensor.sizes();
   }
@@ -82,23 +100,32 @@ View flat_view(const Tensor& x) {
   return v;
 }
 
-bool run_views(BinaryOp op, const Operand& a, const Operand& b, const Prepared& p, const Tensor& out, const ElementParams& params) {
+bool run_views(BinaryOp op, const Operand& a, const Operand& b, const Prepared& p, const Tensor& out,
+               const ElementParams& params) {
   Cell ca(a.scalar, p.common), cb(b.scalar, p.common);
-  auto is_row = [&](const Operand& o) { return !o.is_tensor() || (o.tensor.is_contiguous() && o.tensor.sizes() == p.sizes); };
+  auto is_row = [&](const Operand& o) {
+    return !o.is_tensor() || (o.tensor.is_contiguous() && o.tensor.sizes() == p.sizes);
+  };
   if (out.is_contiguous() && is_row(a) && is_row(b)) {
     const int64_t n = out.numel();
-    return CCDL_KERNEL(out, binary(op, p.common, a.is_tensor() ? flat_view(a.tensor) : ca.broadcast({&n, 1}),
-                                   b.is_tensor() ? flat_view(b.tensor) : cb.broadcast({&n, 1}), flat_view(out), params));
+    return CCDL_KERNEL(
+        out, binary(op, p.common, a.is_tensor() ? flat_view(a.tensor) : ca.broadcast({&n, 1}),
+                    b.is_tensor() ? flat_view(b.tensor) : cb.broadcast({&n, 1}), flat_view(out), params));
   }
-  return CCDL_KERNEL(out, binary(op, p.common, a.is_tensor() ? a.tensor.view_as(p.sizes) : ca.broadcast(p.sizes),
-                                 b.is_tensor() ? b.tensor.view_as(p.sizes) : cb.broadcast(p.sizes), out.view(), params));
+  return CCDL_KERNEL(
+      out, binary(op, p.common, a.is_tensor() ? a.tensor.view_as(p.sizes) : ca.broadcast(p.sizes),
+                  b.is_tensor() ? b.tensor.view_as(p.sizes) : cb.broadcast(p.sizes), out.view(), params));
 }
 
-void run_kernel(const char* name, BinaryOp op, const Operand& a, const Operand& b, const Prepared& p, const Tensor& out, const ElementParams& params) {
-  CCDL_CHECK(run_views(op, a, b, p, out, params), Runtime, name, ": \"ZeroDivisionError\": integer division or modulo by zero");
+void run_kernel(const char* name, BinaryOp op, const Operand& a, const Operand& b, const Prepared& p,
+                const Tensor& out, const ElementParams& params) {
+  CCDL_CHECK(run_views(op, a, b, p, out, params), Runtime, name,
+             ": \"ZeroDivisionError\": integer division or modulo by zero");
 }
 
-ElementParams alpha_params(Scalar alpha) { return {{alpha.to_double(), 0, 0}, {alpha.is_float() ? 0 : alpha.to_int(), 0, 0}}; }
+ElementParams alpha_params(Scalar alpha) {
+  return {{alpha.to_double(), 0, 0}, {alpha.is_float() ? 0 : alpha.to_int(), 0, 0}};
+}
 
 // An operand kept for backward: a saved tensor, or the number itself.
 struct SavedOperand {
@@ -107,8 +134,10 @@ struct SavedOperand {
   bool is_tensor = false;
   void set(const Operand& o) {
     is_tensor = o.is_tensor();
-    if (is_tensor) tensor = SavedTensor(o.tensor);
-    else scalar = o.scalar;
+    if (is_tensor)
+      tensor = SavedTensor(o.tensor);
+    else
+      scalar = o.scalar;
   }
   Operand get(Node* n) const { return is_tensor ? Operand(tensor.get(n)) : Operand(scalar); }
 };
@@ -126,47 +155,85 @@ struct BinaryBackward : Node {
     using enum BinaryOp;
     const Operand A = a.get(this), B = b.get(this);
     switch (op) {
-      case Add: case Sub: case Remainder: case Fmod: return g;
-      case Mul: return mul(g, B);
-      case Div: return div(g, B);
-      case Pow: return where(eq(B, 0), Operand(0.0), mul(g, mul(pow(A, sub(B, 1)), B)));
-      case Maximum: return extreme(g, gt(A, B), eq(A, B));
-      case Minimum: return extreme(g, lt(A, B), eq(A, B));
-      case Fmax: return where(logical_or(ge(A, B), isnan_of(B)), g, Operand(0.0));
-      case Fmin: return where(logical_or(le(A, B), isnan_of(B)), g, Operand(0.0));
-      case Atan2: return mul(g, div(B, add(square_of(A), square_of(B))));
-      case Hypot: return mul(g, div(A, y.get(this)));
-      case Copysign: return mul(g, where(eq(A, 0), Operand(0.0), div(y.get(this), A)));
-      case Logaddexp: return mul(g, exp(sub(A, y.get(this))));
-      case Logaddexp2: return mul(g, exp2(sub(A, y.get(this))));
-      case Xlogy: return mul(g, where(logical_and(eq(A, 0), le(B, 0)), Operand(0.0), log_of(B)));
-      case Xlog1py: return mul(g, where(logical_and(eq(A, 0), le(B, -1)), Operand(0.0), log_of(Operand(add(B, 1)))));
-      default: return Tensor();
+      case Add:
+      case Sub:
+      case Remainder:
+      case Fmod:
+        return g;
+      case Mul:
+        return mul(g, B);
+      case Div:
+        return div(g, B);
+      case Pow:
+        return where(eq(B, 0), Operand(0.0), mul(g, mul(pow(A, sub(B, 1)), B)));
+      case Maximum:
+        return extreme(g, gt(A, B), eq(A, B));
+      case Minimum:
+        return extreme(g, lt(A, B), eq(A, B));
+      case Fmax:
+        return where(logical_or(ge(A, B), isnan_of(B)), g, Operand(0.0));
+      case Fmin:
+        return where(logical_or(le(A, B), isnan_of(B)), g, Operand(0.0));
+      case Atan2:
+        return mul(g, div(B, add(square_of(A), square_of(B))));
+      case Hypot:
+        return mul(g, div(A, y.get(this)));
+      case Copysign:
+        return mul(g, where(eq(A, 0), Operand(0.0), div(y.get(this), A)));
+      case Logaddexp:
+        return mul(g, exp(sub(A, y.get(this))));
+      case Logaddexp2:
+        return mul(g, exp2(sub(A, y.get(this))));
+      case Xlogy:
+        return mul(g, where(logical_and(eq(A, 0), le(B, 0)), Operand(0.0), log_of(B)));
+      case Xlog1py:
+        return mul(g, where(logical_and(eq(A, 0), le(B, -1)), Operand(0.0), log_of(Operand(add(B, 1)))));
+      default:
+        return Tensor();
     }
   }
   Tensor db(const Tensor& g) {
     using enum BinaryOp;
     const Operand A = a.get(this), B = b.get(this);
     switch (op) {
-      case Add: return scaled(g, alpha);
-      case Sub: return neg(scaled(g, alpha));
-      case Mul: return mul(g, A);
-      case Div: return neg(mul(g, div(div(A, B), B)));
-      case Pow: return mul(g, where(logical_and(eq(A, 0), ge(B, 0)), Operand(0.0), mul(y.get(this), log_of(A))));
-      case Remainder: return neg(mul(g, floor(div(A, B))));
-      case Fmod: return neg(mul(g, trunc(div(A, B))));
-      case Maximum: return extreme(g, lt(A, B), eq(A, B));
-      case Minimum: return extreme(g, gt(A, B), eq(A, B));
-      case Fmax: return where(logical_or(ge(A, B), isnan_of(B)), Operand(0.0), g);
-      case Fmin: return where(logical_or(le(A, B), isnan_of(B)), Operand(0.0), g);
-      case Atan2: return neg(mul(g, div(A, add(square_of(A), square_of(B)))));
-      case Hypot: return mul(g, div(B, y.get(this)));
-      case Copysign: return zeros_like(g);
-      case Logaddexp: return mul(g, exp(sub(B, y.get(this))));
-      case Logaddexp2: return mul(g, exp2(sub(B, y.get(this))));
-      case Xlogy: return mul(g, div(A, B));
-      case Xlog1py: return mul(g, div(A, add(B, 1)));
-      default: return Tensor();
+      case Add:
+        return scaled(g, alpha);
+      case Sub:
+        return neg(scaled(g, alpha));
+      case Mul:
+        return mul(g, A);
+      case Div:
+        return neg(mul(g, div(div(A, B), B)));
+      case Pow:
+        return mul(g, where(logical_and(eq(A, 0), ge(B, 0)), Operand(0.0), mul(y.get(this), log_of(A))));
+      case Remainder:
+        return neg(mul(g, floor(div(A, B))));
+      case Fmod:
+        return neg(mul(g, trunc(div(A, B))));
+      case Maximum:
+        return extreme(g, lt(A, B), eq(A, B));
+      case Minimum:
+        return extreme(g, gt(A, B), eq(A, B));
+      case Fmax:
+        return where(logical_or(ge(A, B), isnan_of(B)), Operand(0.0), g);
+      case Fmin:
+        return where(logical_or(le(A, B), isnan_of(B)), Operand(0.0), g);
+      case Atan2:
+        return neg(mul(g, div(A, add(square_of(A), square_of(B)))));
+      case Hypot:
+        return mul(g, div(B, y.get(this)));
+      case Copysign:
+        return zeros_like(g);
+      case Logaddexp:
+        return mul(g, exp(sub(B, y.get(this))));
+      case Logaddexp2:
+        return mul(g, exp2(sub(B, y.get(this))));
+      case Xlogy:
+        return mul(g, div(A, B));
+      case Xlog1py:
+        return mul(g, div(A, add(B, 1)));
+      default:
+        return Tensor();
     }
   }
   TensorList apply(const TensorList& grads) override {
@@ -181,7 +248,9 @@ struct BinaryBackward : Node {
  private:
   static Tensor scaled(const Tensor& g, Scalar s) { return s.to_double() == 1 ? g : mul(g, s); }
   static Tensor square_of(const Operand& o) { return mul(o, o); }
-  static Tensor as_tensor(const Operand& o) { return o.is_tensor() ? o.tensor : scalar_tensor(o.scalar, DType::Float64); }
+  static Tensor as_tensor(const Operand& o) {
+    return o.is_tensor() ? o.tensor : scalar_tensor(o.scalar, DType::Float64);
+  }
   static Tensor log_of(const Operand& o) { return log(as_tensor(o)); }
   static Tensor isnan_of(const Operand& o) { return isnan(as_tensor(o)); }
   static Tensor extreme(const Tensor& g, const Tensor& wins, const Tensor& ties) {
@@ -196,23 +265,37 @@ struct Reads {
 Reads reads_of(BinaryOp op, bool needs_a, bool needs_b) {
   using enum BinaryOp;
   switch (op) {
-    case Add: case Sub: return {};
-    case Mul: return {needs_b, needs_a, false};
-    case Div: return {needs_b, true, false};
-    case Remainder: case Fmod: return {needs_b, needs_b, false};
-    case Pow: return {true, true, needs_b};
-    case Hypot: case Logaddexp: case Logaddexp2: return {needs_a, needs_b, true};
-    case Copysign: return {needs_a, false, needs_a};
-    default: return {true, true, false};
+    case Add:
+    case Sub:
+      return {};
+    case Mul:
+      return {needs_b, needs_a, false};
+    case Div:
+      return {needs_b, true, false};
+    case Remainder:
+    case Fmod:
+      return {needs_b, needs_b, false};
+    case Pow:
+      return {true, true, needs_b};
+    case Hypot:
+    case Logaddexp:
+    case Logaddexp2:
+      return {needs_a, needs_b, true};
+    case Copysign:
+      return {needs_a, false, needs_a};
+    default:
+      return {true, true, false};
   }
 }
 
-Ref<BinaryBackward> make_node(const char* name, BinaryOp op, const Operand& a, const Operand& b, Scalar alpha, const Tensor* y) {
+Ref<BinaryBackward> make_node(const char* name, BinaryOp op, const Operand& a, const Operand& b, Scalar alpha,
+                              const Tensor* y) {
   auto node = make_ref<BinaryBackward>();
   node->forward_name = name;
   node->op = op;
   node->alpha = alpha;
-  const Reads reads = reads_of(op, a.is_tensor() && requires_grad(a.tensor), b.is_tensor() && requires_grad(b.tensor));
+  const Reads reads =
+      reads_of(op, a.is_tensor() && requires_grad(a.tensor), b.is_tensor() && requires_grad(b.tensor));
   if (reads.a || !a.is_tensor()) node->a.set(a);
   if (reads.b || !b.is_tensor()) node->b.set(b);
   if (reads.y && y) node->y = SavedTensor(*y, node.get());
@@ -221,49 +304,60 @@ Ref<BinaryBackward> make_node(const char* name, BinaryOp op, const Operand& a, c
 
 bool tracked(const Operand& a, const Operand& b) { return needs_graph(a.tensor, b.tensor); }
 
-Tensor apply_binary(const char* name, BinaryOp op, const Operand& a, const Operand& b, Result result = Result::Promoted, Scalar alpha = 1,
-                    bool differentiable = true) {
+Tensor apply_binary(const char* name, BinaryOp op, const Operand& a, const Operand& b,
+                    Result result = Result::Promoted, Scalar alpha = 1, bool differentiable = true) {
   const Prepared p = prepare(name, a, b, result);
   Tensor y = empty_result(p.sizes, result == Result::Bool ? DType::Bool : p.common, {&a.tensor, &b.tensor});
   if (y.numel()) run_kernel(name, op, a, b, p, y, alpha_params(alpha));
-  if (differentiable && is_floating(y.dtype()) && tracked(a, b)) record(make_node(name, op, a, b, alpha, &y), {a.tensor, b.tensor}, y);
+  if (differentiable && is_floating(y.dtype()) && tracked(a, b))
+    record(make_node(name, op, a, b, alpha, &y), {a.tensor, b.tensor}, y);
   return y;
 }
 
 void check_integral(const char* name, const Operand& a, const Operand& b) {
   const DType t = result_type(a, b);
-  CCDL_CHECK(!is_floating(t), DType, name, ": expected integer or bool operands, got ", a.is_tensor() ? describe(a.tensor) : str(a.scalar), " and ",
+  CCDL_CHECK(!is_floating(t), DType, name, ": expected integer or bool operands, got ",
+             a.is_tensor() ? describe(a.tensor) : str(a.scalar), " and ",
              b.is_tensor() ? describe(b.tensor) : str(b.scalar));
 }
 
 void check_no_bool_sub(const char* name, const Operand& a, const Operand& b) {
   CCDL_CHECK(result_type(a, b) != DType::Bool, DType, name,
-             ": Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.");
+             ": Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+             "`logical_xor()` operator instead.");
 }
 
 void check_alpha(const char* name, const Operand& a, const Operand& b, Scalar alpha) {
   const DType t = result_type(a, b);
-  CCDL_CHECK(!alpha.is_float() || is_floating(t), DType, name, ": For integral input tensors, argument alpha must not be a floating point number, got ", alpha);
+  CCDL_CHECK(!alpha.is_float() || is_floating(t), DType, name,
+             ": For integral input tensors, argument alpha must not be a floating point number, got ", alpha);
 }
 
-// x op= other, straight into x's memory; only for ops whose derivative reads neither operand, or without a graph.
-Tensor write_binary(const char* name, BinaryOp op, const Tensor& x, const Operand& other, Result result, Scalar alpha) {
+// x op= other, straight into x's memory; only for ops whose derivative reads neither operand, or without a
+// graph.
+Tensor write_binary(const char* name, BinaryOp op, const Tensor& x, const Operand& other, Result result,
+                    Scalar alpha) {
   autograd::check_inplace(name, x);
   const Operand self(x);
   Operand b = other;
   if (b.is_tensor() && b.tensor.storage() == x.storage() && !b.tensor.same(x) &&
-      !(b.tensor.offset() == x.offset() && b.tensor.strides() == x.strides() && b.tensor.sizes() == x.sizes())) {
+      !(b.tensor.offset() == x.offset() && b.tensor.strides() == x.strides() &&
+        b.tensor.sizes() == x.sizes())) {
     NoGradGuard no_grad;  // the windows may overlap
     b = Operand(clone(b.tensor));
   }
   const Prepared p = prepare(name, self, b, result);
-  CCDL_CHECK(p.sizes == x.sizes(), Shape, name, ": output with shape ", x.sizes(), " doesn't match the broadcast shape ", p.sizes);
-  CCDL_CHECK(can_cast(p.common, x.dtype()), DType, name, ": result type ", dtype_name(p.common), " can't be cast to the desired output type ",
-             dtype_name(x.dtype()), "; use the out-of-place form");
+  CCDL_CHECK(p.sizes == x.sizes(), Shape, name, ": output with shape ", x.sizes(),
+             " doesn't match the broadcast shape ", p.sizes);
+  CCDL_CHECK(can_cast(p.common, x.dtype()), DType, name, ": result type ", dtype_name(p.common),
+             " can't be cast to the desired output type ", dtype_name(x.dtype()),
+             "; use the out-of-place form");
   const bool graph = is_floating(x.dtype()) && tracked(self, other);
   if (x.numel()) run_kernel(name, op, self, b, p, x, alpha_params(alpha));
-  if (graph) autograd::rebase_history(x, make_node(name, op, self, other, alpha, nullptr), {x, other.tensor});
-  else x.bump_version();
+  if (graph)
+    autograd::rebase_history(x, make_node(name, op, self, other, alpha, nullptr), {x, other.tensor});
+  else
+    x.bump_version();
   return x;
 }
 
@@ -272,9 +366,13 @@ Tensor write_binary(const char* name, BinaryOp op, const Tensor& x, const Operan
 Tensor empty_result(const Dims& sizes, DType dtype, std::initializer_list<const Tensor*> operands) {
   Device device;
   for (const Tensor* t : operands)
-    if (t->defined()) { device = t->device(); break; }
+    if (t->defined()) {
+      device = t->device();
+      break;
+    }
   for (const Tensor* t : operands)
-    if (t->defined() && t->sizes() == sizes && (t->is_contiguous() || strides_dense(sizes, t->strides()))) return empty_like(*t, dtype);
+    if (t->defined() && t->sizes() == sizes && (t->is_contiguous() || strides_dense(sizes, t->strides())))
+      return empty_like(*t, dtype);
   return empty(sizes, dtype, device);
 }
 
@@ -288,7 +386,8 @@ Tensor sub(const Operand& a, const Operand& b, Scalar alpha) {
   return apply_binary("sub", BinaryOp::Sub, a, b, Result::Promoted, alpha);
 }
 Tensor pow(const Operand& a, const Operand& b) {
-  if (a.is_tensor() && !b.is_tensor() && result_type(a, b) == a.tensor.dtype() && is_floating(a.tensor.dtype())) {
+  if (a.is_tensor() && !b.is_tensor() && result_type(a, b) == a.tensor.dtype() &&
+      is_floating(a.tensor.dtype())) {
     const double e = b.scalar.to_double();
     if (e == 2) return square(a.tensor);
     if (e == 0.5) return sqrt(a.tensor);
@@ -296,12 +395,15 @@ Tensor pow(const Operand& a, const Operand& b) {
   }
   const DType t = result_type(a, b);
   CCDL_CHECK(is_floating(t) || b.is_tensor() || b.scalar.to_int() >= 0, Runtime,
-             "pow: Integers to negative integer powers are not allowed (exponent ", b.scalar, "); convert the tensor with .float()");
+             "pow: Integers to negative integer powers are not allowed (exponent ", b.scalar,
+             "); convert the tensor with .float()");
   return apply_binary("pow", BinaryOp::Pow, a, b);
 }
 
-#define CCDL_SIMPLE(name, Op, result, differentiable) \
-  Tensor name(const Operand& a, const Operand& b) { return apply_binary(#name, BinaryOp::Op, a, b, Result::result, 1, differentiable); }
+#define CCDL_SIMPLE(name, Op, result, differentiable)                                  \
+  Tensor name(const Operand& a, const Operand& b) {                                    \
+    return apply_binary(#name, BinaryOp::Op, a, b, Result::result, 1, differentiable); \
+  }
 CCDL_SIMPLE(mul, Mul, Promoted, true)
 CCDL_SIMPLE(div, Div, Floating, true)
 CCDL_SIMPLE(floor_divide, FloorDivide, Promoted, false)
@@ -332,10 +434,10 @@ CCDL_SIMPLE(gt, Gt, Bool, false)
 CCDL_SIMPLE(ge, Ge, Bool, false)
 #undef CCDL_SIMPLE
 
-#define CCDL_INTEGER(name, Op)                                      \
-  Tensor name(const Operand& a, const Operand& b) {                 \
-    check_integral(#name, a, b);                                    \
-    return apply_binary(#name, BinaryOp::Op, a, b);                 \
+#define CCDL_INTEGER(name, Op)                      \
+  Tensor name(const Operand& a, const Operand& b) { \
+    check_integral(#name, a, b);                    \
+    return apply_binary(#name, BinaryOp::Op, a, b); \
   }
 CCDL_INTEGER(gcd, Gcd)
 CCDL_INTEGER(lcm, Lcm)
@@ -346,28 +448,40 @@ CCDL_INTEGER(bitwise_xor, BitwiseXor)
 
 static Tensor shift(const char* name, BinaryOp op, const Operand& a, const Operand& b) {
   check_integral(name, a, b);
-  return apply_binary(name, op, a, b, Result::Promoted, Scalar(static_cast<long>(8 * item_size(result_type(a, b)))));
+  return apply_binary(name, op, a, b, Result::Promoted,
+                      Scalar(static_cast<long>(8 * item_size(result_type(a, b)))));
 }
-Tensor bitwise_left_shift(const Operand& a, const Operand& b) { return shift("bitwise_left_shift", BinaryOp::ShiftLeft, a, b); }
-Tensor bitwise_right_shift(const Operand& a, const Operand& b) { return shift("bitwise_right_shift", BinaryOp::ShiftRight, a, b); }
+Tensor bitwise_left_shift(const Operand& a, const Operand& b) {
+  return shift("bitwise_left_shift", BinaryOp::ShiftLeft, a, b);
+}
+Tensor bitwise_right_shift(const Operand& a, const Operand& b) {
+  return shift("bitwise_right_shift", BinaryOp::ShiftRight, a, b);
+}
 
 Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
-  CCDL_CHECK(a.dtype() == b.dtype(), DType, "isclose: ", describe(a), " and ", describe(b), " must have the same dtype");
-  CCDL_CHECK(rtol >= 0 && atol >= 0, Value, "isclose: rtol (", rtol, ") and atol (", atol, ") must not be negative");
+  CCDL_CHECK(a.dtype() == b.dtype(), DType, "isclose: ", describe(a), " and ", describe(b),
+             " must have the same dtype");
+  CCDL_CHECK(rtol >= 0 && atol >= 0, Value, "isclose: rtol (", rtol, ") and atol (", atol,
+             ") must not be negative");
   const Prepared p = prepare("isclose", a, b, Result::Bool);
   Tensor y = empty_result(p.sizes, DType::Bool, {&a, &b});
-  if (y.numel()) run_kernel("isclose", BinaryOp::IsClose, a, b, p, y, {{rtol, atol, equal_nan ? 1.0 : 0.0}, {0, 0, equal_nan}});
+  if (y.numel())
+    run_kernel("isclose", BinaryOp::IsClose, a, b, p, y,
+               {{rtol, atol, equal_nan ? 1.0 : 0.0}, {0, 0, equal_nan}});
   return y;
 }
 
 Tensor float_power(const Operand& a, const Operand& b) {
-  auto wide = [](const Operand& o) { return o.is_tensor() ? Operand(to(o.tensor, DType::Float64)) : Operand(o.scalar.to_double()); };
+  auto wide = [](const Operand& o) {
+    return o.is_tensor() ? Operand(to(o.tensor, DType::Float64)) : Operand(o.scalar.to_double());
+  };
   const Operand x = wide(a), y = wide(b);
   return pow(x, y);
 }
 
 Tensor ldexp(const Operand& a, const Operand& b) {
-  return mul(a, b.is_tensor() ? Operand(pow(Operand(Scalar(2.0)), b)) : Operand(std::exp2(b.scalar.to_double())));
+  return mul(
+      a, b.is_tensor() ? Operand(pow(Operand(Scalar(2.0)), b)) : Operand(std::exp2(b.scalar.to_double())));
 }
 
 Tensor add_(const Tensor& x, const Operand& other, Scalar alpha) {
@@ -388,7 +502,8 @@ Tensor div_(const Tensor& x, const Operand& other) {
   return write_binary("div_", BinaryOp::Div, x, other, Result::Floating, 1);
 }
 
-// ---- selection and three operands ---------------------------------------------------------------------------------------
+// ---- selection and three operands
+// ---------------------------------------------------------------------------------------
 
 namespace {
 
@@ -398,7 +513,8 @@ struct WhereBackward : Node {
   SavedTensor condition;
   TensorList apply(const TensorList& g) override {
     const Tensor c = condition.get(this);
-    return {needs(0) ? where(c, g[0], Operand(0.0)) : Tensor(), needs(1) ? where(c, Operand(0.0), g[0]) : Tensor()};
+    return {needs(0) ? where(c, g[0], Operand(0.0)) : Tensor(),
+            needs(1) ? where(c, Operand(0.0), g[0]) : Tensor()};
   }
   void release_saved() override { condition.reset(); }
 };
@@ -407,10 +523,13 @@ Tensor as_operand_tensor(const Operand& o, DType dtype, Device device) {
   return o.is_tensor() ? to(o.tensor, dtype) : scalar_tensor(o.scalar, dtype, device);
 }
 
-Tensor ternary_kernel(const char* name, TernaryOp op, const Tensor& a, const Tensor& b, const Tensor& c, Scalar p) {
+Tensor ternary_kernel(const char* name, TernaryOp op, const Tensor& a, const Tensor& b, const Tensor& c,
+                      Scalar p) {
   const Dims sizes = broadcast_shapes(name, broadcast_shapes(name, a.sizes(), b.sizes()), c.sizes());
   Tensor out = empty_result(sizes, a.dtype(), {&a, &b, &c});
-  if (out.numel()) CCDL_KERNEL(out, ternary(op, a.view_as(sizes), b.view_as(sizes), c.view_as(sizes), out.view(), alpha_params(p)));
+  if (out.numel())
+    CCDL_KERNEL(
+        out, ternary(op, a.view_as(sizes), b.view_as(sizes), c.view_as(sizes), out.view(), alpha_params(p)));
   return out;
 }
 
@@ -451,11 +570,14 @@ struct LerpBackward : Node {
   }
 };
 
-Tensor addc(const char* name, bool quotient, const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+Tensor addc(const char* name, bool quotient, const Tensor& x, const Tensor& a, const Tensor& b,
+            Scalar value) {
   check_same_device(name, {{"input", &x}, {"tensor1", &a}, {"tensor2", &b}});
   const DType t = result_type(TensorList{x, a, b});
-  CCDL_CHECK(!quotient || is_floating(t), DType, name, ": Integer division with addcdiv is no longer supported; convert the tensors with .float()");
-  const Tensor y = ternary_kernel(name, quotient ? TernaryOp::Addcdiv : TernaryOp::Addcmul, to(detach(x), t), to(detach(a), t), to(detach(b), t), value);
+  CCDL_CHECK(!quotient || is_floating(t), DType, name,
+             ": Integer division with addcdiv is no longer supported; convert the tensors with .float()");
+  const Tensor y = ternary_kernel(name, quotient ? TernaryOp::Addcdiv : TernaryOp::Addcmul, to(detach(x), t),
+                                  to(detach(a), t), to(detach(b), t), value);
   if (is_floating(t) && needs_graph(x, a, b)) {
     auto node = make_ref<AddcBackward>();
     node->quotient = quotient;
@@ -470,7 +592,8 @@ Tensor addc(const char* name, bool quotient, const Tensor& x, const Tensor& a, c
 }  // namespace
 
 Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
-  CCDL_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, DType, "where: expected condition to be a boolean tensor, but got a tensor with dtype ",
+  CCDL_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, DType,
+             "where: expected condition to be a boolean tensor, but got a tensor with dtype ",
              dtype_name(condition.dtype()));
   check_same_device("where", {{"condition", &condition}, {"input", &a.tensor}, {"other", &b.tensor}});
   const DType t = result_type(a, b);
@@ -481,7 +604,8 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
     ta = as_operand_tensor(a, t, condition.device());
     tb = as_operand_tensor(b, t, condition.device());
   }
-  const Dims sizes = broadcast_shapes("where", broadcast_shapes("where", condition.sizes(), ta.sizes()), tb.sizes());
+  const Dims sizes =
+      broadcast_shapes("where", broadcast_shapes("where", condition.sizes(), ta.sizes()), tb.sizes());
   Tensor y = empty_result(sizes, t, {&ta, &tb, &c});
   if (y.numel()) CCDL_KERNEL(y, where(c.view_as(sizes), ta.view_as(sizes), tb.view_as(sizes), y.view()));
   if (is_floating(t) && needs_graph(a.tensor, b.tensor)) {
@@ -499,23 +623,28 @@ Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> h
   if (high) t = promote_types(t, result_type(x, Operand(*high)));
   CCDL_CHECK(t != DType::Bool, DType, "clamp: not defined for bool tensors");
   constexpr double inf = std::numeric_limits<double>::infinity();
-  return unary("clamp", UnaryOp::Clamp, to(x, t), low ? low->to_double() : -inf, high ? high->to_double() : inf);
+  return unary("clamp", UnaryOp::Clamp, to(x, t), low ? low->to_double() : -inf,
+               high ? high->to_double() : inf);
 }
 
 Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
-  CCDL_CHECK(low.defined() || high.defined(), Runtime, "clamp: At least one of 'min' or 'max' must not be None");
+  CCDL_CHECK(low.defined() || high.defined(), Runtime,
+             "clamp: At least one of 'min' or 'max' must not be None");
   Tensor y = x;
   if (low.defined()) y = maximum(y, low);
   return high.defined() ? minimum(y, high) : y;
 }
 
 Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
-  CCDL_CHECK(start.dtype() == end.dtype(), DType, "lerp: expected dtype ", dtype_name(start.dtype()), " for `end`, but got dtype ", dtype_name(end.dtype()));
-  CCDL_CHECK(is_floating(start.dtype()), DType, "lerp: expected floating-point tensors, got ", describe(start));
-  CCDL_CHECK(!weight.is_tensor() || weight.tensor.dtype() == start.dtype(), DType, "lerp: expected dtype ", dtype_name(start.dtype()),
-             " for `weight`, but got dtype ", dtype_name(weight.tensor.dtype()));
+  CCDL_CHECK(start.dtype() == end.dtype(), DType, "lerp: expected dtype ", dtype_name(start.dtype()),
+             " for `end`, but got dtype ", dtype_name(end.dtype()));
+  CCDL_CHECK(is_floating(start.dtype()), DType, "lerp: expected floating-point tensors, got ",
+             describe(start));
+  CCDL_CHECK(!weight.is_tensor() || weight.tensor.dtype() == start.dtype(), DType, "lerp: expected dtype ",
+             dtype_name(start.dtype()), " for `weight`, but got dtype ", dtype_name(weight.tensor.dtype()));
   check_same_device("lerp", {{"input", &start}, {"end", &end}, {"weight", &weight.tensor}});
-  const Tensor w = weight.is_tensor() ? weight.tensor : scalar_tensor(weight.scalar, start.dtype(), start.device());
+  const Tensor w =
+      weight.is_tensor() ? weight.tensor : scalar_tensor(weight.scalar, start.dtype(), start.device());
   const Tensor y = ternary_kernel("lerp", TernaryOp::Lerp, start, end, w, 0);
   if (needs_graph(start, end, weight.tensor)) {
     auto node = make_ref<LerpBackward>();
@@ -529,7 +658,11 @@ Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
   return y;
 }
 
-Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) { return addc("addcmul", false, x, a, b, value); }
-Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) { return addc("addcdiv", true, x, a, b, value); }
+Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+  return addc("addcmul", false, x, a, b, value);
+}
+Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+  return addc("addcdiv", true, x, a, b, value);
+}
 
 }  // namespace ccdl::ops

@@ -44,8 +44,9 @@ int64_t reach_of(const Dims& sizes, const Dims& strides) {  // elements from the
   return last + 1;
 }
 
-// dx: dy is added element by element into a flat picture of x's storage window, which is then read with x's geometry.
-// Elements of an x that overlaps itself share their cell, so each gets the cell divided by the number of sharers.
+// dx: dy is added element by element into a flat picture of x's storage window, which is then read with x's
+// geometry. Elements of an x that overlaps itself share their cell, so each gets the cell divided by the
+// number of sharers.
 struct AsStridedBackward : Node {
   const char* name() const override { return "AsStridedBackward"; }
   Dims x_sizes, x_strides, sizes, strides;
@@ -59,14 +60,16 @@ struct AsStridedBackward : Node {
       if (dy.numel()) copy_(as_strided(flat, sizes, strides, offset - low), dy);
     } else {
       CCDL_CHECK(!grad_enabled(), NotImplemented,
-                 "as_strided: double backward through a view that overlaps itself (sizes ", sizes, ", strides ", strides, ") is not supported");
+                 "as_strided: double backward through a view that overlaps itself (sizes ", sizes,
+                 ", strides ", strides, ") is not supported");
       CCDL_KERNEL(flat, as_strided_scatter_add(flat.view(), sizes, strides, offset - low, dy.view()));
     }
     Tensor dx = as_strided(flat, x_sizes, x_strides, x_offset - low);
     if (may_overlap(x_sizes, x_strides)) {
       Tensor count = zeros(flat.sizes(), dy.dtype(), dy.device());
       const Tensor one = ones(x_sizes, dy.dtype(), dy.device());
-      CCDL_KERNEL(count, as_strided_scatter_add(count.view(), x_sizes, x_strides, x_offset - low, one.view()));
+      CCDL_KERNEL(count,
+                  as_strided_scatter_add(count.view(), x_sizes, x_strides, x_offset - low, one.view()));
       dx = div(dx, as_strided(count, x_sizes, x_strides, x_offset - low));
     }
     return {dx};
@@ -92,20 +95,25 @@ struct UnfoldBackward : Node {
 
 Tensor as_strided(const Tensor& x, IntSpan sizes_, IntSpan strides_, std::optional<int64_t> offset_) {
   const Dims sizes(sizes_), strides(strides_);
-  CCDL_CHECK(sizes.size() == strides.size(), Runtime, "as_strided: mismatch in length of strides and shape: sizes ", sizes, ", strides ", strides);
+  CCDL_CHECK(sizes.size() == strides.size(), Runtime,
+             "as_strided: mismatch in length of strides and shape: sizes ", sizes, ", strides ", strides);
   const int64_t offset = offset_.value_or(x.offset());
   CCDL_CHECK(offset >= 0, Runtime, "as_strided: Tensor: invalid storage offset ", offset);
   const int64_t numel = checked_numel("as_strided", sizes);
   int64_t end = offset;
   for (size_t i = 0; i < sizes.size(); ++i) {
-    CCDL_CHECK(strides[i] >= 0, Runtime, "as_strided: Negative strides are not supported at the moment, got strides: ", strides);
+    CCDL_CHECK(strides[i] >= 0, Runtime,
+               "as_strided: Negative strides are not supported at the moment, got strides: ", strides);
     int64_t span = 0;
-    CCDL_CHECK(numel == 0 || (!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) && !__builtin_add_overflow(end, span, &end)), Runtime,
-               "as_strided: sizes ", sizes, ", strides ", strides, " and storage offset ", offset, " overflow 64 bits");
+    CCDL_CHECK(numel == 0 || (!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) &&
+                              !__builtin_add_overflow(end, span, &end)),
+               Runtime, "as_strided: sizes ", sizes, ", strides ", strides, " and storage offset ", offset,
+               " overflow 64 bits");
   }
   const int64_t capacity = x.storage()->bytes() / item_size(x.dtype());
-  CCDL_CHECK(numel == 0 || end < capacity, Runtime, "as_strided: setStorage: sizes ", sizes, ", strides ", strides, ", storage offset ", offset,
-             " are out of bounds for storage of ", capacity, " elements");
+  CCDL_CHECK(numel == 0 || end < capacity, Runtime, "as_strided: setStorage: sizes ", sizes, ", strides ",
+             strides, ", storage offset ", offset, " are out of bounds for storage of ", capacity,
+             " elements");
   Ref<AsStridedBackward> node;
   if (needs_graph(x)) {
     node = make_ref<AsStridedBackward>();
@@ -122,7 +130,8 @@ Tensor as_strided(const Tensor& x, IntSpan sizes_, IntSpan strides_, std::option
 Tensor unfold(const Tensor& x, int64_t dim, int64_t size, int64_t step) {
   dim = wrap_dim("unfold", dim, x.dim());
   const int64_t n = x.dim() ? x.size(dim) : 1;
-  CCDL_CHECK(size >= 0 && size <= n, Runtime, "unfold: maximum size for tensor at dimension ", dim, " is ", n, " but size is ", size);
+  CCDL_CHECK(size >= 0 && size <= n, Runtime, "unfold: maximum size for tensor at dimension ", dim, " is ", n,
+             " but size is ", size);
   CCDL_CHECK(step > 0, Runtime, "unfold: step is ", step, " but must be > 0");
   Dims sizes = x.sizes(), strides = x.strides();
   const int64_t stride = x.dim() ? strides[dim] : 1;
@@ -145,26 +154,28 @@ Tensor unfold(const Tensor& x, int64_t dim, int64_t size, int64_t step) {
 }
 
 Tensor clone(const Tensor& x, MemoryFormat format) {
-  Tensor y = format == MemoryFormat::Preserve ? empty_like(x) : empty(x.sizes(), x.dtype(), x.device(), format);
+  Tensor y =
+      format == MemoryFormat::Preserve ? empty_like(x) : empty(x.sizes(), x.dtype(), x.device(), format);
   CCDL_KERNEL(x, copy_cast(x.view(), y.view()));
   if (needs_graph(x)) record(make_ref<CopyBackward>("CloneBackward"), {x}, y);
   return y;
 }
 
 Tensor contiguous(const Tensor& x, MemoryFormat format) {
-  CCDL_CHECK(format != MemoryFormat::Preserve, Runtime, "contiguous: preserve memory format is unsupported by the contiguous operator");
+  CCDL_CHECK(format != MemoryFormat::Preserve, Runtime,
+             "contiguous: preserve memory format is unsupported by the contiguous operator");
   return x.is_contiguous(format) ? x : clone(x, format);
 }
 
-Tensor to(const Tensor& x, DType dtype) {
-  return dtype == x.dtype() ? x : to(x, dtype, x.device(), false);
-}
+Tensor to(const Tensor& x, DType dtype) { return dtype == x.dtype() ? x : to(x, dtype, x.device(), false); }
 
 Tensor to(const Tensor& x, DType dtype, Device device, bool copy, MemoryFormat format) {
   const bool layout_ok = format == MemoryFormat::Preserve || x.is_contiguous(format);
   if (!copy && dtype == x.dtype() && device == x.device() && layout_ok) return x;
-  CCDL_CHECK(device.is_cpu(), Device, "to: device ", device.name(), " is not available: this build of ccdl has no CUDA kernels; use device 'cpu'");
-  Tensor y = format == MemoryFormat::Preserve ? empty_like(x, dtype) : empty(x.sizes(), dtype, device, format);
+  CCDL_CHECK(device.is_cpu(), Device, "to: device ", device.name(),
+             " is not available: this build of ccdl has no CUDA kernels; use device 'cpu'");
+  Tensor y =
+      format == MemoryFormat::Preserve ? empty_like(x, dtype) : empty(x.sizes(), dtype, device, format);
   CCDL_KERNEL(x, copy_cast(x.view(), y.view()));
   if (is_floating(dtype) && needs_graph(x)) record(make_ref<CopyBackward>("ToCopyBackward"), {x}, y);
   return y;
@@ -212,24 +223,37 @@ Tensor fill_(const Tensor& x, Scalar value) {
 Tensor zero_(const Tensor& x) { return fill_(x, Scalar(0)); }
 
 Scalar item(const Tensor& x) {
-  CCDL_CHECK(x.numel() == 1, Runtime, "item: a Tensor with ", x.numel(), " elements cannot be converted to Scalar");
+  CCDL_CHECK(x.numel() == 1, Runtime, "item: a Tensor with ", x.numel(),
+             " elements cannot be converted to Scalar");
   switch (x.dtype()) {
-    case DType::Bool: return Scalar(*x.ptr<bool>());
-    case DType::UInt8: return Scalar(static_cast<int>(*x.ptr<uint8_t>()));
-    case DType::Int8: return Scalar(static_cast<int>(*x.ptr<int8_t>()));
-    case DType::Int16: return Scalar(static_cast<int>(*x.ptr<int16_t>()));
-    case DType::Int32: return Scalar(*x.ptr<int32_t>());
-    case DType::Int64: return Scalar(static_cast<long>(*x.ptr<int64_t>()));
-    case DType::Float16: return Scalar(static_cast<float>(*x.ptr<float16>()));
-    case DType::BFloat16: return Scalar(static_cast<float>(*x.ptr<bfloat16>()));
-    case DType::Float32: return Scalar(*x.ptr<float>());
-    default: return Scalar(*x.ptr<double>());
+    case DType::Bool:
+      return Scalar(*x.ptr<bool>());
+    case DType::UInt8:
+      return Scalar(static_cast<int>(*x.ptr<uint8_t>()));
+    case DType::Int8:
+      return Scalar(static_cast<int>(*x.ptr<int8_t>()));
+    case DType::Int16:
+      return Scalar(static_cast<int>(*x.ptr<int16_t>()));
+    case DType::Int32:
+      return Scalar(*x.ptr<int32_t>());
+    case DType::Int64:
+      return Scalar(static_cast<long>(*x.ptr<int64_t>()));
+    case DType::Float16:
+      return Scalar(static_cast<float>(*x.ptr<float16>()));
+    case DType::BFloat16:
+      return Scalar(static_cast<float>(*x.ptr<bfloat16>()));
+    case DType::Float32:
+      return Scalar(*x.ptr<float>());
+    default:
+      return Scalar(*x.ptr<double>());
   }
 }
 
 Tensor resize_(const Tensor& x, IntSpan sizes) {
-  CCDL_CHECK(!requires_grad(x) || !grad_enabled(), Autograd, "resize_: cannot resize variables that require grad");
-  CCDL_CHECK(!x.storage()->read_only(), Runtime, "resize_: the tensor shares read-only memory with another library; clone it first");
+  CCDL_CHECK(!requires_grad(x) || !grad_enabled(), Autograd,
+             "resize_: cannot resize variables that require grad");
+  CCDL_CHECK(!x.storage()->read_only(), Runtime,
+             "resize_: the tensor shares read-only memory with another library; clone it first");
   const int64_t bytes = checked_bytes("resize_", sizes, x.dtype());
   const int64_t need = bytes + x.offset() * item_size(x.dtype());
   if (need > x.storage()->bytes()) x.storage()->resize(need);
@@ -240,8 +264,8 @@ Tensor resize_(const Tensor& x, IntSpan sizes) {
 
 void set_data(const Tensor& x, const Tensor& source) {
   CCDL_CHECK(source.defined(), Type, "data: expected a Tensor");
-  CCDL_CHECK(!requires_grad(x) || is_floating(source.dtype()), Autograd, "data: a tensor that requires grad needs floating-point data, got ",
-             describe(source));
+  CCDL_CHECK(!requires_grad(x) || is_floating(source.dtype()), Autograd,
+             "data: a tensor that requires grad needs floating-point data, got ", describe(source));
   TensorImpl* impl = x.impl();
   impl->storage = source.storage();
   impl->dtype = source.dtype();

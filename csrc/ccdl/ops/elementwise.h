@@ -1,5 +1,5 @@
-// Elementwise arithmetic, comparison, logic and selection over broadcast operands. Results have the promoted dtype
-// (division: at least floating; comparisons: bool). Functions ending in _ write into x and return it.
+// Elementwise arithmetic, comparison, logic and selection over broadcast operands. Results have the promoted
+// dtype (division: at least floating; comparisons: bool). Functions ending in _ write into x and return it.
 #pragma once
 #include <optional>
 
@@ -8,14 +8,14 @@
 
 namespace ccdl::ops {
 
-Tensor add(const Operand& a, const Operand& b, Scalar alpha = 1);   // a + alpha b
+Tensor add(const Operand& a, const Operand& b, Scalar alpha = 1);  // a + alpha b
 Tensor sub(const Operand& a, const Operand& b, Scalar alpha = 1);
 Tensor mul(const Operand& a, const Operand& b);
 Tensor div(const Operand& a, const Operand& b);
 Tensor floor_divide(const Operand& a, const Operand& b);
 Tensor trunc_divide(const Operand& a, const Operand& b);
-Tensor remainder(const Operand& a, const Operand& b);               // sign of b
-Tensor fmod(const Operand& a, const Operand& b);                    // sign of a
+Tensor remainder(const Operand& a, const Operand& b);  // sign of b
+Tensor fmod(const Operand& a, const Operand& b);       // sign of a
 Tensor pow(const Operand& a, const Operand& b);
 Tensor maximum(const Operand& a, const Operand& b);
 Tensor minimum(const Operand& a, const Operand& b);
@@ -46,13 +46,14 @@ Tensor lt(const Operand& a, const Operand& b);
 Tensor le(const Operand& a, const Operand& b);
 Tensor gt(const Operand& a, const Operand& b);
 Tensor ge(const Operand& a, const Operand& b);
-Tensor isclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8, bool equal_nan = false);
-Tensor float_power(const Operand& a, const Operand& b);              // in float64
-Tensor ldexp(const Operand& a, const Operand& b);                    // a 2^b
+Tensor isclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8,
+               bool equal_nan = false);
+Tensor float_power(const Operand& a, const Operand& b);  // in float64
+Tensor ldexp(const Operand& a, const Operand& b);        // a 2^b
 
 Tensor where(const Tensor& condition, const Operand& a, const Operand& b);
 Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high);
-Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high);   // either may be undefined
+Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high);  // either may be undefined
 Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight);
 Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value = 1);
 Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value = 1);
@@ -62,7 +63,8 @@ Tensor sub_(const Tensor& x, const Operand& other, Scalar alpha = 1);
 Tensor mul_(const Tensor& x, const Operand& other);
 Tensor div_(const Tensor& x, const Operand& other);
 
-// An uninitialised result for operands broadcast to `sizes`: the strides order of the first operand of that shape.
+// An uninitialised result for operands broadcast to `sizes`: the strides order of the first operand of that
+// shape.
 Tensor empty_result(const Dims& sizes, DType dtype, std::initializer_list<const Tensor*> operands);
 
 }  // namespace ccdl::ops

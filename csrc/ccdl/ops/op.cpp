@@ -11,8 +11,9 @@ void check_same_device(const char* op, std::initializer_list<std::pair<const cha
   for (const auto& arg : args) {
     if (!arg.second->defined()) continue;
     if (!first) first = &arg;
-    CCDL_CHECK(arg.second->device() == first->second->device(), Device, op, ": Expected all tensors to be on the same device, but ",
-               first->first, " is on ", first->second->device().name(), " and ", arg.first, " is on ", arg.second->device().name(),
+    CCDL_CHECK(arg.second->device() == first->second->device(), Device, op,
+               ": Expected all tensors to be on the same device, but ", first->first, " is on ",
+               first->second->device().name(), " and ", arg.first, " is on ", arg.second->device().name(),
                "; move one with .to(device)");
   }
 }
@@ -22,11 +23,14 @@ namespace ops {
 Tensor inplace(const char* op, const Tensor& x, const std::function<Tensor(const Tensor&)>& f) {
   autograd::check_inplace(op, x);
   const bool tracked = grad_enabled() && requires_grad(x);
-  // Saved inputs must survive the write, so the graph is built on a clone: also when only another operand requires grad.
+  // Saved inputs must survive the write, so the graph is built on a clone: also when only another operand
+  // requires grad.
   const Tensor y = f(grad_enabled() && (tracked || is_floating(x.dtype())) ? clone(x) : x);
-  CCDL_CHECK(y.sizes() == x.sizes(), Shape, op, ": output with shape ", x.sizes(), " doesn't match the broadcast shape ", y.sizes());
-  CCDL_CHECK(can_cast(y.dtype(), x.dtype()), DType, op, ": result type ", dtype_name(y.dtype()), " can't be cast to the desired output type ",
-             dtype_name(x.dtype()), "; use the out-of-place form");
+  CCDL_CHECK(y.sizes() == x.sizes(), Shape, op, ": output with shape ", x.sizes(),
+             " doesn't match the broadcast shape ", y.sizes());
+  CCDL_CHECK(can_cast(y.dtype(), x.dtype()), DType, op, ": result type ", dtype_name(y.dtype()),
+             " can't be cast to the desired output type ", dtype_name(x.dtype()),
+             "; use the out-of-place form");
   const Edge history = requires_grad(y) ? autograd::gradient_edge(y) : Edge{};
   {
     NoGradGuard no_grad;
@@ -38,10 +42,12 @@ Tensor inplace(const char* op, const Tensor& x, const std::function<Tensor(const
 
 Tensor write_out(const char* op, const Tensor& result, const Tensor& out) {
   CCDL_CHECK(!grad_enabled() || (!requires_grad(result) && !requires_grad(out)), Autograd, op,
-             ": functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad");
+             ": functions with out=... arguments don't support automatic differentiation, but one of the "
+             "arguments requires grad");
   CCDL_CHECK(can_cast(result.dtype(), out.dtype()), DType, op, ": result type ", dtype_name(result.dtype()),
              " can't be cast to the desired output type ", dtype_name(out.dtype()), " of out=");
-  CCDL_CHECK(result.device() == out.device(), Device, op, ": out= is on ", out.device().name(), " but the result on ", result.device().name());
+  CCDL_CHECK(result.device() == out.device(), Device, op, ": out= is on ", out.device().name(),
+             " but the result on ", result.device().name());
   if (!(out.sizes() == result.sizes())) resize_(out, result.sizes());
   return copy_(out, result);
 }

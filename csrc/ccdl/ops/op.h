@@ -7,14 +7,14 @@
 namespace ccdl::ops {
 
 using autograd::Edge;
+using autograd::grad_enabled;
 using autograd::GradModeGuard;
+using autograd::needs_graph;
 using autograd::Node;
 using autograd::NoGradGuard;
-using autograd::SavedTensor;
-using autograd::grad_enabled;
-using autograd::needs_graph;
 using autograd::record;
 using autograd::requires_grad;
+using autograd::SavedTensor;
 
 // A tensor or a number: what arithmetic ops take. A number never decides the dtype beyond its category.
 struct Operand {
@@ -27,10 +27,12 @@ struct Operand {
   Scalar scalar;
 };
 
-// x.op_(...) from the functional op: f gets x (a tracked clone while a graph is recorded, so that saved inputs survive the
-// write) and returns the new value, which must have x's shape after broadcasting and a dtype that casts to x's.
+// x.op_(...) from the functional op: f gets x (a tracked clone while a graph is recorded, so that saved
+// inputs survive the write) and returns the new value, which must have x's shape after broadcasting and a
+// dtype that casts to x's.
 Tensor inplace(const char* op, const Tensor& x, const std::function<Tensor(const Tensor&)>& f);
-// out= : copies result into out, resizing it when its shape differs; returns out. Neither may require grad while recording.
+// out= : copies result into out, resizing it when its shape differs; returns out. Neither may require grad
+// while recording.
 Tensor write_out(const char* op, const Tensor& result, const Tensor& out);
 
 }  // namespace ccdl::ops

@@ -35,8 +35,10 @@ struct Groups {
   Maybe dims, zero, number;
   void add(const Tensor& t) { (t.dim() > 0 ? dims : zero) = join(t.dim() > 0 ? dims : zero, t.dtype()); }
   void add(const Operand& o) {
-    if (o.is_tensor()) add(o.tensor);
-    else number = join(number, o.scalar.dtype(default_dtype()));
+    if (o.is_tensor())
+      add(o.tensor);
+    else
+      number = join(number, o.scalar.dtype(default_dtype()));
   }
   DType result() const { return combine(dims, combine(zero, number)).value_or(DType::Float32); }
 };

@@ -1,5 +1,5 @@
-// Type promotion: PyTorch's categories (bool < integer < floating). Tensors with dimensions decide within their category,
-// then 0-d tensors, then Python numbers.
+// Type promotion: PyTorch's categories (bool < integer < floating). Tensors with dimensions decide within
+// their category, then 0-d tensors, then Python numbers.
 #pragma once
 #include <ccdl/ops/op.h>
 

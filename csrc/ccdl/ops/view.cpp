@@ -7,8 +7,8 @@
 
 namespace ccdl::ops {
 
-using autograd::Meta;
 using autograd::make_view;
+using autograd::Meta;
 
 namespace {
 
@@ -42,7 +42,8 @@ struct IdentityBackward : Node {
 
 // dx = zeros like x with dy in the window that the view showed
 struct WindowBackward : Node {
-  WindowBackward(const char* n, const Dims& s, std::function<Tensor(const Tensor&)> w) : name_(n), sizes(s), window(std::move(w)) {}
+  WindowBackward(const char* n, const Dims& s, std::function<Tensor(const Tensor&)> w)
+      : name_(n), sizes(s), window(std::move(w)) {}
   const char* name() const override { return name_; }
   const char* name_;
   Dims sizes;
@@ -54,7 +55,8 @@ struct WindowBackward : Node {
   }
 };
 
-Tensor window_view(const char* name, const Tensor& x, const Tensor& out, std::function<Tensor(const Tensor&)> window,
+Tensor window_view(const char* name, const Tensor& x, const Tensor& out,
+                   std::function<Tensor(const Tensor&)> window,
                    Meta::ViewKind kind = Meta::ViewKind::Single) {
   Ref<Node> node;
   if (needs_graph(x)) node = make_ref<WindowBackward>(name, x.sizes(), std::move(window));
@@ -62,7 +64,8 @@ Tensor window_view(const char* name, const Tensor& x, const Tensor& out, std::fu
 }
 
 Tensor reshape_view(const Tensor& x, const Dims& sizes, const Dims& strides) {
-  return make_view(x, alias(x, sizes, strides, x.offset()), needs_graph(x) ? make_ref<ReshapeBackward>(x.sizes()) : Ref<ReshapeBackward>());
+  return make_view(x, alias(x, sizes, strides, x.offset()),
+                   needs_graph(x) ? make_ref<ReshapeBackward>(x.sizes()) : Ref<ReshapeBackward>());
 }
 
 }  // namespace
@@ -71,8 +74,9 @@ Tensor view(const Tensor& x, IntSpan shape) {
   const Dims sizes = infer_size("view", shape, x.numel());
   Dims strides;
   CCDL_CHECK(view_strides(x.sizes(), x.strides(), sizes, &strides), Shape,
-             "view: view size is not compatible with input tensor's size and stride (sizes ", x.sizes(), ", strides ", x.strides(),
-             ", asked ", sizes, "): at least one dimension spans across two contiguous subspaces; use .reshape(...) instead");
+             "view: view size is not compatible with input tensor's size and stride (sizes ", x.sizes(),
+             ", strides ", x.strides(), ", asked ", sizes,
+             "): at least one dimension spans across two contiguous subspaces; use .reshape(...) instead");
   return reshape_view(x, sizes, strides);
 }
 
@@ -87,12 +91,15 @@ Tensor flatten(const Tensor& x, int64_t start, int64_t end) {
   if (x.dim() == 0) return reshape(x, Dims{1});
   start = wrap_dim("flatten", start, x.dim());
   end = wrap_dim("flatten", end, x.dim());
-  CCDL_CHECK(start <= end, Runtime, "flatten: flatten() has invalid args: start_dim cannot come after end_dim (", start, " > ", end, ")");
+  CCDL_CHECK(start <= end, Runtime,
+             "flatten: flatten() has invalid args: start_dim cannot come after end_dim (", start, " > ", end,
+             ")");
   if (start == end) return x;
   Dims sizes;
   int64_t n = 1;
   for (int64_t d = 0; d < x.dim(); ++d) {
-    if (d < start || d > end) sizes.push_back(x.size(d));
+    if (d < start || d > end)
+      sizes.push_back(x.size(d));
     else {
       n *= x.size(d);
       if (d == end) sizes.push_back(n);
@@ -107,14 +114,17 @@ Tensor unflatten(const Tensor& x, int64_t dim, IntSpan sizes) {
   const Dims inner = infer_size("unflatten", sizes, x.dim() ? x.size(dim) : 1);
   Dims out;
   for (int64_t d = 0; d < x.dim(); ++d) {
-    if (d != dim) out.push_back(x.size(d));
-    else for (int64_t s : inner) out.push_back(s);
+    if (d != dim)
+      out.push_back(x.size(d));
+    else
+      for (int64_t s : inner) out.push_back(s);
   }
   return view(x, out);
 }
 
 Tensor permute(const Tensor& x, IntSpan dims) {
-  CCDL_CHECK(static_cast<int64_t>(dims.size()) == x.dim(), Shape, "permute: permute(sparse_coo): number of dimensions in the tensor input (", x.dim(),
+  CCDL_CHECK(static_cast<int64_t>(dims.size()) == x.dim(), Shape,
+             "permute: permute(sparse_coo): number of dimensions in the tensor input (", x.dim(),
              ") does not match the length of the desired ordering of dimensions ", Dims(dims));
   const Dims order = wrap_dims("permute", dims, x.dim());
   Dims sizes(order.size(), 0), strides(order.size(), 0);
@@ -122,7 +132,8 @@ Tensor permute(const Tensor& x, IntSpan dims) {
     sizes[i] = x.size(order[i]);
     strides[i] = x.stride(order[i]);
   }
-  return make_view(x, alias(x, sizes, strides, x.offset()), needs_graph(x) ? make_ref<PermuteBackward>(order) : Ref<PermuteBackward>());
+  return make_view(x, alias(x, sizes, strides, x.offset()),
+                   needs_graph(x) ? make_ref<PermuteBackward>(order) : Ref<PermuteBackward>());
 }
 
 Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
@@ -135,17 +146,21 @@ Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
 }
 
 Tensor t(const Tensor& x) {
-  CCDL_CHECK(x.dim() <= 2, Runtime, "t: t() expects a tensor with <= 2 dimensions, but self is ", x.dim(), "D; use .transpose or .mT");
+  CCDL_CHECK(x.dim() <= 2, Runtime, "t: t() expects a tensor with <= 2 dimensions, but self is ", x.dim(),
+             "D; use .transpose or .mT");
   return x.dim() < 2 ? identity_view(x) : transpose(x, 0, 1);
 }
 
 Tensor adjoint(const Tensor& x) {
-  CCDL_CHECK(x.dim() >= 2, Runtime, "mT: tensor.mT is only supported on matrices or batches of matrices. Got ", x.dim(), "-D tensor");
+  CCDL_CHECK(x.dim() >= 2, Runtime,
+             "mT: tensor.mT is only supported on matrices or batches of matrices. Got ", x.dim(),
+             "-D tensor");
   return transpose(x, -2, -1);
 }
 
 Tensor movedim(const Tensor& x, IntSpan source, IntSpan destination) {
-  CCDL_CHECK(source.size() == destination.size(), Shape, "movedim: Invalid source or destination dims: source (", Dims(source),
+  CCDL_CHECK(source.size() == destination.size(), Shape,
+             "movedim: Invalid source or destination dims: source (", Dims(source),
              " dims) should contain the same number of dims as destination (", Dims(destination), " dims)");
   const Dims src = wrap_dims("movedim", source, x.dim()), dst = wrap_dims("movedim", destination, x.dim());
   Dims order(static_cast<size_t>(x.dim()), -1);
@@ -160,18 +175,23 @@ Tensor movedim(const Tensor& x, IntSpan source, IntSpan destination) {
 }
 
 Tensor expand(const Tensor& x, IntSpan shape) {
-  CCDL_CHECK(static_cast<int64_t>(shape.size()) >= x.dim(), Shape, "expand: the number of sizes provided (", shape.size(),
-             ") must be greater or equal to the number of dimensions in the tensor (", x.dim(), ")");
+  CCDL_CHECK(static_cast<int64_t>(shape.size()) >= x.dim(), Shape, "expand: the number of sizes provided (",
+             shape.size(), ") must be greater or equal to the number of dimensions in the tensor (", x.dim(),
+             ")");
   Dims sizes(shape);
   const size_t lead = sizes.size() - static_cast<size_t>(x.dim());
   for (size_t i = 0; i < sizes.size(); ++i) {
     const int64_t have = i < lead ? 1 : x.size(static_cast<int64_t>(i - lead));
     if (sizes[i] == -1) {
-      CCDL_CHECK(i >= lead, Shape, "expand: the expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension ", i);
+      CCDL_CHECK(
+          i >= lead, Shape,
+          "expand: the expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension ",
+          i);
       sizes[i] = have;
     }
-    CCDL_CHECK(sizes[i] == have || have == 1, Shape, "expand: The expanded size of the tensor (", sizes[i], ") must match the existing size (",
-               have, ") at non-singleton dimension ", i, ". Target sizes: ", Dims(shape), ". Tensor sizes: ", x.sizes());
+    CCDL_CHECK(sizes[i] == have || have == 1, Shape, "expand: The expanded size of the tensor (", sizes[i],
+               ") must match the existing size (", have, ") at non-singleton dimension ", i,
+               ". Target sizes: ", Dims(shape), ". Tensor sizes: ", x.sizes());
   }
   checked_numel("expand", sizes);
   return make_view(x, alias(x, sizes, expanded_strides(x.sizes(), x.strides(), sizes), x.offset()),
@@ -183,13 +203,16 @@ Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
   dim = wrap_dim("narrow", dim, x.dim());
   const int64_t n = x.size(dim);
   CCDL_CHECK(length >= 0, Runtime, "narrow: narrow(): length must be non-negative, got ", length);
-  CCDL_CHECK(start >= -n && start <= n, Index, "narrow: start (", start, ") is out of range [", -n, ", ", n, "]");
+  CCDL_CHECK(start >= -n && start <= n, Index, "narrow: start (", start, ") is out of range [", -n, ", ", n,
+             "]");
   if (start < 0) start += n;
-  CCDL_CHECK(start <= n - length, Runtime, "narrow: start (", start, ") + length (", length, ") exceeds dimension size (", n, ").");
+  CCDL_CHECK(start <= n - length, Runtime, "narrow: start (", start, ") + length (", length,
+             ") exceeds dimension size (", n, ").");
   return slice(x, dim, start, start + length, 1);
 }
 
-Tensor slice(const Tensor& x, int64_t dim, std::optional<int64_t> start_, std::optional<int64_t> end_, int64_t step) {
+Tensor slice(const Tensor& x, int64_t dim, std::optional<int64_t> start_, std::optional<int64_t> end_,
+             int64_t step) {
   CCDL_CHECK(x.dim() > 0, Index, "slice: slice() cannot be applied to a 0-dim tensor.");
   dim = wrap_dim("slice", dim, x.dim());
   CCDL_CHECK(step > 0, Value, "slice: slice step must be positive, got ", step, "; use flip() to reverse");
@@ -202,8 +225,10 @@ Tensor slice(const Tensor& x, int64_t dim, std::optional<int64_t> start_, std::o
   const int64_t length = (end - start) / step + ((end - start) % step != 0);
   Dims sizes = x.sizes(), strides = x.strides();
   sizes[dim] = length;
-  if (length > 1 || step == 1) strides[dim] *= length > 1 ? step : 1;
-  else if (length == 1 && step < (INT64_MAX >> 8) / std::max<int64_t>(strides[dim], 1)) strides[dim] *= step;
+  if (length > 1 || step == 1)
+    strides[dim] *= length > 1 ? step : 1;
+  else if (length == 1 && step < (INT64_MAX >> 8) / std::max<int64_t>(strides[dim], 1))
+    strides[dim] *= step;
   const int64_t offset = length > 0 ? start * x.stride(dim) : 0;
   return window_view("SliceBackward", x, alias(x, sizes, strides, x.offset() + offset),
                      [=](const Tensor& z) { return slice(z, dim, start, end, step); });
@@ -213,7 +238,8 @@ Tensor select(const Tensor& x, int64_t dim, int64_t index) {
   CCDL_CHECK(x.dim() > 0, Index, "select: select() cannot be applied to a 0-dim tensor.");
   dim = wrap_dim("select", dim, x.dim());
   const int64_t n = x.size(dim);
-  CCDL_CHECK(index >= -n && index < n, Index, "select: index ", index, " is out of bounds for dimension ", dim, " with size ", n);
+  CCDL_CHECK(index >= -n && index < n, Index, "select: index ", index, " is out of bounds for dimension ",
+             dim, " with size ", n);
   if (index < 0) index += n;
   Dims sizes = x.sizes(), strides = x.strides();
   sizes.erase(dim);
@@ -256,7 +282,8 @@ Tensor unsqueeze(const Tensor& x, int64_t dim) {
 Tensor diagonal(const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2) {
   dim1 = wrap_dim("diagonal", dim1, x.dim());
   dim2 = wrap_dim("diagonal", dim2, x.dim());
-  CCDL_CHECK(x.dim() >= 2 && dim1 != dim2, Runtime, "diagonal: diagonal dimensions cannot be identical ", dim1, ", ", dim2);
+  CCDL_CHECK(x.dim() >= 2 && dim1 != dim2, Runtime, "diagonal: diagonal dimensions cannot be identical ",
+             dim1, ", ", dim2);
   const int64_t rows = x.size(dim1), cols = x.size(dim2);
   int64_t length = 0, at = x.offset();
   if (offset >= 0 && offset < cols) {
@@ -274,7 +301,8 @@ Tensor diagonal(const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2) {
     }
   sizes.push_back(std::max<int64_t>(length, 0));
   strides.push_back(x.stride(dim1) + x.stride(dim2));
-  return window_view("DiagonalBackward", x, alias(x, sizes, strides, at), [=](const Tensor& z) { return diagonal(z, offset, dim1, dim2); });
+  return window_view("DiagonalBackward", x, alias(x, sizes, strides, at),
+                     [=](const Tensor& z) { return diagonal(z, offset, dim1, dim2); });
 }
 
 Tensor identity_view(const Tensor& x) {
@@ -289,14 +317,16 @@ Tensor view_as_dtype(const Tensor& x, DType dtype) {
   Dims sizes = x.sizes(), strides = x.strides();
   int64_t offset = x.offset();
   if (from != to_size) {
-    CCDL_CHECK(x.dim() > 0 && (x.stride(-1) == 1 || x.size(-1) <= 1), Runtime, "view(dtype): self.stride(-1) must be 1 to view ", describe(x), " as ",
-               dtype_name(dtype));
+    CCDL_CHECK(x.dim() > 0 && (x.stride(-1) == 1 || x.size(-1) <= 1), Runtime,
+               "view(dtype): self.stride(-1) must be 1 to view ", describe(x), " as ", dtype_name(dtype));
     int64_t bytes = sizes.back() * from;
-    CCDL_CHECK(bytes % to_size == 0 && (offset * from) % to_size == 0, Runtime, "view(dtype): the last dimension (", sizes.back(), " elements of ",
-               from, " bytes) is not a multiple of ", to_size, " bytes");
+    CCDL_CHECK(bytes % to_size == 0 && (offset * from) % to_size == 0, Runtime,
+               "view(dtype): the last dimension (", sizes.back(), " elements of ", from,
+               " bytes) is not a multiple of ", to_size, " bytes");
     sizes.back() = bytes / to_size;
     for (size_t d = 0; d + 1 < strides.size(); ++d) {
-      CCDL_CHECK((strides[d] * from) % to_size == 0, Runtime, "view(dtype): stride ", strides[d], " does not fit elements of ", to_size, " bytes");
+      CCDL_CHECK((strides[d] * from) % to_size == 0, Runtime, "view(dtype): stride ", strides[d],
+                 " does not fit elements of ", to_size, " bytes");
       strides[d] = strides[d] * from / to_size;
     }
     offset = offset * from / to_size;
@@ -304,32 +334,38 @@ Tensor view_as_dtype(const Tensor& x, DType dtype) {
   return Tensor(make_ref<TensorImpl>(x.storage(), sizes, strides, offset, dtype));
 }
 
-// ---- several views at once ----------------------------------------------------------------------------------------
+// ---- several views at once
+// ----------------------------------------------------------------------------------------
 
 namespace {
 Tensor piece(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
   Dims sizes = x.sizes();
   sizes[dim] = length;
-  return window_view("SplitBackward", x, alias(x, sizes, x.strides(), x.offset() + (length ? start * x.stride(dim) : 0)),
-                     [=](const Tensor& z) { return narrow(z, dim, start, length); }, Meta::ViewKind::Multi);
+  return window_view(
+      "SplitBackward", x, alias(x, sizes, x.strides(), x.offset() + (length ? start * x.stride(dim) : 0)),
+      [=](const Tensor& z) { return narrow(z, dim, start, length); }, Meta::ViewKind::Multi);
 }
 }  // namespace
 
 void check_pieces(const char* op, int64_t pieces) {
   constexpr int64_t kMaxPieces = int64_t{1} << 24;
-  CCDL_CHECK(pieces <= kMaxPieces, Memory, op, ": would make ", pieces, " tensors; at most ", kMaxPieces, " are made by one call");
+  CCDL_CHECK(pieces <= kMaxPieces, Memory, op, ": would make ", pieces, " tensors; at most ", kMaxPieces,
+             " are made by one call");
 }
 
 TensorList split(const Tensor& x, int64_t size, int64_t dim) {
   CCDL_CHECK(x.dim() > 0, Runtime, "split: split expects at least a 1-dimensional tensor");
   dim = wrap_dim("split", dim, x.dim());
   const int64_t n = x.size(dim);
-  CCDL_CHECK(size >= 0, Runtime, "split: split expects split_size be non-negative, but got split_size=", size);
-  CCDL_CHECK(size > 0 || n == 0, Runtime, "split: split_size can only be 0 if dimension size is 0, but got dimension size of ", n);
+  CCDL_CHECK(size >= 0, Runtime,
+             "split: split expects split_size be non-negative, but got split_size=", size);
+  CCDL_CHECK(size > 0 || n == 0, Runtime,
+             "split: split_size can only be 0 if dimension size is 0, but got dimension size of ", n);
   TensorList out;
   if (n == 0) return {piece(x, dim, 0, 0)};
   check_pieces("split", (n - 1) / size + 1);
-  for (int64_t start = 0; start < n; start += std::min(size, n - start)) out.push_back(piece(x, dim, start, std::min(size, n - start)));
+  for (int64_t start = 0; start < n; start += std::min(size, n - start))
+    out.push_back(piece(x, dim, start, std::min(size, n - start)));
   return out;
 }
 
@@ -339,12 +375,15 @@ TensorList split_with_sizes(const Tensor& x, IntSpan sizes, int64_t dim) {
   TensorList out;
   int64_t start = 0;
   for (int64_t s : sizes) {
-    CCDL_CHECK(s >= 0 && s <= x.size(dim) - start, Runtime, "split_with_sizes: expects split_sizes to sum exactly to ", x.size(dim),
-               " (input tensor's size at dimension ", dim, ") with non-negative entries, got an entry of ", s);
+    CCDL_CHECK(s >= 0 && s <= x.size(dim) - start, Runtime,
+               "split_with_sizes: expects split_sizes to sum exactly to ", x.size(dim),
+               " (input tensor's size at dimension ", dim, ") with non-negative entries, got an entry of ",
+               s);
     out.push_back(piece(x, dim, start, s));
     start += s;
   }
-  CCDL_CHECK(start == x.size(dim), Runtime, "split_with_sizes: split_with_sizes expects split_sizes to sum exactly to ", x.size(dim),
+  CCDL_CHECK(start == x.size(dim), Runtime,
+             "split_with_sizes: split_with_sizes expects split_sizes to sum exactly to ", x.size(dim),
              " (input tensor's size at dimension ", dim, "), but the sum is ", start);
   return out;
 }
@@ -368,7 +407,9 @@ TensorList tensor_split(const Tensor& x, IntSpan borders, int64_t dim) {
   dim = wrap_dim("tensor_split", dim, x.dim());
   TensorList out;
   int64_t start = 0;
-  auto clamp_border = [&](int64_t b) { return std::clamp<int64_t>(b < 0 ? b + x.size(dim) : b, 0, x.size(dim)); };
+  auto clamp_border = [&](int64_t b) {
+    return std::clamp<int64_t>(b < 0 ? b + x.size(dim) : b, 0, x.size(dim));
+  };
   for (int64_t b : borders) {
     const int64_t end = clamp_border(b);
     out.push_back(piece(x, dim, std::min(start, x.size(dim)), std::max<int64_t>(end - start, 0)));
@@ -387,8 +428,9 @@ TensorList unbind(const Tensor& x, int64_t dim) {
   sizes.erase(dim);
   strides.erase(dim);
   for (int64_t i = 0; i < x.size(dim); ++i)
-    out.push_back(window_view("UnbindBackward", x, alias(x, sizes, strides, x.offset() + i * x.stride(dim)),
-                              [=](const Tensor& z) { return select(z, dim, i); }, Meta::ViewKind::Multi));
+    out.push_back(window_view(
+        "UnbindBackward", x, alias(x, sizes, strides, x.offset() + i * x.stride(dim)),
+        [=](const Tensor& z) { return select(z, dim, i); }, Meta::ViewKind::Multi));
   return out;
 }
 

@@ -1,11 +1,12 @@
-// The vector type of one instruction-set level: thin always_inline helpers over the compiler's vector extensions.
-// Included only by sources under simd/, which are compiled once per level with CCDL_ISA set to generic, v2, v3 or v4:
-// everything lands in ccdl::cpu::<level>, nothing has external weak linkage. No STL beyond <cstdint>, no pool calls.
-// vf = VL floats, vi = VL int32, vd = VL/2 doubles, vl = VL/2 int64. Unaligned loads everywhere.
-// fma() is fused where the level has it (v3, v4) and a multiply and an add elsewhere.
+// The vector type of one instruction-set level: thin always_inline helpers over the compiler's vector
+// extensions. Included only by sources under simd/, which are compiled once per level with CCDL_ISA set to
+// generic, v2, v3 or v4: everything lands in ccdl::cpu::<level>, nothing has external weak linkage. No STL
+// beyond <cstdint>, no pool calls. vf = VL floats, vi = VL int32, vd = VL/2 doubles, vl = VL/2 int64.
+// Unaligned loads everywhere. fma() is fused where the level has it (v3, v4) and a multiply and an add
+// elsewhere.
 #pragma once
-#include <cstdint>
 #include <ccdl/core/dtype.h>
+#include <cstdint>
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -26,20 +27,32 @@ namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
 constexpr int VB = CCDL_VB;
-constexpr int VL = VB / 4;   // floats per vector
-constexpr int VD = VB / 8;   // doubles per vector
+constexpr int VL = VB / 4;  // floats per vector
+constexpr int VD = VB / 8;  // doubles per vector
 typedef float vf __attribute__((vector_size(VB)));
 typedef int32_t vi __attribute__((vector_size(VB)));
 typedef uint32_t vu __attribute__((vector_size(VB)));
 typedef double vd __attribute__((vector_size(VB)));
 typedef int64_t vl __attribute__((vector_size(VB)));
 
-CCDL_SI vf set1(float x) { return x - vf{}; }   // x + 0 would lose the sign of -0
+CCDL_SI vf set1(float x) { return x - vf{}; }  // x + 0 would lose the sign of -0
 CCDL_SI vd set1(double x) { return x - vd{}; }
 CCDL_SI vi set1(int32_t x) { return vi{} + x; }
-CCDL_SI vf loadu(const float* p) { vf v; __builtin_memcpy(&v, p, VB); return v; }
-CCDL_SI vd loadu(const double* p) { vd v; __builtin_memcpy(&v, p, VB); return v; }
-CCDL_SI vi loadu(const int32_t* p) { vi v; __builtin_memcpy(&v, p, VB); return v; }
+CCDL_SI vf loadu(const float* p) {
+  vf v;
+  __builtin_memcpy(&v, p, VB);
+  return v;
+}
+CCDL_SI vd loadu(const double* p) {
+  vd v;
+  __builtin_memcpy(&v, p, VB);
+  return v;
+}
+CCDL_SI vi loadu(const int32_t* p) {
+  vi v;
+  __builtin_memcpy(&v, p, VB);
+  return v;
+}
 CCDL_SI void storeu(float* p, vf v) { __builtin_memcpy(p, &v, VB); }
 CCDL_SI void storeu(double* p, vd v) { __builtin_memcpy(p, &v, VB); }
 CCDL_SI void storeu(int32_t* p, vi v) { __builtin_memcpy(p, &v, VB); }
@@ -104,7 +117,7 @@ CCDL_SI double fma(double a, double b, double c) {
 // Masks are what a comparison yields (all bits of a lane): select(m, a, b) = m ? a : b.
 CCDL_SI vf select(vi m, vf a, vf b) { return m ? a : b; }
 CCDL_SI vd select(vl m, vd a, vd b) { return m ? a : b; }
-CCDL_SI vf vmax(vf a, vf b) { return a > b ? a : b; }   // b when either is NaN
+CCDL_SI vf vmax(vf a, vf b) { return a > b ? a : b; }  // b when either is NaN
 CCDL_SI vf vmin(vf a, vf b) { return a < b ? a : b; }
 CCDL_SI vd vmax(vd a, vd b) { return a > b ? a : b; }
 CCDL_SI vd vmin(vd a, vd b) { return a < b ? a : b; }
@@ -122,7 +135,7 @@ CCDL_SI vf vsqrt(vf a) {
   return r;
 #endif
 }
-CCDL_SI vi to_int_nearest(vf a) {   // |a| < 2^31
+CCDL_SI vi to_int_nearest(vf a) {  // |a| < 2^31
 #if defined(__AVX512F__)
   return (vi)_mm512_maskz_cvtps_epi32((__mmask16)-1, (__m512)a);
 #elif defined(__AVX2__)
@@ -188,7 +201,8 @@ CCDL_SI vf load_half(const float16* p) {
 }
 CCDL_SI void store_half(float16* p, vf a) {
 #if defined(__AVX512F__)
-  _mm256_storeu_si256((__m256i*)p, _mm512_maskz_cvtps_ph((__mmask16)-1, (__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256((__m256i*)p, _mm512_maskz_cvtps_ph((__mmask16)-1, (__m512)a,
+                                                         _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #elif defined(__F16C__)
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 #else
