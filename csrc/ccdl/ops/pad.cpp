@@ -221,27 +221,32 @@ Tensor pixel_shuffle(const Tensor& x, int64_t r) {
   const int64_t c = x.size(-3), h = x.size(-2), w = x.size(-1);
   CCDL_CHECK(c % (r * r) == 0, Runtime, "pixel_shuffle: expects its input's 'channel' dimension to be divisible by the square of ",
              "upscale_factor, but input.size(-3)=", c, " is not divisible by ", r * r);
+  int64_t height = 0, width = 0;
+  CCDL_CHECK(!__builtin_mul_overflow(h, r, &height) && !__builtin_mul_overflow(w, r, &width), Value, "pixel_shuffle: input ", x.sizes(),
+             " by upscale_factor ", r, " overflows 64 bits");
   Dims lead(x.sizes().begin(), x.sizes().end() - 3), split = lead, order, result = lead;
   for (int64_t v : {c / (r * r), r, r, h, w}) split.push_back(v);
   const int64_t n = lead.ndim();
   for (int64_t d = 0; d < n; ++d) order.push_back(d);
   for (int64_t d : {n, n + 3, n + 1, n + 4, n + 2}) order.push_back(d);
-  for (int64_t v : {c / (r * r), h * r, w * r}) result.push_back(v);
+  for (int64_t v : {c / (r * r), height, width}) result.push_back(v);
   return reshape(clone(permute(reshape(x, split), order), MemoryFormat::Contiguous), result);
 }
 
 Tensor pixel_unshuffle(const Tensor& x, int64_t r) {
   CCDL_CHECK(x.dim() >= 3, Runtime, "pixel_unshuffle: expects input to have at least 3 dimensions, but got input with ", x.dim(), " dimension(s)");
-  CCDL_CHECK(r > 0, Runtime, "pixel_unshuffle: expects a positive downscale_factor, but got ", r);
+  CCDL_CHECK(r > 0 && r < (int64_t{1} << 31), Runtime, "pixel_unshuffle: expects a positive downscale_factor, but got ", r);
   const int64_t c = x.size(-3), h = x.size(-2), w = x.size(-1);
   CCDL_CHECK(h % r == 0 && w % r == 0, Runtime, "pixel_unshuffle: expects height and width to be divisible by downscale_factor, but input.size(-2)=",
              h, ", input.size(-1)=", w, " with downscale_factor ", r);
+  int64_t channels = 0;
+  CCDL_CHECK(!__builtin_mul_overflow(c, r * r, &channels), Value, "pixel_unshuffle: ", c, " channels by downscale_factor ", r, " overflow 64 bits");
   Dims lead(x.sizes().begin(), x.sizes().end() - 3), split = lead, order, result = lead;
   for (int64_t v : {c, h / r, r, w / r, r}) split.push_back(v);
   const int64_t n = lead.ndim();
   for (int64_t d = 0; d < n; ++d) order.push_back(d);
   for (int64_t d : {n, n + 2, n + 4, n + 1, n + 3}) order.push_back(d);
-  for (int64_t v : {c * r * r, h / r, w / r}) result.push_back(v);
+  for (int64_t v : {channels, h / r, w / r}) result.push_back(v);
   return reshape(clone(permute(reshape(x, split), order), MemoryFormat::Contiguous), result);
 }
 
