@@ -1,4 +1,4 @@
-"""The typed constructors of older code: ``ccdl.FloatTensor([1., 2.])``, ``ccdl.LongTensor(2, 3)``, isinstance checks."""
+"""The typed constructors of older code: ``ccdl.FloatTensor([1., 2.])``, ``ccdl.LongTensor(2, 3)``."""
 
 from typing import Any
 

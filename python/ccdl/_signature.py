@@ -1,4 +1,5 @@
 """Python-side picture of the native signatures: what ``inspect.signature`` and pickling of functions need."""
+
 from __future__ import annotations
 
 import ast
@@ -18,7 +19,7 @@ def make(rows: list[tuple[str, int, str, int]]) -> inspect.Signature:
             except ValueError:
                 value = float(default)
         params.append(inspect.Parameter(name, kind, default=value))
-    # A required parameter may follow an optional list of sizes; inspect does not allow that order to be positional.
+    # A required parameter may follow an optional list of sizes; inspect wants such ones keyword-only.
     seen_default = False
     for i, p in enumerate(params):
         if p.default is not inspect.Parameter.empty:

@@ -9,7 +9,7 @@ def deepcopy(x, memo):
         return memo[id(x)]
     if not x.is_leaf:
         raise RuntimeError(
-            "deepcopy: Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+            "deepcopy: Only Tensors created explicitly by the user (graph leaves) support deepcopy "
             "at the moment; use x.detach().clone()"
         )
     import copy
@@ -41,7 +41,7 @@ def _rebuild(cls, data, dtype, shape, requires_grad, state):
 
 
 def reduce_ex(x, protocol):
-    """Pickling for Python's own transports (processes, copies): values, dtype, shape, requires_grad, attributes."""
+    """Pickling for transports between processes: values, dtype, shape, requires_grad, attributes."""
     flat = x.detach().contiguous()
     if flat.dtype is _C.bfloat16:
         flat = flat.view(_C.int16)
