@@ -1,5 +1,6 @@
-// The machine's own limits, to hold kernels against: fused multiply-adds per second from registers, and bytes per second
-// of a triad over arrays far beyond the caches. Compiled for the machine at hand (-O3 -march=native).
+// The machine's own limits, to hold kernels against: fused multiply-adds per second from registers, and bytes
+// per second of a triad over arrays far beyond the caches. Compiled for the machine at hand (-O3
+// -march=native).
 //   peak <threads>   prints {"gflops": ..., "gbytes": ...}
 #include <atomic>
 #include <chrono>
@@ -30,7 +31,8 @@ static double fma_run(long rounds) {
   const double begin = now();
   for (long r = 0; r < rounds; ++r)
 #pragma GCC unroll 16
-    for (int i = 0; i < kChains; ++i) acc[i] = acc[i] * a + b;  // contracted: this program is the hardware's probe
+    for (int i = 0; i < kChains; ++i)
+      acc[i] = acc[i] * a + b;  // contracted: this program is the hardware's probe
   const double seconds = now() - begin;
   vf sum = {};
   for (int i = 0; i < kChains; ++i) sum += acc[i];
@@ -39,14 +41,16 @@ static double fma_run(long rounds) {
   return 2.0 * kLanes * kChains * static_cast<double>(rounds) / seconds;
 }
 
-template <class F> static double on_threads(int threads, F f) {
+template <class F>
+static double on_threads(int threads, F f) {
   std::vector<double> part(threads);
   std::vector<std::thread> pool;
   std::atomic<int> ready{0};
   for (int t = 0; t < threads; ++t)
     pool.emplace_back([&, t] {
       ++ready;
-      while (ready < threads) {}
+      while (ready < threads) {
+      }
       part[t] = f();
     });
   double total = 0;

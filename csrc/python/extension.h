@@ -1,6 +1,7 @@
-// For extension modules outside ccdl: a pybind11 caster between ccdl::Tensor and ccdl.Tensor, and ccdl's exception types.
-// Functions taking and returning ccdl::Tensor then bind like any others; call ccdl::python::use_errors() in the module.
-// The wheel's own module hands out the conversions as a capsule, so extensions link ccdl::ccdl and nothing else.
+// For extension modules outside ccdl: a pybind11 caster between ccdl::Tensor and ccdl.Tensor, and ccdl's
+// exception types. Functions taking and returning ccdl::Tensor then bind like any others; call
+// ccdl::python::use_errors() in the module. The wheel's own module hands out the conversions as a capsule, so
+// extensions link ccdl::ccdl and nothing else.
 #pragma once
 #include <pybind11/pybind11.h>
 
@@ -9,10 +10,10 @@
 namespace ccdl::python {
 
 struct ExtensionApi {
-  int version;                                             // kExtensionVersion of the wheel
-  PyObject* (*wrap)(const Tensor& x);                      // new reference
-  const Tensor* (*unwrap)(PyObject* o);                    // nullptr when o is not a tensor; no exception is set
-  void (*raise)(ErrorKind kind, const char* message);      // sets the Python exception
+  int version;                                         // kExtensionVersion of the wheel
+  PyObject* (*wrap)(const Tensor& x);                  // new reference
+  const Tensor* (*unwrap)(PyObject* o);                // nullptr when o is not a tensor; no exception is set
+  void (*raise)(ErrorKind kind, const char* message);  // sets the Python exception
 };
 constexpr int kExtensionVersion = 1;
 
@@ -41,13 +42,16 @@ inline void use_errors() {
 }  // namespace ccdl::python
 
 namespace pybind11::detail {
-template <> struct type_caster<ccdl::Tensor> {
+template <>
+struct type_caster<ccdl::Tensor> {
   PYBIND11_TYPE_CASTER(ccdl::Tensor, const_name("ccdl.Tensor"));
   bool load(handle source, bool) {
     const ccdl::Tensor* x = ccdl::python::extension_api().unwrap(source.ptr());
     if (x) value = *x;
     return x != nullptr;
   }
-  static handle cast(const ccdl::Tensor& x, return_value_policy, handle) { return ccdl::python::extension_api().wrap(x); }
+  static handle cast(const ccdl::Tensor& x, return_value_policy, handle) {
+    return ccdl::python::extension_api().wrap(x);
+  }
 };
 }  // namespace pybind11::detail

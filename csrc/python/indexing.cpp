@@ -1,5 +1,6 @@
-// Tensor.__getitem__ and __setitem__: a key becomes basic steps (one view) and, where index tensors occur, one list for
-// ops::index or ops::index_put_. Integers and 0-d integer tensors are basic, as in PyTorch; masks take several dimensions.
+// Tensor.__getitem__ and __setitem__: a key becomes basic steps (one view) and, where index tensors occur,
+// one list for ops::index or ops::index_put_. Integers and 0-d integer tensors are basic, as in PyTorch;
+// masks take several dimensions.
 #include "binding.h"
 
 #include <cstring>
@@ -17,21 +18,22 @@ using ops::BasicStep;
 struct Key {
   BasicStep steps[2 * kMaxDims];
   size_t count = 0;
-  TensorList indices;       // per dimension of the view (masks once); undefined where basic
+  TensorList indices;  // per dimension of the view (masks once); undefined where basic
   bool advanced = false;
-  int64_t used = 0;         // dimensions of x consumed so far
+  int64_t used = 0;  // dimensions of x consumed so far
 
   void push(const BasicStep& s) {
     CCDL_CHECK(count < 2 * kMaxDims, Index, "index: too many entries in the index");
     steps[count++] = s;
   }
-  void keep() {             // the view dimension just made is not indexed further
+  void keep() {  // the view dimension just made is not indexed further
     indices.emplace_back();
   }
 };
 
 [[noreturn]] void invalid(PyObject* o) {
-  fail(ErrorKind::Index, str("index: only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got ",
+  fail(ErrorKind::Index, str("index: only integers, slices (`:`), ellipsis (`...`), None and long or byte "
+                             "Variables are valid indices (got ",
                              Py_TYPE(o)->tp_name, ")"));
 }
 
@@ -40,12 +42,14 @@ bool is_mask(const Tensor& t) { return t.dtype() == DType::Bool || t.dtype() == 
 // Lists, tuples and arrays; an empty list indexes nothing.
 Tensor index_from(PyObject* o) {
   Tensor t = tensor_from_object(o, std::nullopt, false);
-  if (t.numel() == 0 && is_floating(t.dtype()) && (PyList_Check(o) || PyTuple_Check(o))) return ops::to(t, DType::Int64);
+  if (t.numel() == 0 && is_floating(t.dtype()) && (PyList_Check(o) || PyTuple_Check(o)))
+    return ops::to(t, DType::Int64);
   return t;
 }
 
 bool is_array_like(PyObject* o) {
-  return PyList_Check(o) || PyTuple_Check(o) || PyRange_Check(o) || (PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyLong_Check(o)) ||
+  return PyList_Check(o) || PyTuple_Check(o) || PyRange_Check(o) ||
+         (PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyLong_Check(o)) ||
          (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o));
 }
 
@@ -61,7 +65,8 @@ int64_t dims_taken(PyObject* o, const Tensor& t) {
 void add_slice(Key* key, PyObject* o, const Tensor& x) {
   Py_ssize_t start = 0, stop = 0, step = 0;
   if (PySlice_Unpack(o, &start, &stop, &step) < 0) throw PyError{};
-  CCDL_CHECK(step > 0, Value, "index: slice step must be positive, got ", step, "; use flip() for a reversed view");
+  CCDL_CHECK(step > 0, Value, "index: slice step must be positive, got ", step,
+             "; use flip() for a reversed view");
   CCDL_CHECK(key->used < x.dim(), Index, "index: too many indices for tensor of dimension ", x.dim());
   const Py_ssize_t n = PySlice_AdjustIndices(x.size(key->used), &start, &stop, step);
   BasicStep s;
@@ -72,8 +77,9 @@ void add_slice(Key* key, PyObject* o, const Tensor& x) {
 }
 
 void add_tensor(Key* key, const Tensor& t, const Tensor& x) {
-  CCDL_CHECK(is_integral(t.dtype()), Index, "index: tensors used as indices must be long, int, byte or bool tensors, got ", describe(t));
-  if (t.dim() == 0 && is_mask(t)) {   // True or False: a new dimension of size 1 or 0
+  CCDL_CHECK(is_integral(t.dtype()), Index,
+             "index: tensors used as indices must be long, int, byte or bool tensors, got ", describe(t));
+  if (t.dim() == 0 && is_mask(t)) {  // True or False: a new dimension of size 1 or 0
     key->push({BasicStep::New, 0, 0, 1});
     const int64_t n = ops::item(t).to_bool() ? 1 : 0;
     key->indices.push_back(ops::zeros(Dims{n}, DType::Int64, x.device()));
@@ -81,11 +87,13 @@ void add_tensor(Key* key, const Tensor& t, const Tensor& x) {
     return;
   }
   const int64_t taken = is_mask(t) ? t.dim() : 1;
-  CCDL_CHECK(key->used + taken <= x.dim(), Index, "index: too many indices for tensor of dimension ", x.dim());
+  CCDL_CHECK(key->used + taken <= x.dim(), Index, "index: too many indices for tensor of dimension ",
+             x.dim());
   for (int64_t i = 0; i < taken; ++i) {
     if (is_mask(t))
-      CCDL_CHECK(x.size(key->used + i) == t.size(i), Index, "index: The shape of the mask ", t.sizes(), " at index ", i,
-                 " does not match the shape of the indexed tensor ", x.sizes(), " at index ", key->used + i);
+      CCDL_CHECK(x.size(key->used + i) == t.size(i), Index, "index: The shape of the mask ", t.sizes(),
+                 " at index ", i, " does not match the shape of the indexed tensor ", x.sizes(), " at index ",
+                 key->used + i);
     key->push({});
   }
   key->used += taken;
@@ -112,14 +120,17 @@ void add_entry(Key* key, PyObject* o, const Tensor& t, const Tensor& x, int64_t 
   if (t.defined() && (t.dim() > 0 || is_mask(t))) return add_tensor(key, t, x);
   int64_t i = 0;
   if (t.defined()) {
-    CCDL_CHECK(is_integral(t.dtype()), Index, "index: tensors used as indices must be long, int, byte or bool tensors, got ", describe(t));
+    CCDL_CHECK(is_integral(t.dtype()), Index,
+               "index: tensors used as indices must be long, int, byte or bool tensors, got ", describe(t));
     i = ops::item(t).to_int();
   } else {
     if (!PyIndex_Check(o)) invalid(o);
     i = PyNumber_AsSsize_t(o, PyExc_IndexError);
     if (i == -1 && PyErr_Occurred()) throw PyError{};
   }
-  CCDL_CHECK(x.dim() > 0, Index, "index: invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim tensor to a number");
+  CCDL_CHECK(x.dim() > 0, Index,
+             "index: invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim "
+             "tensor to a number");
   CCDL_CHECK(key->used < x.dim(), Index, "index: too many indices for tensor of dimension ", x.dim());
   key->push({BasicStep::At, i, 0, 1});
   ++key->used;
@@ -138,20 +149,24 @@ void parse(Key* key, PyObject* o, const Tensor& x) {
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* e = entries[i];
     Tensor& t = tensors[static_cast<size_t>(i)];
-    if (is_tensor(e)) t = unwrap(e);
-    else if (is_numpy_bool(e)) t = scalar_tensor(PyObject_IsTrue(e) == 1, DType::Bool);
+    if (is_tensor(e))
+      t = unwrap(e);
+    else if (is_numpy_bool(e))
+      t = scalar_tensor(PyObject_IsTrue(e) == 1, DType::Bool);
     else if (!PyLong_Check(e) && !PySlice_Check(e) && e != Py_None && e != Py_Ellipsis && !PyIndex_Check(e)) {
       if (!is_array_like(e)) invalid(e);
       t = index_from(e);
     } else if (PyIndex_Check(e) && !PyLong_Check(e) && PyObject_CheckBuffer(e) && PySequence_Check(e)) {
-      t = index_from(e);   // an array of one integer also has __index__
+      t = index_from(e);  // an array of one integer also has __index__
     }
     taken += dims_taken(e, t);
     ellipses += e == Py_Ellipsis;
   }
   CCDL_CHECK(ellipses <= 1, Index, "index: an index can only have a single ellipsis ('...')");
-  CCDL_CHECK(taken <= x.dim() || (x.dim() == 0 && taken == 1), Index, "index: too many indices for tensor of dimension ", x.dim());
-  for (Py_ssize_t i = 0; i < n; ++i) add_entry(key, entries[i], tensors[static_cast<size_t>(i)], x, x.dim() - taken);
+  CCDL_CHECK(taken <= x.dim() || (x.dim() == 0 && taken == 1), Index,
+             "index: too many indices for tensor of dimension ", x.dim());
+  for (Py_ssize_t i = 0; i < n; ++i)
+    add_entry(key, entries[i], tensors[static_cast<size_t>(i)], x, x.dim() - taken);
 }
 
 // x[i] of a plain int, the hot path.
@@ -164,7 +179,9 @@ bool int_key(PyObject* o, int64_t* i) {
 }
 
 Tensor int_view(const Tensor& x, int64_t i) {
-  CCDL_CHECK(x.dim() > 0, Index, "index: invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim tensor to a number");
+  CCDL_CHECK(x.dim() > 0, Index,
+             "index: invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim "
+             "tensor to a number");
   const BasicStep step{BasicStep::At, i, 0, 1};
   return ops::basic_index(x, &step, 1);
 }
@@ -176,21 +193,25 @@ void bring_indices(Key* key, const Tensor& x) {
 }
 
 bool same_place(const Tensor& a, const Tensor& b) {
-  return a.storage() == b.storage() && a.offset() == b.offset() && a.dtype() == b.dtype() && a.sizes() == b.sizes() && a.strides() == b.strides();
+  return a.storage() == b.storage() && a.offset() == b.offset() && a.dtype() == b.dtype() &&
+         a.sizes() == b.sizes() && a.strides() == b.strides();
 }
 
-// The tensor to write: cast outside the graph of x, copied when it shares memory with the target at other places.
+// The tensor to write: cast outside the graph of x, copied when it shares memory with the target at other
+// places.
 Tensor source_for(const Tensor& target, const Tensor& value) {
   Tensor v = value;
   if (v.storage() == target.storage()) v = ops::clone(v);
-  while (v.dim() > target.dim() && v.size(0) == 1) v = ops::select(v, 0, 0);   // extra leading ones are allowed
+  while (v.dim() > target.dim() && v.size(0) == 1)
+    v = ops::select(v, 0, 0);  // extra leading ones are allowed
   return v;
 }
 
 void assign_view(const Tensor& view, const Tensor& value) {
-  if (same_place(view, value)) return;   // x[k] += v wrote through the view already
+  if (same_place(view, value)) return;  // x[k] += v wrote through the view already
   const Tensor v = source_for(view, value);
-  CCDL_CHECK(is_expandable_to(v.sizes(), view.sizes()), Shape, "index: shape mismatch: value tensor of shape ", value.sizes(),
+  CCDL_CHECK(is_expandable_to(v.sizes(), view.sizes()), Shape,
+             "index: shape mismatch: value tensor of shape ", value.sizes(),
              " cannot be broadcast to indexing result of shape ", view.sizes());
   ops::copy_(view, v);
 }
@@ -253,8 +274,11 @@ int tensor_assign_subscript(PyObject* self, PyObject* o, PyObject* value) {
       ops::fill_(view, number);
       return 0;
     }
-    Tensor v = is_tensor(value) ? unwrap(value) : is_number ? Tensor() : tensor_from_object(value, std::nullopt, false);
-    if (v.defined() && !(v.device() == x.device()) && (v.dim() == 0 || !is_tensor(value))) v = ops::to(v, v.dtype(), x.device(), false);
+    Tensor v = is_tensor(value) ? unwrap(value)
+               : is_number      ? Tensor()
+                                : tensor_from_object(value, std::nullopt, false);
+    if (v.defined() && !(v.device() == x.device()) && (v.dim() == 0 || !is_tensor(value)))
+      v = ops::to(v, v.dtype(), x.device(), false);
     Args::Unlocked unlocked(x.numel());
     if (!key.advanced) {
       assign_view(view, v);

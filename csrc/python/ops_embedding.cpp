@@ -7,7 +7,9 @@ namespace ccdl::python {
 
 static const Row kRows[] = {
     {"embedding(Tensor weight, Tensor indices, int padding_idx=-1, bool scale_grad_by_freq=False) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::embedding(a.tensor(1), a.tensor(0), a.integer(2), a.boolean(3)); }); }},
+     [](const Args& a) {
+       return a.run([&] { return ops::embedding(a.tensor(1), a.tensor(0), a.integer(2), a.boolean(3)); });
+     }},
     {"embedding_renorm_(Tensor weight, Tensor indices, float max_norm, float norm_type=2.0) -> Tensor",
      [](const Args& a) {
        return a.run([&] {

@@ -12,7 +12,8 @@ std::vector<double> scales(PyObject* o) {
   if (!o || o == Py_None) return out;
   Scalar v;
   if (number_from(o, &v)) return {v.to_double()};
-  CCDL_CHECK(PyTuple_Check(o) || PyList_Check(o), Type, "interpolate: scale_factor must be a number or a tuple of numbers, not ", Py_TYPE(o)->tp_name);
+  CCDL_CHECK(PyTuple_Check(o) || PyList_Check(o), Type,
+             "interpolate: scale_factor must be a number or a tuple of numbers, not ", Py_TYPE(o)->tp_name);
   for (Py_ssize_t i = 0; i < PySequence_Size(o); ++i) {
     PyObject* item = PySequence_GetItem(o, i);
     const bool ok = item && number_from(item, &v);
@@ -26,13 +27,15 @@ std::vector<double> scales(PyObject* o) {
 }  // namespace
 
 static const Row kRows[] = {
-    {"interpolate(Tensor input, int[1]? size=None, object scale_factor=None, str mode='nearest', bool? align_corners=None, "
+    {"interpolate(Tensor input, int[1]? size=None, object scale_factor=None, str mode='nearest', bool? "
+     "align_corners=None, "
      "bool? recompute_scale_factor=None, bool antialias=False) -> Tensor",
      [](const Args& a) {
        const std::vector<double> scale = scales(a.object(2));
        const std::string mode = a.string(3);
        return a.run([&] {
-         return ops::interpolate(a.tensor(0), a.ints_or(1), scale, mode, a.boolean_or(4), a.boolean_or(5), a.boolean(6));
+         return ops::interpolate(a.tensor(0), a.ints_or(1), scale, mode, a.boolean_or(4), a.boolean_or(5),
+                                 a.boolean(6));
        });
      }},
 };

@@ -6,7 +6,8 @@
 namespace ccdl::python {
 namespace {
 
-template <Tensor (*F)(const Tensor&, const Tensor&, LossReduction)> PyObject* plain(const Args& a, const char* op) {
+template <Tensor (*F)(const Tensor&, const Tensor&, LossReduction)>
+PyObject* plain(const Args& a, const char* op) {
   const LossReduction r = ops::parse_reduction(op, a.string(2));
   return a.run([&] { return F(a.tensor(0), a.tensor(1), r); });
 }
@@ -20,13 +21,17 @@ PyObject* with_width(const Args& a, const char* op) {
 }  // namespace
 
 static const Row kRows[] = {
-    {"cross_entropy(Tensor input, Tensor target, *, Tensor? weight=None, int ignore_index=-100, str reduction='mean', "
+    {"cross_entropy(Tensor input, Tensor target, *, Tensor? weight=None, int ignore_index=-100, str "
+     "reduction='mean', "
      "float label_smoothing=0.0) -> Tensor",
      [](const Args& a) {
        const LossReduction r = ops::parse_reduction("cross_entropy", a.string(4));
-       return a.run([&] { return ops::cross_entropy(a.tensor(0), a.tensor(1), a.tensor_or(2), r, a.integer(3), a.real(5)); });
+       return a.run([&] {
+         return ops::cross_entropy(a.tensor(0), a.tensor(1), a.tensor_or(2), r, a.integer(3), a.real(5));
+       });
      }},
-    {"nll_loss(Tensor input, Tensor target, *, Tensor? weight=None, int ignore_index=-100, str reduction='mean') -> Tensor",
+    {"nll_loss(Tensor input, Tensor target, *, Tensor? weight=None, int ignore_index=-100, str "
+     "reduction='mean') -> Tensor",
      [](const Args& a) {
        const LossReduction r = ops::parse_reduction("nll_loss", a.string(4));
        return a.run([&] { return ops::nll_loss(a.tensor(0), a.tensor(1), a.tensor_or(2), r, a.integer(3)); });
@@ -39,17 +44,20 @@ static const Row kRows[] = {
      [](const Args& a) { return with_width<ops::smooth_l1_loss>(a, "smooth_l1_loss"); }},
     {"huber_loss(Tensor input, Tensor target, *, str reduction='mean', float delta=1.0) -> Tensor",
      [](const Args& a) { return with_width<ops::huber_loss>(a, "huber_loss"); }},
-    {"binary_cross_entropy(Tensor input, Tensor target, *, Tensor? weight=None, str reduction='mean') -> Tensor",
+    {"binary_cross_entropy(Tensor input, Tensor target, *, Tensor? weight=None, str reduction='mean') -> "
+     "Tensor",
      [](const Args& a) {
        const LossReduction r = ops::parse_reduction("binary_cross_entropy", a.string(3));
        return a.run([&] { return ops::binary_cross_entropy(a.tensor(0), a.tensor(1), a.tensor_or(2), r); });
      }},
-    {"binary_cross_entropy_with_logits(Tensor input, Tensor target, *, Tensor? weight=None, Tensor? pos_weight=None, "
+    {"binary_cross_entropy_with_logits(Tensor input, Tensor target, *, Tensor? weight=None, Tensor? "
+     "pos_weight=None, "
      "str reduction='mean') -> Tensor",
      [](const Args& a) {
        const LossReduction r = ops::parse_reduction("binary_cross_entropy_with_logits", a.string(4));
        return a.run([&] {
-         return ops::binary_cross_entropy_with_logits(a.tensor(0), a.tensor(1), a.tensor_or(2), a.tensor_or(3), r);
+         return ops::binary_cross_entropy_with_logits(a.tensor(0), a.tensor(1), a.tensor_or(2),
+                                                      a.tensor_or(3), r);
        });
      }},
     {"kl_div(Tensor input, Tensor target, *, str reduction='mean', bool log_target=False) -> Tensor",

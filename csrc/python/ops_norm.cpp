@@ -6,9 +6,12 @@
 namespace ccdl::python {
 
 static const Row kRows[] = {
-    {"layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-05) -> Tensor",
+    {"layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float "
+     "eps=1e-05) -> Tensor",
      [](const Args& a) {
-       return a.run([&] { return ops::layer_norm(a.tensor(0), a.ints(1), a.tensor_or(2), a.tensor_or(3), a.real(4)); });
+       return a.run([&] {
+         return ops::layer_norm(a.tensor(0), a.ints(1), a.tensor_or(2), a.tensor_or(3), a.real(4));
+       });
      }},
     {"rms_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor",
      [](const Args& a) {
@@ -18,13 +21,16 @@ static const Row kRows[] = {
      "Tensor? running_var=None, bool training=False, float? momentum=0.1, float eps=1e-05) -> Tensor",
      [](const Args& a) {
        return a.run([&] {
-         return ops::batch_norm(a.tensor(0), a.tensor_or(1), a.tensor_or(2), a.tensor_or(3), a.tensor_or(4), a.boolean(5),
-                                a.real_or(6).value_or(0.0), a.real(7));
+         return ops::batch_norm(a.tensor(0), a.tensor_or(1), a.tensor_or(2), a.tensor_or(3), a.tensor_or(4),
+                                a.boolean(5), a.real_or(6).value_or(0.0), a.real(7));
        });
      }},
-    {"group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-05) -> Tensor",
+    {"group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-05) -> "
+     "Tensor",
      [](const Args& a) {
-       return a.run([&] { return ops::group_norm(a.tensor(0), a.integer(1), a.tensor_or(2), a.tensor_or(3), a.real(4)); });
+       return a.run([&] {
+         return ops::group_norm(a.tensor(0), a.integer(1), a.tensor_or(2), a.tensor_or(3), a.real(4));
+       });
      }},
 };
 void bind_norm(PyObject* m) { add_rows(m, kRows); }

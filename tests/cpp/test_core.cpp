@@ -23,7 +23,7 @@ TEST(float16_round_trips_every_pattern) {
 }
 
 TEST(float16_rounds_to_nearest_even) {
-  CHECK(float16(1.0f + 0x1p-11f).bits == float16(1.0f).bits);                  // half way, even below
+  CHECK(float16(1.0f + 0x1p-11f).bits == float16(1.0f).bits);                     // half way, even below
   CHECK(float16(1.0f + 3 * 0x1p-11f).bits == float16(1.0f + 2 * 0x1p-10f).bits);  // half way, even above
   CHECK(float16(65519.0f).bits == 0x7bff);
   CHECK(float16(65520.0f).bits == 0x7c00);
@@ -60,7 +60,8 @@ TEST(numel_is_checked) {
 TEST(dims_wrap_and_broadcast) {
   CHECK(wrap_dim("sum", -1, 3) == 2);
   CHECK(wrap_dim("sum", 0, 3) == 0);
-  CHECK_THROWS(wrap_dim("sum", 3, 3), Index, "Dimension out of range (expected to be in range of [-3, 2], but got 3)");
+  CHECK_THROWS(wrap_dim("sum", 3, 3), Index,
+               "Dimension out of range (expected to be in range of [-3, 2], but got 3)");
   CHECK_THROWS(wrap_dim("sum", -4, 3), Index, "sum");
   CHECK((broadcast_shapes("add", Dims{2, 1, 3}, Dims{4, 1}) == Dims{2, 4, 3}));
   CHECK((broadcast_shapes("add", Dims{0}, Dims{1}) == Dims{0}));

@@ -1,5 +1,5 @@
-// The file reader against honest and hostile files: every truncation and every bit flip of a golden header, lying
-// offsets, overlaps, holes, huge sizes. Loads right or throws Error(Checkpoint); never reads outside.
+// The file reader against honest and hostile files: every truncation and every bit flip of a golden header,
+// lying offsets, overlaps, holes, huge sizes. Loads right or throws Error(Checkpoint); never reads outside.
 #include <ccdl/io/safetensors.h>
 
 #include <unistd.h>
@@ -53,8 +53,9 @@ TEST(round_trip) {
   const float x[4] = {1, 2, 3, 4};
   const int64_t y[1] = {-7};
   const std::string path = folder() + "/good.safetensors";
-  write_safetensors(path, {{"x", DType::Float32, {2, 2}, x}, {"y", DType::Int64, {1}, y}, {"none", DType::Bool, {0, 3}, x}},
-                    {{"key", "value with \"quotes\" and \n"}});
+  write_safetensors(
+      path, {{"x", DType::Float32, {2, 2}, x}, {"y", DType::Int64, {1}, y}, {"none", DType::Bool, {0, 3}, x}},
+      {{"key", "value with \"quotes\" and \n"}});
   SafetensorsReader reader(path);
   CHECK(reader.tensors().size() == 3);
   CHECK(reader.metadata().size() == 1 && reader.metadata()[0].second == "value with \"quotes\" and \n");
@@ -116,8 +117,14 @@ TEST(lies_are_refused) {
       R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"y":{"dtype":"F32","shape":[3],"data_offsets":[4,16]}})",
       R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"y":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}})",
       R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"x":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}})",
-      R"({"x":[1,2]})", R"([])", R"({"x":)", "", "null", R"({"__metadata__":{"a":1}})",
-      std::string(100000, '['), "{\"x\":" + std::string(100000, '{'),
+      R"({"x":[1,2]})",
+      R"([])",
+      R"({"x":)",
+      "",
+      "null",
+      R"({"__metadata__":{"a":1}})",
+      std::string(100000, '['),
+      "{\"x\":" + std::string(100000, '{'),
   };
   for (const std::string& header : lies) CHECK(!loads(file_with(header, data)));
 }
@@ -138,7 +145,8 @@ TEST(a_failed_write_keeps_the_old_file) {
   write_safetensors(path, {{"x", DType::Float32, {1}, x}}, {});
   bool thrown = false;
   try {
-    write_safetensors(path, {{"x", DType::Float32, {1}, x}, {"x", DType::Float32, {1}, x}}, {});  // the same name twice
+    write_safetensors(path, {{"x", DType::Float32, {1}, x}, {"x", DType::Float32, {1}, x}},
+                      {});  // the same name twice
   } catch (const Error&) {
     thrown = true;
   }

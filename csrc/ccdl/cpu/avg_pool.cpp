@@ -1,5 +1,5 @@
-// Average pooling. Regular float32 windows go through vector rows; long windows (adaptive, global) sum contiguous runs.
-// The backward spreads dy over the window plane by plane, so it needs no atomics.
+// Average pooling. Regular float32 windows go through vector rows; long windows (adaptive, global) sum
+// contiguous runs. The backward spreads dy over the window plane by plane, so it needs no atomics.
 #include <ccdl/cpu/pool.h>
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/pool.h>
@@ -9,7 +9,7 @@ namespace {
 
 struct Divisor {
   bool include_pad;
-  int64_t fixed;   // 0: by window
+  int64_t fixed;  // 0: by window
   double operator()(const PoolSpan& d, const PoolSpan& h, const PoolSpan& w) const {
     if (fixed) return static_cast<double>(fixed);
     if (include_pad) return static_cast<double>(d.full * h.full * w.full);
@@ -25,28 +25,33 @@ float run_sum(const float* x, int64_t n, int64_t stride) {
   for (int64_t i = 0; i < n; ++i) sum += x[i * stride];
   return sum;
 }
-template <class T> ComputeOf<T> run_sum(const T* x, int64_t n, int64_t stride) {
+template <class T>
+ComputeOf<T> run_sum(const T* x, int64_t n, int64_t stride) {
   ComputeOf<T> sum = 0;
   for (int64_t i = 0; i < n; ++i) sum += static_cast<ComputeOf<T>>(x[i * stride]);
   return sum;
 }
 
 template <class T>
-ComputeOf<T> window_sum(const PoolGeometry& g, const T* x, const PoolSpan& d, const PoolSpan& h, const PoolSpan& w) {
+ComputeOf<T> window_sum(const PoolGeometry& g, const T* x, const PoolSpan& d, const PoolSpan& h,
+                        const PoolSpan& w) {
   const int64_t stride = g.position_stride();
   ComputeOf<T> sum = 0;
   for (int64_t i = d.begin; i < d.end; ++i) {
-    if (w.end - w.begin == g.in[2]) {   // whole rows are one run
-      if (h.end > h.begin) sum += run_sum(x + (i * g.in[1] + h.begin) * g.in[2] * stride, (h.end - h.begin) * g.in[2], stride);
+    if (w.end - w.begin == g.in[2]) {  // whole rows are one run
+      if (h.end > h.begin)
+        sum += run_sum(x + (i * g.in[1] + h.begin) * g.in[2] * stride, (h.end - h.begin) * g.in[2], stride);
       continue;
     }
     for (int64_t j = h.begin; j < h.end; ++j)
-      if (w.end > w.begin) sum += run_sum(x + ((i * g.in[1] + j) * g.in[2] + w.begin) * stride, w.end - w.begin, stride);
+      if (w.end > w.begin)
+        sum += run_sum(x + ((i * g.in[1] + j) * g.in[2] + w.begin) * stride, w.end - w.begin, stride);
   }
   return sum;
 }
 
-template <class T> void plain_avg(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
+template <class T>
+void plain_avg(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
   const int64_t stride = g.position_stride();
   g.for_planes([&](int64_t image, int64_t first, int64_t last) {
     for (int64_t c = first; c < last; ++c) {
@@ -63,7 +68,8 @@ template <class T> void plain_avg(const PoolGeometry& g, const View& x, const Vi
 }
 
 // float32 planes with stride 1 or 2: outputs [lo, hi) have their whole window row inside the input.
-void vector_avg(const PoolGeometry& g, const PoolWindow& window, const View& x, const View& y, const Divisor& divisor) {
+void vector_avg(const PoolGeometry& g, const PoolWindow& window, const View& x, const View& y,
+                const Divisor& divisor) {
   int64_t lo = 0, hi = g.out[2];
   while (lo < hi && g.spans[2][lo].end - g.spans[2][lo].begin < window.kernel[2]) ++lo;
   while (hi > lo && g.spans[2][hi - 1].end - g.spans[2][hi - 1].begin < window.kernel[2]) --hi;
@@ -84,8 +90,8 @@ void vector_avg(const PoolGeometry& g, const PoolWindow& window, const View& x, 
           for (int64_t i = d.begin; i < d.end; ++i)
             for (int64_t j = h.begin; j < h.end; ++j)
               rows[n++] = src + (i * g.in[1] + j) * g.in[2] + g.spans[2][lo].begin;
-          simd_pool().sum_row(rows, n, static_cast<int>(window.kernel[2]), static_cast<int>(window.stride[2]), out + lo,
-                              static_cast<float>(1.0 / divisor(d, h, g.spans[2][lo])), hi - lo);
+          simd_pool().sum_row(rows, n, static_cast<int>(window.kernel[2]), static_cast<int>(window.stride[2]),
+                              out + lo, static_cast<float>(1.0 / divisor(d, h, g.spans[2][lo])), hi - lo);
         }
         for (int64_t ow = hi; ow < g.out[2]; ++ow) plain(ow);
         out += g.out[2];
@@ -106,7 +112,8 @@ void vector_avg_channels(const PoolGeometry& g, const View& x, const View& y, co
         int n = 0;
         for (int64_t i = d.begin; i < d.end; ++i)
           for (int64_t j = h.begin; j < h.end; ++j)
-            for (int64_t k = w.begin; k < w.end; ++k) points[n++] = src + ((i * g.in[1] + j) * g.in[2] + k) * g.c;
+            for (int64_t k = w.begin; k < w.end; ++k)
+              points[n++] = src + ((i * g.in[1] + j) * g.in[2] + k) * g.c;
         simd_pool().sum_row(points, n, 1, 1, y.ptr<float>() + (row * g.out[2] + ow) * g.c,
                             static_cast<float>(1.0 / divisor(d, h, w)), g.c);
       }
@@ -114,7 +121,8 @@ void vector_avg_channels(const PoolGeometry& g, const View& x, const View& y, co
   });
 }
 
-template <class T> void spread(const PoolGeometry& g, const View& dy, const View& dx, const Divisor& divisor) {
+template <class T>
+void spread(const PoolGeometry& g, const View& dy, const View& dx, const Divisor& divisor) {
   using S = ComputeOf<T>;
   const int64_t stride = g.position_stride();
   g.for_planes([&](int64_t image, int64_t first, int64_t last) {
@@ -122,8 +130,10 @@ template <class T> void spread(const PoolGeometry& g, const View& dy, const View
     T* to = dx.ptr<T>() + g.start(image, first, g.plane_in());
     const T* from = dy.ptr<T>() + g.start(image, first, g.plane_out());
     S* sum;
-    if constexpr (sizeof(T) >= 4) sum = to;
-    else sum = scratch<S>(0, size);   // sums of overlapping windows round once
+    if constexpr (sizeof(T) >= 4)
+      sum = to;
+    else
+      sum = scratch<S>(0, size);  // sums of overlapping windows round once
     for (int64_t i = 0; i < size; ++i) sum[i] = S(0);
     for (const PoolSpan& d : g.spans[0])
       for (const PoolSpan& h : g.spans[1])
@@ -137,7 +147,8 @@ template <class T> void spread(const PoolGeometry& g, const View& dy, const View
                 for (int64_t k = 0; k < w.end - w.begin; ++k) row[k] += v;
               } else {
                 for (int64_t k = 0; k < w.end - w.begin; ++k)
-                  for (int64_t c = 0; c < channels; ++c) row[k * stride + c] += static_cast<S>(from[c]) * scale;
+                  for (int64_t c = 0; c < channels; ++c)
+                    row[k * stride + c] += static_cast<S>(from[c]) * scale;
               }
             }
           from += stride;
@@ -149,19 +160,22 @@ template <class T> void spread(const PoolGeometry& g, const View& dy, const View
 
 }  // namespace
 
-void avg_pool_forward(const View& x, const View& y, const PoolWindow& window, bool include_pad, int64_t divisor) {
+void avg_pool_forward(const View& x, const View& y, const PoolWindow& window, bool include_pad,
+                      int64_t divisor) {
   if (y.numel() == 0) return;
   PoolGeometry g(x, y);
   g.windows(window);
   const Divisor by{include_pad, divisor};
   if (x.dtype == DType::Float32) {
     if (g.channels_last) return vector_avg_channels(g, x, y, by);
-    if (window.stride[2] == 1 || (window.stride[2] == 2 && window.kernel[2] >= 2)) return vector_avg(g, window, x, y, by);
+    if (window.stride[2] == 1 || (window.stride[2] == 2 && window.kernel[2] >= 2))
+      return vector_avg(g, window, x, y, by);
   }
   with_float(x.dtype, [&](auto t) { plain_avg<decltype(t)>(g, x, y, by); });
 }
 
-void avg_pool_backward(const View& dy, const View& dx, const PoolWindow& window, bool include_pad, int64_t divisor) {
+void avg_pool_backward(const View& dy, const View& dx, const PoolWindow& window, bool include_pad,
+                       int64_t divisor) {
   PoolGeometry g(dx, dy);
   g.windows(window);
   with_float(dx.dtype, [&](auto t) { spread<decltype(t)>(g, dy, dx, Divisor{include_pad, divisor}); });
@@ -175,7 +189,8 @@ void adaptive_avg_pool_forward(const View& x, const View& y) {
   if (x.dtype == DType::Float32 && g.plane_out() == 1) {
     const int64_t n = g.plane_in();
     parallel_for(g.n * g.c, global_grain(n), [&](int64_t begin, int64_t end) {
-      simd_pool().sum_planes(x.ptr<float>() + begin * n, y.ptr<float>() + begin, end - begin, n, 1.0f / static_cast<float>(n));
+      simd_pool().sum_planes(x.ptr<float>() + begin * n, y.ptr<float>() + begin, end - begin, n,
+                             1.0f / static_cast<float>(n));
     });
     return;
   }
@@ -187,7 +202,8 @@ void adaptive_avg_pool_backward(const View& dy, const View& dx) {
   if (dx.dtype == DType::Float32 && !g.channels_last && g.plane_out() == 1) {
     const int64_t n = g.plane_in();
     parallel_for(g.n * g.c, global_grain(n), [&](int64_t begin, int64_t end) {
-      simd_pool().fill_planes(dy.ptr<float>() + begin, dx.ptr<float>() + begin * n, end - begin, n, 1.0f / static_cast<float>(n));
+      simd_pool().fill_planes(dy.ptr<float>() + begin, dx.ptr<float>() + begin * n, end - begin, n,
+                              1.0f / static_cast<float>(n));
     });
     return;
   }

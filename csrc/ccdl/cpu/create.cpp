@@ -1,6 +1,6 @@
-// Values from nothing: constants, ranges, the identity, triangle coordinates. Every element is computed from its own
-// position, never from its neighbour, so chunks are independent and rounding does not pile up.
-#pragma GCC optimize("vect-cost-model=dynamic")   // plain inner loops, meant to be vectorised
+// Values from nothing: constants, ranges, the identity, triangle coordinates. Every element is computed from
+// its own position, never from its neighbour, so chunks are independent and rounding does not pile up.
+#pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/create.h>
 
 #include <cmath>
@@ -10,20 +10,22 @@
 namespace ccdl::cpu {
 namespace {
 
-template <class T> CCDL_INLINE T from_double(double v) {
+template <class T>
+CCDL_INLINE T from_double(double v) {
   if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>) {
     return T(static_cast<float>(v));
   } else if constexpr (std::is_same_v<T, bool>) {
     return v != 0.0;
   } else if constexpr (std::is_integral_v<T>) {
-    return v > -9.3e18 && v < 9.2e18 ? static_cast<T>(static_cast<int64_t>(v)) : T(0);   // NaN and beyond: 0
+    return v > -9.3e18 && v < 9.2e18 ? static_cast<T>(static_cast<int64_t>(v)) : T(0);  // NaN and beyond: 0
   } else {
     return static_cast<T>(v);
   }
 }
 
 // y[i] = value(i) for a 1-d y.
-template <class F> void generate(const View& y, const F& value) {
+template <class F>
+void generate(const View& y, const F& value) {
   const int64_t sy = y.strides[0];
   by_dtype(y.dtype, [&](auto t) {
     using T = decltype(t);
@@ -36,7 +38,8 @@ template <class F> void generate(const View& y, const F& value) {
 
 // Point i of n between start and end, counted from the nearer end.
 CCDL_INLINE double point(int64_t i, int64_t n, double start, double end, double step) {
-  return i < n / 2 || n == 1 ? start + step * static_cast<double>(i) : end - step * static_cast<double>(n - 1 - i);
+  return i < n / 2 || n == 1 ? start + step * static_cast<double>(i)
+                             : end - step * static_cast<double>(n - 1 - i);
 }
 
 }  // namespace
@@ -70,10 +73,13 @@ void arange_int(const View& y, int64_t start, int64_t step) {
     T* p = y.ptr<T>();
     parallel_for(y.sizes[0], kWalkGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const uint64_t raw = static_cast<uint64_t>(start) + static_cast<uint64_t>(step) * static_cast<uint64_t>(i);
+        const uint64_t raw =
+            static_cast<uint64_t>(start) + static_cast<uint64_t>(step) * static_cast<uint64_t>(i);
         const auto v = static_cast<int64_t>(raw);
-        if constexpr (std::is_integral_v<T>) p[i * sy] = static_cast<T>(v);
-        else p[i * sy] = from_double<T>(static_cast<double>(v));
+        if constexpr (std::is_integral_v<T>)
+          p[i * sy] = static_cast<T>(v);
+        else
+          p[i * sy] = from_double<T>(static_cast<double>(v));
       }
     });
   });

@@ -1,5 +1,5 @@
-// Cross-entropy and nll: rows (S == 1) or strips of neighbouring columns are the unit of work; the reduction adds the
-// per-row losses serially in double, so its order never depends on the threads.
+// Cross-entropy and nll: rows (S == 1) or strips of neighbouring columns are the unit of work; the reduction
+// adds the per-row losses serially in double, so its order never depends on the threads.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/float_index.h>
 #include <ccdl/cpu/simd/cross_entropy.h>
@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kChunkElements = 16384;
 
 struct Problem {
-  int64_t rows, n, inner;   // rows = N * S
+  int64_t rows, n, inner;  // rows = N * S
   const int64_t* target;
   const View& weight;
   int64_t ignore;
@@ -42,19 +42,22 @@ Problem problem_of(const View& x, const View& target, const View& weight, int64_
   return {x.sizes[0] * x.sizes[2], x.sizes[1], x.sizes[2], target.ptr<const int64_t>(), weight, ignore};
 }
 
-// fn(first row, count) over all rows; with inner > 1 a piece never crosses an image and is at most one strip wide.
-template <class F> void for_strips(const Problem& p, const F& fn) {
+// fn(first row, count) over all rows; with inner > 1 a piece never crosses an image and is at most one strip
+// wide.
+template <class F>
+void for_strips(const Problem& p, const F& fn) {
   const int64_t per_strip = p.inner == 1 ? 1 : kCrossEntropyStrip;
   const int64_t strips = p.inner == 1 ? 1 : (p.inner + per_strip - 1) / per_strip;
   const int64_t images = p.rows / (p.inner < 1 ? 1 : p.inner);
   const int64_t work = (p.n < 1 ? 1 : p.n) * per_strip;
-  parallel_for(images * strips, work >= kChunkElements ? 1 : kChunkElements / work, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t column = i % strips * per_strip;
-      const int64_t count = column + per_strip < p.inner ? per_strip : p.inner - column;
-      fn(i / strips * p.inner + column, static_cast<int>(p.inner == 1 ? 1 : count));
-    }
-  });
+  parallel_for(images * strips, work >= kChunkElements ? 1 : kChunkElements / work,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t column = i % strips * per_strip;
+                   const int64_t count = column + per_strip < p.inner ? per_strip : p.inner - column;
+                   fn(i / strips * p.inner + column, static_cast<int>(p.inner == 1 ? 1 : count));
+                 }
+               });
 }
 
 void reduce(const View& losses, const View& out, LossReduction reduction, int64_t rows, double divisor) {
@@ -75,9 +78,9 @@ double row_gradient(const View& dout, LossReduction reduction, int64_t r, double
 
 }  // namespace
 
-int64_t cross_entropy_forward(const View& x, const View& target, const View& weight, const View& out, const View& lse,
-                              const View& losses, const View& total, LossReduction reduction, int64_t ignore_index,
-                              double smoothing) {
+int64_t cross_entropy_forward(const View& x, const View& target, const View& weight, const View& out,
+                              const View& lse, const View& losses, const View& total, LossReduction reduction,
+                              int64_t ignore_index, double smoothing) {
   const Problem p = problem_of(x, target, weight, ignore_index);
   if (const int64_t bad = p.first_bad(); bad >= 0) return bad;
   const CrossEntropyKernels& simd = simd_cross_entropy();
@@ -87,8 +90,10 @@ int64_t cross_entropy_forward(const View& x, const View& target, const View& wei
     double l[kCrossEntropyStrip], wx[kCrossEntropyStrip];
     double* const sums = smoothing != 0 ? wx : nullptr;
     const void* start = element(x, p.offset(row, 0));
-    if (p.inner == 1) l[0] = simd.lse_row[t](start, p.n, weight.data, sums);
-    else simd.lse_columns[t](start, p.n, p.inner, count, weight.data, l, sums);
+    if (p.inner == 1)
+      l[0] = simd.lse_row[t](start, p.n, weight.data, sums);
+    else
+      simd.lse_columns[t](start, p.n, p.inner, count, weight.data, l, sums);
     for (int i = 0; i < count; ++i) {
       const int64_t r = row + i, c = p.target[r];
       write_float(lse, r, l[i]);
@@ -106,22 +111,24 @@ int64_t cross_entropy_forward(const View& x, const View& target, const View& wei
   return -1;
 }
 
-void cross_entropy_backward(const View& x, const View& target, const View& weight, const View& lse, const View& total,
-                            const View& dout, const View& dx, LossReduction reduction, int64_t ignore_index,
-                            double smoothing) {
+void cross_entropy_backward(const View& x, const View& target, const View& weight, const View& lse,
+                            const View& total, const View& dout, const View& dx, LossReduction reduction,
+                            int64_t ignore_index, double smoothing) {
   const Problem p = problem_of(x, target, weight, ignore_index);
   const CrossEntropyKernels& simd = simd_cross_entropy();
   const int t = float_index(x.dtype);
   const double weights = p.weight_sum(), share = smoothing / static_cast<double>(p.n);
   const double divisor = *total.ptr<double>();
   for_strips(p, [&](int64_t row, int count) {
-    double l[kCrossEntropyStrip], scale[kCrossEntropyStrip], minus[kCrossEntropyStrip], hit[kCrossEntropyStrip];
+    double l[kCrossEntropyStrip], scale[kCrossEntropyStrip], minus[kCrossEntropyStrip],
+        hit[kCrossEntropyStrip];
     for (int i = 0; i < count; ++i) {
       const int64_t r = row + i, c = p.target[r];
       const bool used = c != ignore_index;
       const double g = used ? row_gradient(dout, reduction, r, divisor) : 0.0;
       hit[i] = used ? g * (1 - smoothing) * p.weight_of(c) : 0.0;
-      l[i] = used ? read_float(lse, r) : __builtin_inf();   // exp(x - inf) = 0: ignored rows stay 0 even for inf
+      l[i] =
+          used ? read_float(lse, r) : __builtin_inf();  // exp(x - inf) = 0: ignored rows stay 0 even for inf
       scale[i] = hit[i] + g * share * weights;
       minus[i] = g * share;
     }
@@ -129,7 +136,8 @@ void cross_entropy_backward(const View& x, const View& target, const View& weigh
     if (p.inner == 1)
       simd.backward_row[t](element(x, at), element(dx, at), p.n, l[0], scale[0], minus[0], weight.data);
     else
-      simd.backward_columns[t](element(x, at), element(dx, at), p.n, p.inner, count, l, scale, minus, weight.data);
+      simd.backward_columns[t](element(x, at), element(dx, at), p.n, p.inner, count, l, scale, minus,
+                               weight.data);
     for (int i = 0; i < count; ++i) {
       if (p.target[row + i] == ignore_index) {
         for (int64_t c = 0; c < p.n; ++c) write_float(dx, p.offset(row + i, c), 0.0);
@@ -144,15 +152,18 @@ void cross_entropy_backward(const View& x, const View& target, const View& weigh
 }
 
 void cross_entropy_prob_forward(const View& x, const View& target, const View& weight, const View& out,
-                                const View& lse, const View& losses, LossReduction reduction, double smoothing) {
+                                const View& lse, const View& losses, LossReduction reduction,
+                                double smoothing) {
   const Problem p = problem_of(x, target, weight, 0);
   const CrossEntropyKernels& simd = simd_cross_entropy();
   const int t = float_index(x.dtype);
   for_strips(p, [&](int64_t row, int count) {
     double l[kCrossEntropyStrip], mass;
     const void* start = element(x, p.offset(row, 0));
-    if (p.inner == 1) l[0] = simd.lse_row[t](start, p.n, nullptr, nullptr);
-    else simd.lse_columns[t](start, p.n, p.inner, count, nullptr, l, nullptr);
+    if (p.inner == 1)
+      l[0] = simd.lse_row[t](start, p.n, nullptr, nullptr);
+    else
+      simd.lse_columns[t](start, p.n, p.inner, count, nullptr, l, nullptr);
     for (int i = 0; i < count; ++i) {
       const int64_t at = p.offset(row + i, 0);
       write_float(lse, row + i, l[i]);
@@ -165,7 +176,8 @@ void cross_entropy_prob_forward(const View& x, const View& target, const View& w
 }
 
 void cross_entropy_prob_backward(const View& x, const View& target, const View& weight, const View& lse,
-                                 const View& dout, const View& dx, LossReduction reduction, double smoothing) {
+                                 const View& dout, const View& dx, LossReduction reduction,
+                                 double smoothing) {
   const Problem p = problem_of(x, target, weight, 0);
   const CrossEntropyKernels& simd = simd_cross_entropy();
   const int t = float_index(x.dtype);
@@ -177,14 +189,14 @@ void cross_entropy_prob_backward(const View& x, const View& target, const View& 
       const double g = row_gradient(dout, reduction, row + i, static_cast<double>(p.rows));
       double mass;
       simd.prob_row[t](element(x, at), element(target, at), p.n, p.inner, l, keep, add, weight.data, &mass);
-      simd.prob_backward_row[t](element(x, at), element(target, at), element(dx, at), p.n, p.inner, l, keep, add,
-                                weight.data, g, mass);
+      simd.prob_backward_row[t](element(x, at), element(target, at), element(dx, at), p.n, p.inner, l, keep,
+                                add, weight.data, g, mass);
     }
   });
 }
 
-int64_t nll_loss_forward(const View& x, const View& target, const View& weight, const View& out, const View& total,
-                         LossReduction reduction, int64_t ignore_index) {
+int64_t nll_loss_forward(const View& x, const View& target, const View& weight, const View& out,
+                         const View& total, LossReduction reduction, int64_t ignore_index) {
   const Problem p = problem_of(x, target, weight, ignore_index);
   if (const int64_t bad = p.first_bad(); bad >= 0) return bad;
   double sum = 0, divisor = 0;
@@ -200,12 +212,13 @@ int64_t nll_loss_forward(const View& x, const View& target, const View& weight, 
     if (reduction == LossReduction::None) write_float(out, r, loss);
   }
   *total.ptr<double>() = divisor;
-  if (reduction != LossReduction::None) write_float(out, 0, reduction == LossReduction::Mean ? sum / divisor : sum);
+  if (reduction != LossReduction::None)
+    write_float(out, 0, reduction == LossReduction::Mean ? sum / divisor : sum);
   return -1;
 }
 
-void nll_loss_backward(const View& target, const View& weight, const View& total, const View& dout, const View& dx,
-                       LossReduction reduction, int64_t ignore_index) {
+void nll_loss_backward(const View& target, const View& weight, const View& total, const View& dout,
+                       const View& dx, LossReduction reduction, int64_t ignore_index) {
   const Problem p = problem_of(dx, target, weight, ignore_index);
   const int64_t bytes = dx.numel() * item_size(dx.dtype);
   parallel_for(bytes, 1 << 18, [&](int64_t begin, int64_t end) {

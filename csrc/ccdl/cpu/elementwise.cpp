@@ -23,7 +23,8 @@ Plan::Plan(const View* const* views, int count) : operands(count) {
   for (int i = 0; i < n; ++i) {
     const int d = order[i];
     bool merge = ndim > 0;
-    for (int k = 0; merge && k < count; ++k) merge = strides[k][ndim - 1] == views[k]->strides[d] * out.sizes[d];
+    for (int k = 0; merge && k < count; ++k)
+      merge = strides[k][ndim - 1] == views[k]->strides[d] * out.sizes[d];
     if (!merge) sizes[ndim++] = 1;
     sizes[ndim - 1] *= out.sizes[d];
     for (int k = 0; k < count; ++k) strides[k][ndim - 1] = views[k]->strides[d];
@@ -52,16 +53,16 @@ bool Plan::is_constant(int k) const {
 
 namespace {
 
-constexpr int64_t kLongRow = 128;   // rows from here on are blocks of their own; shorter ones share a block
+constexpr int64_t kLongRow = 128;  // rows from here on are blocks of their own; shorter ones share a block
 
 struct Operand {
   char* data;
-  int64_t item, width;              // bytes of an element in memory and in the block buffer
+  int64_t item, width;  // bytes of an element in memory and in the block buffer
   bool native, linear, constant;
   LoadFn load;
   StoreFn store;
   char* buffer;
-  int64_t filled;                   // elements of the buffer that hold the constant
+  int64_t filled;  // elements of the buffer that hold the constant
 };
 
 void* fill_constant(Operand& o, int64_t n) {
@@ -73,7 +74,8 @@ void* fill_constant(Operand& o, int64_t n) {
 }
 
 // Blocks inside one row each.
-bool run_rows(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64_t end, const ElementParams& p) {
+bool run_rows(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64_t end,
+              const ElementParams& p) {
   Cursor cursor(plan, begin);
   const int last = plan.ndim - 1;
   bool flag = false, buffered = false;
@@ -99,7 +101,8 @@ bool run_rows(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64
       }
     }
     flag |= fn(ptr, n, p);
-    if (!in_place[0]) ops[0].store(ops[0].buffer, ops[0].data + cursor.offset[0] * ops[0].item, plan.strides[0][last], n);
+    if (!in_place[0])
+      ops[0].store(ops[0].buffer, ops[0].data + cursor.offset[0] * ops[0].item, plan.strides[0][last], n);
     cursor.advance(n);
     position += n;
   }
@@ -107,7 +110,8 @@ bool run_rows(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64
 }
 
 // Blocks across short rows: what is not linear is gathered and scattered row by row.
-bool run_gathered(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64_t end, const ElementParams& p) {
+bool run_gathered(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64_t end,
+                  const ElementParams& p) {
   Cursor cursor(plan, begin);
   const int last = plan.ndim - 1;
   bool flag = false;
@@ -119,19 +123,26 @@ bool run_gathered(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, i
       Operand& o = ops[k];
       char* source = o.data + position * o.item;
       ptr[k] = o.buffer;
-      if (!o.data) ptr[k] = nullptr;
-      else if (o.linear && o.native) ptr[k] = source;
-      else if (k == 0) continue;
-      else if (o.linear) o.load(source, 1, o.buffer, n);
-      else if (o.constant) fill_constant(o, n);
-      else walked[walks++] = k;
+      if (!o.data)
+        ptr[k] = nullptr;
+      else if (o.linear && o.native)
+        ptr[k] = source;
+      else if (k == 0)
+        continue;
+      else if (o.linear)
+        o.load(source, 1, o.buffer, n);
+      else if (o.constant)
+        fill_constant(o, n);
+      else
+        walked[walks++] = k;
     }
     Cursor out = cursor;
     for (int64_t done = 0; done < n;) {
       const int64_t row = std::min(cursor.row_left(), n - done);
       for (int w = 0; w < walks; ++w) {
         const int k = walked[w];
-        ops[k].load(ops[k].data + cursor.offset[k] * ops[k].item, plan.strides[k][last], ops[k].buffer + done * ops[k].width, row);
+        ops[k].load(ops[k].data + cursor.offset[k] * ops[k].item, plan.strides[k][last],
+                    ops[k].buffer + done * ops[k].width, row);
       }
       cursor.advance(row);
       done += row;
@@ -155,10 +166,15 @@ bool run_gathered(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, i
 
 int64_t kind_width(Kind k) {
   switch (k) {
-    case Kind::F32: case Kind::W4: return 4;
-    case Kind::W1: return 1;
-    case Kind::W2: return 2;
-    default: return 8;
+    case Kind::F32:
+    case Kind::W4:
+      return 4;
+    case Kind::W1:
+      return 1;
+    case Kind::W2:
+      return 2;
+    default:
+      return 8;
   }
 }
 
@@ -169,9 +185,16 @@ bool run_general(ElementFn fn, const View* const* views, const Kind* kinds, int 
   bool direct = true;
   for (int k = 0; k < count; ++k) {
     const View& v = *views[k];
-    proto[k] = {static_cast<char*>(v.data), item_size(v.dtype), kind_width(kinds[k]), is_native(kinds[k], v.dtype),
-                plan.is_linear(k), plan.is_constant(k), load_fn(kinds[k], v.dtype), store_fn(kinds[k], v.dtype),
-                nullptr, 0};
+    proto[k] = {static_cast<char*>(v.data),
+                item_size(v.dtype),
+                kind_width(kinds[k]),
+                is_native(kinds[k], v.dtype),
+                plan.is_linear(k),
+                plan.is_constant(k),
+                load_fn(kinds[k], v.dtype),
+                store_fn(kinds[k], v.dtype),
+                nullptr,
+                0};
     direct = direct && (!v.data || (proto[k].native && proto[k].linear));
   }
   std::atomic<bool> flag{false};
@@ -191,10 +214,12 @@ bool run_general(ElementFn fn, const View* const* views, const Kind* kinds, int 
 
 }  // namespace
 
-bool run(ElementFn fn, const View* const* views, const Kind* kinds, int count, const ElementParams& p, int64_t grain) {
+bool run(ElementFn fn, const View* const* views, const Kind* kinds, int count, const ElementParams& p,
+         int64_t grain) {
   const int64_t n = views[0]->numel();
   if (n == 0) return false;
-  // Shortcut for one chunk of contiguous operands of the kernel's own types, and single numbers spread over a buffer.
+  // Shortcut for one chunk of contiguous operands of the kernel's own types, and single numbers spread over a
+  // buffer.
   if (n <= grain) {
     constexpr int64_t kSmall = 256;
     alignas(64) char constants[kMaxOperands][kSmall * 8];
@@ -225,21 +250,49 @@ namespace {
 
 bool is_cheap(UnaryOp op) {
   switch (op) {
-    case UnaryOp::Neg: case UnaryOp::Abs: case UnaryOp::Sign: case UnaryOp::Square: case UnaryOp::Floor: case UnaryOp::Ceil:
-    case UnaryOp::Round: case UnaryOp::Trunc: case UnaryOp::Frac: case UnaryOp::Relu: case UnaryOp::Relu6:
-    case UnaryOp::LeakyRelu: case UnaryOp::Hardtanh: case UnaryOp::Threshold: case UnaryOp::Clamp: case UnaryOp::NanToNum:
-    case UnaryOp::Scale: case UnaryOp::BitwiseNot: return true;
-    default: return op >= UnaryOp::LogicalNot;
+    case UnaryOp::Neg:
+    case UnaryOp::Abs:
+    case UnaryOp::Sign:
+    case UnaryOp::Square:
+    case UnaryOp::Floor:
+    case UnaryOp::Ceil:
+    case UnaryOp::Round:
+    case UnaryOp::Trunc:
+    case UnaryOp::Frac:
+    case UnaryOp::Relu:
+    case UnaryOp::Relu6:
+    case UnaryOp::LeakyRelu:
+    case UnaryOp::Hardtanh:
+    case UnaryOp::Threshold:
+    case UnaryOp::Clamp:
+    case UnaryOp::NanToNum:
+    case UnaryOp::Scale:
+    case UnaryOp::BitwiseNot:
+      return true;
+    default:
+      return op >= UnaryOp::LogicalNot;
   }
 }
 bool is_cheap(BinaryOp op) {
   switch (op) {
-    case BinaryOp::Add: case BinaryOp::Sub: case BinaryOp::Mul: case BinaryOp::Div: case BinaryOp::Maximum:
-    case BinaryOp::Minimum: case BinaryOp::Fmax: case BinaryOp::Fmin: case BinaryOp::Copysign: case BinaryOp::Heaviside: return true;
-    default: return op >= BinaryOp::BitwiseAnd;
+    case BinaryOp::Add:
+    case BinaryOp::Sub:
+    case BinaryOp::Mul:
+    case BinaryOp::Div:
+    case BinaryOp::Maximum:
+    case BinaryOp::Minimum:
+    case BinaryOp::Fmax:
+    case BinaryOp::Fmin:
+    case BinaryOp::Copysign:
+    case BinaryOp::Heaviside:
+      return true;
+    default:
+      return op >= BinaryOp::BitwiseAnd;
   }
 }
-int64_t grain_of(Kind kind, bool cheap) { return cheap ? kGrain : kind == Kind::F32 ? kGrainMath : kGrainSlow; }
+int64_t grain_of(Kind kind, bool cheap) {
+  return cheap ? kGrain : kind == Kind::F32 ? kGrainMath : kGrainSlow;
+}
 
 }  // namespace
 
@@ -255,13 +308,14 @@ void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p) {
   run(fn, views, kinds, 2, p, grain_of(kind, is_cheap(op)));
 }
 
-void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, const View& dx, const ElementParams& p) {
+void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, const View& dx,
+                    const ElementParams& p) {
   static const ElementwiseBackwardKernels& simd = simd_elementwise_backward();
   const Kind kind = compute_kind(dx.dtype);
   const int i = static_cast<int>(op);
   const ElementFn fn = kind == Kind::F32 ? simd.fn[i] : kind == Kind::F64 ? unary_backward_f64(op) : nullptr;
   if (!fn) missing("unary_backward", i, dx.dtype);
-  View none = dy;   // stands in for what the formula does not read
+  View none = dy;  // stands in for what the formula does not read
   none.data = nullptr;
   const View* views[] = {&dx, unary_needs_x(op) ? &x : &none, unary_needs_y(op) ? &y : &none, &dy};
   const Kind kinds[] = {kind, kind, kind, kind};
@@ -272,12 +326,16 @@ namespace {
 
 int plain_op(BinaryOp op) {
   switch (op) {
-#define CCDL_ROW(Name, Plain) case BinaryOp::Name: return static_cast<int>(PlainOp::Plain);
-    CCDL_ROW(Add, Add) CCDL_ROW(Sub, Sub) CCDL_ROW(Mul, Mul) CCDL_ROW(Div, Div) CCDL_ROW(Maximum, Maximum)
-    CCDL_ROW(Minimum, Minimum) CCDL_ROW(BitwiseAnd, And) CCDL_ROW(BitwiseOr, Or) CCDL_ROW(BitwiseXor, Xor)
-    CCDL_ROW(Eq, Eq) CCDL_ROW(Ne, Ne) CCDL_ROW(Lt, Lt) CCDL_ROW(Le, Le) CCDL_ROW(Gt, Gt) CCDL_ROW(Ge, Ge)
+#define CCDL_ROW(Name, Plain) \
+  case BinaryOp::Name:        \
+    return static_cast<int>(PlainOp::Plain);
+    CCDL_ROW(Add, Add)
+    CCDL_ROW(Sub, Sub) CCDL_ROW(Mul, Mul) CCDL_ROW(Div, Div) CCDL_ROW(Maximum, Maximum)
+        CCDL_ROW(Minimum, Minimum) CCDL_ROW(BitwiseAnd, And) CCDL_ROW(BitwiseOr, Or) CCDL_ROW(BitwiseXor, Xor)
+            CCDL_ROW(Eq, Eq) CCDL_ROW(Ne, Ne) CCDL_ROW(Lt, Lt) CCDL_ROW(Le, Le) CCDL_ROW(Gt, Gt)
+                CCDL_ROW(Ge, Ge)
 #undef CCDL_ROW
-    default: return -1;
+                    default : return -1;
   }
 }
 
@@ -292,7 +350,8 @@ ElementFn plain_kernel(BinaryOp op, DType common, const View& a, const View& b, 
 
 }  // namespace
 
-bool binary(BinaryOp op, DType common, const View& a, const View& b, const View& out, const ElementParams& p) {
+bool binary(BinaryOp op, DType common, const View& a, const View& b, const View& out,
+            const ElementParams& p) {
   static const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
   Kind kind = compute_kind(common);
   const int i = static_cast<int>(op);
@@ -304,18 +363,23 @@ bool binary(BinaryOp op, DType common, const View& a, const View& b, const View&
       return !run(fn, views, kinds, 3, p, kGrain);
     }
   }
-  const ElementFn fn = kind == Kind::F32 ? simd.binary[i] : kind == Kind::F64 ? binary_f64(op) : binary_i64(op);
+  const ElementFn fn = kind == Kind::F32   ? simd.binary[i]
+                       : kind == Kind::F64 ? binary_f64(op)
+                                           : binary_i64(op);
   if (!fn) missing("binary", i, common);
   const View* views[] = {&out, &a, &b};
   const Kind kinds[] = {op >= BinaryOp::LogicalAnd ? Kind::W1 : kind, kind, kind};
   return !run(fn, views, kinds, 3, p, grain_of(kind, is_cheap(op)));
 }
 
-void ternary(TernaryOp op, const View& a, const View& b, const View& c, const View& out, const ElementParams& p) {
+void ternary(TernaryOp op, const View& a, const View& b, const View& c, const View& out,
+             const ElementParams& p) {
   static const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
   const Kind kind = compute_kind(out.dtype);
   const int i = static_cast<int>(op);
-  const ElementFn fn = kind == Kind::F32 ? simd.ternary[i] : kind == Kind::F64 ? ternary_f64(op) : ternary_i64(op);
+  const ElementFn fn = kind == Kind::F32   ? simd.ternary[i]
+                       : kind == Kind::F64 ? ternary_f64(op)
+                                           : ternary_i64(op);
   if (!fn) missing("ternary", i, out.dtype);
   const View* views[] = {&out, &a, &b, &c};
   const Kind kinds[] = {kind, kind, kind, kind};

@@ -1,5 +1,6 @@
 // Conversions between element types, the gathers and scatters of the block walk, and copy_cast.
-// A copy of one dtype moves bits: memcpy where both sides are contiguous, tiles where the fast dimensions differ.
+// A copy of one dtype moves bits: memcpy where both sides are contiguous, tiles where the fast dimensions
+// differ.
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
@@ -12,17 +13,22 @@ namespace ccdl::cpu {
 namespace blocks {
 namespace {
 
-// Out of range and NaN as the x86 instruction has it: the most negative int32 (int64), then wrapped to the width.
-template <class To, class From> inline To to_integer(From x) {
+// Out of range and NaN as the x86 instruction has it: the most negative int32 (int64), then wrapped to the
+// width.
+template <class To, class From>
+inline To to_integer(From x) {
   if constexpr (std::is_integral_v<From>) {
     return static_cast<To>(x);
   } else if constexpr (sizeof(To) == 8) {
-    return x >= From(-9223372036854775808.0) && x < From(9223372036854775808.0) ? static_cast<int64_t>(x) : INT64_MIN;
+    return x >= From(-9223372036854775808.0) && x < From(9223372036854775808.0) ? static_cast<int64_t>(x)
+                                                                                : INT64_MIN;
   } else {
-    return static_cast<To>(x >= From(-2147483648.0) && x < From(2147483648.0) ? static_cast<int32_t>(x) : INT32_MIN);
+    return static_cast<To>(x >= From(-2147483648.0) && x < From(2147483648.0) ? static_cast<int32_t>(x)
+                                                                              : INT32_MIN);
   }
 }
-template <class To, class From> inline To convert(From x) {
+template <class To, class From>
+inline To convert(From x) {
   if constexpr (std::is_same_v<From, float16> || std::is_same_v<From, bfloat16>) {
     return convert<To>(static_cast<float>(x));
   } else if constexpr (std::is_same_v<To, bool>) {
@@ -36,7 +42,8 @@ template <class To, class From> inline To convert(From x) {
   }
 }
 
-template <class From, class To> void load_row(const void* src, int64_t stride, void* dst, int64_t n) {
+template <class From, class To>
+void load_row(const void* src, int64_t stride, void* dst, int64_t n) {
   const From* x = static_cast<const From*>(src);
   To* y = static_cast<To*>(dst);
   if (stride == 0) {
@@ -57,7 +64,8 @@ template <class From, class To> void load_row(const void* src, int64_t stride, v
   }
 }
 
-template <class From, class To> void store_row(const void* src, void* dst, int64_t stride, int64_t n) {
+template <class From, class To>
+void store_row(const void* src, void* dst, int64_t stride, int64_t n) {
   const From* x = static_cast<const From*>(src);
   To* y = static_cast<To*>(dst);
   if (stride == 1) {
@@ -78,13 +86,15 @@ template <class From, class To> void store_row(const void* src, void* dst, int64
 #define CCDL_ALL_TYPES(X) \
   X(bool) X(uint8_t) X(int8_t) X(int16_t) X(int32_t) X(int64_t) X(float16) X(bfloat16) X(float) X(double)
 
-template <class To> LoadFn load_to(DType t) {
+template <class To>
+LoadFn load_to(DType t) {
 #define CCDL_X(T) load_row<T, To>,
   static constexpr LoadFn table[] = {CCDL_ALL_TYPES(CCDL_X)};
 #undef CCDL_X
   return table[static_cast<int>(t)];
 }
-template <class From> StoreFn store_from(DType t) {
+template <class From>
+StoreFn store_from(DType t) {
 #define CCDL_X(T) store_row<From, T>,
   static constexpr StoreFn table[] = {CCDL_ALL_TYPES(CCDL_X)};
 #undef CCDL_X
@@ -95,25 +105,39 @@ template <class From> StoreFn store_from(DType t) {
 
 LoadFn load_fn(Kind kind, DType t) {
   switch (kind) {
-    case Kind::F32: return load_to<float>(t);
-    case Kind::F64: return load_to<double>(t);
-    case Kind::I64: return load_to<int64_t>(t);
-    case Kind::W1: return load_row<uint8_t, uint8_t>;
-    case Kind::W2: return load_row<uint16_t, uint16_t>;
-    case Kind::W4: return load_row<uint32_t, uint32_t>;
-    default: return load_row<uint64_t, uint64_t>;
+    case Kind::F32:
+      return load_to<float>(t);
+    case Kind::F64:
+      return load_to<double>(t);
+    case Kind::I64:
+      return load_to<int64_t>(t);
+    case Kind::W1:
+      return load_row<uint8_t, uint8_t>;
+    case Kind::W2:
+      return load_row<uint16_t, uint16_t>;
+    case Kind::W4:
+      return load_row<uint32_t, uint32_t>;
+    default:
+      return load_row<uint64_t, uint64_t>;
   }
 }
 
 StoreFn store_fn(Kind kind, DType t) {
   switch (kind) {
-    case Kind::F32: return store_from<float>(t);
-    case Kind::F64: return store_from<double>(t);
-    case Kind::I64: return store_from<int64_t>(t);
-    case Kind::W1: return store_row<uint8_t, uint8_t>;
-    case Kind::W2: return store_row<uint16_t, uint16_t>;
-    case Kind::W4: return store_row<uint32_t, uint32_t>;
-    default: return store_row<uint64_t, uint64_t>;
+    case Kind::F32:
+      return store_from<float>(t);
+    case Kind::F64:
+      return store_from<double>(t);
+    case Kind::I64:
+      return store_from<int64_t>(t);
+    case Kind::W1:
+      return store_row<uint8_t, uint8_t>;
+    case Kind::W2:
+      return store_row<uint16_t, uint16_t>;
+    case Kind::W4:
+      return store_row<uint32_t, uint32_t>;
+    default:
+      return store_row<uint64_t, uint64_t>;
   }
 }
 
@@ -123,12 +147,13 @@ using namespace blocks;
 
 namespace {
 
-constexpr int64_t kCopyGrain = 1 << 18;   // bytes per chunk of a plain copy
-constexpr int64_t kPanel = 64;            // rows and columns of one transposed panel: 2 x 16 KB at 4 bytes
+constexpr int64_t kCopyGrain = 1 << 18;  // bytes per chunk of a plain copy
+constexpr int64_t kPanel = 64;           // rows and columns of one transposed panel: 2 x 16 KB at 4 bytes
 
 // dst[i * dst_stride + j] = src[i + j * src_stride], i < rows, j < cols.
 template <class T>
-void transpose_panel(const T* src, int64_t src_stride, T* dst, int64_t dst_stride, int64_t rows, int64_t cols) {
+void transpose_panel(const T* src, int64_t src_stride, T* dst, int64_t dst_stride, int64_t rows,
+                     int64_t cols) {
   int64_t whole_rows = 0, whole_cols = 0;
   if constexpr (sizeof(T) == 4) {
     const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
@@ -140,11 +165,14 @@ void transpose_panel(const T* src, int64_t src_stride, T* dst, int64_t dst_strid
         simd.transpose_tile(src + i + j * src_stride, src_stride, dst + i * dst_stride + j, dst_stride);
   }
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = i < whole_rows ? whole_cols : 0; j < cols; ++j) dst[i * dst_stride + j] = src[i + j * src_stride];
+    for (int64_t j = i < whole_rows ? whole_cols : 0; j < cols; ++j)
+      dst[i * dst_stride + j] = src[i + j * src_stride];
 }
 
-// The destination's innermost dimension is not the source's: panels over the two fast dimensions, all others outside.
-template <class T> void transpose_copy(const Plan& plan, int fast, const void* from, void* to) {
+// The destination's innermost dimension is not the source's: panels over the two fast dimensions, all others
+// outside.
+template <class T>
+void transpose_copy(const Plan& plan, int fast, const void* from, void* to) {
   const int last = plan.ndim - 1;
   const int64_t rows = plan.sizes[fast], cols = plan.sizes[last];
   const int64_t row_panels = (rows + kPanel - 1) / kPanel, col_panels = (cols + kPanel - 1) / kPanel;
@@ -152,7 +180,8 @@ template <class T> void transpose_copy(const Plan& plan, int fast, const void* f
   parallel_for(panels, 8, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t c = panel % col_panels * kPanel, r = panel / col_panels % row_panels * kPanel;
-      int64_t rest = panel / col_panels / row_panels, src = r * plan.strides[1][fast] + c * plan.strides[1][last];
+      int64_t rest = panel / col_panels / row_panels,
+              src = r * plan.strides[1][fast] + c * plan.strides[1][last];
       int64_t dst = r * plan.strides[0][fast] + c;
       for (int d = last - 1; d >= 0; --d) {
         if (d == fast) continue;
@@ -166,22 +195,26 @@ template <class T> void transpose_copy(const Plan& plan, int fast, const void* f
   });
 }
 
-// The dimension along which the source is contiguous when that is not the destination's innermost one, else -1.
+// The dimension along which the source is contiguous when that is not the destination's innermost one, else
+// -1.
 int transposed_dimension(const Plan& plan) {
   const int last = plan.ndim - 1;
-  if (plan.ndim < 2 || plan.strides[0][last] != 1 || plan.strides[1][last] <= 1 || plan.sizes[last] < 8) return -1;
+  if (plan.ndim < 2 || plan.strides[0][last] != 1 || plan.strides[1][last] <= 1 || plan.sizes[last] < 8)
+    return -1;
   for (int d = 0; d < last; ++d)
     if (plan.strides[1][d] == 1 && plan.sizes[d] >= 8) return d;
   return -1;
 }
 
-// Row by row: one load or store when one side is already contiguous in the intermediate kind, else through a buffer.
+// Row by row: one load or store when one side is already contiguous in the intermediate kind, else through a
+// buffer.
 void walk_copy(const Plan& plan, Kind kind, const View& src, const View& dst) {
   const LoadFn load = load_fn(kind, src.dtype);
   const StoreFn store = store_fn(kind, dst.dtype);
   const int last = plan.ndim - 1;
   const int64_t to = plan.strides[0][last], from = plan.strides[1][last];
-  const bool read_in_place = from == 1 && is_native(kind, src.dtype), write_in_place = to == 1 && is_native(kind, dst.dtype);
+  const bool read_in_place = from == 1 && is_native(kind, src.dtype),
+             write_in_place = to == 1 && is_native(kind, dst.dtype);
   parallel_for(plan.numel, kGrain, [&](int64_t begin, int64_t end) {
     alignas(64) char buffer[kBlock * 8];
     Cursor cursor(plan, begin);
@@ -216,10 +249,14 @@ void copy_same(const Plan& plan, const View& src, const View& dst) {
   }
   if (const int fast = transposed_dimension(plan); fast >= 0) {
     switch (item) {
-      case 1: return transpose_copy<uint8_t>(plan, fast, src.data, dst.data);
-      case 2: return transpose_copy<uint16_t>(plan, fast, src.data, dst.data);
-      case 4: return transpose_copy<uint32_t>(plan, fast, src.data, dst.data);
-      default: return transpose_copy<uint64_t>(plan, fast, src.data, dst.data);
+      case 1:
+        return transpose_copy<uint8_t>(plan, fast, src.data, dst.data);
+      case 2:
+        return transpose_copy<uint16_t>(plan, fast, src.data, dst.data);
+      case 4:
+        return transpose_copy<uint32_t>(plan, fast, src.data, dst.data);
+      default:
+        return transpose_copy<uint64_t>(plan, fast, src.data, dst.data);
     }
   }
   walk_copy(plan, width_kind(dst.dtype), src, dst);
@@ -231,8 +268,10 @@ void copy_cast(const View& src, const View& dst) {
   if (dst.numel() == 0) return;
   const View* views[] = {&dst, &src};
   const Plan plan(views, 2);
-  if (src.dtype == dst.dtype) copy_same(plan, src, dst);
-  else walk_copy(plan, compute_kind(src.dtype), src, dst);
+  if (src.dtype == dst.dtype)
+    copy_same(plan, src, dst);
+  else
+    walk_copy(plan, compute_kind(src.dtype), src, dst);
 }
 
 }  // namespace ccdl::cpu

@@ -1,5 +1,6 @@
-// Elementwise ops in double (through the C library) and in int64, as plain loops. One instantiation for all machines:
-// these types are not where training time goes, and integer and double arithmetic is bound by memory anyway.
+// Elementwise ops in double (through the C library) and in int64, as plain loops. One instantiation for all
+// machines: these types are not where training time goes, and integer and double arithmetic is bound by
+// memory anyway.
 #include <cmath>
 
 #include <ccdl/cpu/elementwise_blocks.h>
@@ -20,13 +21,15 @@ struct DoubleMath {
   static constexpr double nan() { return __builtin_nan(""); }
   static double sel(bool m, double a, double b) { return m ? a : b; }
   static double fma(double a, double b, double c) { return a * b + c; }
-#define CCDL_C1(name) static double name(double x) { return std::name(x); }
-  CCDL_C1(abs) CCDL_C1(sqrt) CCDL_C1(exp) CCDL_C1(exp2) CCDL_C1(expm1) CCDL_C1(log) CCDL_C1(log2) CCDL_C1(log10)
-  CCDL_C1(log1p) CCDL_C1(sin) CCDL_C1(cos) CCDL_C1(tan) CCDL_C1(asin) CCDL_C1(acos) CCDL_C1(atan) CCDL_C1(sinh)
-  CCDL_C1(cosh) CCDL_C1(tanh) CCDL_C1(asinh) CCDL_C1(acosh) CCDL_C1(atanh) CCDL_C1(erf) CCDL_C1(erfc) CCDL_C1(floor)
-  CCDL_C1(ceil) CCDL_C1(trunc)
+#define CCDL_C1(name) \
+  static double name(double x) { return std::name(x); }
+  CCDL_C1(abs)
+  CCDL_C1(sqrt) CCDL_C1(exp) CCDL_C1(exp2) CCDL_C1(expm1) CCDL_C1(log) CCDL_C1(log2) CCDL_C1(log10)
+      CCDL_C1(log1p) CCDL_C1(sin) CCDL_C1(cos) CCDL_C1(tan) CCDL_C1(asin) CCDL_C1(acos) CCDL_C1(atan)
+          CCDL_C1(sinh) CCDL_C1(cosh) CCDL_C1(tanh) CCDL_C1(asinh) CCDL_C1(acosh) CCDL_C1(atanh) CCDL_C1(erf)
+              CCDL_C1(erfc) CCDL_C1(floor) CCDL_C1(ceil) CCDL_C1(trunc)
 #undef CCDL_C1
-  static double sigmoid(double x) {
+                  static double sigmoid(double x) {
     const double e = std::exp(-std::fabs(x));
     return (x < 0 ? e : 1.0) / (1.0 + e);
   }
@@ -49,43 +52,50 @@ struct DoubleMath {
 using DoubleParams = functors::Params<double>;
 DoubleParams double_params(const ElementParams& p) { return {p.f[0], p.f[1], p.f[2]}; }
 
-template <class Op> bool unary_block(void* const* ptr, int64_t n, const ElementParams& params) {
+template <class Op>
+bool unary_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const DoubleParams p = double_params(params);
   double* y = static_cast<double*>(ptr[0]);
   const double* x = static_cast<const double*>(ptr[1]);
   for (int64_t i = 0; i < n; ++i) y[i] = Op::template fwd<DoubleMath>(x[i], p);
   return false;
 }
-template <class Op> bool predicate_block(void* const* ptr, int64_t n, const ElementParams&) {
+template <class Op>
+bool predicate_block(void* const* ptr, int64_t n, const ElementParams&) {
   uint8_t* y = static_cast<uint8_t*>(ptr[0]);
   const double* x = static_cast<const double*>(ptr[1]);
   for (int64_t i = 0; i < n; ++i) y[i] = Op::template test<DoubleMath>(x[i]);
   return false;
 }
-template <class Op, UnaryNeeds needs> bool backward_block(void* const* ptr, int64_t n, const ElementParams& params) {
+template <class Op, UnaryNeeds needs>
+bool backward_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const DoubleParams p = double_params(params);
   double* dx = static_cast<double*>(ptr[0]);
   const double *x = static_cast<const double*>(ptr[1]), *y = static_cast<const double*>(ptr[2]);
   const double* dy = static_cast<const double*>(ptr[3]);
   for (int64_t i = 0; i < n; ++i)
-    dx[i] = Op::template bwd<DoubleMath>(needs == UnaryNeeds::x ? x[i] : 0.0, needs == UnaryNeeds::y ? y[i] : 0.0, dy[i], p);
+    dx[i] = Op::template bwd<DoubleMath>(needs == UnaryNeeds::x ? x[i] : 0.0,
+                                         needs == UnaryNeeds::y ? y[i] : 0.0, dy[i], p);
   return false;
 }
-template <class Op> bool binary_block(void* const* ptr, int64_t n, const ElementParams& params) {
+template <class Op>
+bool binary_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const DoubleParams p = double_params(params);
   double* y = static_cast<double*>(ptr[0]);
   const double *a = static_cast<const double*>(ptr[1]), *b = static_cast<const double*>(ptr[2]);
   for (int64_t i = 0; i < n; ++i) y[i] = Op::template fwd<DoubleMath>(a[i], b[i], p);
   return false;
 }
-template <class Op> bool compare_block(void* const* ptr, int64_t n, const ElementParams& params) {
+template <class Op>
+bool compare_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const DoubleParams p = double_params(params);
   uint8_t* y = static_cast<uint8_t*>(ptr[0]);
   const double *a = static_cast<const double*>(ptr[1]), *b = static_cast<const double*>(ptr[2]);
   for (int64_t i = 0; i < n; ++i) y[i] = Op::template test<DoubleMath>(a[i], b[i], p);
   return false;
 }
-template <class Op> bool ternary_block(void* const* ptr, int64_t n, const ElementParams& params) {
+template <class Op>
+bool ternary_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const DoubleParams p = double_params(params);
   double* y = static_cast<double*>(ptr[0]);
   const double *a = static_cast<const double*>(ptr[1]), *b = static_cast<const double*>(ptr[2]);

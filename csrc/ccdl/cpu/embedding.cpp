@@ -1,6 +1,7 @@
-// Gradient of a table look-up. A counting sort groups the look-ups by table row, keeping their order; then every row is
-// summed by one chunk in that order, so the result does not depend on the thread count and needs no atomics.
-#pragma GCC optimize("vect-cost-model=dynamic")   // plain inner loops, meant to be vectorised
+// Gradient of a table look-up. A counting sort groups the look-ups by table row, keeping their order; then
+// every row is summed by one chunk in that order, so the result does not depend on the thread count and needs
+// no atomics.
+#pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/embedding.h>
 
 #include <ccdl/cpu/scratch.h>
@@ -9,7 +10,7 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kColumns = 256;   // columns summed at a time
+constexpr int64_t kColumns = 256;  // columns summed at a time
 
 template <class T>
 void sum_rows(const View& dy, const int64_t* start, const int64_t* order, bool by_frequency, const View& dw) {

@@ -1,7 +1,8 @@
-// Indexed moves over any strides. Reading runs in parallel over flat positions. Writing may meet one destination many
-// times, so it is split only along a dimension that the destination itself has (stride not 0): every destination then
-// belongs to one chunk and receives its updates in walk order, whatever the number of threads.
-#pragma GCC optimize("vect-cost-model=dynamic")   // plain inner loops, meant to be vectorised
+// Indexed moves over any strides. Reading runs in parallel over flat positions. Writing may meet one
+// destination many times, so it is split only along a dimension that the destination itself has (stride not
+// 0): every destination then belongs to one chunk and receives its updates in walk order, whatever the number
+// of threads.
+#pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/index.h>
 
 #include <atomic>
@@ -12,45 +13,53 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kPiece = 256;   // offsets resolved at a time
+constexpr int64_t kPiece = 256;  // offsets resolved at a time
 constexpr int64_t kNoFault = INT64_MAX;
 
 struct Axes {
   const IndexAxis* axis;
   int count;
   bool wrap;
-  const int64_t* inner;   // index strides along the inner row
+  const int64_t* inner;  // index strides along the inner row
 
   bool constant_row() const {
     for (int a = 0; a < count; ++a)
       if (inner[a] != 0) return false;
     return true;
   }
-  // Element offsets of n walked elements (of one when the row is constant); the position of the first bad one, or -1.
+  // Element offsets of n walked elements (of one when the row is constant); the position of the first bad
+  // one, or -1.
   int64_t resolve(const int64_t* off, int64_t first, int64_t n, int64_t* out) const {
     uint64_t bad = 0;
     for (int a = 0; a < count; ++a) {
       const int64_t* p = axis[a].index.ptr<const int64_t>() + off[a] + first * inner[a];
-      bad |= inner[a] == 1 ? add_axis(axis[a], p, 1, n, out, a == 0) : add_axis(axis[a], p, inner[a], n, out, a == 0);
+      bad |= inner[a] == 1 ? add_axis(axis[a], p, 1, n, out, a == 0)
+                           : add_axis(axis[a], p, inner[a], n, out, a == 0);
     }
     if (count == 0)
       for (int64_t i = 0; i < n; ++i) out[i] = 0;
-    if (bad == 0) [[likely]] return -1;
+    if (bad == 0) [[likely]]
+      return -1;
     for (int64_t i = 0; i < n; ++i)
       for (int a = 0; a < count; ++a)
-        if (wrapped(axis[a], axis[a].index.ptr<const int64_t>()[off[a] + (first + i) * inner[a]]) >= size_of(axis[a])) return i;
-    return 0;   // unreachable unless the index is being changed meanwhile
+        if (wrapped(axis[a], axis[a].index.ptr<const int64_t>()[off[a] + (first + i) * inner[a]]) >=
+            size_of(axis[a]))
+          return i;
+    return 0;  // unreachable unless the index is being changed meanwhile
   }
 
   // The only axis: use(i, offset) for i in [0, n), up to the first bad index, which is returned (-1: none).
-  template <class F> CCDL_INLINE int64_t each(const int64_t* off, int64_t n, const F& use) const {
+  template <class F>
+  CCDL_INLINE int64_t each(const int64_t* off, int64_t n, const F& use) const {
     const int64_t* p = axis[0].index.ptr<const int64_t>() + off[0];
-    const uint64_t size = size_of(axis[0]), lift = wrap ? size : 0, step = static_cast<uint64_t>(axis[0].step);
+    const uint64_t size = size_of(axis[0]), lift = wrap ? size : 0,
+                   step = static_cast<uint64_t>(axis[0].step);
     const int64_t stride = inner[0];
     for (int64_t i = 0; i < n; ++i) {
       const int64_t raw = p[i * stride];
       const uint64_t j = static_cast<uint64_t>(raw) + (static_cast<uint64_t>(raw >> 63) & lift);
-      if (j >= size) [[unlikely]] return i;
+      if (j >= size) [[unlikely]]
+        return i;
       use(i, static_cast<int64_t>(j * step));
     }
     return -1;
@@ -62,7 +71,8 @@ struct Axes {
     return static_cast<uint64_t>(j + ((j >> 63) & (wrap ? ax.size : 0)));
   }
   // Nonzero when an index is outside; offsets of bad places are then not used.
-  CCDL_INLINE uint64_t add_axis(const IndexAxis& ax, const int64_t* p, int64_t stride, int64_t n, int64_t* out, bool first) const {
+  CCDL_INLINE uint64_t add_axis(const IndexAxis& ax, const int64_t* p, int64_t stride, int64_t n,
+                                int64_t* out, bool first) const {
     const uint64_t size = size_of(ax), step = static_cast<uint64_t>(ax.step), lift = wrap ? size : 0;
     uint64_t bad = 0;
     for (int64_t i = 0; i < n; ++i) {
@@ -101,7 +111,7 @@ IndexFault fault_at(const IndexAxis* axes, int n, bool wrap, int64_t position) {
       return fault;
     }
   }
-  fault.axis = 0;   // unreachable unless the index is being changed meanwhile
+  fault.axis = 0;  // unreachable unless the index is being changed meanwhile
   return fault;
 }
 
@@ -114,7 +124,8 @@ Walk index_walk(const IndexAxis* axes, int n, const View& a, const View& b) {
   return make_walk(views, n + 2);
 }
 
-template <class T> void get_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64_t>& first) {
+template <class T>
+void get_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64_t>& first) {
   const int k = ax.count;
   const int64_t sx = w.inner()[k], sy = w.inner()[k + 1];
   const bool constant = ax.constant_row();
@@ -127,7 +138,8 @@ template <class T> void get_rows(const Walk& w, const Axes& ax, const T* x, T* y
       return copy_row(from + at[0], sx, to, sy, n);
     }
     if (ax.count == 1) {
-      const int64_t bad = ax.each(off, n, [&](int64_t i, int64_t place) { to[i * sy] = from[i * sx + place]; });
+      const int64_t bad =
+          ax.each(off, n, [&](int64_t i, int64_t place) { to[i * sy] = from[i * sx + place]; });
       if (bad >= 0) keep_first(first, position + bad);
       return;
     }
@@ -141,18 +153,25 @@ template <class T> void get_rows(const Walk& w, const Axes& ax, const T* x, T* y
 }
 
 // NaN wins in Max and Min.
-template <class T, PutMode M> CCDL_INLINE T combine(T y, T s) {
+template <class T, PutMode M>
+CCDL_INLINE T combine(T y, T s) {
   using A = typename Accumulator<T>::type;
   if constexpr (M == PutMode::Set) {
     return s;
   } else if constexpr (M == PutMode::Add) {
-    if constexpr (std::is_same_v<T, bool>) return y || s;
-    else if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<uint64_t>(y) + static_cast<uint64_t>(s));
-    else return static_cast<T>(static_cast<A>(y) + static_cast<A>(s));
+    if constexpr (std::is_same_v<T, bool>)
+      return y || s;
+    else if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(static_cast<uint64_t>(y) + static_cast<uint64_t>(s));
+    else
+      return static_cast<T>(static_cast<A>(y) + static_cast<A>(s));
   } else if constexpr (M == PutMode::Mul) {
-    if constexpr (std::is_same_v<T, bool>) return y && s;
-    else if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<uint64_t>(y) * static_cast<uint64_t>(s));
-    else return static_cast<T>(static_cast<A>(y) * static_cast<A>(s));
+    if constexpr (std::is_same_v<T, bool>)
+      return y && s;
+    else if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(static_cast<uint64_t>(y) * static_cast<uint64_t>(s));
+    else
+      return static_cast<T>(static_cast<A>(y) * static_cast<A>(s));
   } else {
     const A a = static_cast<A>(y), b = static_cast<A>(s);
     if (M == PutMode::Max) return a >= b || a != a ? y : s;
@@ -160,7 +179,8 @@ template <class T, PutMode M> CCDL_INLINE T combine(T y, T s) {
   }
 }
 
-template <class T, PutMode M> void put_range(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<int64_t>& fault) {
+template <class T, PutMode M>
+void put_range(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<int64_t>& fault) {
   const int k = ax.count;
   const int64_t sy = w.inner()[k], ss = w.inner()[k + 1];
   const bool constant = ax.constant_row();
@@ -190,7 +210,8 @@ template <class T, PutMode M> void put_range(const Walk& w, const Axes& ax, T* y
     }
     for (int64_t b = 0; b < n; b += kPiece) {
       const int64_t m = n - b < kPiece ? n - b : kPiece;
-      if (const int64_t bad = ax.resolve(off, b, m, at); bad >= 0) return keep_first(fault, position + b + bad);
+      if (const int64_t bad = ax.resolve(off, b, m, at); bad >= 0)
+        return keep_first(fault, position + b + bad);
       for (int64_t i = 0; i < m; ++i) write(b + i, at[i]);
     }
   });
@@ -200,12 +221,12 @@ template <class T, PutMode M> void put_range(const Walk& w, const Axes& ax, T* y
 template <class T, PutMode M>
 void put_rows(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<int64_t>& fault) {
   const int k = ax.count;
-  int split = -1;   // the longest dimension of the destination itself
+  int split = -1;  // the longest dimension of the destination itself
   for (int d = 0; d < w.ndim; ++d)
     if (w.strides[d][k] != 0 && (split < 0 || w.sizes[d] > w.sizes[split])) split = d;
   if (split < 0 || w.numel <= kWalkGrain) return put_range<T, M>(w, ax, y, src, fault);
-  const int64_t per = w.numel / w.sizes[split];   // elements per unit of the split dimension
-  int64_t grain = kWalkGrain / per;   // a split row keeps pieces of a sixteenth, so that they stay long
+  const int64_t per = w.numel / w.sizes[split];  // elements per unit of the split dimension
+  int64_t grain = kWalkGrain / per;  // a split row keeps pieces of a sixteenth, so that they stay long
   if (split == w.ndim - 1 && grain < w.sizes[split] / 16) grain = w.sizes[split] / 16;
   grain = grain < 1 ? 1 : grain;
   parallel_for(w.sizes[split], grain, [&](int64_t begin, int64_t end) {
@@ -220,7 +241,8 @@ void put_rows(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<int
     }
     mine.axis = moved;
     mine.inner = part.inner();
-    put_range<T, M>(part, mine, y + begin * w.strides[split][k], src + begin * w.strides[split][k + 1], fault);
+    put_range<T, M>(part, mine, y + begin * w.strides[split][k], src + begin * w.strides[split][k + 1],
+                    fault);
   });
 }
 
@@ -317,14 +339,22 @@ IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, con
         put_rows<T, PutMode::Set>(w, ax, y.ptr<T>(), src.ptr<const T>(), fault);
       });
       break;
-    case PutMode::Add: put_typed<PutMode::Add>(w, ax, y, src, fault); break;
-    case PutMode::Mul: put_typed<PutMode::Mul>(w, ax, y, src, fault); break;
-    case PutMode::Max: put_typed<PutMode::Max>(w, ax, y, src, fault); break;
-    case PutMode::Min: put_typed<PutMode::Min>(w, ax, y, src, fault); break;
+    case PutMode::Add:
+      put_typed<PutMode::Add>(w, ax, y, src, fault);
+      break;
+    case PutMode::Mul:
+      put_typed<PutMode::Mul>(w, ax, y, src, fault);
+      break;
+    case PutMode::Max:
+      put_typed<PutMode::Max>(w, ax, y, src, fault);
+      break;
+    case PutMode::Min:
+      put_typed<PutMode::Min>(w, ax, y, src, fault);
+      break;
   }
   if (fault.load() == kNoFault) return {};
   IndexFault found = check_axes(axes, n, wrap);
-  if (found.axis < 0) found.axis = 0;   // the index was changed meanwhile
+  if (found.axis < 0) found.axis = 0;  // the index was changed meanwhile
   return found;
 }
 
@@ -341,7 +371,7 @@ void masked_fill(const View& y, const View& mask, const void* value) {
       T* p = y.ptr<T>() + off[1];
       if (sm == 1 && sy == 1) {
         for (int64_t i = 0; i < n; ++i) {
-          const T chosen = static_cast<T>(-static_cast<T>(m[i] != 0));   // all bits or none
+          const T chosen = static_cast<T>(-static_cast<T>(m[i] != 0));  // all bits or none
           p[i] = static_cast<T>((v & chosen) | (p[i] & ~chosen));
         }
       } else {
@@ -372,7 +402,7 @@ void masked_select(const View& x, const View& mask, const View& y) {
       walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t) {
         const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
         const T* p = x.ptr<const T>() + off[1];
-        T kept[kPiece];   // filled without branches, then copied
+        T kept[kPiece];  // filled without branches, then copied
         for (int64_t b = 0; b < n; b += kPiece) {
           const int64_t end_of_piece = n - b < kPiece ? n : b + kPiece;
           int64_t k = 0;
@@ -418,7 +448,7 @@ void masked_coordinates(const View& mask, const View& out) {
   int64_t* rows = out.ptr<int64_t>();
   parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
     int64_t k = before[begin / kWalkGrain], at[kMaxDims], found[kPiece];
-    for (int64_t position = begin; position < end;) {   // one piece of a row of the mask at a time
+    for (int64_t position = begin; position < end;) {  // one piece of a row of the mask at a time
       int64_t rest = position, offset = 0;
       for (int d = last; d >= 0; --d) {
         at[d] = rest % mask.sizes[d];

@@ -1,5 +1,6 @@
-// Max pooling. float32 windows of at most 255 elements go through vector rows that yield the maximum and its position
-// in the window; everything else takes the plain loop. The backward scatters plane by plane, so it needs no atomics.
+// Max pooling. float32 windows of at most 255 elements go through vector rows that yield the maximum and its
+// position in the window; everything else takes the plain loop. The backward scatters plane by plane, so it
+// needs no atomics.
 #include <ccdl/cpu/pool.h>
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/pool.h>
@@ -7,13 +8,16 @@
 namespace ccdl::cpu {
 namespace {
 
-// Largest element of one window; position in the plane, and its place in the unclipped window as (d kh + h) kw + w.
-template <class T> struct Best {
+// Largest element of one window; position in the plane, and its place in the unclipped window as (d kh + h)
+// kw + w.
+template <class T>
+struct Best {
   ComputeOf<T> value;
   int64_t position;
 };
 
-template <class T> Best<T> window_max(const PoolGeometry& g, const T* x, int64_t stride, int64_t od, int64_t oh, int64_t ow) {
+template <class T>
+Best<T> window_max(const PoolGeometry& g, const T* x, int64_t stride, int64_t od, int64_t oh, int64_t ow) {
   using S = ComputeOf<T>;
   const PoolSpan d = g.spans[0][od], h = g.spans[1][oh], w = g.spans[2][ow];
   Best<T> best = {-static_cast<S>(__builtin_inff()), (d.begin * g.in[1] + h.begin) * g.in[2] + w.begin};
@@ -32,7 +36,8 @@ struct Code {
   const PoolGeometry& g;
   const PoolWindow& w;
   int64_t to_plane(int64_t code, int64_t od, int64_t oh, int64_t ow) const {
-    const int64_t k = code % w.kernel[2], j = code / w.kernel[2] % w.kernel[1], i = code / w.kernel[2] / w.kernel[1];
+    const int64_t k = code % w.kernel[2], j = code / w.kernel[2] % w.kernel[1],
+                  i = code / w.kernel[2] / w.kernel[1];
     const int64_t d = od * w.stride[0] - w.pad[0] + i * w.dilation[0];
     const int64_t h = oh * w.stride[1] - w.pad[1] + j * w.dilation[1];
     return (d * g.in[1] + h) * g.in[2] + ow * w.stride[2] - w.pad[2] + k * w.dilation[2];
@@ -41,24 +46,28 @@ struct Code {
     const int64_t c = position % g.in[2], r = position / g.in[2] % g.in[1], p = position / g.in[2] / g.in[1];
     const int64_t i = (p - od * w.stride[0] + w.pad[0]) / w.dilation[0];
     const int64_t j = (r - oh * w.stride[1] + w.pad[1]) / w.dilation[1];
-    return static_cast<uint8_t>((i * w.kernel[1] + j) * w.kernel[2] + (c - ow * w.stride[2] + w.pad[2]) / w.dilation[2]);
+    return static_cast<uint8_t>((i * w.kernel[1] + j) * w.kernel[2] +
+                                (c - ow * w.stride[2] + w.pad[2]) / w.dilation[2]);
   }
 };
 
 // Where results of one (image, channel) go; index strides equal those of y.
-template <class T> struct Output {
+template <class T>
+struct Output {
   T* y;
   int64_t* flat;
   uint8_t* code;
 };
-template <class T> Output<T> output_at(const View& y, const View& indices, int64_t at) {
+template <class T>
+Output<T> output_at(const View& y, const View& indices, int64_t at) {
   const bool flat = indices.data && indices.dtype == DType::Int64, code = indices.data && !flat;
-  return {y.ptr<T>() + at, flat ? indices.ptr<int64_t>() + at : nullptr, code ? indices.ptr<uint8_t>() + at : nullptr};
+  return {y.ptr<T>() + at, flat ? indices.ptr<int64_t>() + at : nullptr,
+          code ? indices.ptr<uint8_t>() + at : nullptr};
 }
 
 template <class T>
-void put_best(const PoolGeometry& g, const PoolWindow* w, const T* x, const Output<T>& out, int64_t at, int64_t od,
-              int64_t oh, int64_t ow) {
+void put_best(const PoolGeometry& g, const PoolWindow* w, const T* x, const Output<T>& out, int64_t at,
+              int64_t od, int64_t oh, int64_t ow) {
   const int64_t stride = g.position_stride();
   const Best<T> best = window_max(g, x, stride, od, oh, ow);
   out.y[at * stride] = static_cast<T>(best.value);
@@ -66,7 +75,9 @@ void put_best(const PoolGeometry& g, const PoolWindow* w, const T* x, const Outp
   if (out.code) out.code[at * stride] = Code{g, *w}.from_plane(best.position, od, oh, ow);
 }
 
-template <class T> void plain_max(const PoolGeometry& g, const PoolWindow* w, const View& x, const View& y, const View& indices) {
+template <class T>
+void plain_max(const PoolGeometry& g, const PoolWindow* w, const View& x, const View& y,
+               const View& indices) {
   g.for_planes([&](int64_t image, int64_t first, int64_t last) {
     for (int64_t c = first; c < last; ++c) {
       const T* src = x.ptr<T>() + g.start(image, c, g.plane_in());
@@ -79,15 +90,16 @@ template <class T> void plain_max(const PoolGeometry& g, const PoolWindow* w, co
   });
 }
 
-// Rows of the window that lie inside the input, for output row (od, oh); points too when they run over channels.
+// Rows of the window that lie inside the input, for output row (od, oh); points too when they run over
+// channels.
 struct Rows {
   const float* start[256];
   uint8_t code[256];
   int count = 0;
 };
 
-void gather_rows(const PoolGeometry& g, const PoolWindow& w, const float* x, int64_t od, int64_t oh, int64_t first_w,
-                 bool points, Rows* rows) {
+void gather_rows(const PoolGeometry& g, const PoolWindow& w, const float* x, int64_t od, int64_t oh,
+                 int64_t first_w, bool points, Rows* rows) {
   rows->count = 0;
   const int64_t stride = g.position_stride();
   for (int64_t i = 0; i < w.kernel[0]; ++i)
@@ -102,7 +114,8 @@ void gather_rows(const PoolGeometry& g, const PoolWindow& w, const float* x, int
       }
 }
 
-void vector_max_planes(const PoolGeometry& g, const PoolWindow& w, const View& x, const View& y, const View& indices) {
+void vector_max_planes(const PoolGeometry& g, const PoolWindow& w, const View& x, const View& y,
+                       const View& indices) {
   // outputs [lo, hi) have their whole window row inside the input
   int64_t lo = (w.pad[2] + w.stride[2] - 1) / w.stride[2];
   int64_t hi = (g.in[2] - w.kernel[2] + w.pad[2]) / w.stride[2] + 1;
@@ -123,16 +136,18 @@ void vector_max_planes(const PoolGeometry& g, const PoolWindow& w, const View& x
         if (lo < hi) {
           gather_rows(g, w, src, od, oh, lo, false, &rows);
           uint8_t* target = out.code ? out.code + at + lo : codes;
-          simd.max_row(rows.start, rows.code, rows.count, static_cast<int>(w.kernel[2]), static_cast<int>(w.stride[2]),
-                       out.y + at + lo, target, hi - lo);
-          for (int64_t i = 0; out.flat && i < hi - lo; ++i) out.flat[at + lo + i] = code.to_plane(codes[i], od, oh, lo + i);
+          simd.max_row(rows.start, rows.code, rows.count, static_cast<int>(w.kernel[2]),
+                       static_cast<int>(w.stride[2]), out.y + at + lo, target, hi - lo);
+          for (int64_t i = 0; out.flat && i < hi - lo; ++i)
+            out.flat[at + lo + i] = code.to_plane(codes[i], od, oh, lo + i);
         }
         for (int64_t ow = hi; ow < g.out[2]; ++ow) put_best(g, &w, src, out, at + ow, od, oh, ow);
       }
   });
 }
 
-void vector_max_channels(const PoolGeometry& g, const PoolWindow& w, const View& x, const View& y, const View& indices) {
+void vector_max_channels(const PoolGeometry& g, const PoolWindow& w, const View& x, const View& y,
+                         const View& indices) {
   const PoolKernels& simd = simd_pool();
   const Code code{g, w};
   parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
@@ -151,10 +166,11 @@ void vector_max_channels(const PoolGeometry& g, const PoolWindow& w, const View&
   });
 }
 
-// fn(position in dx, position in dy) for every output of the channels [first, last) of an image, in output order.
+// fn(position in dx, position in dy) for every output of the channels [first, last) of an image, in output
+// order.
 template <class F>
-void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices, int64_t image, int64_t first,
-                 int64_t last, const F& fn) {
+void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices, int64_t image,
+                 int64_t first, int64_t last, const F& fn) {
   const int64_t stride = g.position_stride(), in = g.start(image, first, g.plane_in());
   const int64_t out = g.start(image, first, g.plane_out());
   if (indices.dtype == DType::Int64) {
@@ -165,8 +181,9 @@ void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices
     return;
   }
   const uint8_t* codes = indices.ptr<uint8_t>() + out;
-  int64_t offsets[256];   // of a window position from the window's first element
-  for (int64_t k = 0; k < w.kernel[0] * w.kernel[1] * w.kernel[2]; ++k) offsets[k] = Code{g, w}.to_plane(k, 0, 0, 0);
+  int64_t offsets[256];  // of a window position from the window's first element
+  for (int64_t k = 0; k < w.kernel[0] * w.kernel[1] * w.kernel[2]; ++k)
+    offsets[k] = Code{g, w}.to_plane(k, 0, 0, 0);
   for (int64_t o = 0, od = 0; od < g.out[0]; ++od)
     for (int64_t oh = 0; oh < g.out[1]; ++oh) {
       const int64_t row = (od * w.stride[0] * g.in[1] + oh * w.stride[1]) * g.in[2];
@@ -197,7 +214,8 @@ void backward_2x2(const PoolGeometry& g, const View& dy, const View& codes, cons
           for (int64_t i = 0; i < rows * width; ++i) row[i] = 0;
           continue;
         }
-        simd_pool().scatter_row_2x2(dy.ptr<float>() + at, codes.ptr<uint8_t>() + at, row, row + width, g.out[2]);
+        simd_pool().scatter_row_2x2(dy.ptr<float>() + at, codes.ptr<uint8_t>() + at, row, row + width,
+                                    g.out[2]);
         for (int64_t i = covered; i < width; ++i) row[i] = row[width + i] = 0;
         at += g.out[2];
       }
@@ -229,7 +247,7 @@ void adaptive_max_pool_forward(const View& x, const View& y, const View& indices
 void max_pool_backward(const View& dy, const View& indices, const View& dx, const PoolWindow& window) {
   const PoolGeometry g(dx, dy);
   if (dx.dtype == DType::Float32 && indices.dtype == DType::UInt8 && !g.channels_last && is_2x2(window) &&
-      2 * g.out[1] <= g.in[1] && 2 * g.out[2] <= g.in[2])   // ceil_mode windows may stick out
+      2 * g.out[1] <= g.in[1] && 2 * g.out[2] <= g.in[2])  // ceil_mode windows may stick out
     return backward_2x2(g, dy, indices, dx);
   with_float(dx.dtype, [&](auto t) {
     using T = decltype(t);
@@ -241,7 +259,7 @@ void max_pool_backward(const View& dy, const View& indices, const View& dx, cons
       if constexpr (sizeof(T) >= 4) {
         for (int64_t i = 0; i < size; ++i) to[start + i] = T(0);
         for_targets(g, window, indices, image, first, last, [&](int64_t i, int64_t o) { to[i] += from[o]; });
-      } else {   // sums of overlapping windows round once
+      } else {  // sums of overlapping windows round once
         S* sum = scratch<S>(0, size);
         for (int64_t i = 0; i < size; ++i) sum[i] = 0;
         for_targets(g, window, indices, image, first, last,

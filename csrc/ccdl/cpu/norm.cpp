@@ -1,6 +1,6 @@
-// Layer, rms, batch and group normalisation. The unit of work is a row (layer, rms), a channel with all its images, so
-// that the second pass finds it in L2 (batch), or a group (group norm). Column sums of layer norm go to one partial row
-// per fixed block of rows, added in block order.
+// Layer, rms, batch and group normalisation. The unit of work is a row (layer, rms), a channel with all its
+// images, so that the second pass finds it in L2 (batch), or a group (group norm). Column sums of layer norm
+// go to one partial row per fixed block of rows, added in block order.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/float_index.h>
 #include <ccdl/cpu/simd/norm.h>
@@ -10,7 +10,7 @@ namespace ccdl::cpu {
 namespace {
 
 constexpr int64_t kChunkElements = 32768;
-constexpr int64_t kMaxBlocks = 64;       // partial rows of the layer norm column sums
+constexpr int64_t kMaxBlocks = 64;  // partial rows of the layer norm column sums
 
 int64_t items_per_chunk(int64_t n) { return n >= kChunkElements ? 1 : kChunkElements / (n < 1 ? 1 : n); }
 double rstd_of(double var, double eps) { return 1.0 / __builtin_sqrt(var + eps); }
@@ -34,7 +34,8 @@ void rows_backward(const View& x, const View& weight, const View& mean, const Vi
   const int64_t m = x.sizes[0], n = x.sizes[1];
   const int t = float_index(x.dtype);
   const DType stat = stat_dtype(x.dtype);
-  const int64_t width = n * item_size(stat), per_block = rows_per_block(m, n), blocks = (m + per_block - 1) / per_block;
+  const int64_t width = n * item_size(stat), per_block = rows_per_block(m, n),
+                blocks = (m + per_block - 1) / per_block;
   const bool columns = dweight.data || dbias.data;
   char* partial = static_cast<char*>(workspace);
   parallel_for(m, per_block, [&](int64_t begin, int64_t end) {
@@ -42,9 +43,9 @@ void rows_backward(const View& x, const View& weight, const View& mean, const Vi
     char* db = columns && dbias.data ? partial + (begin / per_block * 2 + 1) * width : nullptr;
     if (dw) __builtin_memset(dw, 0, static_cast<size_t>(width));
     if (db) __builtin_memset(db, 0, static_cast<size_t>(width));
-    simd_norm().layer_backward[t](element(x, begin * n), weight.data, mean.data ? element(mean, begin) : nullptr,
-                                  element(rstd, begin), element(dy, begin * n),
-                                  dx.data ? element(dx, begin * n) : nullptr, dw, db, end - begin, n);
+    simd_norm().layer_backward[t](
+        element(x, begin * n), weight.data, mean.data ? element(mean, begin) : nullptr, element(rstd, begin),
+        element(dy, begin * n), dx.data ? element(dx, begin * n) : nullptr, dw, db, end - begin, n);
   });
   if (!columns) return;
   parallel_for(n, items_per_chunk(blocks), [&](int64_t begin, int64_t end) {
@@ -53,7 +54,8 @@ void rows_backward(const View& x, const View& weight, const View& mean, const Vi
       if (!out.data) continue;
       for (int64_t j = begin; j < end; ++j) {
         double sum = 0;
-        for (int64_t b = 0; b < blocks; ++b) sum += read_float(partial + (b * 2 + which) * width + j * item_size(stat), stat);
+        for (int64_t b = 0; b < blocks; ++b)
+          sum += read_float(partial + (b * 2 + which) * width + j * item_size(stat), stat);
         write_float(out, j, sum);
       }
     }
@@ -71,7 +73,8 @@ struct Channels {
   int64_t offset(int64_t image, int64_t channel) const { return (image * c + channel) * s; }
 
   // fn(first channel, count): single channels, or strips of neighbouring ones when channels are innermost.
-  template <class F> void for_each(const F& fn) const {
+  template <class F>
+  void for_each(const F& fn) const {
     const int64_t width = last ? kNormStrip : 1, items = (c + width - 1) / width;
     parallel_for(items, items_per_chunk(per_channel() * width), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
@@ -86,7 +89,8 @@ void apply(const Channels& g, const View& x, const View& y, int64_t first, int c
            const double* scale, const double* shift) {
   const int t = float_index(x.dtype);
   if (g.last) {
-    simd_norm().strip_affine[t](element(x, first), element(y, first), g.n * g.s, g.c, count, mean, scale, shift);
+    simd_norm().strip_affine[t](element(x, first), element(y, first), g.n * g.s, g.c, count, mean, scale,
+                                shift);
     return;
   }
   for (int64_t i = 0; i < g.n; ++i) {
@@ -112,13 +116,15 @@ void layer_norm_forward(const View& x, const View& weight, const View& bias, con
       const double scale = rstd_of(moments.m2 / static_cast<double>(n), eps);
       write_float(mean, r, moments.mean);
       write_float(rstd, r, scale);
-      simd_norm().row_affine[t](element(x, r * n), weight.data, bias.data, element(y, r * n), n, moments.mean, scale);
+      simd_norm().row_affine[t](element(x, r * n), weight.data, bias.data, element(y, r * n), n, moments.mean,
+                                scale);
     }
   });
 }
 
-void layer_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd, const View& dy,
-                         const View& dx, const View& dweight, const View& dbias, void* workspace) {
+void layer_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,
+                         const View& dy, const View& dx, const View& dweight, const View& dbias,
+                         void* workspace) {
   rows_backward(x, weight, mean, rstd, dy, dx, dweight, dbias, workspace);
 }
 
@@ -181,7 +187,7 @@ void batch_norm_forward_eval(const View& x, const View& weight, const View& bias
     *scale = rstd_of(read_float(running_var, c), eps) * read_or(weight, c, 1.0);
     *shift = read_or(bias, c, 0.0);
   };
-  if (!g.last) {   // nothing to gather over the images: walk the planes in memory order
+  if (!g.last) {  // nothing to gather over the images: walk the planes in memory order
     const int t = float_index(x.dtype);
     parallel_for(g.n * g.c, items_per_chunk(g.s), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
@@ -199,8 +205,8 @@ void batch_norm_forward_eval(const View& x, const View& weight, const View& bias
   });
 }
 
-void batch_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd, const View& dy,
-                         const View& dx, const View& dweight, const View& dbias, bool train) {
+void batch_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,
+                         const View& dy, const View& dx, const View& dweight, const View& dbias, bool train) {
   const Channels g(x);
   const double m = static_cast<double>(g.per_channel());
   const int t = float_index(x.dtype);
@@ -229,8 +235,8 @@ void batch_norm_backward(const View& x, const View& weight, const View& mean, co
     }
     if (!dx.data) return;
     if (g.last) {
-      simd.strip_grad_affine[t](element(x, first), element(dy, first), element(dx, first), g.n * g.s, g.c, count, mu,
-                                a, b, c);
+      simd.strip_grad_affine[t](element(x, first), element(dy, first), element(dx, first), g.n * g.s, g.c,
+                                count, mu, a, b, c);
       return;
     }
     for (int64_t i = 0; i < g.n; ++i) {
@@ -261,11 +267,12 @@ void group_norm_forward(const View& x, const View& weight, const View& bias, con
 
 // With D = C / groups, per group: dx = rstd w dy + (x - mean) B + A, where over the group
 // B = -rstd^3 sum(w dy (x - mean)) / (D S) and A = -rstd sum(w dy) / (D S).
-void group_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd, const View& dy,
-                         const View& dx, const View& dweight, const View& dbias, int64_t groups, void* workspace) {
+void group_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,
+                         const View& dy, const View& dx, const View& dweight, const View& dbias,
+                         int64_t groups, void* workspace) {
   const int64_t n = x.sizes[0], channels = x.sizes[1], s = x.sizes[2], d = channels / groups;
   const int t = float_index(x.dtype);
-  double* sums = static_cast<double*>(workspace);   // [N, C, 2]: sum dy, sum dy (x - mean)
+  double* sums = static_cast<double*>(workspace);  // [N, C, 2]: sum dy, sum dy (x - mean)
   parallel_for(n * groups, items_per_chunk(d * s), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const double mu = read_float(mean, row), r = read_float(rstd, row), size = static_cast<double>(d * s);

@@ -1,5 +1,5 @@
-// Optimiser steps: all parameters form one flat list of fixed-size pieces, so many small tensors cost one parallel
-// region and the pieces never depend on the thread count.
+// Optimiser steps: all parameters form one flat list of fixed-size pieces, so many small tensors cost one
+// parallel region and the pieces never depend on the thread count.
 #include <cmath>
 #include <vector>
 
@@ -14,8 +14,9 @@ namespace {
 constexpr int64_t kPiece = 16384;
 
 // fn(item index, first element, count) for every piece.
-template <class F> void for_pieces(const OptimItem* items, int64_t count, const F& fn) {
-  std::vector<int64_t> first(static_cast<size_t>(count) + 1, 0);   // piece number where an item starts
+template <class F>
+void for_pieces(const OptimItem* items, int64_t count, const F& fn) {
+  std::vector<int64_t> first(static_cast<size_t>(count) + 1, 0);  // piece number where an item starts
   int64_t total = 0;
   for (int64_t i = 0; i < count; ++i) {
     first[i + 1] = first[i] + (items[i].n + kPiece - 1) / kPiece;
@@ -38,15 +39,18 @@ template <class F> void for_pieces(const OptimItem* items, int64_t count, const 
   });
 }
 
-void* advance(void* p, const OptimItem& item, int64_t start) { return p ? element(p, item.dtype, start) : nullptr; }
+void* advance(void* p, const OptimItem& item, int64_t start) {
+  return p ? element(p, item.dtype, start) : nullptr;
+}
 
 }  // namespace
 
 void sgd_step(const OptimItem* items, int64_t count, const SgdOptions& o) {
   for_pieces(items, count, [&](int64_t i, int64_t start, int64_t n) {
     const OptimItem& item = items[i];
-    const SgdCoefficients c = {o.maximize ? -1.0 : 1.0, o.weight_decay, o.momentum, 1.0 - o.dampening, o.lr,
-                               o.nesterov, item.step == 1};
+    const SgdCoefficients c = {o.maximize ? -1.0 : 1.0, o.weight_decay, o.momentum,
+                               1.0 - o.dampening,       o.lr,           o.nesterov,
+                               item.step == 1};
     simd_optim().sgd[float_index(item.dtype)](advance(item.param, item, start),
                                               advance(const_cast<void*>(item.grad), item, start),
                                               advance(item.state[0], item, start), n, c);
@@ -69,8 +73,8 @@ void adam_step(const OptimItem* items, int64_t count, const AdamOptions& o) {
                                 o.eps};
     simd_optim().adam[float_index(item.dtype)](
         advance(item.param, item, start), advance(const_cast<void*>(item.grad), item, start),
-        advance(item.state[0], item, start), advance(item.state[1], item, start), advance(item.state[2], item, start),
-        n, c);
+        advance(item.state[0], item, start), advance(item.state[1], item, start),
+        advance(item.state[2], item, start), n, c);
   });
 }
 

@@ -1,4 +1,5 @@
-// Geometry shared by max and average pooling: what every output index covers, and how the two layouts are walked.
+// Geometry shared by max and average pooling: what every output index covers, and how the two layouts are
+// walked.
 #pragma once
 #include <vector>
 
@@ -8,8 +9,8 @@
 
 namespace ccdl::cpu {
 
-// Input positions begin, begin + step, ... < end of one output index; `full` counts the window before clipping to the
-// input but after clipping to the padded input.
+// Input positions begin, begin + step, ... < end of one output index; `full` counts the window before
+// clipping to the input but after clipping to the padded input.
 struct PoolSpan {
   int64_t begin, end, full;
 };
@@ -57,7 +58,8 @@ struct PoolGeometry {
   }
 
   // fn(image, first channel, past-the-last channel): planes in the contiguous layout, whole images otherwise.
-  template <class F> void for_planes(const F& fn) const {
+  template <class F>
+  void for_planes(const F& fn) const {
     const int64_t work = plane_in() + plane_out();
     if (channels_last) {
       parallel_for(n, 1, [&](int64_t begin, int64_t end) {

@@ -1,7 +1,7 @@
-// Rearranging kernels. Everything is a strided copy of boxes where the value does not matter; sums (pad, fold, resample
-// backward) are split along dimensions whose elements never meet and run in a fixed order inside, so results do not
-// depend on the thread count.
-#pragma GCC optimize("vect-cost-model=dynamic")   // plain inner loops, meant to be vectorised
+// Rearranging kernels. Everything is a strided copy of boxes where the value does not matter; sums (pad,
+// fold, resample backward) are split along dimensions whose elements never meet and run in a fixed order
+// inside, so results do not depend on the thread count.
+#pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/shape.h>
 
 #include <type_traits>
@@ -12,7 +12,7 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int kTableSlot = 0, kSumSlot = 1;   // scratch of the caller, of a chunk
+constexpr int kTableSlot = 0, kSumSlot = 1;  // scratch of the caller, of a chunk
 
 View moved(const View& v, int64_t offset) {
   View r = v;
@@ -48,15 +48,20 @@ void roll_box(View x, View y, const int64_t* shift, int d) {
 int64_t pad_source(int64_t i, int64_t before, int64_t n, PadMode mode) {
   int64_t j = i - before;
   switch (mode) {
-    case PadMode::Constant: return j >= 0 && j < n ? j : -1;
-    case PadMode::Replicate: return j < 0 ? 0 : j >= n ? n - 1 : j;
-    case PadMode::Circular: return j < 0 ? j + n : j >= n ? j - n : j;
-    case PadMode::Reflect: return j < 0 ? -j : j >= n ? 2 * (n - 1) - j : j;
+    case PadMode::Constant:
+      return j >= 0 && j < n ? j : -1;
+    case PadMode::Replicate:
+      return j < 0 ? 0 : j >= n ? n - 1 : j;
+    case PadMode::Circular:
+      return j < 0 ? j + n : j >= n ? j - n : j;
+    case PadMode::Reflect:
+      return j < 0 ? -j : j >= n ? 2 * (n - 1) - j : j;
   }
   return -1;
 }
 
-// Source offsets (in elements, -1 outside) of every output coordinate of every dimension, one table after another.
+// Source offsets (in elements, -1 outside) of every output coordinate of every dimension, one table after
+// another.
 struct PadTables {
   const int64_t* of[kMaxDims];
 
@@ -100,11 +105,12 @@ int64_t rows_of(const View& y) {
   return rows;
 }
 
-template <class T> void pad_typed(const View& x, const View& y, const PadTables& table, int64_t first, T value) {
+template <class T>
+void pad_typed(const View& x, const View& y, const PadTables& table, int64_t first, T value) {
   const int last = y.ndim - 1;
   const int64_t n = y.sizes[last], nx = x.sizes[last], sy = y.strides[last], sx = x.strides[last];
   const int64_t* inner = table.of[last];
-  const int64_t lo = first < 0 ? 0 : first < n ? first : n;                      // [lo, hi): copied straight from x
+  const int64_t lo = first < 0 ? 0 : first < n ? first : n;  // [lo, hi): copied straight from x
   const int64_t hi = first + nx < lo ? lo : first + nx < n ? first + nx : n;
   parallel_for(rows_of(y), kWalkGrain / (n + 1) + 1, [&](int64_t begin, int64_t end) {
     pad_rows(y, table, begin, end, [&](int64_t to, int64_t from) {
@@ -118,9 +124,9 @@ template <class T> void pad_typed(const View& x, const View& y, const PadTables&
   });
 }
 
-
 // One chunk's sums: in dx itself, or for half formats in a float copy of that part of dx.
-template <class T, class F> void summed(T* dx, int64_t n, const F& fill) {
+template <class T, class F>
+void summed(T* dx, int64_t n, const F& fill) {
   if constexpr (std::is_same_v<typename Accumulator<T>::type, T>) {
     for (int64_t i = 0; i < n; ++i) dx[i] = T(0);
     fill(dx);
@@ -133,11 +139,13 @@ template <class T, class F> void summed(T* dx, int64_t n, const F& fill) {
 }
 
 // dx contiguous. Leading dimensions without padding are split; each block is summed in row-major order of dy.
-template <class T> void pad_backward_typed(const View& dy, const int64_t* before, PadMode mode, const View& dx) {
+template <class T>
+void pad_backward_typed(const View& dy, const int64_t* before, PadMode mode, const View& dx) {
   using A = typename Accumulator<T>::type;
   int lead = 0;
   int64_t blocks = 1;
-  while (lead + 1 < dy.ndim && before[lead] == 0 && dy.sizes[lead] == dx.sizes[lead]) blocks *= dy.sizes[lead++];
+  while (lead + 1 < dy.ndim && before[lead] == 0 && dy.sizes[lead] == dx.sizes[lead])
+    blocks *= dy.sizes[lead++];
   View part_y = dy, part_x = dx;
   part_y.ndim = part_x.ndim = dy.ndim - lead;
   for (int d = lead; d < dy.ndim; ++d) {
@@ -179,8 +187,9 @@ void window_range(int64_t size, int64_t stride, int64_t shift, int64_t blocks, i
   *lo = *lo < *hi ? *lo : *hi;
 }
 
-template <class T> void window_gather_plane(const T* x, int64_t sh, int64_t sw, int64_t H, int64_t W,
-                                            const WindowShape& s, T* y) {
+template <class T>
+void window_gather_plane(const T* x, int64_t sh, int64_t sw, int64_t H, int64_t W, const WindowShape& s,
+                         T* y) {
   const int64_t bh = s.blocks[0], bw = s.blocks[1];
   const T zero{};
   for (int64_t kh = 0; kh < s.kernel[0]; ++kh) {
@@ -204,8 +213,9 @@ template <class T> void window_gather_plane(const T* x, int64_t sh, int64_t sw, 
   }
 }
 
-template <class T> void window_scatter_plane(const T* x, int64_t sc, int64_t sl, int64_t H, int64_t W,
-                                             const WindowShape& s, typename Accumulator<T>::type* y) {
+template <class T>
+void window_scatter_plane(const T* x, int64_t sc, int64_t sl, int64_t H, int64_t W, const WindowShape& s,
+                          typename Accumulator<T>::type* y) {
   using A = typename Accumulator<T>::type;
   const int64_t bh = s.blocks[0], bw = s.blocks[1];
   for (int64_t kh = 0; kh < s.kernel[0]; ++kh) {
@@ -223,13 +233,15 @@ template <class T> void window_scatter_plane(const T* x, int64_t sc, int64_t sl,
   }
 }
 
-template <class T> void overlapping_add_walk(const Walk& w, T* y, const T* x) {
+template <class T>
+void overlapping_add_walk(const Walk& w, T* y, const T* x) {
   using A = typename Accumulator<T>::type;
   const int64_t sy = w.inner()[0], sx = w.inner()[1];
   walk_range(w, 0, w.numel, [&](const int64_t* off, int64_t n, int64_t) {
     T* p = y + off[0];
     const T* q = x + off[1];
-    for (int64_t i = 0; i < n; ++i) p[i * sy] = static_cast<T>(static_cast<A>(p[i * sy]) + static_cast<A>(q[i * sx]));
+    for (int64_t i = 0; i < n; ++i)
+      p[i * sy] = static_cast<T>(static_cast<A>(p[i * sy]) + static_cast<A>(q[i * sx]));
   });
 }
 
@@ -242,7 +254,8 @@ struct Lines {
 };
 
 // The table in the type of the sums.
-template <class A> const A* weights_as(const View& weight) {
+template <class A>
+const A* weights_as(const View& weight) {
   const int64_t n = weight.sizes[0] * weight.sizes[1];
   A* out = scratch<A>(kTableSlot, n);
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<A>(weight.ptr<const double>()[i]);
@@ -304,7 +317,8 @@ void resample_rows(const View& x, const Lines& l, const View& index, const View&
 }
 
 template <class T>
-void resample_backward_typed(const View& dy, const Lines& l, const View& index, const View& weight, const View& dx) {
+void resample_backward_typed(const View& dy, const Lines& l, const View& index, const View& weight,
+                             const View& dx) {
   using A = typename Accumulator<T>::type;
   const int64_t taps = index.sizes[1];
   const int64_t* at = index.ptr<const int64_t>();
@@ -319,7 +333,8 @@ void resample_backward_typed(const View& dy, const Lines& l, const View& index, 
             if (k == 0) continue;
             const T* from = g + o * l.inner;
             A* to = sum + at[e] * l.inner;
-            if (l.inner == 1) *to += k * static_cast<A>(*from);
+            if (l.inner == 1)
+              *to += k * static_cast<A>(*from);
             else
               for (int64_t i = 0; i < l.inner; ++i) to[i] += k * static_cast<A>(from[i]);
           }
@@ -357,7 +372,7 @@ void flip(const View& x, const bool* flipped, const View& y) {
 void triangle(const View& x, int64_t diagonal, bool upper, const View& y) {
   const int r = x.ndim - 2, c = x.ndim - 1;
   const int64_t columns = x.sizes[c], sx = x.strides[c], sy = y.strides[c];
-  View xr = x, yr = y;   // rows: the last dimension left out
+  View xr = x, yr = y;  // rows: the last dimension left out
   xr.ndim = yr.ndim = c;
   const View* views[] = {&xr, &yr};
   Walk w(2);
@@ -435,8 +450,8 @@ void window_scatter(const View& x, const WindowShape& shape, const View& y) {
   });
 }
 
-void as_strided_scatter_add(const View& buffer, std::span<const int64_t> sizes, std::span<const int64_t> strides,
-                            int64_t offset, const View& x) {
+void as_strided_scatter_add(const View& buffer, std::span<const int64_t> sizes,
+                            std::span<const int64_t> strides, int64_t offset, const View& x) {
   View y = moved(buffer, offset);
   y.ndim = static_cast<int32_t>(sizes.size());
   for (int d = 0; d < y.ndim; ++d) {
@@ -474,10 +489,14 @@ void resample(const View& x, int dim, const View& index, const View& weight, con
     using T = decltype(t);
     if (l.inner > 1) return resample_typed<T>(x, l, index, weight, y);
     switch (index.sizes[1]) {
-      case 1: return resample_rows<T, 1>(x, l, index, weight, y);
-      case 2: return resample_rows<T, 2>(x, l, index, weight, y);
-      case 4: return resample_rows<T, 4>(x, l, index, weight, y);
-      default: return resample_rows<T, 0>(x, l, index, weight, y);
+      case 1:
+        return resample_rows<T, 1>(x, l, index, weight, y);
+      case 2:
+        return resample_rows<T, 2>(x, l, index, weight, y);
+      case 4:
+        return resample_rows<T, 4>(x, l, index, weight, y);
+      default:
+        return resample_rows<T, 0>(x, l, index, weight, y);
     }
   });
 }

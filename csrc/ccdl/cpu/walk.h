@@ -1,6 +1,7 @@
 // Row-major walk over operands of one shape with any strides (negative ones too, for internal use).
-// Dimensions of size 1 are dropped and neighbours merged when every operand allows it; the visiting order and the
-// flat position stay those of the original shape. A callback receives one offset per operand and a row length.
+// Dimensions of size 1 are dropped and neighbours merged when every operand allows it; the visiting order and
+// the flat position stay those of the original shape. A callback receives one offset per operand and a row
+// length.
 #pragma once
 #include <ccdl/core/parallel.h>
 #include <ccdl/core/view.h>
@@ -8,10 +9,10 @@
 namespace ccdl::cpu {
 
 constexpr int kMaxOperands = kMaxDims + 2;
-constexpr int64_t kWalkGrain = 32768;   // elements per chunk: 10 us or more of moving
+constexpr int64_t kWalkGrain = 32768;  // elements per chunk: 10 us or more of moving
 
 struct Walk {
-  int ndim = 0;      // at least 1 after finish()
+  int ndim = 0;  // at least 1 after finish()
   int operands = 0;
   int64_t numel = 1;
   int64_t sizes[kMaxDims];
@@ -38,7 +39,7 @@ struct Walk {
   }
   void finish() {
     if (ndim > 0) return;
-    sizes[0] = numel;   // 1, or 0 when a dimension was empty
+    sizes[0] = numel;  // 1, or 0 when a dimension was empty
     for (int k = 0; k < operands; ++k) strides[0][k] = 0;
     ndim = 1;
   }
@@ -58,7 +59,8 @@ inline Walk make_walk(const View* const* views, int count) {
 }
 
 // fn(offsets, n, position): pieces of inner rows that cover the flat positions [begin, end).
-template <class F> inline void walk_range(const Walk& w, int64_t begin, int64_t end, const F& fn) {
+template <class F>
+inline void walk_range(const Walk& w, int64_t begin, int64_t end, const F& fn) {
   if (begin >= end) return;
   const int last = w.ndim - 1, count = w.operands;
   int64_t at[kMaxDims], off[kMaxOperands] = {};
@@ -85,11 +87,13 @@ template <class F> inline void walk_range(const Walk& w, int64_t begin, int64_t 
   }
 }
 
-template <class F> inline void walk_all(const Walk& w, const F& fn) {
+template <class F>
+inline void walk_all(const Walk& w, const F& fn) {
   parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) { walk_range(w, begin, end, fn); });
 }
 
-template <class T> inline void copy_row(const T* __restrict x, int64_t sx, T* __restrict y, int64_t sy, int64_t n) {
+template <class T>
+inline void copy_row(const T* __restrict x, int64_t sx, T* __restrict y, int64_t sy, int64_t n) {
   if (sx == 1 && sy == 1) {
     __builtin_memcpy(y, x, static_cast<size_t>(n) * sizeof(T));
   } else if (sx == 0 && sy == 1) {
@@ -103,48 +107,79 @@ template <class T> inline void copy_row(const T* __restrict x, int64_t sx, T* __
 }
 
 // Walks y = x; both of one shape, strides in elements.
-template <class T> inline void copy_walk(const Walk& w, const T* x, T* y) {
+template <class T>
+inline void copy_walk(const Walk& w, const T* x, T* y) {
   const int64_t sx = w.inner()[0], sy = w.inner()[1];
   walk_all(w, [&](const int64_t* off, int64_t n, int64_t) { copy_row(x + off[0], sx, y + off[1], sy, n); });
 }
 
 // fn(T{}) with the unsigned type as wide as one element: for moves, where the value does not matter.
-template <class F> inline decltype(auto) by_item_size(DType t, const F& fn) {
+template <class F>
+inline decltype(auto) by_item_size(DType t, const F& fn) {
   switch (item_size(t)) {
-    case 1: return fn(uint8_t{});
-    case 2: return fn(uint16_t{});
-    case 4: return fn(uint32_t{});
-    default: return fn(uint64_t{});
+    case 1:
+      return fn(uint8_t{});
+    case 2:
+      return fn(uint16_t{});
+    case 4:
+      return fn(uint32_t{});
+    default:
+      return fn(uint64_t{});
   }
 }
 
 // fn(T{}) with the element type itself; bool is stored as one byte, 0 or 1.
-template <class F> inline decltype(auto) by_dtype(DType t, const F& fn) {
+template <class F>
+inline decltype(auto) by_dtype(DType t, const F& fn) {
   switch (t) {
-    case DType::Bool: return fn(bool{});
-    case DType::UInt8: return fn(uint8_t{});
-    case DType::Int8: return fn(int8_t{});
-    case DType::Int16: return fn(int16_t{});
-    case DType::Int32: return fn(int32_t{});
-    case DType::Int64: return fn(int64_t{});
-    case DType::Float16: return fn(float16{});
-    case DType::BFloat16: return fn(bfloat16{});
-    case DType::Float32: return fn(float{});
-    default: return fn(double{});
+    case DType::Bool:
+      return fn(bool{});
+    case DType::UInt8:
+      return fn(uint8_t{});
+    case DType::Int8:
+      return fn(int8_t{});
+    case DType::Int16:
+      return fn(int16_t{});
+    case DType::Int32:
+      return fn(int32_t{});
+    case DType::Int64:
+      return fn(int64_t{});
+    case DType::Float16:
+      return fn(float16{});
+    case DType::BFloat16:
+      return fn(bfloat16{});
+    case DType::Float32:
+      return fn(float{});
+    default:
+      return fn(double{});
   }
 }
-template <class F> inline decltype(auto) by_floating(DType t, const F& fn) {
+template <class F>
+inline decltype(auto) by_floating(DType t, const F& fn) {
   switch (t) {
-    case DType::Float16: return fn(float16{});
-    case DType::BFloat16: return fn(bfloat16{});
-    case DType::Float32: return fn(float{});
-    default: return fn(double{});
+    case DType::Float16:
+      return fn(float16{});
+    case DType::BFloat16:
+      return fn(bfloat16{});
+    case DType::Float32:
+      return fn(float{});
+    default:
+      return fn(double{});
   }
 }
 
 // The type sums are formed in.
-template <class T> struct Accumulator { using type = T; };
-template <> struct Accumulator<float16> { using type = float; };
-template <> struct Accumulator<bfloat16> { using type = float; };
+template <class T>
+struct Accumulator {
+  using type = T;
+};
+template <>
+struct Accumulator<float16> {
+  using type = float;
+};
+template <>
+struct Accumulator<bfloat16> {
+  using type = float;
+};
 
 }  // namespace ccdl::cpu

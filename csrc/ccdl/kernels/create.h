@@ -20,6 +20,10 @@
      (upper) or <= offset (lower) of a rows x columns matrix, row by row */                       \
   void triangle_indices(const View& y, int64_t rows, int64_t columns, int64_t offset, bool upper);
 
-namespace ccdl::cpu { CCDL_CREATE_CONTRACT }
-namespace ccdl::cu { CCDL_CREATE_CONTRACT }
+namespace ccdl::cpu {
+CCDL_CREATE_CONTRACT
+}
+namespace ccdl::cu {
+CCDL_CREATE_CONTRACT
+}
 #undef CCDL_CREATE_CONTRACT

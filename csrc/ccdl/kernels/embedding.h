@@ -10,6 +10,10 @@
   IndexFault embedding_backward(const View& dy, const View& index, int64_t padding_idx, bool by_frequency, \
                                 const View& dw);
 
-namespace ccdl::cpu { CCDL_EMBEDDING_CONTRACT }
-namespace ccdl::cu { CCDL_EMBEDDING_CONTRACT }
+namespace ccdl::cpu {
+CCDL_EMBEDDING_CONTRACT
+}
+namespace ccdl::cu {
+CCDL_EMBEDDING_CONTRACT
+}
 #undef CCDL_EMBEDDING_CONTRACT

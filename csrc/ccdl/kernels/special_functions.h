@@ -1,5 +1,6 @@
-// Functions the C library lacks or that need more than a formula, in double: inverse error function, digamma, trigamma.
-// Host and device; always inlined, so that the header can be part of sources of every instruction-set level.
+// Functions the C library lacks or that need more than a formula, in double: inverse error function, digamma,
+// trigamma. Host and device; always inlined, so that the header can be part of sources of every
+// instruction-set level.
 #pragma once
 #include <ccdl/core/dtype.h>
 
@@ -13,13 +14,13 @@ namespace ccdl::special {
 
 constexpr double kPi = 3.14159265358979323846;
 
-// Winitzki's closed form (error 2e-3) and three Halley steps, each cubing the error; near +-1 the residual is taken on
-// erfc, which keeps the digits of 1 - |x|.
+// Winitzki's closed form (error 2e-3) and three Halley steps, each cubing the error; near +-1 the residual is
+// taken on erfc, which keeps the digits of 1 - |x|.
 CCDL_HD CCDL_INLINE double erfinv(double x) {
   const double a = x < 0 ? -x : x;
   if (!(a < 1)) return a == 1 ? x * __builtin_inf() : __builtin_nan("");
   if (a < 1e-8) return x * 0.88622692545275801365;
-  const double l = CCDL_MATH(log1p)(-a * a), b = 4.3307467508 + 0.5 * l;   // 2 / (0.147 pi)
+  const double l = CCDL_MATH(log1p)(-a * a), b = 4.3307467508 + 0.5 * l;  // 2 / (0.147 pi)
   double y = CCDL_MATH(sqrt)(CCDL_MATH(sqrt)(b * b - l / 0.147) - b);
   for (int i = 0; i < 3; ++i) {
     const double error = a < 0.5 ? CCDL_MATH(erf)(y) - a : (1 - a) - CCDL_MATH(erfc)(y);
@@ -46,7 +47,10 @@ CCDL_HD CCDL_INLINE double digamma(double x) {
     x += 1;
   }
   const double z = 1 / (x * x);
-  const double series = z * (1.0 / 12 - z * (1.0 / 120 - z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z / 12))))));
+  const double series =
+      z *
+      (1.0 / 12 -
+       z * (1.0 / 120 - z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z / 12))))));
   return r + CCDL_MATH(log)(x) - 0.5 / x - series;
 }
 
@@ -67,7 +71,11 @@ CCDL_HD CCDL_INLINE double trigamma(double x) {
     x += 1;
   }
   const double z = 1 / (x * x);
-  t += 1 / x + 0.5 * z + z / x * (1.0 / 6 - z * (1.0 / 30 - z * (1.0 / 42 - z * (1.0 / 30 - z * (5.0 / 66 - z * (691.0 / 2730 - z * 7 / 6))))));
+  t +=
+      1 / x + 0.5 * z +
+      z / x *
+          (1.0 / 6 - z * (1.0 / 30 -
+                          z * (1.0 / 42 - z * (1.0 / 30 - z * (5.0 / 66 - z * (691.0 / 2730 - z * 7 / 6))))));
   return r + sign * t;
 }
 

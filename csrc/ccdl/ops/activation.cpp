@@ -37,7 +37,9 @@ Tensor relu6(const Tensor& x) {
   check_not_bool("relu6", x);
   return unary("relu6", UnaryOp::Relu6, x);
 }
-Tensor leaky_relu(const Tensor& x, double slope) { return floating_unary("leaky_relu", UnaryOp::LeakyRelu, x, slope); }
+Tensor leaky_relu(const Tensor& x, double slope) {
+  return floating_unary("leaky_relu", UnaryOp::LeakyRelu, x, slope);
+}
 Tensor elu(const Tensor& x, double alpha) { return floating_unary("elu", UnaryOp::Elu, x, alpha); }
 Tensor selu(const Tensor& x) { return floating_unary("selu", UnaryOp::Selu, x); }
 Tensor celu(const Tensor& x, double alpha) {
@@ -51,8 +53,8 @@ Tensor mish(const Tensor& x) { return floating_unary("mish", UnaryOp::Mish, x); 
 Tensor gelu(const Tensor& x, const std::string& approximate) {
   if (approximate == "none") return floating_unary("gelu", UnaryOp::Gelu, x);
   if (approximate == "tanh") return floating_unary("gelu", UnaryOp::GeluTanh, x);
-  CCDL_CHECK(approximate == "sigmoid", Runtime, "gelu: approximate argument must be either none, tanh or sigmoid, got '",
-             approximate, "'");
+  CCDL_CHECK(approximate == "sigmoid", Runtime,
+             "gelu: approximate argument must be either none, tanh or sigmoid, got '", approximate, "'");
   return floating_unary("gelu", UnaryOp::GeluSigmoid, x);
 }
 
@@ -62,10 +64,13 @@ Tensor softplus(const Tensor& x, double beta, double threshold) {
 Tensor logsigmoid(const Tensor& x) { return floating_unary("logsigmoid", UnaryOp::LogSigmoid, x); }
 Tensor softsign(const Tensor& x) { return floating_unary("softsign", UnaryOp::Softsign, x); }
 Tensor softshrink(const Tensor& x, double lambd) {
-  CCDL_CHECK(lambd >= 0, Runtime, "softshrink: lambda must be greater or equal to 0, but found to be ", lambd);
+  CCDL_CHECK(lambd >= 0, Runtime, "softshrink: lambda must be greater or equal to 0, but found to be ",
+             lambd);
   return floating_unary("softshrink", UnaryOp::Softshrink, x, lambd);
 }
-Tensor hardshrink(const Tensor& x, double lambd) { return floating_unary("hardshrink", UnaryOp::Hardshrink, x, lambd); }
+Tensor hardshrink(const Tensor& x, double lambd) {
+  return floating_unary("hardshrink", UnaryOp::Hardshrink, x, lambd);
+}
 Tensor tanhshrink(const Tensor& x) { return floating_unary("tanhshrink", UnaryOp::Tanhshrink, x); }
 Tensor hardtanh(const Tensor& x, double min, double max) {
   check_not_bool("hardtanh", x);
@@ -81,15 +86,16 @@ Tensor threshold(const Tensor& x, double threshold, double value) {
 
 Tensor prelu(const Tensor& x, const Tensor& weight) {
   check_floating("prelu", x);
-  CCDL_CHECK(weight.dim() <= 1, Shape, "prelu: weight must be a number or one-dimensional, got ", describe(weight));
-  CCDL_CHECK(weight.dtype() == x.dtype(), DType, "prelu: Type promoting not supported, got input ", describe(x),
-             " and weight ", describe(weight));
+  CCDL_CHECK(weight.dim() <= 1, Shape, "prelu: weight must be a number or one-dimensional, got ",
+             describe(weight));
+  CCDL_CHECK(weight.dtype() == x.dtype(), DType, "prelu: Type promoting not supported, got input ",
+             describe(x), " and weight ", describe(weight));
   Tensor w = weight;
   if (w.numel() != 1) {
     const int64_t channels = x.dim() > 1 ? x.size(1) : 1;
     CCDL_CHECK(x.dim() > 0 && w.numel() == channels, Shape,
-               "prelu: Mismatch of parameter numbers and input channel size. Found parameter numbers = ", w.numel(),
-               " and channel size = ", channels, " (input ", describe(x), ")");
+               "prelu: Mismatch of parameter numbers and input channel size. Found parameter numbers = ",
+               w.numel(), " and channel size = ", channels, " (input ", describe(x), ")");
     Dims shape(static_cast<size_t>(x.dim()), 1);
     shape[x.dim() > 1 ? 1 : 0] = w.numel();
     w = reshape(w, shape);
@@ -104,8 +110,8 @@ Tensor glu(const Tensor& x, int64_t dim) {
   CCDL_CHECK(x.dim() > 0, Runtime, "glu: does not support 0-dimensional tensors, got ", describe(x));
   dim = wrap_dim("glu", dim, x.dim());
   const int64_t n = x.size(dim);
-  CCDL_CHECK(n % 2 == 0, Runtime, "glu: Halving dimension must be even, but dimension ", dim, " is size ", n, " (input ",
-             describe(x), ")");
+  CCDL_CHECK(n % 2 == 0, Runtime, "glu: Halving dimension must be even, but dimension ", dim, " is size ", n,
+             " (input ", describe(x), ")");
   return mul(narrow(x, dim, 0, n / 2), sigmoid(narrow(x, dim, n / 2, n / 2)));
 }
 

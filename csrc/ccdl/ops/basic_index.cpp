@@ -24,7 +24,7 @@ Tensor basic_index(const Tensor& x, const BasicStep* steps, size_t count) {
   const Dims &from = x.sizes(), &by = x.strides();
   Dims sizes, strides;
   int64_t offset = x.offset();
-  size_t d = 0;   // the next dimension of x
+  size_t d = 0;  // the next dimension of x
   for (size_t i = 0; i < count; ++i) {
     const BasicStep& s = steps[i];
     if (s.kind == BasicStep::New) {
@@ -35,11 +35,14 @@ Tensor basic_index(const Tensor& x, const BasicStep* steps, size_t count) {
     CCDL_CHECK(d < from.size(), Index, "index: too many indices for tensor of dimension ", x.dim());
     if (s.kind == BasicStep::At) {
       const int64_t n = from[d];
-      CCDL_CHECK(s.start >= -n && s.start < n, Index, "index ", s.start, " is out of bounds for dimension ", d, " with size ", n);
+      CCDL_CHECK(s.start >= -n && s.start < n, Index, "index ", s.start, " is out of bounds for dimension ",
+                 d, " with size ", n);
       offset += (s.start < 0 ? s.start + n : s.start) * by[d];
     } else if (s.kind == BasicStep::Range) {
-      CCDL_CHECK(s.start >= 0 && s.length >= 0 && s.step > 0 && (s.length == 0 || s.start + (s.length - 1) * s.step < from[d]), Index,
-                 "index: range start ", s.start, ", length ", s.length, ", step ", s.step, " does not fit dimension ", d, " with size ", from[d]);
+      CCDL_CHECK(s.start >= 0 && s.length >= 0 && s.step > 0 &&
+                     (s.length == 0 || s.start + (s.length - 1) * s.step < from[d]),
+                 Index, "index: range start ", s.start, ", length ", s.length, ", step ", s.step,
+                 " does not fit dimension ", d, " with size ", from[d]);
       int64_t stride = 0;
       if (s.length < 2 || __builtin_mul_overflow(by[d], s.step, &stride)) stride = by[d];
       sizes.push_back(s.length);

@@ -31,13 +31,21 @@ Tensor line(const char* op, int64_t n, DType dtype, Device device) {
 
 Tensor zeros(IntSpan sizes, DType dtype, Device device) { return filled(empty(sizes, dtype, device), 0); }
 Tensor ones(IntSpan sizes, DType dtype, Device device) { return filled(empty(sizes, dtype, device), 1); }
-Tensor full(IntSpan sizes, Scalar value, DType dtype, Device device) { return filled(empty(sizes, dtype, device), value); }
-Tensor zeros_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat format) { return filled(empty_in(x, dtype, format), 0); }
-Tensor ones_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat format) { return filled(empty_in(x, dtype, format), 1); }
+Tensor full(IntSpan sizes, Scalar value, DType dtype, Device device) {
+  return filled(empty(sizes, dtype, device), value);
+}
+Tensor zeros_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat format) {
+  return filled(empty_in(x, dtype, format), 0);
+}
+Tensor ones_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat format) {
+  return filled(empty_in(x, dtype, format), 1);
+}
 Tensor full_like(const Tensor& x, Scalar value, std::optional<DType> dtype, MemoryFormat format) {
   return filled(empty_in(x, dtype, format), value);
 }
-Tensor empty_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat format) { return empty_in(x, dtype, format); }
+Tensor empty_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat format) {
+  return empty_in(x, dtype, format);
+}
 
 DType arange_dtype(Scalar start, Scalar end, Scalar step) {
   return start.is_float() || end.is_float() || step.is_float() ? default_dtype() : DType::Int64;
@@ -46,11 +54,14 @@ DType arange_dtype(Scalar start, Scalar end, Scalar step) {
 Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device) {
   const double a = start.to_double(), b = end.to_double(), s = step.to_double();
   CCDL_CHECK(s != 0 && !std::isnan(s), Runtime, "arange: step must be nonzero, got ", step);
-  CCDL_CHECK(std::isfinite(a) && std::isfinite(b), Runtime, "arange: unsupported range: ", start, " -> ", end);
-  CCDL_CHECK((s > 0 && a <= b) || (s < 0 && a >= b), Runtime, "arange: upper bound and lower bound inconsistent with step sign: start ", start,
-             ", end ", end, ", step ", step);
+  CCDL_CHECK(std::isfinite(a) && std::isfinite(b), Runtime, "arange: unsupported range: ", start, " -> ",
+             end);
+  CCDL_CHECK((s > 0 && a <= b) || (s < 0 && a >= b), Runtime,
+             "arange: upper bound and lower bound inconsistent with step sign: start ", start, ", end ", end,
+             ", step ", step);
   if (!start.is_float() && !end.is_float() && !step.is_float()) {
-    const auto from = static_cast<__int128>(start.to_int()), to = static_cast<__int128>(end.to_int()), by = static_cast<__int128>(step.to_int());
+    const auto from = static_cast<__int128>(start.to_int()), to = static_cast<__int128>(end.to_int()),
+               by = static_cast<__int128>(step.to_int());
     const __int128 n = by > 0 ? (to - from + by - 1) / by : (from - to - by - 1) / -by;
     CCDL_CHECK(n < (__int128{1} << 62), Value, "arange: the range from ", start, " to ", end, " is too long");
     Tensor y = empty(Dims{static_cast<int64_t>(n)}, dtype, device);
@@ -58,11 +69,12 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device)
     return y;
   }
   const double n = std::ceil((b - a) / s);
-  CCDL_CHECK(n >= 0 && n < 4.6e18, Value, "arange: invalid size, possible overflow: start ", start, ", end ", end, ", step ", step);
+  CCDL_CHECK(n >= 0 && n < 4.6e18, Value, "arange: invalid size, possible overflow: start ", start, ", end ",
+             end, ", step ", step);
   Tensor y = empty(Dims{static_cast<int64_t>(n)}, dtype, device);
   if (is_floating(dtype)) {
     CCDL_KERNEL(y, arange_float(y.view(), a, s));
-  } else {   // an integer dtype rounds start and step towards zero first
+  } else {  // an integer dtype rounds start and step towards zero first
     CCDL_KERNEL(y, arange_int(y.view(), start.to_int(), step.to_int()));
   }
   return y;
@@ -81,19 +93,23 @@ Tensor logspace(double start, double end, int64_t steps, double base, DType dtyp
 }
 
 Tensor eye(int64_t rows, int64_t columns, DType dtype, Device device) {
-  CCDL_CHECK(rows >= 0 && columns >= 0, Runtime, "eye: n and m must be greater or equal to 0, got n=", rows, ", m=", columns);
+  CCDL_CHECK(rows >= 0 && columns >= 0, Runtime, "eye: n and m must be greater or equal to 0, got n=", rows,
+             ", m=", columns);
   Tensor y = empty(Dims{rows, columns}, dtype, device);
   CCDL_KERNEL(y, eye(y.view()));
   return y;
 }
 
-Tensor triangle_indices(int64_t rows, int64_t columns, int64_t offset, bool upper, DType dtype, Device device) {
+Tensor triangle_indices(int64_t rows, int64_t columns, int64_t offset, bool upper, DType dtype,
+                        Device device) {
   const char* op = upper ? "triu_indices" : "tril_indices";
-  CCDL_CHECK(rows >= 0 && columns >= 0, Runtime, op, ": row and col must be non-negative, got row=", rows, ", col=", columns);
+  CCDL_CHECK(rows >= 0 && columns >= 0, Runtime, op, ": row and col must be non-negative, got row=", rows,
+             ", col=", columns);
   checked_numel(op, Dims{2, rows, columns});
   int64_t count = 0;
   for (int64_t r = 0; r < rows; ++r) {
-    const int64_t edge = offset > columns - r ? columns : std::clamp<int64_t>(r + offset + (upper ? 0 : 1), 0, columns);
+    const int64_t edge =
+        offset > columns - r ? columns : std::clamp<int64_t>(r + offset + (upper ? 0 : 1), 0, columns);
     count += upper ? columns - edge : edge;
   }
   Tensor y = empty(Dims{2, count}, DType::Int64, device);
@@ -102,17 +118,21 @@ Tensor triangle_indices(int64_t rows, int64_t columns, int64_t offset, bool uppe
 }
 
 Tensor one_hot(const Tensor& index, int64_t classes) {
-  CCDL_CHECK(index.dtype() == DType::Int64, DType, "one_hot: is only applicable to index tensor of type int64, got ", describe(index));
+  CCDL_CHECK(index.dtype() == DType::Int64, DType,
+             "one_hot: is only applicable to index tensor of type int64, got ", describe(index));
   NoGradGuard no_grad;
   if (index.numel() == 0) {
-    CCDL_CHECK(classes > 0, Runtime, "one_hot: Can not infer total number of classes from empty tensor; pass num_classes");
+    CCDL_CHECK(classes > 0, Runtime,
+               "one_hot: Can not infer total number of classes from empty tensor; pass num_classes");
   } else {
     const Tensor flat = contiguous(reshape(index, Dims{index.numel()}));
     const int64_t low = to(amin(flat, Dims{0}, false), DType::Int64).ptr<int64_t>()[0];
     const int64_t high = to(amax(flat, Dims{0}, false), DType::Int64).ptr<int64_t>()[0];
     CCDL_CHECK(low >= 0, Runtime, "one_hot: Class values must be non-negative, got ", low);
     if (classes < 0) classes = high + 1;
-    CCDL_CHECK(classes > 0 && high < classes, Runtime, "one_hot: Class values must be smaller than num_classes, got ", high, " with num_classes=", classes);
+    CCDL_CHECK(classes > 0 && high < classes, Runtime,
+               "one_hot: Class values must be smaller than num_classes, got ", high,
+               " with num_classes=", classes);
   }
   Dims sizes = index.sizes();
   sizes.push_back(classes);

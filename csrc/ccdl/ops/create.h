@@ -9,19 +9,22 @@ namespace ccdl::ops {
 Tensor zeros(IntSpan sizes, DType dtype, Device device = {});
 Tensor ones(IntSpan sizes, DType dtype, Device device = {});
 Tensor full(IntSpan sizes, Scalar value, DType dtype, Device device = {});
-Tensor zeros_like(const Tensor& x, std::optional<DType> dtype = std::nullopt, MemoryFormat format = MemoryFormat::Preserve);
-Tensor ones_like(const Tensor& x, std::optional<DType> dtype = std::nullopt, MemoryFormat format = MemoryFormat::Preserve);
+Tensor zeros_like(const Tensor& x, std::optional<DType> dtype = std::nullopt,
+                  MemoryFormat format = MemoryFormat::Preserve);
+Tensor ones_like(const Tensor& x, std::optional<DType> dtype = std::nullopt,
+                 MemoryFormat format = MemoryFormat::Preserve);
 Tensor full_like(const Tensor& x, Scalar value, std::optional<DType> dtype = std::nullopt,
                  MemoryFormat format = MemoryFormat::Preserve);
 Tensor empty_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat format);
 
 // ceil((end - start) / step) values start + i * step.
 Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device = {});
-DType arange_dtype(Scalar start, Scalar end, Scalar step);   // int64 unless one of them is a float
+DType arange_dtype(Scalar start, Scalar end, Scalar step);  // int64 unless one of them is a float
 Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device = {});
 Tensor logspace(double start, double end, int64_t steps, double base, DType dtype, Device device = {});
 Tensor eye(int64_t rows, int64_t columns, DType dtype, Device device = {});
-Tensor triangle_indices(int64_t rows, int64_t columns, int64_t offset, bool upper, DType dtype = DType::Int64, Device device = {});
+Tensor triangle_indices(int64_t rows, int64_t columns, int64_t offset, bool upper, DType dtype = DType::Int64,
+                        Device device = {});
 // int64 class numbers to 0/1 rows; classes < 0: one more than the largest number.
 Tensor one_hot(const Tensor& index, int64_t classes = -1);
 

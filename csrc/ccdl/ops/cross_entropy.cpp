@@ -13,11 +13,11 @@ namespace {
 // What both losses share after the checks: input seen as [N, C, S].
 struct Problem {
   const char* op;
-  Tensor x;        // contiguous, as given otherwise
-  Tensor target;   // contiguous int64, or probabilities
-  Tensor weight;   // contiguous [C] or undefined
-  Dims shape;      // [N, C, S]
-  Dims rows;       // sizes of the unreduced loss
+  Tensor x;       // contiguous, as given otherwise
+  Tensor target;  // contiguous int64, or probabilities
+  Tensor weight;  // contiguous [C] or undefined
+  Dims shape;     // [N, C, S]
+  Dims rows;      // sizes of the unreduced loss
   int64_t class_dim;
   LossReduction reduction;
   int64_t ignore_index;
@@ -30,7 +30,8 @@ struct Problem {
   View target_view() const { return probabilities ? shaped(target, shape) : row_view(target); }
 };
 
-// w_c t'_c for every class, zero where ignored; and the divisor of the mean. Neither carries history of the logits.
+// w_c t'_c for every class, zero where ignored; and the divisor of the mean. Neither carries history of the
+// logits.
 std::pair<Tensor, Tensor> soft_target(const Problem& p, const Tensor& target, bool nll) {
   const int64_t classes = p.shape[1];
   Dims per_class(p.rows.size() + 1, 1);
@@ -87,13 +88,14 @@ struct CrossEntropyBackward : Node {
           [&](const TensorList& in) { return TensorList{composite(q, in[0], q.target, false)}; }, {x}, grads);
     const Tensor dy = dense(grads[0]);
     Tensor dx = empty(x.sizes(), x.dtype(), x.device());
-    const View w = maybe_view(q.weight), dout = q.reduction == LossReduction::None ? q.row_view(dy) : dy.view();
+    const View w = maybe_view(q.weight),
+               dout = q.reduction == LossReduction::None ? q.row_view(dy) : dy.view();
     if (q.probabilities)
       CCDL_KERNEL(dx, cross_entropy_prob_backward(q.x_view(q.x), q.target_view(), w, q.row_view(lse), dout,
                                                   q.x_view(dx), q.reduction, q.smoothing));
     else
-      CCDL_KERNEL(dx, cross_entropy_backward(q.x_view(q.x), q.target_view(), w, q.row_view(lse), total.view(), dout,
-                                             q.x_view(dx), q.reduction, q.ignore_index, q.smoothing));
+      CCDL_KERNEL(dx, cross_entropy_backward(q.x_view(q.x), q.target_view(), w, q.row_view(lse), total.view(),
+                                             dout, q.x_view(dx), q.reduction, q.ignore_index, q.smoothing));
     return {dx};
   }
   void release_saved() override {
@@ -119,8 +121,8 @@ struct NllLossBackward : Node {
     const Tensor dy = dense(grads[0]);
     Tensor dx = empty(sizes, dy.dtype(), dy.device());
     CCDL_KERNEL(dx, nll_loss_backward(q.target_view(), maybe_view(q.weight), total.view(),
-                                      q.reduction == LossReduction::None ? q.row_view(dy) : dy.view(), q.x_view(dx),
-                                      q.reduction, q.ignore_index));
+                                      q.reduction == LossReduction::None ? q.row_view(dy) : dy.view(),
+                                      q.x_view(dx), q.reduction, q.ignore_index));
     return {dx};
   }
   // linear in the input: the gradient is dy times a constant
@@ -139,8 +141,8 @@ struct NllLossBackward : Node {
   }
 };
 
-Problem check(const char* op, const Tensor& input, const Tensor& target, const Tensor& weight, LossReduction reduction,
-              int64_t ignore_index, double smoothing, bool may_be_probabilities) {
+Problem check(const char* op, const Tensor& input, const Tensor& target, const Tensor& weight,
+              LossReduction reduction, int64_t ignore_index, double smoothing, bool may_be_probabilities) {
   CCDL_CHECK(input.dim() >= 1, Value, op, ": input has no class dimension, got ", describe(input),
              "; it must be [C], [N, C] or [N, C, d1, ...]");
   CCDL_CHECK(is_floating(input.dtype()), DType, op, ": input must be floating point, got ", describe(input));
@@ -158,25 +160,30 @@ Problem check(const char* op, const Tensor& input, const Tensor& target, const T
   p.shape = {input.dim() == 1 ? 1 : input.size(0), classes, 1};
   for (int64_t i = 2; i < input.dim(); ++i) p.shape[2] *= input.size(i);
   if (p.probabilities) {
-    CCDL_CHECK(is_floating(target.dtype()), DType, op, ": Expected floating point type for target with class probabilities, got ",
-               describe(target), " for input ", describe(input));
+    CCDL_CHECK(is_floating(target.dtype()), DType, op,
+               ": Expected floating point type for target with class probabilities, got ", describe(target),
+               " for input ", describe(input));
     p.target = target.dtype() == input.dtype() ? target : to(target, input.dtype());
   } else {
-    CCDL_CHECK(target.dim() != input.dim() - 1 || target.dim() < 1 || target.size(0) == input.size(0), Value, op,
-               ": Expected input batch_size (", input.size(0), ") to match target batch_size (", target.size(0),
-               "), input ", describe(input), ", target ", describe(target));
-    CCDL_CHECK(target.sizes() == p.rows, Shape, op, ": Expected target size ", p.rows, ", got ", target.sizes(),
-               " (input ", input.sizes(), "): class numbers have the input's size without the class dimension");
+    CCDL_CHECK(target.dim() != input.dim() - 1 || target.dim() < 1 || target.size(0) == input.size(0), Value,
+               op, ": Expected input batch_size (", input.size(0), ") to match target batch_size (",
+               target.size(0), "), input ", describe(input), ", target ", describe(target));
+    CCDL_CHECK(target.sizes() == p.rows, Shape, op, ": Expected target size ", p.rows, ", got ",
+               target.sizes(), " (input ", input.sizes(),
+               "): class numbers have the input's size without the class dimension");
     CCDL_CHECK(target.dtype() == DType::Int64 || target.dtype() == DType::UInt8, DType, op,
-               ": target must hold class numbers as int64, got ", describe(target), "; convert it with .long()");
+               ": target must hold class numbers as int64, got ", describe(target),
+               "; convert it with .long()");
     p.target = to(target, DType::Int64);
   }
   if (weight.defined()) {
     CCDL_CHECK(weight.dim() == 1 && weight.size(0) == classes, Shape, op,
-               ": weight tensor should be defined for all ", classes, " classes as a 1-d tensor, got ", describe(weight));
+               ": weight tensor should be defined for all ", classes, " classes as a 1-d tensor, got ",
+               describe(weight));
     CCDL_CHECK(weight.dtype() == input.dtype(), DType, op, ": weight must have the input's dtype ",
                dtype_name(input.dtype()), ", got ", describe(weight));
-    CCDL_CHECK(!requires_grad(weight), NotImplemented, op, ": the derivative for weight is not implemented; detach it");
+    CCDL_CHECK(!requires_grad(weight), NotImplemented, op,
+               ": the derivative for weight is not implemented; detach it");
     check_same_device(op, {{"input", &input}, {"weight", &weight}});
     p.weight = dense(weight);
   }
@@ -186,8 +193,9 @@ Problem check(const char* op, const Tensor& input, const Tensor& target, const T
 }
 
 void check_class(const Problem& p, int64_t bad) {
-  CCDL_CHECK(bad < 0, Index, p.op, ": Target ", p.target.ptr<int64_t>()[bad < 0 ? 0 : bad], " is out of bounds: element ",
-             bad, " of target must be in [0, ", p.shape[1], ") or ignore_index ", p.ignore_index);
+  CCDL_CHECK(bad < 0, Index, p.op, ": Target ", p.target.ptr<int64_t>()[bad < 0 ? 0 : bad],
+             " is out of bounds: element ", bad, " of target must be in [0, ", p.shape[1],
+             ") or ignore_index ", p.ignore_index);
 }
 
 }  // namespace
@@ -195,7 +203,8 @@ void check_class(const Problem& p, int64_t bad) {
 LossReduction parse_reduction(const char* op, const std::string& name) {
   if (name == "none") return LossReduction::None;
   if (name == "mean") return LossReduction::Mean;
-  CCDL_CHECK(name == "sum", Value, op, ": ", name, " is not a valid value for reduction; use 'none', 'mean' or 'sum'");
+  CCDL_CHECK(name == "sum", Value, op, ": ", name,
+             " is not a valid value for reduction; use 'none', 'mean' or 'sum'");
   return LossReduction::Sum;
 }
 
@@ -216,9 +225,9 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& we
     CCDL_KERNEL(out, cross_entropy_prob_forward(p.x_view(p.x), p.target_view(), w, y, p.row_view(lse),
                                                 p.row_view(losses), reduction, label_smoothing));
   } else {
-    const int64_t bad =
-        CCDL_KERNEL(out, cross_entropy_forward(p.x_view(p.x), p.target_view(), w, y, p.row_view(lse), p.row_view(losses),
-                                               total.view(), reduction, ignore_index, label_smoothing));
+    const int64_t bad = CCDL_KERNEL(
+        out, cross_entropy_forward(p.x_view(p.x), p.target_view(), w, y, p.row_view(lse), p.row_view(losses),
+                                   total.view(), reduction, ignore_index, label_smoothing));
     check_class(p, bad);
   }
   if (needs_graph(input)) {
@@ -240,9 +249,10 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight,
   Problem p = check("nll_loss", input, target, weight, reduction, ignore_index, 0.0, false);
   Tensor out = empty(p.out_sizes(), input.dtype(), input.device());
   Tensor total = empty(Dims{}, DType::Float64, input.device());
-  const int64_t bad = CCDL_KERNEL(out, nll_loss_forward(p.x_view(p.x), p.target_view(), maybe_view(p.weight),
-                                                        reduction == LossReduction::None ? p.row_view(out) : out.view(),
-                                                        total.view(), reduction, ignore_index));
+  const int64_t bad =
+      CCDL_KERNEL(out, nll_loss_forward(p.x_view(p.x), p.target_view(), maybe_view(p.weight),
+                                        reduction == LossReduction::None ? p.row_view(out) : out.view(),
+                                        total.view(), reduction, ignore_index));
   check_class(p, bad);
   if (needs_graph(input)) {
     auto node = make_ref<NllLossBackward>();

@@ -1,5 +1,6 @@
-// Classification losses from logits and from log-probabilities. input [C], [N, C] or [N, C, d1, ...]; targets are class
-// numbers (int64 or uint8) without the class dimension, or, in cross_entropy, probabilities shaped like the input.
+// Classification losses from logits and from log-probabilities. input [C], [N, C] or [N, C, d1, ...]; targets
+// are class numbers (int64 or uint8) without the class dimension, or, in cross_entropy, probabilities shaped
+// like the input.
 #pragma once
 #include <string>
 

@@ -1,4 +1,5 @@
-// Helpers of the fused families: contiguous inputs without history, and views with the dims a kernel asks for.
+// Helpers of the fused families: contiguous inputs without history, and views with the dims a kernel asks
+// for.
 #pragma once
 #include <ccdl/ops/op.h>
 #include <ccdl/ops/view.h>

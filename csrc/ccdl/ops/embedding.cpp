@@ -28,8 +28,10 @@ struct EmbeddingBackward : Node {
     const Tensor g = dy.stride(1) == 1 ? dy : contiguous(dy);
     const Tensor flat = contiguous(reshape(i, Dims{n}));
     Tensor dw = empty(Dims{rows, dy.size(1)}, dy.dtype(), dy.device());
-    const IndexFault fault = CCDL_KERNEL(dw, embedding_backward(g.view(), flat.view(), padding_idx, by_frequency, dw.view()));
-    CCDL_CHECK(fault.axis < 0, Index, "embedding: index ", fault.value, " is out of range for a table of ", rows, " rows");
+    const IndexFault fault =
+        CCDL_KERNEL(dw, embedding_backward(g.view(), flat.view(), padding_idx, by_frequency, dw.view()));
+    CCDL_CHECK(fault.axis < 0, Index, "embedding: index ", fault.value, " is out of range for a table of ",
+               rows, " rows");
     return {dw};
   }
   // The same from differentiable ops.
@@ -39,7 +41,8 @@ struct EmbeddingBackward : Node {
       NoGradGuard no_grad;
       scale = to(ne(i, Scalar(padding_idx)), dy.dtype());
       if (by_frequency) {
-        const Tensor seen = index_add(zeros(Dims{rows}, dy.dtype(), dy.device()), 0, i, ones(i.sizes(), dy.dtype(), dy.device()));
+        const Tensor seen = index_add(zeros(Dims{rows}, dy.dtype(), dy.device()), 0, i,
+                                      ones(i.sizes(), dy.dtype(), dy.device()));
         scale = div(scale, index_select(seen, 0, i));
       }
     }
@@ -52,7 +55,8 @@ struct EmbeddingBackward : Node {
 Tensor check_table(const char* op, const Tensor& index, const Tensor& weight, int64_t* padding_idx) {
   CCDL_CHECK(weight.dim() == 2, Runtime, op, ": 'weight' must be 2-D, got ", describe(weight));
   CCDL_CHECK(index.dtype() == DType::Int64 || index.dtype() == DType::Int32, DType, op,
-             ": Expected tensor for argument 'input' (indices) to have scalar type int64 or int32, got ", describe(index));
+             ": Expected tensor for argument 'input' (indices) to have scalar type int64 or int32, got ",
+             describe(index));
   check_same_device(op, {{"weight", &weight}, {"input", &index}});
   if (*padding_idx != -1) {
     CCDL_CHECK(*padding_idx >= -weight.size(0) && *padding_idx < weight.size(0), Value, op,
@@ -95,7 +99,8 @@ void embedding_renorm_(const Tensor& weight, const Tensor& index, double max_nor
   NoGradGuard no_grad;
   const Tensor rows = index_select(weight, 0, i);
   const Tensor size = norm(rows, Scalar(norm_type), Dims{1}, true);
-  const Tensor scale = where(gt(size, Scalar(max_norm)), div(Scalar(max_norm), add(size, Scalar(1e-7))), Scalar(1.0));
+  const Tensor scale =
+      where(gt(size, Scalar(max_norm)), div(Scalar(max_norm), add(size, Scalar(1e-7))), Scalar(1.0));
   copy_(weight, index_copy(weight, 0, i, to(mul(rows, scale), weight.dtype())));
 }
 

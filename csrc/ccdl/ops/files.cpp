@@ -20,8 +20,8 @@ NamedTensors load_safetensors(const std::string& path) {
   const io::SafetensorsReader reader(path);
   NamedTensors found;
   for (const io::TensorEntry& entry : reader.tensors()) {
-    CCDL_CHECK(entry.shape.size() <= kMaxDims, Checkpoint, "load_safetensors: tensor '", entry.name, "' in ", path, " has ",
-               entry.shape.size(), " dimensions, at most ", kMaxDims, " are supported");
+    CCDL_CHECK(entry.shape.size() <= kMaxDims, Checkpoint, "load_safetensors: tensor '", entry.name, "' in ",
+               path, " has ", entry.shape.size(), " dimensions, at most ", kMaxDims, " are supported");
     const Tensor x = empty(Dims(entry.shape.begin(), entry.shape.end()), entry.dtype);
     reader.read(entry, x.data());
     found.emplace(entry.name, x);

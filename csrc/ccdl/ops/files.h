@@ -1,4 +1,5 @@
-// Tensors to and from safetensors files, for C++ programs; Python's save and load use the same reader and writer.
+// Tensors to and from safetensors files, for C++ programs; Python's save and load use the same reader and
+// writer.
 #pragma once
 #include <map>
 #include <string>
@@ -11,7 +12,8 @@ namespace ccdl::ops {
 using NamedTensors = std::map<std::string, Tensor>;
 
 // Atomic: the old file or the new one. Non-contiguous tensors are written row-major.
-void save_safetensors(const std::string& path, const NamedTensors& tensors, const io::StringMap& metadata = {});
+void save_safetensors(const std::string& path, const NamedTensors& tensors,
+                      const io::StringMap& metadata = {});
 NamedTensors load_safetensors(const std::string& path);  // Error(Checkpoint) for a damaged or hostile file
 
 }  // namespace ccdl::ops

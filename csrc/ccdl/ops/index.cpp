@@ -1,8 +1,8 @@
 // index_select and its kin, advanced indexing, take and put.
 #include <ccdl/ops/index.h>
 
-#include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/create.h>
+#include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/index_plan.h>
 #include <ccdl/ops/reduce.h>
 #include <ccdl/ops/view.h>
@@ -24,14 +24,16 @@ SliceArgs slice_args(const char* op, const Tensor& x, int64_t dim, const Tensor&
 
 void check_slice_source(const char* op, const Tensor& x, const SliceArgs& a, const Tensor& src) {
   CCDL_CHECK(src.dtype() == x.dtype(), DType, op, ": input and source must have the same dtype, got ",
-             dtype_name(x.dtype()), " and ", dtype_name(src.dtype()), "; convert source with .to(input.dtype)");
+             dtype_name(x.dtype()), " and ", dtype_name(src.dtype()),
+             "; convert source with .to(input.dtype)");
   check_same_device(op, {{"input", &x}, {"source", &src}});
   const Dims expected = slice_plan(x, a.dim, a.index).sizes;
-  CCDL_CHECK(src.sizes() == expected || (src.numel() == 1 && numel_of(expected) == 1), Shape, op, ": source must have shape ", expected,
-             " (input ", x.sizes(), " with ", a.index.numel(), " indices along dim ", a.dim, "), got ", src.sizes());
+  CCDL_CHECK(src.sizes() == expected || (src.numel() == 1 && numel_of(expected) == 1), Shape, op,
+             ": source must have shape ", expected, " (input ", x.sizes(), " with ", a.index.numel(),
+             " indices along dim ", a.dim, "), got ", src.sizes());
 }
 
-Tensor apart(const Tensor& src, const Tensor& y) {   // src, or a copy when it shares y's memory
+Tensor apart(const Tensor& src, const Tensor& y) {  // src, or a copy when it shares y's memory
   if (src.storage() != y.storage()) return src;
   NoGradGuard no_grad;
   return clone(src);
@@ -118,8 +120,10 @@ Ref<IndexAddBackward> add_node(const Tensor& x, const SliceArgs& a, const Tensor
 }  // namespace
 
 Tensor int64_index(const char* op, const char* argument, const Tensor& index) {
-  CCDL_CHECK(is_integral(index.dtype(), false), Index, op, ": ", argument, " must be an integer tensor, got ", describe(index),
-             "; tensors used as indices hold int64 (or int32, int16, int8, uint8) values, convert with .long()");
+  CCDL_CHECK(
+      is_integral(index.dtype(), false), Index, op, ": ", argument, " must be an integer tensor, got ",
+      describe(index),
+      "; tensors used as indices hold int64 (or int32, int16, int8, uint8) values, convert with .long()");
   NoGradGuard no_grad;
   return to(index, DType::Int64);
 }
@@ -127,7 +131,8 @@ Tensor int64_index(const char* op, const char* argument, const Tensor& index) {
 Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
   const SliceArgs a = slice_args("index_select", x, dim, index);
   const IndexPlan plan = slice_plan(x, a.dim, a.index);
-  CCDL_CHECK(x.dim() > 0 || a.index.numel() == 1, Index, "index_select: index for a 0-d input must have one element, got ", describe(index));
+  CCDL_CHECK(x.dim() > 0 || a.index.numel() == 1, Index,
+             "index_select: index for a 0-d input must have one element, got ", describe(index));
   checked_numel("index_select", plan.sizes);
   Tensor y = empty(x.dim() ? plan.sizes : x.sizes(), x.dtype(), x.device());
   plan.get("index_select", x, x.dim() ? y : alias(y, plan.sizes, plan.strides, y.offset()));
@@ -145,7 +150,10 @@ Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor
   const SliceArgs a = slice_args("index_add", x, dim, index);
   check_slice_source("index_add", x, a, src);
   const auto node = add_node(x, a, src, alpha);
-  Tensor y = [&] { NoGradGuard no_grad; return clone(x); }();
+  Tensor y = [&] {
+    NoGradGuard no_grad;
+    return clone(x);
+  }();
   add_into(y, a, src, alpha, true);
   if (node) record(node, {x, src}, y);
   return y;
@@ -164,7 +172,10 @@ Tensor index_add_(const Tensor& x, int64_t dim, const Tensor& index, const Tenso
 Tensor index_copy(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
   const SliceArgs a = slice_args("index_copy", x, dim, index);
   check_slice_source("index_copy", x, a, src);
-  Tensor y = [&] { NoGradGuard no_grad; return clone(x); }();
+  Tensor y = [&] {
+    NoGradGuard no_grad;
+    return clone(x);
+  }();
   slice_plan(y, a.dim, a.index).put("index_copy", y, src, PutMode::Set, true);
   if (needs_graph(x, src)) {
     auto node = make_ref<IndexCopyBackward>();
@@ -184,7 +195,8 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Opera
   {
     NoGradGuard no_grad;
     y = clone(x);
-    v = value.is_tensor() ? to(value.tensor, x.dtype(), x.device(), false) : scalar_tensor(value.scalar, x.dtype(), x.device());
+    v = value.is_tensor() ? to(value.tensor, x.dtype(), x.device(), false)
+                          : scalar_tensor(value.scalar, x.dtype(), x.device());
   }
   IndexPlan plan = slice_plan(y, a.dim, a.index);
   plan.wrap = true;
@@ -200,18 +212,22 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Opera
 
 Tensor take(const Tensor& x, const Tensor& index) {
   const Tensor i = int64_index("take", "index", index);
-  CCDL_CHECK(x.numel() > 0 || i.numel() == 0, Index, "take: cannot take ", i.numel(), " elements from an empty tensor ", describe(x));
+  CCDL_CHECK(x.numel() > 0 || i.numel() == 0, Index, "take: cannot take ", i.numel(),
+             " elements from an empty tensor ", describe(x));
   return ops::index(reshape(x, Dims{x.numel()}), {i});
 }
 
 Tensor put(const Tensor& x, const Tensor& index, const Tensor& src, bool accumulate) {
   const Tensor i = int64_index("put", "index", index);
-  CCDL_CHECK(src.numel() == i.numel(), Shape, "put: source must have as many elements as index, got source ", src.sizes(), " and index ", i.sizes());
-  CCDL_CHECK(src.dtype() == x.dtype(), DType, "put: input and source must have the same dtype, got ", dtype_name(x.dtype()), " and ", dtype_name(src.dtype()));
+  CCDL_CHECK(src.numel() == i.numel(), Shape, "put: source must have as many elements as index, got source ",
+             src.sizes(), " and index ", i.sizes());
+  CCDL_CHECK(src.dtype() == x.dtype(), DType, "put: input and source must have the same dtype, got ",
+             dtype_name(x.dtype()), " and ", dtype_name(src.dtype()));
   return reshape(index_put(reshape(x, Dims{x.numel()}), {i}, reshape(src, i.sizes()), accumulate), x.sizes());
 }
 
-// ---- advanced indexing -------------------------------------------------------------------------------------------
+// ---- advanced indexing
+// -------------------------------------------------------------------------------------------
 namespace {
 
 // Masks become coordinates; all index tensors are broadcast to one shape. Entry k belongs to dimension k.
@@ -225,21 +241,24 @@ TensorList expand_indices(const char* op, const Tensor& x, const TensorList& ind
       result.emplace_back();
       continue;
     }
-    CCDL_CHECK(is_integral(index.dtype()), Index, op, ": tensors used as indices must be integer or bool tensors, got ",
-               describe(index), " at position ", k);
+    CCDL_CHECK(is_integral(index.dtype()), Index, op,
+               ": tensors used as indices must be integer or bool tensors, got ", describe(index),
+               " at position ", k);
     check_same_device(op, {{"input", &x}, {"index", &index}});
     if (index.dtype() == DType::Bool || index.dtype() == DType::UInt8) {
       for (int64_t d = 0; d < index.dim(); ++d) {
         const int64_t at = static_cast<int64_t>(result.size()) + d;
-        CCDL_CHECK(at < x.dim() && x.size(at) == index.size(d), Index, op, ": the shape of the mask ", index.sizes(),
-                   " at index ", k, " does not match the shape of the indexed tensor ", x.sizes(), " at dimension ", at);
+        CCDL_CHECK(at < x.dim() && x.size(at) == index.size(d), Index, op, ": the shape of the mask ",
+                   index.sizes(), " at index ", k, " does not match the shape of the indexed tensor ",
+                   x.sizes(), " at dimension ", at);
       }
       for (const Tensor& c : nonzero_tuple(index)) result.push_back(c);
     } else {
       result.push_back(to(index, DType::Int64));
     }
   }
-  CCDL_CHECK(static_cast<int64_t>(result.size()) <= x.dim(), Index, op, ": too many indices for tensor of dimension ", x.dim(), " (got ", result.size(), ")");
+  CCDL_CHECK(static_cast<int64_t>(result.size()) <= x.dim(), Index, op,
+             ": too many indices for tensor of dimension ", x.dim(), " (got ", result.size(), ")");
   std::ostringstream shapes;
   for (const Tensor& i : result) {
     if (!i.defined()) continue;
@@ -253,14 +272,18 @@ TensorList expand_indices(const char* op, const Tensor& x, const TensorList& ind
         return false;
       }
     }();
-    CCDL_CHECK(fits, Index, op, ": shape mismatch: indexing tensors could not be broadcast together with shapes ", shapes.str());
+    CCDL_CHECK(fits, Index, op,
+               ": shape mismatch: indexing tensors could not be broadcast together with shapes ",
+               shapes.str());
   }
   for (Tensor& i : result)
-    if (i.defined() && !(i.sizes() == *shape)) i = alias(i, *shape, expanded_strides(i.sizes(), i.strides(), *shape), i.offset());
+    if (i.defined() && !(i.sizes() == *shape))
+      i = alias(i, *shape, expanded_strides(i.sizes(), i.strides(), *shape), i.offset());
   return result;
 }
 
-template <class Saved> TensorList load(const Saved& saved, Node* holder) {
+template <class Saved>
+TensorList load(const Saved& saved, Node* holder) {
   TensorList out;
   for (const SavedTensor& s : saved) out.push_back(s.defined() ? s.get(holder) : Tensor());
   return out;
@@ -305,21 +328,24 @@ void check_put(const char* op, const Tensor& x, const Tensor& values, const Inde
   CCDL_CHECK(values.dtype() == x.dtype(), DType, op, ": the source and destination dtypes must match, got ",
              dtype_name(x.dtype()), " for input and ", dtype_name(values.dtype()), " for values");
   check_same_device(op, {{"input", &x}, {"values", &values}});
-  CCDL_CHECK(is_expandable_to(values.sizes(), plan.sizes), Shape, op, ": shape mismatch: value tensor of shape ",
-             values.sizes(), " cannot be broadcast to indexing result of shape ", plan.sizes);
+  CCDL_CHECK(is_expandable_to(values.sizes(), plan.sizes), Shape, op,
+             ": shape mismatch: value tensor of shape ", values.sizes(),
+             " cannot be broadcast to indexing result of shape ", plan.sizes);
 }
 
-void put_into(const char* op, const Tensor& y, const TensorList& indices, const IndexPlan& plan, const Tensor& values,
-              bool accumulate, bool fresh) {
+void put_into(const char* op, const Tensor& y, const TensorList& indices, const IndexPlan& plan,
+              const Tensor& values, bool accumulate, bool fresh) {
   NoGradGuard no_grad;
   const DType t = accumulate ? sum_dtype(y.dtype()) : y.dtype();
-  if (t == y.dtype()) return plan.put(op, y, apart(values, y), accumulate ? PutMode::Add : PutMode::Set, fresh);
+  if (t == y.dtype())
+    return plan.put(op, y, apart(values, y), accumulate ? PutMode::Add : PutMode::Set, fresh);
   const Tensor sums = to(y, t);
   advanced_plan(op, sums, indices).put(op, sums, to(values, t), PutMode::Add, true);
   copy_(y, sums);
 }
 
-Ref<IndexPutBackward> put_node(const Tensor& x, const TensorList& indices, const Tensor& values, bool accumulate) {
+Ref<IndexPutBackward> put_node(const Tensor& x, const TensorList& indices, const Tensor& values,
+                               bool accumulate) {
   if (!needs_graph(x, values)) return {};
   auto node = make_ref<IndexPutBackward>();
   node->indices = store(indices);
@@ -330,8 +356,9 @@ Ref<IndexPutBackward> put_node(const Tensor& x, const TensorList& indices, const
 }  // namespace
 
 Tensor index(const Tensor& x, const TensorList& raw) {
-  if (raw.size() == 1 && raw[0].defined() && raw[0].dtype() == DType::Bool && raw[0].sizes() == x.sizes() && x.dim() > 0)
-    return masked_select(x, raw[0]);   // the same elements in the same order, without coordinates
+  if (raw.size() == 1 && raw[0].defined() && raw[0].dtype() == DType::Bool && raw[0].sizes() == x.sizes() &&
+      x.dim() > 0)
+    return masked_select(x, raw[0]);  // the same elements in the same order, without coordinates
   const TensorList indices = expand_indices("index", x, raw);
   const IndexPlan plan = advanced_plan("index", x, indices);
   checked_numel("index", plan.sizes);
@@ -350,7 +377,10 @@ Tensor index_put(const Tensor& x, const TensorList& raw, const Tensor& values, b
   const TensorList indices = expand_indices("index_put", x, raw);
   check_put("index_put", x, values, advanced_plan("index_put", x, indices));
   const auto node = put_node(x, indices, values, accumulate);
-  Tensor y = [&] { NoGradGuard no_grad; return clone(x); }();
+  Tensor y = [&] {
+    NoGradGuard no_grad;
+    return clone(x);
+  }();
   put_into("index_put", y, indices, advanced_plan("index_put", y, indices), values, accumulate, true);
   if (node) record(node, {x, values}, y);
   return y;

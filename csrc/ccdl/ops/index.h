@@ -1,6 +1,7 @@
-// Indexed reading and writing. Indices are int64 (int32 and smaller are converted); negative ones count from the end in
-// index, index_put, take, put and index_fill only, as in PyTorch. A bad index is an Error(Index) and writes nothing.
-// Where several elements are written to one place the last one in row-major order of the index wins.
+// Indexed reading and writing. Indices are int64 (int32 and smaller are converted); negative ones count from
+// the end in index, index_put, take, put and index_fill only, as in PyTorch. A bad index is an Error(Index)
+// and writes nothing. Where several elements are written to one place the last one in row-major order of the
+// index wins.
 #pragma once
 #include <optional>
 #include <string>
@@ -16,8 +17,8 @@ Tensor scatter_(const Tensor& x, int64_t dim, const Tensor& index, const Operand
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src);
 Tensor scatter_add_(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src);
 // reduce: sum, prod, mean, amax, amin; include_self: the old value takes part.
-Tensor scatter_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce,
-                      bool include_self = true);
+Tensor scatter_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src,
+                      const std::string& reduce, bool include_self = true);
 
 Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index);
 Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src, Scalar alpha = 1);
@@ -25,8 +26,8 @@ Tensor index_add_(const Tensor& x, int64_t dim, const Tensor& index, const Tenso
 Tensor index_copy(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src);
 Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Operand& value);
 
-// One step of basic indexing: At takes dimension position `start` away, Range keeps start, start + step, .. (`length`
-// of them, already clipped), All keeps a dimension, New adds one of size 1.
+// One step of basic indexing: At takes dimension position `start` away, Range keeps start, start + step, ..
+// (`length` of them, already clipped), All keeps a dimension, New adds one of size 1.
 struct BasicStep {
   enum Kind : uint8_t { At, Range, All, New } kind = All;
   int64_t start = 0, length = 0, step = 1;
@@ -39,8 +40,8 @@ Tensor take(const Tensor& x, const Tensor& index);
 Tensor put(const Tensor& x, const Tensor& index, const Tensor& src, bool accumulate = false);
 Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int64_t> dim);
 
-// x[i0, i1, ...]: entry k indexes dimension k (masks of m dims take m dimensions), undefined entries keep theirs.
-// Adjacent index tensors put their broadcast dims in the first one's place, separated ones in front.
+// x[i0, i1, ...]: entry k indexes dimension k (masks of m dims take m dimensions), undefined entries keep
+// theirs. Adjacent index tensors put their broadcast dims in the first one's place, separated ones in front.
 Tensor index(const Tensor& x, const TensorList& indices);
 Tensor index_put(const Tensor& x, const TensorList& indices, const Tensor& values, bool accumulate = false);
 Tensor index_put_(const Tensor& x, const TensorList& indices, const Tensor& values, bool accumulate = false);

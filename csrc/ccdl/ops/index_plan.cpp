@@ -32,8 +32,9 @@ void IndexPlan::add(const Tensor& index, const Dims& index_strides, const Tensor
 void IndexPlan::check(const char* op, const IndexFault& fault) const {
   if (fault.axis < 0) return;
   const auto a = static_cast<size_t>(fault.axis);
-  fail(ErrorKind::Index, str(op, ": index ", fault.value, " is out of bounds for dimension ", axis_dims[a], " with size ",
-                             axes[a].size, wrap ? " (negative indices count from the end)" : ""));
+  fail(ErrorKind::Index,
+       str(op, ": index ", fault.value, " is out of bounds for dimension ", axis_dims[a], " with size ",
+           axes[a].size, wrap ? " (negative indices count from the end)" : ""));
 }
 
 void IndexPlan::get(const char* op, const Tensor& x, const Tensor& y) const {
@@ -41,17 +42,20 @@ void IndexPlan::get(const char* op, const Tensor& x, const Tensor& y) const {
 }
 
 void IndexPlan::put(const char* op, const Tensor& y, const Tensor& src, PutMode mode, bool fresh) const {
-  check(op, CCDL_KERNEL(y, index_put(target(y), axes.data(), static_cast<int>(axes.size()), wrap, src.view_as(sizes),
-                                     mode, !fresh)));
+  check(op, CCDL_KERNEL(y, index_put(target(y), axes.data(), static_cast<int>(axes.size()), wrap,
+                                     src.view_as(sizes), mode, !fresh)));
 }
 
 IndexPlan pointwise_plan(const Tensor& x, int64_t dim, const Tensor& index) {
   IndexPlan plan;
   plan.sizes = index.sizes();
   plan.strides = x.strides();
-  if (x.dim() == 0) plan.strides = Dims(plan.sizes.size(), 0);   // a 0-d tensor is indexed like one of size 1
-  else if (plan.sizes.empty()) plan.strides.clear();
-  else plan.strides[static_cast<size_t>(dim)] = 0;
+  if (x.dim() == 0)
+    plan.strides = Dims(plan.sizes.size(), 0);  // a 0-d tensor is indexed like one of size 1
+  else if (plan.sizes.empty())
+    plan.strides.clear();
+  else
+    plan.strides[static_cast<size_t>(dim)] = 0;
   plan.add(index, index.strides(), x, dim);
   return plan;
 }
@@ -78,7 +82,7 @@ IndexPlan advanced_plan(const char* op, const Tensor& x, const TensorList& indic
   IndexPlan plan;
   plan.wrap = true;
   const Tensor* first = nullptr;
-  int64_t begin = -1, end = -1, count = 0;   // [begin, end): from the first index tensor past the last one
+  int64_t begin = -1, end = -1, count = 0;  // [begin, end): from the first index tensor past the last one
   for (size_t k = 0; k < indices.size(); ++k) {
     if (!indices[k].defined()) continue;
     if (!first) first = &indices[k], begin = static_cast<int64_t>(k);
@@ -86,7 +90,7 @@ IndexPlan advanced_plan(const char* op, const Tensor& x, const TensorList& indic
     ++count;
   }
   const Dims shape = first ? first->sizes() : Dims{};
-  const int64_t at = end - begin == count ? begin : 0;   // where the broadcast dims land
+  const int64_t at = end - begin == count ? begin : 0;  // where the broadcast dims land
   CCDL_CHECK(x.dim() - count + shape.ndim() <= kMaxDims, Index, op, ": the result would have ",
              x.dim() - count + shape.ndim(), " dimensions; at most ", kMaxDims, " are supported");
   size_t place = 0;

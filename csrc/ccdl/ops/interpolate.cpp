@@ -1,4 +1,5 @@
-// Interpolation as separable weighted sums: per dimension a table of neighbours and weights, then resample along it.
+// Interpolation as separable weighted sums: per dimension a table of neighbours and weights, then resample
+// along it.
 #include <ccdl/ops/interpolate.h>
 
 #include <ccdl/kernels/shape.h>
@@ -13,7 +14,7 @@ namespace ccdl::ops {
 namespace {
 
 struct Taps {
-  Tensor index, weight;   // [n_out, taps]: int64, float64
+  Tensor index, weight;  // [n_out, taps]: int64, float64
 };
 
 Tensor resample_op(const Tensor& x, int64_t dim, const Taps& taps);
@@ -45,7 +46,8 @@ Tensor resample_op(const Tensor& x, int64_t dim, const Taps& taps) {
   sizes[static_cast<size_t>(dim)] = taps.index.size(0);
   checked_numel("interpolate", sizes);
   Tensor y = empty(sizes, x.dtype(), x.device());
-  CCDL_KERNEL(x, resample(from.view(), static_cast<int>(dim), taps.index.view(), taps.weight.view(), y.view()));
+  CCDL_KERNEL(x,
+              resample(from.view(), static_cast<int>(dim), taps.index.view(), taps.weight.view(), y.view()));
   if (needs_graph(x)) {
     auto node = make_ref<ResampleBackward>();
     node->taps = taps;
@@ -65,7 +67,8 @@ Tensor resample_sum(const Tensor& dy, int64_t dim, const Taps& taps, int64_t n_i
   Dims sizes = dy.sizes();
   sizes[static_cast<size_t>(dim)] = n_in;
   Tensor dx = empty(sizes, dy.dtype(), dy.device());
-  CCDL_KERNEL(dy, resample_backward(from.view(), static_cast<int>(dim), taps.index.view(), taps.weight.view(), dx.view()));
+  CCDL_KERNEL(dy, resample_backward(from.view(), static_cast<int>(dim), taps.index.view(), taps.weight.view(),
+                                    dx.view()));
   if (needs_graph(dy)) {
     auto node = make_ref<ResampleSumBackward>();
     node->taps = taps;
@@ -79,7 +82,7 @@ enum class Filter { Nearest, NearestExact, Linear, Cubic, Area };
 
 struct Axis {
   int64_t n_in, n_out;
-  double ratio;           // input steps per output step
+  double ratio;  // input steps per output step
   bool align_corners, antialias;
 
   // Position of output o in input coordinates.
@@ -106,7 +109,8 @@ Taps make_taps(int64_t n_out, int64_t count) {
 }
 
 // Windows [first, last) of varying length, shorter ones filled up with weight 0.
-template <class Range, class Weight> Taps window_taps(const Axis& a, const Range& range, const Weight& weight) {
+template <class Range, class Weight>
+Taps window_taps(const Axis& a, const Range& range, const Weight& weight) {
   int64_t longest = 1;
   for (int64_t o = 0; o < a.n_out; ++o) {
     const auto [first, last] = range(o);
@@ -130,16 +134,22 @@ template <class Range, class Weight> Taps window_taps(const Axis& a, const Range
 
 Taps filter_taps(const Axis& a, Filter filter) {
   if (filter == Filter::Area)
-    return window_taps(a, [&](int64_t o) { return std::pair(o * a.n_in / a.n_out, ((o + 1) * a.n_in + a.n_out - 1) / a.n_out); },
-                       [](int64_t, int64_t) { return 1.0; });
+    return window_taps(
+        a,
+        [&](int64_t o) {
+          return std::pair(o * a.n_in / a.n_out, ((o + 1) * a.n_in + a.n_out - 1) / a.n_out);
+        },
+        [](int64_t, int64_t) { return 1.0; });
   if (a.antialias) {
     const double width = std::max(a.ratio, 1.0), support = (filter == Filter::Cubic ? 2.0 : 1.0) * width;
     auto center = [&](int64_t o) { return (static_cast<double>(o) + 0.5) * a.ratio; };
     return window_taps(
         a,
         [&](int64_t o) {
-          const int64_t first = std::clamp<int64_t>(static_cast<int64_t>(center(o) - support + 0.5), 0, a.n_in - 1);
-          const int64_t last = std::clamp<int64_t>(static_cast<int64_t>(center(o) + support + 0.5), first + 1, a.n_in);
+          const int64_t first =
+              std::clamp<int64_t>(static_cast<int64_t>(center(o) - support + 0.5), 0, a.n_in - 1);
+          const int64_t last =
+              std::clamp<int64_t>(static_cast<int64_t>(center(o) + support + 0.5), first + 1, a.n_in);
           return std::pair(first, last);
         },
         [&](int64_t o, int64_t i) {
@@ -190,19 +200,25 @@ Filter filter_named(const std::string& mode, int64_t spatial) {
   if (mode == "area") return Filter::Area;
   const char* wanted = spatial == 1 ? "linear" : spatial == 2 ? "bilinear" : "trilinear";
   if (mode == "bicubic" && spatial == 2) return Filter::Cubic;
-  CCDL_CHECK(mode == "linear" || mode == "bilinear" || mode == "trilinear" || mode == "bicubic", NotImplemented, "interpolate: unknown mode ", mode,
+  CCDL_CHECK(mode == "linear" || mode == "bilinear" || mode == "trilinear" || mode == "bicubic",
+             NotImplemented, "interpolate: unknown mode ", mode,
              "; expected nearest, nearest-exact, linear, bilinear, bicubic, trilinear or area");
-  CCDL_CHECK(mode == wanted, NotImplemented, "interpolate: mode ", mode, " does not fit an input with ", spatial, " spatial dimension(s); use ", wanted);
+  CCDL_CHECK(mode == wanted, NotImplemented, "interpolate: mode ", mode, " does not fit an input with ",
+             spatial, " spatial dimension(s); use ", wanted);
   return Filter::Linear;
 }
 
 // The output size per spatial dimension, and the sampling scale where scale_factor decides it (else 0).
-Dims output_size(const Tensor& x, const std::optional<Dims>& size, const std::vector<double>& scale, bool recompute, std::vector<double>* used) {
+Dims output_size(const Tensor& x, const std::optional<Dims>& size, const std::vector<double>& scale,
+                 bool recompute, std::vector<double>* used) {
   const auto spatial = static_cast<size_t>(x.dim() - 2);
   CCDL_CHECK(size || !scale.empty(), Value, "interpolate: either size or scale_factor should be defined");
-  CCDL_CHECK(!size || scale.empty(), Value, "interpolate: only one of size or scale_factor should be defined");
+  CCDL_CHECK(!size || scale.empty(), Value,
+             "interpolate: only one of size or scale_factor should be defined");
   const size_t given = size ? size->size() : scale.size();
-  CCDL_CHECK(given == spatial || given == 1, Value, "interpolate: Input and output must have the same number of spatial dimensions, but got input with spatial ",
+  CCDL_CHECK(given == spatial || given == 1, Value,
+             "interpolate: Input and output must have the same number of spatial dimensions, but got input "
+             "with spatial ",
              "dimensions of ", Dims(x.sizes().begin() + 2, x.sizes().end()), " and ", given, " values");
   Dims out;
   used->assign(spatial, 0);
@@ -213,28 +229,37 @@ Dims output_size(const Tensor& x, const std::optional<Dims>& size, const std::ve
     } else {
       const double s = scale[given == 1 ? 0 : d];
       const double to = std::floor(static_cast<double>(n) * s);
-      CCDL_CHECK(std::isfinite(s) && s > 0 && to < 9e15, Value, "interpolate: scale_factor must be positive and finite, got ", s);
+      CCDL_CHECK(std::isfinite(s) && s > 0 && to < 9e15, Value,
+                 "interpolate: scale_factor must be positive and finite, got ", s);
       out.push_back(static_cast<int64_t>(to));
       if (!recompute) (*used)[d] = s;
     }
-    CCDL_CHECK(n > 0 && out[d] > 0, Runtime, "interpolate: Input and output sizes should be greater than 0, but got input ", x.sizes(), " and output size ", out);
+    CCDL_CHECK(n > 0 && out[d] > 0, Runtime,
+               "interpolate: Input and output sizes should be greater than 0, but got input ", x.sizes(),
+               " and output size ", out);
   }
   return out;
 }
 
 }  // namespace
 
-Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::vector<double>& scale_factor, const std::string& mode,
-                   std::optional<bool> align_corners, std::optional<bool> recompute, bool antialias) {
+Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::vector<double>& scale_factor,
+                   const std::string& mode, std::optional<bool> align_corners, std::optional<bool> recompute,
+                   bool antialias) {
   CCDL_CHECK(x.dim() >= 3 && x.dim() <= 5, NotImplemented, "interpolate: Got ", x.dim(),
              "D input, but only 3D, 4D and 5D Tensors [N, C, ...] are supported");
   const Filter filter = filter_named(mode, x.dim() - 2);
   const bool nearest = filter == Filter::Nearest || filter == Filter::NearestExact;
   CCDL_CHECK(!align_corners || (!nearest && filter != Filter::Area), Value,
-             "interpolate: align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear, got mode ", mode);
-  CCDL_CHECK(!antialias || mode == "bilinear" || mode == "bicubic", Value, "interpolate: Anti-alias option is restricted to bilinear and bicubic modes, got ", mode);
-  CCDL_CHECK(!recompute.value_or(false) || !scale_factor.empty(), Value, "interpolate: recompute_scale_factor is not meaningful with an explicit size");
-  CCDL_CHECK(nearest || is_floating(x.dtype()), DType, "interpolate: mode ", mode, " needs a floating point input, got ", describe(x), "; convert it with .float()");
+             "interpolate: align_corners option can only be set with the interpolating modes: linear | "
+             "bilinear | bicubic | trilinear, got mode ",
+             mode);
+  CCDL_CHECK(!antialias || mode == "bilinear" || mode == "bicubic", Value,
+             "interpolate: Anti-alias option is restricted to bilinear and bicubic modes, got ", mode);
+  CCDL_CHECK(!recompute.value_or(false) || !scale_factor.empty(), Value,
+             "interpolate: recompute_scale_factor is not meaningful with an explicit size");
+  CCDL_CHECK(nearest || is_floating(x.dtype()), DType, "interpolate: mode ", mode,
+             " needs a floating point input, got ", describe(x), "; convert it with .float()");
   std::vector<double> used;
   const Dims out = output_size(x, size, scale_factor, recompute.value_or(false), &used);
   Dims sizes{x.size(0), x.size(1)};
@@ -244,10 +269,13 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
   for (size_t d = 0; d < out.size(); ++d) {
     const auto dim = static_cast<int64_t>(d) + 2;
     const int64_t n = x.size(dim);
-    Axis a{n, out[d], used[d] > 0 ? 1.0 / used[d] : static_cast<double>(n) / static_cast<double>(out[d]), align_corners.value_or(false), antialias};
-    if (a.align_corners) a.ratio = out[d] > 1 ? static_cast<double>(n - 1) / static_cast<double>(out[d] - 1) : 0;
+    Axis a{n, out[d], used[d] > 0 ? 1.0 / used[d] : static_cast<double>(n) / static_cast<double>(out[d]),
+           align_corners.value_or(false), antialias};
+    if (a.align_corners)
+      a.ratio = out[d] > 1 ? static_cast<double>(n - 1) / static_cast<double>(out[d] - 1) : 0;
     if (nearest && !is_floating(x.dtype())) {
-      y = index_select(y, dim, to(nearest_index(a, filter == Filter::NearestExact), DType::Int64, x.device(), false));
+      y = index_select(y, dim,
+                       to(nearest_index(a, filter == Filter::NearestExact), DType::Int64, x.device(), false));
     } else {
       Taps taps = nearest ? nearest_taps(a, filter == Filter::NearestExact) : filter_taps(a, filter);
       taps.index = to(taps.index, DType::Int64, x.device(), false);
@@ -255,7 +283,8 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
       y = resample_op(y, dim, taps);
     }
   }
-  return x.suggest_memory_format() == MemoryFormat::ChannelsLast ? contiguous(y, MemoryFormat::ChannelsLast) : y;
+  return x.suggest_memory_format() == MemoryFormat::ChannelsLast ? contiguous(y, MemoryFormat::ChannelsLast)
+                                                                 : y;
 }
 
 }  // namespace ccdl::ops

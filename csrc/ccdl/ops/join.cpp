@@ -11,7 +11,7 @@ namespace {
 // dx_i = the slice of dy that input i became
 struct CatBackward : Node {
   const char* name() const override { return "CatBackward"; }
-  std::vector<int64_t> lengths;   // along dim; -1: skipped input
+  std::vector<int64_t> lengths;  // along dim; -1: skipped input
   int64_t dim = 0;
   TensorList apply(const TensorList& g) override {
     TensorList out(lengths.size());
@@ -62,7 +62,8 @@ bool skipped(const Tensor& x) { return x.dim() == 1 && x.numel() == 0; }
 
 MemoryFormat common_format(const TensorList& inputs) {
   for (const Tensor& x : inputs)
-    if (skipped(x) || x.suggest_memory_format() != MemoryFormat::ChannelsLast) return MemoryFormat::Contiguous;
+    if (skipped(x) || x.suggest_memory_format() != MemoryFormat::ChannelsLast)
+      return MemoryFormat::Contiguous;
   return MemoryFormat::ChannelsLast;
 }
 
@@ -70,9 +71,10 @@ MemoryFormat common_format(const TensorList& inputs) {
 
 Tensor cat(const TensorList& inputs, int64_t dim) {
   CCDL_CHECK(!inputs.empty(), Value, "cat: expected a non-empty list of Tensors");
-  const Tensor* first = nullptr;   // decides the shape
+  const Tensor* first = nullptr;  // decides the shape
   for (size_t i = 0; i < inputs.size(); ++i) {
-    CCDL_CHECK(inputs[i].dim() > 0, Runtime, "cat: zero-dimensional tensor (at position ", i, ") cannot be concatenated");
+    CCDL_CHECK(inputs[i].dim() > 0, Runtime, "cat: zero-dimensional tensor (at position ", i,
+               ") cannot be concatenated");
     if (!first && !skipped(inputs[i])) first = &inputs[i];
   }
   if (!first) first = &inputs[0];
@@ -83,11 +85,14 @@ Tensor cat(const TensorList& inputs, int64_t dim) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor& x = inputs[i];
     if (skipped(x)) continue;
-    CCDL_CHECK(x.dim() == first->dim(), Shape, "cat: Tensors must have same number of dimensions: got ", first->dim(), " and ", x.dim());
+    CCDL_CHECK(x.dim() == first->dim(), Shape, "cat: Tensors must have same number of dimensions: got ",
+               first->dim(), " and ", x.dim());
     for (int64_t d = 0; d < x.dim(); ++d)
-      CCDL_CHECK(d == dim || x.size(d) == first->size(d), Shape, "cat: Sizes of tensors must match except in dimension ", dim,
-                 ". Expected size ", first->size(d), " but got size ", x.size(d), " for tensor number ", i, " in the list");
-    CCDL_CHECK(!__builtin_add_overflow(total, x.size(dim), &total), Value, "cat: the size along dim ", dim, " overflows 64 bits");
+      CCDL_CHECK(d == dim || x.size(d) == first->size(d), Shape,
+                 "cat: Sizes of tensors must match except in dimension ", dim, ". Expected size ",
+                 first->size(d), " but got size ", x.size(d), " for tensor number ", i, " in the list");
+    CCDL_CHECK(!__builtin_add_overflow(total, x.size(dim), &total), Value, "cat: the size along dim ", dim,
+               " overflows 64 bits");
   }
   checked_numel("cat", sizes);
   const DType t = common_dtype("cat", inputs);
@@ -112,8 +117,9 @@ Tensor stack(const TensorList& inputs, int64_t dim) {
   const Tensor& first = inputs[0];
   dim = wrap_dim("stack", dim, first.dim() + 1);
   for (size_t i = 1; i < inputs.size(); ++i)
-    CCDL_CHECK(inputs[i].sizes() == first.sizes(), Shape, "stack: expects each tensor to be equal size, but got ", first.sizes(),
-               " at entry 0 and ", inputs[i].sizes(), " at entry ", i);
+    CCDL_CHECK(inputs[i].sizes() == first.sizes(), Shape,
+               "stack: expects each tensor to be equal size, but got ", first.sizes(), " at entry 0 and ",
+               inputs[i].sizes(), " at entry ", i);
   const auto at = static_cast<size_t>(dim);
   Dims sizes = first.sizes();
   sizes.insert(at, static_cast<int64_t>(inputs.size()));
@@ -177,7 +183,9 @@ Tensor block_diag(const TensorList& inputs) {
   int64_t columns = 0, before = 0;
   TensorList blocks, rows;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    CCDL_CHECK(inputs[i].dim() <= 2, Runtime, "block_diag: Input tensors must have 2 or fewer dimensions. Input ", i, " has ", inputs[i].dim());
+    CCDL_CHECK(inputs[i].dim() <= 2, Runtime,
+               "block_diag: Input tensors must have 2 or fewer dimensions. Input ", i, " has ",
+               inputs[i].dim());
     blocks.push_back(atleast(inputs[i], 2));
     columns += blocks.back().size(1);
   }
@@ -198,14 +206,17 @@ TensorList broadcast_tensors(const TensorList& inputs) {
 
 TensorList meshgrid(const TensorList& inputs, const std::string& indexing) {
   CCDL_CHECK(!inputs.empty(), Value, "meshgrid: expects a non-empty TensorList");
-  CCDL_CHECK(indexing == "ij" || indexing == "xy", Runtime, "meshgrid: indexing must be one of \"xy\" or \"ij\", but received: ", indexing);
+  CCDL_CHECK(indexing == "ij" || indexing == "xy", Runtime,
+             "meshgrid: indexing must be one of \"xy\" or \"ij\", but received: ", indexing);
   TensorList axes = inputs;
   const bool swap = indexing == "xy" && axes.size() > 1;
   if (swap) std::swap(axes[0], axes[1]);
   Dims shape;
   for (const Tensor& a : axes) {
-    CCDL_CHECK(a.dim() <= 1, Runtime, "meshgrid: Expected 0D or 1D tensor in the tensor list but got: ", describe(a));
-    CCDL_CHECK(a.dtype() == axes[0].dtype(), DType, "meshgrid: expects all tensors to have the same dtype, got ", dtype_name(axes[0].dtype()),
+    CCDL_CHECK(a.dim() <= 1, Runtime,
+               "meshgrid: Expected 0D or 1D tensor in the tensor list but got: ", describe(a));
+    CCDL_CHECK(a.dtype() == axes[0].dtype(), DType,
+               "meshgrid: expects all tensors to have the same dtype, got ", dtype_name(axes[0].dtype()),
                " and ", dtype_name(a.dtype()));
     shape.push_back(a.numel());
   }
@@ -234,16 +245,17 @@ Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
   CCDL_CHECK(r >= 0, Runtime, "combinations: Expect a non-negative number, but got ", r);
   if (r == 0) return empty(Dims{0}, x.dtype(), x.device());
   const int64_t n = x.numel();
-  double expected = 1;   // the number of rows, before anything is allocated for them
+  double expected = 1;  // the number of rows, before anything is allocated for them
   for (int64_t i = 0; i < r && expected < 1e12; ++i)
     expected *= static_cast<double>(n + (with_replacement ? i : -i)) / static_cast<double>(i + 1);
-  CCDL_CHECK(expected * static_cast<double>(r) < 1e9, Memory, "combinations: choosing ", r, " of ", n, " elements gives more than 1e9 indices");
+  CCDL_CHECK(expected * static_cast<double>(r) < 1e9, Memory, "combinations: choosing ", r, " of ", n,
+             " elements gives more than 1e9 indices");
   const bool any = n > 0 && (with_replacement || r <= n);
   std::vector<int64_t> rows, at(any ? static_cast<size_t>(r) : 0);
   for (size_t i = 0; i < at.size(); ++i) at[i] = with_replacement ? 0 : static_cast<int64_t>(i);
   while (any) {
     rows.insert(rows.end(), at.begin(), at.end());
-    int64_t i = r - 1;   // the last place that can still advance
+    int64_t i = r - 1;  // the last place that can still advance
     while (i >= 0 && at[static_cast<size_t>(i)] == (with_replacement ? n - 1 : n - r + i)) --i;
     if (i < 0) break;
     const int64_t next = ++at[static_cast<size_t>(i)];

@@ -10,8 +10,9 @@ namespace ccdl::ops {
 namespace {
 
 void check_mask(const char* op, const Tensor& x, const Tensor& mask) {
-  CCDL_CHECK(mask.dtype() == DType::Bool, DType, op, ": only supports boolean masks, but got mask with dtype ",
-             dtype_name(mask.dtype()), "; convert it with .bool()");
+  CCDL_CHECK(mask.dtype() == DType::Bool, DType, op,
+             ": only supports boolean masks, but got mask with dtype ", dtype_name(mask.dtype()),
+             "; convert it with .bool()");
   check_same_device(op, {{"input", &x}, {"mask", &mask}});
 }
 
@@ -19,11 +20,13 @@ Tensor fill_value(const char* op, const Tensor& x, const Operand& value) {
   if (!value.is_tensor()) {
     CCDL_CHECK(is_floating(x.dtype()) || !value.scalar.is_float() ||
                    (value.scalar.to_double() > -9.3e18 && value.scalar.to_double() < 9.2e18),
-               Runtime, op, ": value cannot be converted to type ", dtype_name(x.dtype()), " without overflow, got ", value.scalar);
+               Runtime, op, ": value cannot be converted to type ", dtype_name(x.dtype()),
+               " without overflow, got ", value.scalar);
     return scalar_tensor(value.scalar, x.dtype(), x.device());
   }
-  CCDL_CHECK(value.tensor.dim() == 0, Shape, op, ": only supports a 0-dimensional value tensor, but got tensor with ",
-             value.tensor.dim(), " dimension(s)");
+  CCDL_CHECK(value.tensor.dim() == 0, Shape, op,
+             ": only supports a 0-dimensional value tensor, but got tensor with ", value.tensor.dim(),
+             " dimension(s)");
   NoGradGuard no_grad;
   return to(value.tensor, x.dtype(), x.device(), false);
 }
@@ -62,7 +65,8 @@ struct MaskedScatterBackward : Node {
     if (needs(1)) {
       const Tensor used = masked_select(g[0], m);
       Tensor all = zeros(Dims{numel_of(src_sizes)}, g[0].dtype(), g[0].device());
-      dsrc = reshape(index_add(all, 0, arange(0, used.numel(), 1, DType::Int64, g[0].device()), used), src_sizes);
+      dsrc = reshape(index_add(all, 0, arange(0, used.numel(), 1, DType::Int64, g[0].device()), used),
+                     src_sizes);
     }
     return {needs(0) ? masked_fill(g[0], m, Scalar(0)) : Tensor(), dsrc};
   }
@@ -122,13 +126,15 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
 
 Tensor masked_scatter(const Tensor& x, const Tensor& mask, const Tensor& src) {
   check_mask("masked_scatter", x, mask);
-  CCDL_CHECK(src.dtype() == x.dtype(), DType, "masked_scatter: expected self and source to have same dtypes, got ",
-             dtype_name(x.dtype()), " and ", dtype_name(src.dtype()));
+  CCDL_CHECK(src.dtype() == x.dtype(), DType,
+             "masked_scatter: expected self and source to have same dtypes, got ", dtype_name(x.dtype()),
+             " and ", dtype_name(src.dtype()));
   check_same_device("masked_scatter", {{"input", &x}, {"source", &src}});
   const Dims sizes = broadcast_shapes("masked_scatter", x.sizes(), mask.sizes());
   const View m = mask.view_as(sizes);
   const int64_t count = CCDL_KERNEL(x, masked_count(m));
-  CCDL_CHECK(count <= src.numel(), Shape, "masked_scatter: expected the source to have at least as many elements as the mask has ones (",
+  CCDL_CHECK(count <= src.numel(), Shape,
+             "masked_scatter: expected the source to have at least as many elements as the mask has ones (",
              count, "), got ", src.numel());
   Tensor y, flat;
   {

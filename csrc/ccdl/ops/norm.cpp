@@ -11,7 +11,8 @@ namespace ccdl::ops {
 namespace {
 
 // y = (x - mean) rstd w + b over `dims`, from ops; w and b already broadcastable. rms: without the mean.
-Tensor composite_norm(const Tensor& x, const Dims& dims, const Tensor& weight, const Tensor& bias, double eps, bool rms) {
+Tensor composite_norm(const Tensor& x, const Dims& dims, const Tensor& weight, const Tensor& bias, double eps,
+                      bool rms) {
   const Tensor centred = rms ? x : sub(x, mean(x, dims, true));
   const Tensor var = mean(mul(centred, centred), dims, true);
   Tensor y = mul(centred, pow(add(var, Scalar(eps)), Scalar(-0.5)));
@@ -19,7 +20,9 @@ Tensor composite_norm(const Tensor& x, const Dims& dims, const Tensor& weight, c
   return bias.defined() ? add(y, bias) : y;
 }
 
-Tensor like(const Tensor& x, bool wanted) { return wanted ? empty(x.sizes(), x.dtype(), x.device()) : Tensor(); }
+Tensor like(const Tensor& x, bool wanted) {
+  return wanted ? empty(x.sizes(), x.dtype(), x.device()) : Tensor();
+}
 
 // [1, C, 1, ...] for a per-channel vector of an n-dimensional input.
 Tensor per_channel(const Tensor& v, int64_t ndim) {
@@ -29,7 +32,7 @@ Tensor per_channel(const Tensor& v, int64_t ndim) {
   return reshape(v, shape);
 }
 
-Tensor compute_copy(const Tensor& v, DType dtype) {   // dense and of x's dtype, without history
+Tensor compute_copy(const Tensor& v, DType dtype) {  // dense and of x's dtype, without history
   if (!v.defined()) return v;
   NoGradGuard no_grad;
   return contiguous(to(v, dtype));
@@ -37,13 +40,15 @@ Tensor compute_copy(const Tensor& v, DType dtype) {   // dense and of x's dtype,
 
 struct RowShape {
   int64_t m, n;
-  Dims dims;   // the normalised ones
+  Dims dims;  // the normalised ones
 };
 
-RowShape check_rows(const char* op, const Tensor& x, IntSpan shape, const Tensor& weight, const Tensor& bias) {
+RowShape check_rows(const char* op, const Tensor& x, IntSpan shape, const Tensor& weight,
+                    const Tensor& bias) {
   CCDL_CHECK(is_floating(x.dtype()), DType, op, ": input must be floating point, got ", describe(x));
   const Dims wanted(shape);
-  CCDL_CHECK(!shape.empty(), Runtime, op, ": Expected normalized_shape to be at least 1-dimensional, got ", wanted);
+  CCDL_CHECK(!shape.empty(), Runtime, op, ": Expected normalized_shape to be at least 1-dimensional, got ",
+             wanted);
   bool fits = static_cast<int64_t>(shape.size()) <= x.dim();
   RowShape r = {1, 1, {}};
   for (int64_t i = 0; fits && i < x.dim(); ++i) {
@@ -56,8 +61,8 @@ RowShape check_rows(const char* op, const Tensor& x, IntSpan shape, const Tensor
     r.n *= x.size(i);
     r.dims.push_back(i);
   }
-  CCDL_CHECK(fits, Runtime, op, ": Given normalized_shape=", wanted, ", expected input with shape [*, ", wanted,
-             "], but got input of size ", x.sizes());
+  CCDL_CHECK(fits, Runtime, op, ": Given normalized_shape=", wanted, ", expected input with shape [*, ",
+             wanted, "], but got input of size ", x.sizes());
   for (const auto& [name, v] : {std::pair<const char*, const Tensor*>{"weight", &weight}, {"bias", &bias}})
     if (v->defined()) {
       CCDL_CHECK(v->sizes() == wanted, Runtime, op, ": Expected ", name,
@@ -68,7 +73,8 @@ RowShape check_rows(const char* op, const Tensor& x, IntSpan shape, const Tensor
   return r;
 }
 
-// dx = rstd (dy w - mean(dy w) - xhat mean(dy w xhat)), dw = sum dy xhat, db = sum dy; rms norm without mean(dy w)
+// dx = rstd (dy w - mean(dy w) - xhat mean(dy w xhat)), dw = sum dy xhat, db = sum dy; rms norm without
+// mean(dy w)
 struct LayerNormBackward : Node {
   const char* name() const override { return rms ? "RmsNormBackward" : "LayerNormBackward"; }
   SavedTensor input, weight, bias;
@@ -93,8 +99,8 @@ struct LayerNormBackward : Node {
                                        optional(dx, flat), optional(dw, line), workspace.data()));
     else
       CCDL_KERNEL(x, layer_norm_backward(shaped(c, flat), optional(wc, line), mean.view(), rstd.view(),
-                                         shaped(dy, flat), optional(dx, flat), optional(dw, line), optional(db, line),
-                                         workspace.data()));
+                                         shaped(dy, flat), optional(dx, flat), optional(dw, line),
+                                         optional(db, line), workspace.data()));
     return {dx, dw, db};
   }
   TensorList composite(const Tensor& x, const Tensor& w, const TensorList& grads) {
@@ -116,19 +122,21 @@ struct LayerNormBackward : Node {
   }
 };
 
-Tensor row_norm(const char* op, const Tensor& x, IntSpan shape, const Tensor& weight, const Tensor& bias, double eps,
-                bool rms) {
+Tensor row_norm(const char* op, const Tensor& x, IntSpan shape, const Tensor& weight, const Tensor& bias,
+                double eps, bool rms) {
   const RowShape r = check_rows(op, x, shape, weight, bias);
   const Tensor c = dense(x), w = compute_copy(weight, x.dtype()), b = compute_copy(bias, x.dtype());
   Tensor y = empty(x.sizes(), x.dtype(), x.device());
   const DType stat = stat_dtype(x.dtype());
-  Tensor mean = rms ? Tensor() : empty(Dims{r.m}, stat, x.device()), rstd = empty(Dims{r.m}, stat, x.device());
+  Tensor mean = rms ? Tensor() : empty(Dims{r.m}, stat, x.device()),
+         rstd = empty(Dims{r.m}, stat, x.device());
   const Dims flat = {r.m, r.n}, line = {r.n};
   const View wv = w.defined() ? shaped(w, line) : View{}, bv = b.defined() ? shaped(b, line) : View{};
   if (rms)
     CCDL_KERNEL(x, rms_norm_forward(shaped(c, flat), wv, shaped(y, flat), rstd.view(), eps));
   else
-    CCDL_KERNEL(x, layer_norm_forward(shaped(c, flat), wv, bv, shaped(y, flat), mean.view(), rstd.view(), eps));
+    CCDL_KERNEL(x,
+                layer_norm_forward(shaped(c, flat), wv, bv, shaped(y, flat), mean.view(), rstd.view(), eps));
   if (needs_graph(x, weight, bias)) {
     auto node = make_ref<LayerNormBackward>();
     node->input = SavedTensor(x);
@@ -157,14 +165,17 @@ View channel_view(const Tensor& x, MemoryFormat format) {
   return v;
 }
 
-void check_channels(const char* op, const Tensor& x, std::initializer_list<std::pair<const char*, const Tensor*>> vectors) {
+void check_channels(const char* op, const Tensor& x,
+                    std::initializer_list<std::pair<const char*, const Tensor*>> vectors) {
   CCDL_CHECK(is_floating(x.dtype()), DType, op, ": input must be floating point, got ", describe(x));
   CCDL_CHECK(x.dim() >= 2, Value, op, ": expected at least 2 dimensions [N, C, ...], got ", describe(x));
   for (const auto& [name, v] : vectors)
     if (v->defined()) {
-      CCDL_CHECK(v->dim() == 1 && v->size(0) == x.size(1), Runtime, op, ": ", name, " should contain ", x.size(1),
-                 " elements not ", v->numel(), " (", name, " ", describe(*v), ", input ", describe(x), ")");
-      CCDL_CHECK(is_floating(v->dtype()), DType, op, ": ", name, " must be floating point, got ", describe(*v));
+      CCDL_CHECK(v->dim() == 1 && v->size(0) == x.size(1), Runtime, op, ": ", name, " should contain ",
+                 x.size(1), " elements not ", v->numel(), " (", name, " ", describe(*v), ", input ",
+                 describe(x), ")");
+      CCDL_CHECK(is_floating(v->dtype()), DType, op, ": ", name, " must be floating point, got ",
+                 describe(*v));
       check_same_device(op, {{"input", &x}, {name, v}});
     }
 }
@@ -185,9 +196,10 @@ struct BatchNormBackward : Node {
     const Tensor c = dense(x, format), dy = dense(grads[0], format), wc = w.defined() ? dense(w) : Tensor();
     Tensor dx = needs(0) ? empty(x.sizes(), x.dtype(), x.device(), format) : Tensor();
     Tensor dw = like(mean, w.defined() && needs(1)), db = like(mean, has_bias && needs(2));
-    CCDL_KERNEL(x, batch_norm_backward(channel_view(c, format), maybe_view(wc), mean.view(), rstd.view(),
-                                       channel_view(dy, format), dx.defined() ? channel_view(dx, format) : View{},
-                                       maybe_view(dw), maybe_view(db), batch));
+    CCDL_KERNEL(
+        x, batch_norm_backward(channel_view(c, format), maybe_view(wc), mean.view(), rstd.view(),
+                               channel_view(dy, format), dx.defined() ? channel_view(dx, format) : View{},
+                               maybe_view(dw), maybe_view(db), batch));
     return {dx, dw, db};
   }
   TensorList composite(const Tensor& x, const Tensor& w, const TensorList& grads) {
@@ -212,7 +224,8 @@ struct BatchNormBackward : Node {
   }
 };
 
-// Per group of D channels: dx = rstd (w dy - mean(w dy) - xhat mean(w dy xhat)); dw, db summed over images and positions
+// Per group of D channels: dx = rstd (w dy - mean(w dy) - xhat mean(w dy xhat)); dw, db summed over images
+// and positions
 struct GroupNormBackward : Node {
   const char* name() const override { return "GroupNormBackward"; }
   SavedTensor input, weight;
@@ -226,7 +239,9 @@ struct GroupNormBackward : Node {
     if (grad_enabled()) return composite(x, w, grads);
     const Tensor c = dense(x), dy = dense(grads[0]), wc = w.defined() ? dense(w) : Tensor();
     const DType stat = stat_dtype(x.dtype());
-    const auto vector = [&](bool wanted) { return wanted ? empty(Dims{x.size(1)}, stat, x.device()) : Tensor(); };
+    const auto vector = [&](bool wanted) {
+      return wanted ? empty(Dims{x.size(1)}, stat, x.device()) : Tensor();
+    };
     Tensor dx = like(x, needs(0)), dw = vector(w.defined() && needs(1)), db = vector(has_bias && needs(2));
     Tensor workspace = empty(Dims{2 * x.size(0) * x.size(1)}, DType::Float64, x.device());
     const MemoryFormat flat = MemoryFormat::Contiguous;
@@ -258,16 +273,21 @@ struct GroupNormBackward : Node {
 
 double machine_epsilon(DType t) {
   switch (t) {
-    case DType::Float16: return 0x1p-10;
-    case DType::BFloat16: return 0x1p-7;
-    case DType::Float32: return 0x1p-23;
-    default: return 0x1p-52;
+    case DType::Float16:
+      return 0x1p-10;
+    case DType::BFloat16:
+      return 0x1p-7;
+    case DType::Float32:
+      return 0x1p-23;
+    default:
+      return 0x1p-52;
   }
 }
 
 }  // namespace
 
-Tensor layer_norm(const Tensor& x, IntSpan normalized_shape, const Tensor& weight, const Tensor& bias, double eps) {
+Tensor layer_norm(const Tensor& x, IntSpan normalized_shape, const Tensor& weight, const Tensor& bias,
+                  double eps) {
   return row_norm("layer_norm", x, normalized_shape, weight, bias, eps, false);
 }
 
@@ -277,35 +297,41 @@ Tensor rms_norm(const Tensor& x, IntSpan normalized_shape, const Tensor& weight,
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, bool training, double momentum, double eps) {
-  check_channels("batch_norm", x, {{"weight", &weight}, {"bias", &bias}, {"running_mean", &running_mean},
-                                   {"running_var", &running_var}});
+  check_channels(
+      "batch_norm", x,
+      {{"weight", &weight}, {"bias", &bias}, {"running_mean", &running_mean}, {"running_var", &running_var}});
   CCDL_CHECK(training || (running_mean.defined() && running_var.defined()), Runtime,
              "batch_norm: Expected running_mean and running_var to be defined when training is False");
   const MemoryFormat format = x.suggest_memory_format();
-  const Tensor c = dense(x, format), w = weight.defined() ? dense(weight) : weight, b = bias.defined() ? dense(bias) : bias;
+  const Tensor c = dense(x, format), w = weight.defined() ? dense(weight) : weight,
+               b = bias.defined() ? dense(bias) : bias;
   Tensor y = empty(x.sizes(), x.dtype(), x.device(), format);
   const DType stat = stat_dtype(x.dtype());
   Tensor mean, rstd;
   if (training) {
-    for (const auto& [name, v] : {std::pair<const char*, const Tensor*>{"running_mean", &running_mean}, {"running_var", &running_var}})
-      CCDL_CHECK(!v->defined() || v->is_contiguous(), Runtime, "batch_norm: ", name, " must be contiguous to be updated");
+    for (const auto& [name, v] : {std::pair<const char*, const Tensor*>{"running_mean", &running_mean},
+                                  {"running_var", &running_var}})
+      CCDL_CHECK(!v->defined() || v->is_contiguous(), Runtime, "batch_norm: ", name,
+                 " must be contiguous to be updated");
     mean = empty(Dims{x.size(1)}, stat, x.device());
     rstd = empty(Dims{x.size(1)}, stat, x.device());
-    CCDL_KERNEL(x, batch_norm_forward_train(channel_view(c, format), maybe_view(w), maybe_view(b), maybe_view(running_mean),
-                                            maybe_view(running_var), channel_view(y, format), mean.view(), rstd.view(),
-                                            momentum, eps));
+    CCDL_KERNEL(x,
+                batch_norm_forward_train(channel_view(c, format), maybe_view(w), maybe_view(b),
+                                         maybe_view(running_mean), maybe_view(running_var),
+                                         channel_view(y, format), mean.view(), rstd.view(), momentum, eps));
     if (running_mean.defined()) running_mean.bump_version();
     if (running_var.defined()) running_var.bump_version();
   } else {
-    CCDL_KERNEL(x, batch_norm_forward_eval(channel_view(c, format), maybe_view(w), maybe_view(b), dense(running_mean).view(),
-                                           dense(running_var).view(), channel_view(y, format), eps));
+    CCDL_KERNEL(x, batch_norm_forward_eval(channel_view(c, format), maybe_view(w), maybe_view(b),
+                                           dense(running_mean).view(), dense(running_var).view(),
+                                           channel_view(y, format), eps));
   }
   if (needs_graph(x, weight, bias)) {
     auto node = make_ref<BatchNormBackward>();
     node->input = SavedTensor(x);
     if (weight.defined()) node->weight = SavedTensor(weight);
     if (!training) {
-      NoGradGuard no_grad;   // copies: the running statistics may move on before backward
+      NoGradGuard no_grad;  // copies: the running statistics may move on before backward
       mean = clone(to(running_mean, stat), MemoryFormat::Contiguous);
       rstd = pow(add(to(running_var, stat), Scalar(eps)), Scalar(-0.5));
     }
@@ -323,15 +349,18 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const T
   check_channels("group_norm", x, {{"weight", &weight}, {"bias", &bias}});
   CCDL_CHECK(groups > 0, Runtime, "group_norm: Expected num groups to be greater than 0, got ", groups);
   CCDL_CHECK(x.size(1) % groups == 0, Runtime,
-             "group_norm: Expected number of channels in input to be divisible by num_groups, but got input of shape ",
+             "group_norm: Expected number of channels in input to be divisible by num_groups, but got input "
+             "of shape ",
              x.sizes(), " and num_groups=", groups);
-  const Tensor c = dense(x), w = weight.defined() ? dense(weight) : weight, b = bias.defined() ? dense(bias) : bias;
+  const Tensor c = dense(x), w = weight.defined() ? dense(weight) : weight,
+               b = bias.defined() ? dense(bias) : bias;
   Tensor y = empty(x.sizes(), x.dtype(), x.device());
   const DType stat = stat_dtype(x.dtype());
-  Tensor mean = empty(Dims{x.size(0), groups}, stat, x.device()), rstd = empty(Dims{x.size(0), groups}, stat, x.device());
+  Tensor mean = empty(Dims{x.size(0), groups}, stat, x.device()),
+         rstd = empty(Dims{x.size(0), groups}, stat, x.device());
   const MemoryFormat flat = MemoryFormat::Contiguous;
-  CCDL_KERNEL(x, group_norm_forward(channel_view(c, flat), maybe_view(w), maybe_view(b), channel_view(y, flat),
-                                    mean.view(), rstd.view(), groups, eps));
+  CCDL_KERNEL(x, group_norm_forward(channel_view(c, flat), maybe_view(w), maybe_view(b),
+                                    channel_view(y, flat), mean.view(), rstd.view(), groups, eps));
   if (needs_graph(x, weight, bias)) {
     auto node = make_ref<GroupNormBackward>();
     node->input = SavedTensor(x);

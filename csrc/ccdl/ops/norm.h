@@ -1,5 +1,5 @@
-// Normalisations. weight and bias may be undefined. Layer and rms norm work over the last dims, whose sizes are
-// normalized_shape; batch and group norm per channel (dimension 1).
+// Normalisations. weight and bias may be undefined. Layer and rms norm work over the last dims, whose sizes
+// are normalized_shape; batch and group norm per channel (dimension 1).
 #pragma once
 #include <optional>
 
@@ -7,8 +7,8 @@
 
 namespace ccdl::ops {
 
-Tensor layer_norm(const Tensor& x, IntSpan normalized_shape, const Tensor& weight = {}, const Tensor& bias = {},
-                  double eps = 1e-5);
+Tensor layer_norm(const Tensor& x, IntSpan normalized_shape, const Tensor& weight = {},
+                  const Tensor& bias = {}, double eps = 1e-5);
 // eps absent: the machine epsilon of x's dtype.
 Tensor rms_norm(const Tensor& x, IntSpan normalized_shape, const Tensor& weight = {},
                 std::optional<double> eps = std::nullopt);

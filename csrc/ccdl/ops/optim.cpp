@@ -14,8 +14,8 @@ void check_list(const char* op, const char* name, const TensorList& list, size_t
 class Aligned {
  public:
   Aligned(const char* op, const char* name, const Tensor& param, const Tensor& t) : original_(t), used_(t) {
-    CCDL_CHECK(t.sizes() == param.sizes(), Shape, op, ": ", name, " is ", describe(t), ", must have the parameter's size ",
-               param.sizes());
+    CCDL_CHECK(t.sizes() == param.sizes(), Shape, op, ": ", name, " is ", describe(t),
+               ", must have the parameter's size ", param.sizes());
     CCDL_CHECK(t.dtype() == param.dtype(), DType, op, ": ", name, " is ", dtype_name(t.dtype()),
                ", must have the parameter's dtype ", dtype_name(param.dtype()));
     check_same_device(op, {{"params", &param}, {name, &t}});
@@ -29,8 +29,10 @@ class Aligned {
   }
   void write_back() const {
     NoGradGuard no_grad;
-    if (!used_.same(original_)) copy_(original_, used_);
-    else original_.bump_version();
+    if (!used_.same(original_))
+      copy_(original_, used_);
+    else
+      original_.bump_version();
   }
 
  private:
@@ -40,7 +42,7 @@ class Aligned {
 
 // One parameter with its gradient and state, in one common order of elements.
 struct Group {
-  std::vector<Aligned> tensors;   // param, grad, states
+  std::vector<Aligned> tensors;  // param, grad, states
   void add(const char* op, const char* name, const Tensor& param, const Tensor& t) {
     tensors.emplace_back(op, name, param, t);
   }
@@ -52,7 +54,8 @@ struct Group {
       if (!fit) t.make_contiguous();
   }
   OptimItem item(const Tensor& param, int64_t step) const {
-    OptimItem it = {tensors[0].data(), tensors[1].data(), {nullptr, nullptr, nullptr}, param.numel(), param.dtype(), step};
+    OptimItem it = {tensors[0].data(), tensors[1].data(), {nullptr, nullptr, nullptr},
+                    param.numel(),     param.dtype(),     step};
     for (size_t i = 2; i < tensors.size(); ++i) it.state[i - 2] = tensors[i].data();
     return it;
   }
@@ -69,13 +72,14 @@ struct NamedList {
 
 // run(items) over all parameters after the checks; params and states are marked as written.
 template <class Step, class Run>
-void run_step(const char* op, const TensorList& params, std::initializer_list<NamedList> others, const Step& step_of,
-              const Run& run) {
+void run_step(const char* op, const TensorList& params, std::initializer_list<NamedList> others,
+              const Step& step_of, const Run& run) {
   std::vector<Group> groups(params.size());
   std::vector<OptimItem> items;
   for (size_t i = 0; i < params.size(); ++i) {
     const Tensor& p = params[i];
-    CCDL_CHECK(is_floating(p.dtype()), DType, op, ": parameter ", i, " must be floating point, got ", describe(p));
+    CCDL_CHECK(is_floating(p.dtype()), DType, op, ": parameter ", i, " must be floating point, got ",
+               describe(p));
     groups[i].add(op, "params", p, p);
     for (const NamedList& other : others)
       if (!other.list->empty()) groups[i].add(op, other.name, p, (*other.list)[i]);
@@ -94,11 +98,12 @@ void fused_sgd_step(const TensorList& params, const TensorList& grads, const Ten
   const char* op = "fused_sgd_step";
   check_list(op, "grads", grads, params.size(), false);
   check_list(op, "momentum_buffers", momentum_buffers, params.size(), options.momentum == 0);
-  CCDL_CHECK(momentum_buffers.empty() || first.size() == params.size(), Value, op, ": first has ", first.size(),
-             " entries, params has ", params.size());
-  run_step(op, params, {{"grads", &grads}, {"momentum_buffers", &momentum_buffers}},
-           [&](size_t i) { return int64_t{i < first.size() && first[i] ? 1 : 2}; },
-           [&](const OptimItem* items, int64_t n) { CCDL_KERNEL(params[0], sgd_step(items, n, options)); });
+  CCDL_CHECK(momentum_buffers.empty() || first.size() == params.size(), Value, op, ": first has ",
+             first.size(), " entries, params has ", params.size());
+  run_step(
+      op, params, {{"grads", &grads}, {"momentum_buffers", &momentum_buffers}},
+      [&](size_t i) { return int64_t{i < first.size() && first[i] ? 1 : 2}; },
+      [&](const OptimItem* items, int64_t n) { CCDL_KERNEL(params[0], sgd_step(items, n, options)); });
 }
 
 void fused_adam_step(const TensorList& params, const TensorList& grads, const TensorList& exp_avgs,
@@ -109,12 +114,17 @@ void fused_adam_step(const TensorList& params, const TensorList& grads, const Te
   check_list(op, "exp_avgs", exp_avgs, params.size(), false);
   check_list(op, "exp_avg_sqs", exp_avg_sqs, params.size(), false);
   check_list(op, "max_exp_avg_sqs", max_exp_avg_sqs, params.size(), true);
-  CCDL_CHECK(steps.size() == params.size(), Value, op, ": steps has ", steps.size(), " numbers, params has ", params.size());
+  CCDL_CHECK(steps.size() == params.size(), Value, op, ": steps has ", steps.size(), " numbers, params has ",
+             params.size());
   for (double s : steps) CCDL_CHECK(s >= 1, Value, op, ": steps count from 1, got ", s);
-  run_step(op, params,
-           {{"grads", &grads}, {"exp_avgs", &exp_avgs}, {"exp_avg_sqs", &exp_avg_sqs}, {"max_exp_avg_sqs", &max_exp_avg_sqs}},
-           [&](size_t i) { return static_cast<int64_t>(steps[i]); },
-           [&](const OptimItem* items, int64_t n) { CCDL_KERNEL(params[0], adam_step(items, n, options)); });
+  run_step(
+      op, params,
+      {{"grads", &grads},
+       {"exp_avgs", &exp_avgs},
+       {"exp_avg_sqs", &exp_avg_sqs},
+       {"max_exp_avg_sqs", &max_exp_avg_sqs}},
+      [&](size_t i) { return static_cast<int64_t>(steps[i]); },
+      [&](const OptimItem* items, int64_t n) { CCDL_KERNEL(params[0], adam_step(items, n, options)); });
 }
 
 }  // namespace ccdl::ops

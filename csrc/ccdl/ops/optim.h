@@ -1,5 +1,6 @@
-// Optimiser steps over lists of tensors, in place and outside the graph. Every list has one entry per parameter or is
-// empty where the contract says so; a parameter, its gradient and its state must have equal sizes and dtypes.
+// Optimiser steps over lists of tensors, in place and outside the graph. Every list has one entry per
+// parameter or is empty where the contract says so; a parameter, its gradient and its state must have equal
+// sizes and dtypes.
 #pragma once
 #include <ccdl/kernels/optim.h>
 #include <ccdl/ops/op.h>

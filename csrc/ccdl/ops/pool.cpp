@@ -12,7 +12,7 @@ struct Geometry {
   int nd = 2;
   bool batched = true;
   PoolWindow window = {};
-  Dims in, out;   // sizes of input and output tensors, as the user sees them
+  Dims in, out;  // sizes of input and output tensors, as the user sees them
   MemoryFormat format = MemoryFormat::Contiguous;
 };
 
@@ -38,15 +38,18 @@ Tensor make(const Geometry& g, const Dims& sizes, const Tensor& like, DType dtyp
   return empty(sizes, dtype, like.device(), g.format);
 }
 
-int64_t pick(const Dims& values, int i) { return values.size() == 1 ? values[0] : values[static_cast<size_t>(i)]; }
+int64_t pick(const Dims& values, int i) {
+  return values.size() == 1 ? values[0] : values[static_cast<size_t>(i)];
+}
 
 void check_input(const char* op, int nd, const Tensor& x) {
   CCDL_CHECK(is_floating(x.dtype()), DType, op, ": input must be floating point, got ", describe(x));
-  CCDL_CHECK(x.dim() == nd + 1 || x.dim() == nd + 2, Runtime, op, ": Expected ", nd + 1, "D (unbatched) or ", nd + 2,
-             "D (batched) input, got ", describe(x));
+  CCDL_CHECK(x.dim() == nd + 1 || x.dim() == nd + 2, Runtime, op, ": Expected ", nd + 1, "D (unbatched) or ",
+             nd + 2, "D (batched) input, got ", describe(x));
   for (int64_t i = x.dim() - nd - 1; i < x.dim(); ++i)
     CCDL_CHECK(x.size(i) > 0, Runtime, op,
-               ": Expected input to have non-zero size for non-batch dimensions, but input has sizes ", x.sizes());
+               ": Expected input to have non-zero size for non-batch dimensions, but input has sizes ",
+               x.sizes());
 }
 
 Geometry base_geometry(int nd, const Tensor& x) {
@@ -62,9 +65,11 @@ Geometry base_geometry(int nd, const Tensor& x) {
 Geometry window_geometry(const char* op, int nd, const Tensor& x, const PoolArgs& a) {
   check_input(op, nd, x);
   for (const auto& [name, v] : {std::pair<const char*, const Dims*>{"kernel_size", &a.kernel_size},
-                                {"stride", &a.stride}, {"padding", &a.padding}, {"dilation", &a.dilation}})
-    CCDL_CHECK(v->size() == 1 || v->size() == static_cast<size_t>(nd) || (v == &a.stride && v->empty()), Runtime, op, ": ",
-               name, " must be a single int, or a tuple of ", nd, " ints, got ", *v);
+                                {"stride", &a.stride},
+                                {"padding", &a.padding},
+                                {"dilation", &a.dilation}})
+    CCDL_CHECK(v->size() == 1 || v->size() == static_cast<size_t>(nd) || (v == &a.stride && v->empty()),
+               Runtime, op, ": ", name, " must be a single int, or a tuple of ", nd, " ints, got ", *v);
   Geometry g = base_geometry(nd, x);
   for (int i = 0; i < nd; ++i) {
     const int slot = 3 - nd + i;
@@ -86,7 +91,8 @@ Geometry adaptive_geometry(const char* op, int nd, const Tensor& x, const Dims& 
   Geometry g = base_geometry(nd, x);
   for (int i = 0; i < nd; ++i) {
     const int64_t o = pick(output_size, i);
-    CCDL_CHECK(o >= 0, Runtime, op, ": elements of output_size must be greater than or equal to 0, got ", output_size);
+    CCDL_CHECK(o >= 0, Runtime, op, ": elements of output_size must be greater than or equal to 0, got ",
+               output_size);
     g.out[static_cast<size_t>(x.dim() - nd + i)] = o;
   }
   checked_numel(op, g.out);
@@ -109,7 +115,8 @@ struct MaxPoolBackward : Node {
   void release_saved() override { indices.reset(); }
 };
 
-void record_max(const Geometry& g, const Tensor& input, const Tensor& output, const Tensor& indices, bool collects) {
+void record_max(const Geometry& g, const Tensor& input, const Tensor& output, const Tensor& indices,
+                bool collects) {
   if (!needs_graph(input)) return;
   auto node = make_ref<MaxPoolBackward>();
   node->g = g;
@@ -120,14 +127,16 @@ void record_max(const Geometry& g, const Tensor& input, const Tensor& output, co
 
 Tensor max_scatter(const Geometry& g, const Tensor& dy, const Tensor& indices) {
   Tensor dx = make(g, g.in, dy, dy.dtype());
-  CCDL_KERNEL(dx, max_pool_backward(plane_view(g, dense(dy, g.format)), plane_view(g, indices), plane_view(g, dx), g.window));
+  CCDL_KERNEL(dx, max_pool_backward(plane_view(g, dense(dy, g.format)), plane_view(g, indices),
+                                    plane_view(g, dx), g.window));
   record_max(g, dy, dx, indices, true);
   return dx;
 }
 
 Tensor max_collect(const Geometry& g, const Tensor& src, const Tensor& indices) {
   Tensor out = make(g, g.out, src, src.dtype());
-  CCDL_KERNEL(out, max_pool_gather(plane_view(g, dense(src, g.format)), plane_view(g, indices), plane_view(g, out), g.window));
+  CCDL_KERNEL(out, max_pool_gather(plane_view(g, dense(src, g.format)), plane_view(g, indices),
+                                   plane_view(g, out), g.window));
   record_max(g, src, out, indices, false);
   return out;
 }
@@ -145,10 +154,14 @@ struct AvgPoolBackward : Node {
     Tensor out = make(g, forward ? g.out : g.in, t, t.dtype());
     const Tensor c = dense(t, g.format);
     const View a = plane_view(g, c), b = plane_view(g, out);
-    if (forward && adaptive) CCDL_KERNEL(out, adaptive_avg_pool_forward(a, b));
-    else if (forward) CCDL_KERNEL(out, avg_pool_forward(a, b, g.window, include_pad, divisor));
-    else if (adaptive) CCDL_KERNEL(out, adaptive_avg_pool_backward(a, b));
-    else CCDL_KERNEL(out, avg_pool_backward(a, b, g.window, include_pad, divisor));
+    if (forward && adaptive)
+      CCDL_KERNEL(out, adaptive_avg_pool_forward(a, b));
+    else if (forward)
+      CCDL_KERNEL(out, avg_pool_forward(a, b, g.window, include_pad, divisor));
+    else if (adaptive)
+      CCDL_KERNEL(out, adaptive_avg_pool_backward(a, b));
+    else
+      CCDL_KERNEL(out, avg_pool_backward(a, b, g.window, include_pad, divisor));
     if (needs_graph(t)) {
       auto node = make_ref<AvgPoolBackward>();
       node->g = g;
@@ -166,25 +179,28 @@ struct AvgPoolBackward : Node {
 
 int64_t pool_output_size(const char* op, int64_t input, int64_t kernel, int64_t stride, int64_t padding,
                          int64_t dilation, bool ceil_mode) {
-  CCDL_CHECK(kernel > 0, Runtime, op, ": kernel size should be greater than zero, but got kernel_size ", kernel);
+  CCDL_CHECK(kernel > 0, Runtime, op, ": kernel size should be greater than zero, but got kernel_size ",
+             kernel);
   CCDL_CHECK(stride > 0, Runtime, op, ": stride should not be zero or negative, but got stride ", stride);
-  CCDL_CHECK(dilation > 0, Runtime, op, ": dilation should be greater than zero, but got dilation ", dilation);
+  CCDL_CHECK(dilation > 0, Runtime, op, ": dilation should be greater than zero, but got dilation ",
+             dilation);
   CCDL_CHECK(padding >= 0, Runtime, op, ": pad must be non-negative, but got pad: ", padding);
-  constexpr int64_t kLimit = int64_t{1} << 40;   // keeps the arithmetic below far from overflow
+  constexpr int64_t kLimit = int64_t{1} << 40;  // keeps the arithmetic below far from overflow
   CCDL_CHECK(kernel < kLimit && stride < kLimit && padding < kLimit && dilation < kLimit && input < kLimit &&
                  (kernel == 1 || dilation < kLimit / kernel),
-             Value, op, ": kernel_size ", kernel, ", stride ", stride, ", padding ", padding, ", dilation ", dilation,
-             " are too large");
+             Value, op, ": kernel_size ", kernel, ", stride ", stride, ", padding ", padding, ", dilation ",
+             dilation, " are too large");
   const int64_t reach = (kernel - 1) * dilation + 1;
   CCDL_CHECK(padding <= reach / 2, Runtime, op,
-             ": pad should be at most half of effective kernel size, but got pad=", padding, ", kernel_size=", kernel,
-             " and dilation=", dilation);
+             ": pad should be at most half of effective kernel size, but got pad=", padding,
+             ", kernel_size=", kernel, " and dilation=", dilation);
   const int64_t room = input + 2 * padding - reach;
   int64_t out = room < 0 && !ceil_mode ? 0 : (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
   if (room < 0 && ceil_mode) out = room + stride - 1 >= 0 ? 1 : 0;
-  if (ceil_mode && out > 0 && (out - 1) * stride >= input + padding) --out;   // the last window must start inside
-  CCDL_CHECK(out > 0, Runtime, op, ": Output size is too small: input size ", input, " with kernel_size ", kernel,
-             ", stride ", stride, ", padding ", padding, ", dilation ", dilation, " gives no output");
+  if (ceil_mode && out > 0 && (out - 1) * stride >= input + padding)
+    --out;  // the last window must start inside
+  CCDL_CHECK(out > 0, Runtime, op, ": Output size is too small: input size ", input, " with kernel_size ",
+             kernel, ", stride ", stride, ", padding ", padding, ", dilation ", dilation, " gives no output");
   return out;
 }
 
@@ -207,7 +223,8 @@ std::tuple<Tensor, Tensor> max_pool_with_indices(int nd, const Tensor& x, const 
   const std::string op = op_name("max_pool", nd);
   const Geometry g = window_geometry(op.c_str(), nd, x, args);
   Tensor y = make(g, g.out, x, x.dtype()), indices = make(g, g.out, x, DType::Int64);
-  CCDL_KERNEL(x, max_pool_forward(plane_view(g, dense(x, g.format)), plane_view(g, y), plane_view(g, indices), g.window));
+  CCDL_KERNEL(x, max_pool_forward(plane_view(g, dense(x, g.format)), plane_view(g, y), plane_view(g, indices),
+                                  g.window));
   record_max(g, x, y, indices, false);
   return {y, indices};
 }
@@ -216,7 +233,8 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(int nd, const Tensor& x, const Dims
   const std::string op = op_name("adaptive_max_pool", nd);
   const Geometry g = adaptive_geometry(op.c_str(), nd, x, output_size);
   Tensor y = make(g, g.out, x, x.dtype()), indices = make(g, g.out, x, DType::Int64);
-  CCDL_KERNEL(x, adaptive_max_pool_forward(plane_view(g, dense(x, g.format)), plane_view(g, y), plane_view(g, indices)));
+  CCDL_KERNEL(x, adaptive_max_pool_forward(plane_view(g, dense(x, g.format)), plane_view(g, y),
+                                           plane_view(g, indices)));
   record_max(g, x, y, indices, false);
   return {y, indices};
 }
@@ -224,7 +242,8 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(int nd, const Tensor& x, const Dims
 Tensor avg_pool(int nd, const Tensor& x, const PoolArgs& args, bool count_include_pad,
                 std::optional<int64_t> divisor_override) {
   const std::string op = op_name("avg_pool", nd);
-  CCDL_CHECK(!divisor_override || *divisor_override != 0, Runtime, op, ": divisor must be not zero, got divisor_override 0");
+  CCDL_CHECK(!divisor_override || *divisor_override != 0, Runtime, op,
+             ": divisor must be not zero, got divisor_override 0");
   AvgPoolBackward call;
   call.g = window_geometry(op.c_str(), nd, x, args);
   call.include_pad = count_include_pad;
@@ -243,10 +262,13 @@ Tensor adaptive_avg_pool(int nd, const Tensor& x, const Dims& output_size) {
 Tensor max_unpool(int nd, const Tensor& x, const Tensor& indices, const Dims& output_size) {
   const std::string op = op_name("max_unpool", nd);
   check_input(op.c_str(), nd, x);
-  CCDL_CHECK(indices.dtype() == DType::Int64, DType, op, ": elements in indices should be type int64, got ", describe(indices));
-  CCDL_CHECK(indices.sizes() == x.sizes(), Runtime, op, ": Expected shape of indices to be same as that of the input (",
-             x.sizes(), "), got ", indices.sizes());
-  CCDL_CHECK(output_size.size() == static_cast<size_t>(nd), Value, op, ": output_size must hold ", nd, " ints, got ", output_size);
+  CCDL_CHECK(indices.dtype() == DType::Int64, DType, op, ": elements in indices should be type int64, got ",
+             describe(indices));
+  CCDL_CHECK(indices.sizes() == x.sizes(), Runtime, op,
+             ": Expected shape of indices to be same as that of the input (", x.sizes(), "), got ",
+             indices.sizes());
+  CCDL_CHECK(output_size.size() == static_cast<size_t>(nd), Value, op, ": output_size must hold ", nd,
+             " ints, got ", output_size);
   check_same_device(op.c_str(), {{"input", &x}, {"indices", &indices}});
   Geometry g = base_geometry(nd, x);
   g.format = MemoryFormat::Contiguous;
@@ -257,7 +279,8 @@ Tensor max_unpool(int nd, const Tensor& x, const Tensor& indices, const Dims& ou
   checked_numel(op.c_str(), g.in);
   const Tensor flat = dense(indices);
   Tensor y = make(g, g.in, x, x.dtype());
-  const int64_t bad = CCDL_KERNEL(x, max_unpool_forward(plane_view(g, dense(x)), plane_view(g, flat), plane_view(g, y)));
+  const int64_t bad =
+      CCDL_KERNEL(x, max_unpool_forward(plane_view(g, dense(x)), plane_view(g, flat), plane_view(g, y)));
   CCDL_CHECK(bad < 0, Index, op, ": Found an invalid max index: ", flat.ptr<int64_t>()[bad < 0 ? 0 : bad],
              " (element ", bad, " of indices) for output_size ", output_size);
   record_max(g, x, y, flat, true);

@@ -1,6 +1,6 @@
-// Pooling over the last `nd` dims (1, 2 or 3) of [N, C, ...] or [C, ...]. Window arguments hold nd numbers or one for all;
-// an empty stride means the kernel size. The output follows a channels_last input. Indices are int64 positions in the
-// plane of the input.
+// Pooling over the last `nd` dims (1, 2 or 3) of [N, C, ...] or [C, ...]. Window arguments hold nd numbers or
+// one for all; an empty stride means the kernel size. The output follows a channels_last input. Indices are
+// int64 positions in the plane of the input.
 #pragma once
 #include <optional>
 #include <tuple>

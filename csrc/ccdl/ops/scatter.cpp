@@ -22,10 +22,12 @@ PointArgs point_args(const char* op, const Tensor& x, int64_t dim, const Tensor&
   check_same_device(op, {{"input", &x}, {"index", &index}});
   if (index.numel() == 0) return a;
   CCDL_CHECK(std::max<int64_t>(x.dim(), 1) == std::max<int64_t>(index.dim(), 1), Shape, op,
-             ": Index tensor must have the same number of dimensions as input tensor, got ", index.sizes(), " and ", x.sizes());
+             ": Index tensor must have the same number of dimensions as input tensor, got ", index.sizes(),
+             " and ", x.sizes());
   for (int64_t d = 0; d < std::min(x.dim(), index.dim()); ++d)
     CCDL_CHECK(d == a.dim || index.size(d) <= x.size(d), Shape, op, ": Size does not match at dimension ", d,
-               ": expected index ", index.sizes(), " to be no larger than self ", x.sizes(), " apart from dimension ", a.dim);
+               ": expected index ", index.sizes(), " to be no larger than self ", x.sizes(),
+               " apart from dimension ", a.dim);
   return a;
 }
 
@@ -37,18 +39,20 @@ Tensor corner(const char* op, const Tensor& x, const Tensor& src, const PointArg
   if (a.index.numel() == 0) return src;
   const Dims& to = a.index.sizes();
   if (src.sizes() == to) return src;
-  CCDL_CHECK(src.dim() == a.index.dim(), Shape, op, ": Index tensor must have the same number of dimensions as src tensor, got ",
-             to, " and ", src.sizes());
+  CCDL_CHECK(src.dim() == a.index.dim(), Shape, op,
+             ": Index tensor must have the same number of dimensions as src tensor, got ", to, " and ",
+             src.sizes());
   Tensor part = src;
   for (int64_t d = 0; d < src.dim(); ++d) {
-    CCDL_CHECK(to[static_cast<size_t>(d)] <= src.size(d), Shape, op, ": Expected index ", to, " to be no larger than src ",
-               src.sizes(), " in dimension ", d);
+    CCDL_CHECK(to[static_cast<size_t>(d)] <= src.size(d), Shape, op, ": Expected index ", to,
+               " to be no larger than src ", src.sizes(), " in dimension ", d);
     part = narrow(part, d, 0, to[static_cast<size_t>(d)]);
   }
   return part;
 }
 
-void put_points(const char* op, const Tensor& y, const PointArgs& a, const Tensor& src, PutMode mode, bool fresh = true) {
+void put_points(const char* op, const Tensor& y, const PointArgs& a, const Tensor& src, PutMode mode,
+                bool fresh = true) {
   if (a.index.numel() == 0) return;
   NoGradGuard no_grad;
   const bool sums = mode == PutMode::Add || mode == PutMode::Mul;
@@ -85,7 +89,8 @@ struct ScatterBackward : Node {
   int64_t dim = 0;
   TensorList apply(const TensorList& g) override {
     const Tensor i = index.get(this);
-    return {needs(0) ? scatter(g[0], dim, i, Scalar(0)) : Tensor(), needs(1) ? gather(g[0], dim, i) : Tensor()};
+    return {needs(0) ? scatter(g[0], dim, i, Scalar(0)) : Tensor(),
+            needs(1) ? gather(g[0], dim, i) : Tensor()};
   }
   void release_saved() override { index.reset(); }
 };
@@ -101,7 +106,8 @@ struct ScatterAddBackward : Node {
   void release_saved() override { index.reset(); }
 };
 
-template <class N> Ref<N> point_node(const Tensor& x, const PointArgs& a, const Tensor& src) {
+template <class N>
+Ref<N> point_node(const Tensor& x, const PointArgs& a, const Tensor& src) {
   if (!needs_graph(x, src)) return {};
   auto node = make_ref<N>();
   node->index = SavedTensor(a.index);
@@ -170,7 +176,8 @@ Tensor scatter_add_(const Tensor& x, int64_t dim, const Tensor& index, const Ten
   return x;
 }
 
-// ---- scatter_reduce ----------------------------------------------------------------------------------------------
+// ---- scatter_reduce
+// ----------------------------------------------------------------------------------------------
 namespace {
 
 enum class Reduce { Sum, Prod, Mean, Amax, Amin };
@@ -181,7 +188,8 @@ Reduce reduce_named(const std::string& name) {
   if (name == "mean") return Reduce::Mean;
   if (name == "amax") return Reduce::Amax;
   if (name == "amin") return Reduce::Amin;
-  fail(ErrorKind::Value, str("scatter_reduce: reduce argument must be either sum, prod, mean, amax or amin, got ", name));
+  fail(ErrorKind::Value,
+       str("scatter_reduce: reduce argument must be either sum, prod, mean, amax or amin, got ", name));
 }
 
 // The value that changes nothing; for amax and amin the end of the dtype's range.
@@ -192,8 +200,10 @@ Tensor neutral(Reduce r, DType t, Device device) {
   const double inf = std::numeric_limits<double>::infinity();
   if (is_floating(t)) return scalar_tensor(low ? -inf : inf, t, device);
   switch (t) {
-    case DType::Bool: return scalar_tensor(!low, t, device);
-    case DType::UInt8: return scalar_tensor(low ? 0 : 255, t, device);
+    case DType::Bool:
+      return scalar_tensor(!low, t, device);
+    case DType::UInt8:
+      return scalar_tensor(low ? 0 : 255, t, device);
     default: {
       const int64_t top = static_cast<int64_t>((uint64_t{1} << (8 * item_size(t) - 1)) - 1);
       return scalar_tensor(low ? -top - 1 : top, t, device);
@@ -210,8 +220,8 @@ Tensor meeting_count(const Tensor& like, const PointArgs& a, bool include_self) 
   return include_self ? count : maximum(count, ones(Dims{}, t, like.device()));
 }
 
-// sum: dx = dy, dsrc = dy[i]; mean: the same of dy / count; amax, amin: dy shared by the elements equal to the result;
-// prod: dy * product of the others. Without include_self dx is zero where anything was scattered.
+// sum: dx = dy, dsrc = dy[i]; mean: the same of dy / count; amax, amin: dy shared by the elements equal to
+// the result; prod: dy * product of the others. Without include_self dx is zero where anything was scattered.
 struct ScatterReduceBackward : Node {
   const char* name() const override { return "ScatterReduceBackward"; }
   SavedTensor x, index, src, y;
@@ -224,13 +234,19 @@ struct ScatterReduceBackward : Node {
     const PointArgs a{dim, i};
     Tensor dx = g[0], dsrc;
     switch (reduce) {
-      case Reduce::Sum: dsrc = gather(g[0], dim, i); break;
+      case Reduce::Sum:
+        dsrc = gather(g[0], dim, i);
+        break;
       case Reduce::Mean:
         dx = div(g[0], meeting_count(g[0], a, include_self));
         dsrc = gather(dx, dim, i);
         break;
-      case Reduce::Prod: prod(g[0], i, &dx, &dsrc); break;
-      default: extreme(g[0], i, &dx, &dsrc); break;
+      case Reduce::Prod:
+        prod(g[0], i, &dx, &dsrc);
+        break;
+      default:
+        extreme(g[0], i, &dx, &dsrc);
+        break;
     }
     if (!include_self) dx = scatter(dx, dim, i, Scalar(0));
     return {dx, dsrc};
@@ -279,8 +295,8 @@ struct ScatterReduceBackward : Node {
 
 }  // namespace
 
-Tensor scatter_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce,
-                      bool include_self) {
+Tensor scatter_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src,
+                      const std::string& reduce, bool include_self) {
   const Reduce r = reduce_named(reduce);
   const PointArgs a = point_args("scatter_reduce", x, dim, index);
   const Tensor from = corner("scatter_reduce", x, src, a);
@@ -322,8 +338,9 @@ Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int6
     return gather(reshape(x, Dims{x.numel()}), 0, reshape(flat, Dims{flat.numel()}));
   }
   const int64_t d = wrap_dim("take_along_dim", *dim, x.dim());
-  CCDL_CHECK(x.dim() == indices.dim(), Shape, "take_along_dim: input and indices should have the same number of dimensions, got ",
-             x.sizes(), " and ", indices.sizes());
+  CCDL_CHECK(x.dim() == indices.dim(), Shape,
+             "take_along_dim: input and indices should have the same number of dimensions, got ", x.sizes(),
+             " and ", indices.sizes());
   if (x.dim() == 0) return gather(x, 0, indices);
   Dims a = x.sizes(), b = indices.sizes();
   const auto at = static_cast<size_t>(d);

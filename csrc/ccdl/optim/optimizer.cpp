@@ -50,7 +50,8 @@ SGD::SGD(TensorList parameters, const SGDOptions& o) : Optimizer(std::move(param
   CCDL_CHECK(o.lr >= 0, Value, "SGD: lr must not be negative, got ", o.lr);
   CCDL_CHECK(o.momentum >= 0, Value, "SGD: momentum must not be negative, got ", o.momentum);
   CCDL_CHECK(!o.nesterov || (o.momentum > 0 && o.dampening == 0), Value,
-             "SGD: nesterov needs a momentum and zero dampening, got momentum ", o.momentum, ", dampening ", o.dampening);
+             "SGD: nesterov needs a momentum and zero dampening, got momentum ", o.momentum, ", dampening ",
+             o.dampening);
 }
 
 void SGD::step() {
@@ -69,7 +70,8 @@ void SGD::step() {
 }
 
 Adam::Adam(TensorList parameters, const AdamOptions& o) : Optimizer(std::move(parameters)), options(o) {
-  CCDL_CHECK(o.lr >= 0 && o.eps >= 0, Value, "Adam: lr and eps must not be negative, got lr ", o.lr, ", eps ", o.eps);
+  CCDL_CHECK(o.lr >= 0 && o.eps >= 0, Value, "Adam: lr and eps must not be negative, got lr ", o.lr, ", eps ",
+             o.eps);
   CCDL_CHECK(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1, Value,
              "Adam: betas must be in [0, 1), got ", o.beta1, " and ", o.beta2);
 }
@@ -85,7 +87,8 @@ void Adam::step() {
                                 options.weight_decay, options.decoupled, options.maximize};
   ops::fused_adam_step(pick(parameters_, positions), grads, state_of(exp_avgs_, parameters_, positions),
                        state_of(exp_avg_sqs_, parameters_, positions),
-                       options.amsgrad ? state_of(max_exp_avg_sqs_, parameters_, positions) : TensorList{}, steps, fused);
+                       options.amsgrad ? state_of(max_exp_avg_sqs_, parameters_, positions) : TensorList{},
+                       steps, fused);
 }
 
 }  // namespace ccdl::optim

@@ -1,6 +1,8 @@
-// Optimisers for C++ programs, over the same fused step ops as Python's. Parameters without a gradient are skipped;
-// step() writes outside the graph. Options have PyTorch's names and defaults (C++20 designated initialisers).
-//   optim::Adam adam(parameters, {.lr = 1e-3});  ...  adam.zero_grad(); autograd::backward({loss}); adam.step();
+// Optimisers for C++ programs, over the same fused step ops as Python's. Parameters without a gradient are
+// skipped; step() writes outside the graph. Options have PyTorch's names and defaults (C++20 designated
+// initialisers).
+//   optim::Adam adam(parameters, {.lr = 1e-3});  ...  adam.zero_grad(); autograd::backward({loss});
+//   adam.step();
 #pragma once
 #include <vector>
 
@@ -10,7 +12,8 @@ namespace ccdl::optim {
 
 class Optimizer {
  public:
-  explicit Optimizer(TensorList parameters);  // Error(Value) for an empty list, Error(Autograd) for a non-leaf
+  explicit Optimizer(
+      TensorList parameters);  // Error(Value) for an empty list, Error(Autograd) for a non-leaf
   virtual ~Optimizer() = default;
   virtual void step() = 0;
   void zero_grad();

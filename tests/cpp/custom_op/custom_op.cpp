@@ -1,5 +1,5 @@
-// softclip(x, a) = a * tanh(x / a): a plain C++ loop forward, and its backward dx = dy * (1 - (y / a)^2) made of ops,
-// so that it can be differentiated again.
+// softclip(x, a) = a * tanh(x / a): a plain C++ loop forward, and its backward dx = dy * (1 - (y / a)^2) made
+// of ops, so that it can be differentiated again.
 #include <ccdl/ccdl.h>
 #include <ccdl/python/extension.h>
 
@@ -20,8 +20,8 @@ struct SoftclipBackward : ccdl::autograd::Node {
 };
 
 static Tensor softclip(const Tensor& input, double a) {
-  CCDL_CHECK(input.dtype() == ccdl::DType::Float64, DType, "softclip: input must be float64, got ", ccdl::describe(input),
-             "; convert it with .double()");
+  CCDL_CHECK(input.dtype() == ccdl::DType::Float64, DType, "softclip: input must be float64, got ",
+             ccdl::describe(input), "; convert it with .double()");
   CCDL_CHECK(a > 0, Value, "softclip: a must be positive, got ", a);
   const Tensor x = ops::contiguous(input);
   const Tensor y = ccdl::empty(x.sizes(), x.dtype());

@@ -1,5 +1,5 @@
-// Trains a two-layer perceptron on XOR with ops, autograd and ccdl::optim, saves it as safetensors, loads it back and
-// checks that the loaded model answers with the same bits.
+// Trains a two-layer perceptron on XOR with ops, autograd and ccdl::optim, saves it as safetensors, loads it
+// back and checks that the loaded model answers with the same bits.
 #include <ccdl/ccdl.h>
 
 #include <cstdio>
@@ -16,9 +16,7 @@ static Tensor from(std::initializer_list<float> values, const ccdl::Dims& sizes)
 
 struct Model {
   Tensor w1, b1, w2, b2;
-  Tensor forward(const Tensor& x) const {
-    return ops::linear(ops::tanh(ops::linear(x, w1, b1)), w2, b2);
-  }
+  Tensor forward(const Tensor& x) const { return ops::linear(ops::tanh(ops::linear(x, w1, b1)), w2, b2); }
 };
 
 int main(int argc, char** argv) {
@@ -26,8 +24,8 @@ int main(int argc, char** argv) {
   try {
     const Tensor x = from({0, 0, 0, 1, 1, 0, 1, 1}, {4, 2});
     const Tensor y = from({0, 1, 1, 0}, {4, 1});
-    Model model{from({0.5f, -0.4f, -0.3f, 0.6f, 0.8f, 0.7f, -0.6f, -0.2f}, {4, 2}), from({0.1f, -0.1f, 0.2f, 0}, {4}),
-                from({0.3f, -0.5f, 0.4f, 0.6f}, {1, 4}), from({0}, {1})};
+    Model model{from({0.5f, -0.4f, -0.3f, 0.6f, 0.8f, 0.7f, -0.6f, -0.2f}, {4, 2}),
+                from({0.1f, -0.1f, 0.2f, 0}, {4}), from({0.3f, -0.5f, 0.4f, 0.6f}, {1, 4}), from({0}, {1})};
     const ccdl::TensorList parameters{model.w1, model.b1, model.w2, model.b2};
     for (const Tensor& p : parameters) ccdl::autograd::set_requires_grad(p, true);
 
@@ -49,7 +47,8 @@ int main(int argc, char** argv) {
     const Model loaded{file.at("w1"), file.at("b1"), file.at("w2"), file.at("b2")};
     ccdl::autograd::NoGradGuard no_grad;
     const Tensor a = model.forward(x), b = loaded.forward(x);
-    if (std::memcmp(a.data(), b.data(), 4 * sizeof(float)) != 0) return std::puts("the loaded model differs"), 1;
+    if (std::memcmp(a.data(), b.data(), 4 * sizeof(float)) != 0)
+      return std::puts("the loaded model differs"), 1;
 
     try {
       ops::matmul(x, from({1, 2, 3}, {3, 1}));

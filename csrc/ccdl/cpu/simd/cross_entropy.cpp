@@ -1,14 +1,17 @@
-// Cross-entropy rows and column strips: the forward reads the logits once for the maximum and once (from L1/L2) for the
-// sum; the backward rebuilds the probabilities from the saved logsumexp, so no [N, C] intermediate exists.
+// Cross-entropy rows and column strips: the forward reads the logits once for the maximum and once (from
+// L1/L2) for the sum; the backward rebuilds the probabilities from the saved logsumexp, so no [N, C]
+// intermediate exists.
 #include <ccdl/cpu/simd/cross_entropy.h>
 #include <ccdl/cpu/simd/exp.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-template <class T> constexpr typename Lanes<T>::S kLow = -__builtin_inff();
+template <class T>
+constexpr typename Lanes<T>::S kLow = -__builtin_inff();
 
-template <class T> double lse_row(const void* px, int64_t n, const void* pw, double* sum_wx) {
+template <class T>
+double lse_row(const void* px, int64_t n, const void* pw, double* sum_wx) {
   typedef typename Lanes<T>::V V;
   const T* x = static_cast<const T*>(px);
   const T* w = static_cast<const T*>(pw);
@@ -23,19 +26,24 @@ template <class T> double lse_row(const void* px, int64_t n, const void* pw, dou
 }
 
 template <class T>
-void backward_row(const void* px, void* pdx, int64_t n, double lse, double scale, double minus, const void* pw) {
+void backward_row(const void* px, void* pdx, int64_t n, double lse, double scale, double minus,
+                  const void* pw) {
   typedef typename Lanes<T>::V V;
   typedef typename Lanes<T>::S S;
   const T* x = static_cast<const T*>(px);
   const T* w = static_cast<const T*>(pw);
   T* dx = static_cast<T*>(pdx);
   const V l = set1((S)lse), a = set1((S)scale), b = set1((S)minus);
-  if (w) each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, a * vexp(at(x + i, k) - l) - b * at(w + i, k), k); });
-  else each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, a * vexp(at(x + i, k) - l) - b, k); });
+  if (w)
+    each_vector<T>(n,
+                   [&](int64_t i, int k) { to(dx + i, a * vexp(at(x + i, k) - l) - b * at(w + i, k), k); });
+  else
+    each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, a * vexp(at(x + i, k) - l) - b, k); });
 }
 
 template <class T>
-void lse_columns(const void* px, int64_t n, int64_t inner, int count, const void* pw, double* lse, double* sum_wx) {
+void lse_columns(const void* px, int64_t n, int64_t inner, int count, const void* pw, double* lse,
+                 double* sum_wx) {
   typedef typename Lanes<T>::V V;
   const T* w = static_cast<const T*>(pw);
   each_vector<T>(count, [&](int64_t i, int k) {
@@ -50,7 +58,8 @@ void lse_columns(const void* px, int64_t n, int64_t inner, int count, const void
   });
 }
 
-template <class T> CCDL_SI typename Lanes<T>::V from_doubles(const double* p, int k) {
+template <class T>
+CCDL_SI typename Lanes<T>::V from_doubles(const double* p, int k) {
   typename Lanes<T>::V v = {};
   for (int c = 0; c < k; ++c) v[c] = (typename Lanes<T>::S)p[c];
   return v;
@@ -64,7 +73,8 @@ void backward_columns(const void* px, void* pdx, int64_t n, int64_t inner, int c
   each_vector<T>(count, [&](int64_t i, int k) {
     const T* x = static_cast<const T*>(px) + i;
     T* dx = static_cast<T*>(pdx) + i;
-    const V l = from_doubles<T>(lse + i, k), a = from_doubles<T>(scale + i, k), b = from_doubles<T>(minus + i, k);
+    const V l = from_doubles<T>(lse + i, k), a = from_doubles<T>(scale + i, k),
+            b = from_doubles<T>(minus + i, k);
     for (int64_t j = 0; j < n; ++j) {
       const V s = w ? b * set1(get(w + j)) : b;
       to(dx + j * inner, a * vexp(at(x + j * inner, k) - l) - s, k);
@@ -90,8 +100,8 @@ double prob_row(const void* px, const void* pt, int64_t n, int64_t inner, double
 }
 
 template <class T>
-void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, int64_t inner, double lse, double keep,
-                       double add, const void* pw, double g, double mass) {
+void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, int64_t inner, double lse,
+                       double keep, double add, const void* pw, double g, double mass) {
   typedef typename Lanes<T>::V V;
   typedef typename Lanes<T>::S S;
   const T* x = static_cast<const T*>(px);
@@ -115,7 +125,8 @@ void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, int
 
 }  // namespace
 
-#define CCDL_FOUR(f) {f<float16>, f<bfloat16>, f<float>, f<double>}
+#define CCDL_FOUR(f) \
+  { f<float16>, f<bfloat16>, f<float>, f<double> }
 const CrossEntropyKernels cross_entropy = {
     CCDL_FOUR(lse_row),          CCDL_FOUR(backward_row), CCDL_FOUR(lse_columns),
     CCDL_FOUR(backward_columns), CCDL_FOUR(prob_row),     CCDL_FOUR(prob_backward_row),

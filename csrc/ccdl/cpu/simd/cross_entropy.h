@@ -1,9 +1,10 @@
-// Inner loops of cross-entropy. Row functions take one contiguous row of n classes; column functions a vector-wide
-// strip of neighbouring columns of an [n, inner] slab, `count` columns wide (at most kStrip).
-// Table index: float16, bfloat16, float32, float64. Statistics are double so that one signature serves all types.
+// Inner loops of cross-entropy. Row functions take one contiguous row of n classes; column functions a
+// vector-wide strip of neighbouring columns of an [n, inner] slab, `count` columns wide (at most kStrip).
+// Table index: float16, bfloat16, float32, float64. Statistics are double so that one signature serves all
+// types.
 #pragma once
-#include <cstdint>
 #include <ccdl/cpu/isa.h>
+#include <cstdint>
 
 namespace ccdl::cpu {
 
@@ -20,8 +21,8 @@ struct CrossEntropyKernels {
   void (*backward_columns[4])(const void* x, void* dx, int64_t n, int64_t inner, int count, const double* lse,
                               const double* scale, const double* minus, const void* weight);
   // probability targets, t' = keep t + add: returns sum_c w_c t'_c (lse - x_c), and mass = sum_c w_c t'_c
-  double (*prob_row[4])(const void* x, const void* t, int64_t n, int64_t inner, double lse, double keep, double add,
-                        const void* weight, double* mass);
+  double (*prob_row[4])(const void* x, const void* t, int64_t n, int64_t inner, double lse, double keep,
+                        double add, const void* weight, double* mass);
   // dx_c = g (mass exp(x_c - lse) - w_c t'_c)
   void (*prob_backward_row[4])(const void* x, const void* t, void* dx, int64_t n, int64_t inner, double lse,
                                double keep, double add, const void* weight, double g, double mass);

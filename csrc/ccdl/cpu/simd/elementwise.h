@@ -1,6 +1,6 @@
 // Block kernels of the elementwise family in float: contiguous arrays of n elements, any n.
-// ptr[0] is the output, ptr[1..] the inputs; predicates and comparisons write bytes 0 or 1. The output may be one of the
-// inputs. An entry is null where the op does not exist in float.
+// ptr[0] is the output, ptr[1..] the inputs; predicates and comparisons write bytes 0 or 1. The output may be
+// one of the inputs. An entry is null where the op does not exist in float.
 #pragma once
 #include <ccdl/cpu/isa.h>
 #include <ccdl/kernels/elementwise.h>
@@ -17,23 +17,42 @@ constexpr int kTernaryOps = static_cast<int>(TernaryOp::kCount);
 struct ElementwiseUnaryKernels {
   ElementFn fn[kUnaryOps];
 };
-struct ElementwiseBackwardKernels {   // inputs x, y, dy; x and y are only touched where unary_needs() names them
+struct ElementwiseBackwardKernels {  // inputs x, y, dy; x and y are only touched where unary_needs() names
+                                     // them
   ElementFn fn[kUnaryOps];
 };
 struct ElementwiseBinaryKernels {
   ElementFn binary[kBinaryOps];
   ElementFn ternary[kTernaryOps];
-  ElementFn where[4];                 // inputs cond (bytes), a, b; elements of 1, 2, 4, 8 bytes
+  ElementFn where[4];  // inputs cond (bytes), a, b; elements of 1, 2, 4, 8 bytes
   void (*half_to_float)(const float16* x, float* y, int64_t n);
   void (*bfloat_to_float)(const bfloat16* x, float* y, int64_t n);
   void (*float_to_half)(const float* x, float16* y, int64_t n);
   void (*float_to_bfloat)(const float* x, bfloat16* y, int64_t n);
-  // dst[j][i] = src[i][j] for a square tile of 4-byte elements, tile_side x tile_side; strides between rows in elements.
+  // dst[j][i] = src[i][j] for a square tile of 4-byte elements, tile_side x tile_side; strides between rows
+  // in elements.
   void (*transpose_tile)(const uint32_t* src, int64_t src_stride, uint32_t* dst, int64_t dst_stride);
   int tile_side;
 };
 // Binary ops straight in an element type: bool, uint8, int8, int16, int32, int64 (by DType) and double.
-enum class PlainOp : uint8_t { Add, Sub, Mul, Div, Maximum, Minimum, And, Or, Xor, Eq, Ne, Lt, Le, Gt, Ge, kCount };
+enum class PlainOp : uint8_t {
+  Add,
+  Sub,
+  Mul,
+  Div,
+  Maximum,
+  Minimum,
+  And,
+  Or,
+  Xor,
+  Eq,
+  Ne,
+  Lt,
+  Le,
+  Gt,
+  Ge,
+  kCount
+};
 constexpr int kPlainTypes = 7;
 struct ElementwisePlainKernels {
   ElementFn fn[kPlainTypes][static_cast<int>(PlainOp::kCount)];

@@ -4,37 +4,48 @@
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-template <class Op> bool binary_block(void* const* ptr, int64_t n, const ElementParams& params) {
+template <class Op>
+bool binary_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const VecParams p = vec_params(params);
-  block_loop<2>((float*)ptr[0], (const float*)ptr[1], (const float*)ptr[2], nullptr, n,
-                [&](vf a, vf b, vf) __attribute__((always_inline)) { return Op::template fwd<VecMath>(a, b, p); });
+  block_loop<2>(
+      (float*)ptr[0], (const float*)ptr[1], (const float*)ptr[2], nullptr,
+      n, [&](vf a, vf b, vf) __attribute__((always_inline)) { return Op::template fwd<VecMath>(a, b, p); });
   return false;
 }
-template <class Op> bool compare_block(void* const* ptr, int64_t n, const ElementParams& params) {
+template <class Op>
+bool compare_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const VecParams p = vec_params(params);
-  block_loop<2>((uint8_t*)ptr[0], (const float*)ptr[1], (const float*)ptr[2], nullptr, n,
-                [&](vf a, vf b, vf) __attribute__((always_inline)) { return (vi)Op::template test<VecMath>(a, b, p); });
+  block_loop<2>((uint8_t*)ptr[0], (const float*)ptr[1], (const float*)ptr[2], nullptr,
+                n, [&](vf a, vf b, vf) __attribute__((always_inline)) {
+                  return (vi)Op::template test<VecMath>(a, b, p);
+                });
   return false;
 }
-template <class Op> bool ternary_block(void* const* ptr, int64_t n, const ElementParams& params) {
+template <class Op>
+bool ternary_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const VecParams p = vec_params(params);
-  block_loop<3>((float*)ptr[0], (const float*)ptr[1], (const float*)ptr[2], (const float*)ptr[3], n,
-                [&](vf a, vf b, vf c) __attribute__((always_inline)) { return Op::template fwd<VecMath>(a, b, c, p); });
+  block_loop<3>((float*)ptr[0], (const float*)ptr[1], (const float*)ptr[2], (const float*)ptr[3],
+                n, [&](vf a, vf b, vf c) __attribute__((always_inline)) {
+                  return Op::template fwd<VecMath>(a, b, c, p);
+                });
   return false;
 }
 
-template <class H> void widen_block(const H* x, float* y, int64_t n) {
+template <class H>
+void widen_block(const H* x, float* y, int64_t n) {
   int64_t i = 0;
   for (; i + VL <= n; i += VL) storeu(y + i, load_half(x + i));
   for (; i < n; ++i) y[i] = (float)x[i];
 }
-template <class H> void narrow_block(const float* x, H* y, int64_t n) {
+template <class H>
+void narrow_block(const float* x, H* y, int64_t n) {
   int64_t i = 0;
   for (; i + VL <= n; i += VL) store_half(y + i, loadu(x + i));
   for (; i < n; ++i) y[i] = H(x[i]);
 }
 
-template <class T> bool where_block(void* const* ptr, int64_t n, const ElementParams&) {
+template <class T>
+bool where_block(void* const* ptr, int64_t n, const ElementParams&) {
   T* y = (T*)ptr[0];
   const uint8_t* cond = (const uint8_t*)ptr[1];
   const T *a = (const T*)ptr[2], *b = (const T*)ptr[3];
@@ -46,7 +57,8 @@ template <class T> bool where_block(void* const* ptr, int64_t n, const ElementPa
 }
 
 // Butterfly: after stage s the bit s of row and lane index have changed places.
-template <int s> CCDL_SI void transpose_stage(vi* r) {
+template <int s>
+CCDL_SI void transpose_stage(vi* r) {
   vi low = {}, high = {};
   for (int l = 0; l < VL; ++l) {
     low[l] = (l & s) == 0 ? l : VL + l - s;

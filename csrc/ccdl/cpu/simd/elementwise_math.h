@@ -1,5 +1,6 @@
 // The float vector as a mathematics for elementwise_functors.h, and the loops over contiguous blocks.
-// A tail shorter than a vector runs through small buffers and the same loop body, so each formula is compiled once.
+// A tail shorter than a vector runs through small buffers and the same loop body, so each formula is compiled
+// once.
 #pragma once
 #include <ccdl/cpu/simd/elementwise.h>
 #include <ccdl/cpu/simd/vmath.h>
@@ -21,7 +22,8 @@ __attribute__((noinline, unused)) float lane_digamma(float x) { return (float)sp
 __attribute__((noinline, unused)) float lane_trigamma(float x) { return (float)special::trigamma(x); }
 __attribute__((noinline, unused)) float lane_erfinv(float x) { return (float)special::erfinv(x); }
 
-CCDL_SI vd fmod_half(vd a, vd b, vl* far) {  // exact while the quotient stays below 2^29 (24 + 29 bits); |a|, |b|
+CCDL_SI vd fmod_half(vd a, vd b,
+                     vl* far) {  // exact while the quotient stays below 2^29 (24 + 29 bits); |a|, |b|
   vd q = a / b;
   vd t = __builtin_convertvector(__builtin_convertvector(q, vl), vd);
   vd r = a - t * b;
@@ -43,13 +45,18 @@ struct VecMath {
   CCDL_SI vf sel(vi m, float a, float b) { return m ? set1(a) : set1(b); }
   CCDL_SI vf fma(vf a, vf b, vf c) { return CCDL_ISA::fma(a, b, c); }
   CCDL_SI vf fma(vf a, float b, vf c) { return CCDL_ISA::fma(a, set1(b), c); }
-#define CCDL_VEC1(name) CCDL_SI vf name(vf x) { return v##name(x); }
-  CCDL_VEC1(abs) CCDL_VEC1(sqrt) CCDL_VEC1(exp) CCDL_VEC1(exp2) CCDL_VEC1(expm1) CCDL_VEC1(log) CCDL_VEC1(log2)
-  CCDL_VEC1(log10) CCDL_VEC1(log1p) CCDL_VEC1(sin) CCDL_VEC1(cos) CCDL_VEC1(tan) CCDL_VEC1(asin) CCDL_VEC1(acos)
-  CCDL_VEC1(atan) CCDL_VEC1(sinh) CCDL_VEC1(cosh) CCDL_VEC1(tanh) CCDL_VEC1(asinh) CCDL_VEC1(acosh) CCDL_VEC1(atanh)
-  CCDL_VEC1(sigmoid) CCDL_VEC1(erf) CCDL_VEC1(floor) CCDL_VEC1(ceil) CCDL_VEC1(trunc) CCDL_VEC1(round_even)
+#define CCDL_VEC1(name) \
+  CCDL_SI vf name(vf x) { return v##name(x); }
+  CCDL_VEC1(abs)
+  CCDL_VEC1(sqrt) CCDL_VEC1(exp) CCDL_VEC1(exp2) CCDL_VEC1(expm1) CCDL_VEC1(log) CCDL_VEC1(log2)
+      CCDL_VEC1(log10) CCDL_VEC1(log1p) CCDL_VEC1(sin) CCDL_VEC1(cos) CCDL_VEC1(tan) CCDL_VEC1(asin)
+          CCDL_VEC1(acos) CCDL_VEC1(atan) CCDL_VEC1(sinh) CCDL_VEC1(cosh) CCDL_VEC1(tanh) CCDL_VEC1(asinh)
+              CCDL_VEC1(acosh) CCDL_VEC1(atanh) CCDL_VEC1(sigmoid) CCDL_VEC1(erf) CCDL_VEC1(floor)
+                  CCDL_VEC1(ceil) CCDL_VEC1(trunc) CCDL_VEC1(round_even)
 #undef CCDL_VEC1
-  CCDL_SI vf pow(vf x, vf y) { return vpow(x, y); }
+                      CCDL_SI vf pow(vf x, vf y) {
+    return vpow(x, y);
+  }
   CCDL_SI vf atan2(vf y, vf x) { return vatan2(y, x); }
   CCDL_SI vf copysign(vf x, vf y) { return vcopysign(x, y); }
   CCDL_SI vf copysign(float x, vf y) { return vcopysign(set1(x), y); }
@@ -94,7 +101,8 @@ CCDL_SI void store_tail(uint8_t* y, const uint8_t* t, int n) {
 
 // out[i] = f(in0[i], in1[i], in2[i]) with N inputs; f takes vectors, N of them are loaded.
 template <int N, class Out, class F>
-CCDL_SI void block_loop(Out* out, const float* in0, const float* in1, const float* in2, int64_t n, const F& f) {
+CCDL_SI void block_loop(Out* out, const float* in0, const float* in1, const float* in2, int64_t n,
+                        const F& f) {
   const int64_t whole = n & ~(int64_t)(VL - 1), tail = n - whole;
   float t0[VL], t1[VL], t2[VL];
   Out t[VL];
@@ -104,7 +112,8 @@ CCDL_SI void block_loop(Out* out, const float* in0, const float* in1, const floa
   if (m == 0) goto rest;
   for (;;) {
     for (int64_t i = 0; i < m; i += VL)
-      store_out(y + i, f(N > 0 ? loadu(a + i) : vf{}, N > 1 ? loadu(b + i) : vf{}, N > 2 ? loadu(c + i) : vf{}));
+      store_out(y + i,
+                f(N > 0 ? loadu(a + i) : vf{}, N > 1 ? loadu(b + i) : vf{}, N > 2 ? loadu(c + i) : vf{}));
     if (y == t) break;
   rest:
     if (tail == 0) return;

@@ -4,15 +4,19 @@
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-template <class Op> bool unary_block(void* const* ptr, int64_t n, const ElementParams& params) {
+template <class Op>
+bool unary_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const VecParams p = vec_params(params);
-  block_loop<1>((float*)ptr[0], (const float*)ptr[1], nullptr, nullptr, n,
-                [&](vf x, vf, vf) __attribute__((always_inline)) { return Op::template fwd<VecMath>(x, p); });
+  block_loop<1>(
+      (float*)ptr[0], (const float*)ptr[1], nullptr, nullptr,
+      n, [&](vf x, vf, vf) __attribute__((always_inline)) { return Op::template fwd<VecMath>(x, p); });
   return false;
 }
-template <class Op> bool predicate_block(void* const* ptr, int64_t n, const ElementParams&) {
-  block_loop<1>((uint8_t*)ptr[0], (const float*)ptr[1], nullptr, nullptr, n,
-                [&](vf x, vf, vf) __attribute__((always_inline)) { return (vi)Op::template test<VecMath>(x); });
+template <class Op>
+bool predicate_block(void* const* ptr, int64_t n, const ElementParams&) {
+  block_loop<1>(
+      (uint8_t*)ptr[0], (const float*)ptr[1], nullptr, nullptr,
+      n, [&](vf x, vf, vf) __attribute__((always_inline)) { return (vi)Op::template test<VecMath>(x); });
   return false;
 }
 

@@ -1,19 +1,21 @@
-// One spelling of load, store and reduce for the four floating element types, so that a row kernel is written once:
-// float, float16 and bfloat16 compute in vf (VL lanes), double in vd (VD lanes).
-// ld/st move a full vector; ldn/stn the first n lanes, the others read as `fill`.
+// One spelling of load, store and reduce for the four floating element types, so that a row kernel is written
+// once: float, float16 and bfloat16 compute in vf (VL lanes), double in vd (VD lanes). ld/st move a full
+// vector; ldn/stn the first n lanes, the others read as `fill`.
 #pragma once
 #include <ccdl/cpu/simd/vec.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-template <class T> struct Lanes {
-  using S = float;    // what one element is computed in
+template <class T>
+struct Lanes {
+  using S = float;  // what one element is computed in
   using V = vf;
   using M = vi;
   static constexpr int kN = VL;
 };
-template <> struct Lanes<double> {
+template <>
+struct Lanes<double> {
   using S = double;
   using V = vd;
   using M = vl;
@@ -50,12 +52,13 @@ CCDL_SI vd ldn(const double* p, int n, double fill = 0) {
   return v;
 #endif
 }
-template <class H> CCDL_SI vf ldn_half(const H* p, int n, float fill) {
+template <class H>
+CCDL_SI vf ldn_half(const H* p, int n, float fill) {
   H t[VL];
   for (int i = 0; i < VL; ++i) t[i] = i < n ? p[i] : H(0.0f);
   vi lane;
   for (int i = 0; i < VL; ++i) lane[i] = i;
-  return select(lane < n, load_half(t), set1(fill));   // fill must not be rounded to the half format
+  return select(lane < n, load_half(t), set1(fill));  // fill must not be rounded to the half format
 }
 CCDL_SI vf ldn(const float16* p, int n, float fill = 0) { return ldn_half(p, n, fill); }
 CCDL_SI vf ldn(const bfloat16* p, int n, float fill = 0) { return ldn_half(p, n, fill); }
@@ -75,7 +78,8 @@ CCDL_SI void stn(double* p, vd v, int n) {
   for (int i = 0; i < n; ++i) p[i] = v[i];
 #endif
 }
-template <class H> CCDL_SI void stn_half(H* p, vf v, int n) {
+template <class H>
+CCDL_SI void stn_half(H* p, vf v, int n) {
   H t[VL];
   store_half(t, v);
   for (int i = 0; i < n; ++i) p[i] = t[i];
@@ -103,7 +107,8 @@ CCDL_SI double hmax(vd v) {
   return m;
 }
 
-// hsum in registers: adds the upper half to the lower until one lane is left, the same order and so the same bits.
+// hsum in registers: adds the upper half to the lower until one lane is left, the same order and so the same
+// bits.
 CCDL_SI float lane_sum(vf v) {
 #if CCDL_VB == 64
   v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -129,25 +134,31 @@ CCDL_SI void put(double* p, double v) { *p = v; }
 CCDL_SI void put(float16* p, float v) { *p = float16(v); }
 CCDL_SI void put(bfloat16* p, float v) { *p = bfloat16(v); }
 
-// Calls body(offset, count) over [0, n): count is the constant kN for full vectors, the rest at the end. With the count
-// inlined, a body using at()/to() below compiles to plain loads and one masked tail.
-template <class T, class F> CCDL_SI void each_vector(int64_t n, const F& body) {
+// Calls body(offset, count) over [0, n): count is the constant kN for full vectors, the rest at the end. With
+// the count inlined, a body using at()/to() below compiles to plain loads and one masked tail.
+template <class T, class F>
+CCDL_SI void each_vector(int64_t n, const F& body) {
   constexpr int kN = Lanes<T>::kN;
   int64_t i = 0;
   for (; i + kN <= n; i += kN) body(i, kN);
   if (i < n) body(i, (int)(n - i));
 }
-template <class T> CCDL_SI typename Lanes<T>::V at(const T* p, int count, typename Lanes<T>::S fill = 0) {
+template <class T>
+CCDL_SI typename Lanes<T>::V at(const T* p, int count, typename Lanes<T>::S fill = 0) {
   return count == Lanes<T>::kN ? ld(p) : ldn(p, count, fill);
 }
-template <class T> CCDL_SI void to(T* p, typename Lanes<T>::V v, int count) {
-  if (count == Lanes<T>::kN) st(p, v);
-  else stn(p, v, count);
+template <class T>
+CCDL_SI void to(T* p, typename Lanes<T>::V v, int count) {
+  if (count == Lanes<T>::kN)
+    st(p, v);
+  else
+    stn(p, v, count);
 }
 
-// Sum and maximum over [0, n) of f(offset, count), four accumulators joined pairwise; dead lanes of the last vector must
-// come back as the neutral element.
-template <class T, class F> CCDL_SI typename Lanes<T>::S sum_over(int64_t n, const F& f) {
+// Sum and maximum over [0, n) of f(offset, count), four accumulators joined pairwise; dead lanes of the last
+// vector must come back as the neutral element.
+template <class T, class F>
+CCDL_SI typename Lanes<T>::S sum_over(int64_t n, const F& f) {
   constexpr int kN = Lanes<T>::kN;
   typename Lanes<T>::V a = {}, b = {}, c = {}, d = {};
   int64_t i = 0;
@@ -161,7 +172,8 @@ template <class T, class F> CCDL_SI typename Lanes<T>::S sum_over(int64_t n, con
   if (i < n) b += f(i, (int)(n - i));
   return lane_sum((a + b) + (c + d));
 }
-template <class T> CCDL_SI typename Lanes<T>::S max_of(const T* x, int64_t n) {
+template <class T>
+CCDL_SI typename Lanes<T>::S max_of(const T* x, int64_t n) {
   constexpr int kN = Lanes<T>::kN;
   typedef typename Lanes<T>::S S;
   const S low = -(S)__builtin_inff();

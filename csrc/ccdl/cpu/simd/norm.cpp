@@ -1,16 +1,19 @@
-// Normalisation inner loops. Moments are taken in blocks that stay in L1: mean first, squared deviations second, blocks
-// joined in double, so neither a large mean nor a long row loses digits and memory is read once.
+// Normalisation inner loops. Moments are taken in blocks that stay in L1: mean first, squared deviations
+// second, blocks joined in double, so neither a large mean nor a long row loses digits and memory is read
+// once.
 #include <ccdl/cpu/simd/lanes.h>
 #include <ccdl/cpu/simd/norm.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-constexpr int64_t kBlock = 4096;       // elements whose two passes share L1
+constexpr int64_t kBlock = 4096;  // elements whose two passes share L1
 constexpr int64_t kStripRows = 128;
 
-template <class T> using VecOf = typename Lanes<T>::V;
-template <class T> using ScalarOf = typename Lanes<T>::S;
+template <class T>
+using VecOf = typename Lanes<T>::V;
+template <class T>
+using ScalarOf = typename Lanes<T>::S;
 
 CCDL_SI Moments join(Moments a, Moments b) {
   const double n = a.count + b.count, d = b.mean - a.mean;
@@ -18,14 +21,15 @@ CCDL_SI Moments join(Moments a, Moments b) {
   return {n, a.mean + d * (b.count / n), a.m2 + b.m2 + d * d * (a.count * b.count / n)};
 }
 
-template <class T> Moments moments(const void* px, int64_t n) {
+template <class T>
+Moments moments(const void* px, int64_t n) {
   Moments all = {0, 0, 0};
   for (int64_t start = 0; start < n; start += kBlock) {
     const T* x = static_cast<const T*>(px) + start;
     const int64_t m = n - start < kBlock ? n - start : kBlock;
     const ScalarOf<T> c = sum_over<T>(m, [&](int64_t i, int k) { return at(x + i, k); }) / (ScalarOf<T>)m;
     const VecOf<T> v = set1(c);
-    VecOf<T> sum = {};   // of x - c: moves the rounded mean to the exact one
+    VecOf<T> sum = {};  // of x - c: moves the rounded mean to the exact one
     const double squares = sum_over<T>(m, [&](int64_t i, int k) {
       const VecOf<T> d = at(x + i, k, c) - v;
       sum += d;
@@ -38,7 +42,8 @@ template <class T> Moments moments(const void* px, int64_t n) {
   return all;
 }
 
-template <class T> double sum_squares(const void* px, int64_t n) {
+template <class T>
+double sum_squares(const void* px, int64_t n) {
   double all = 0;
   for (int64_t start = 0; start < n; start += kBlock) {
     const T* x = static_cast<const T*>(px) + start;
@@ -51,29 +56,33 @@ template <class T> double sum_squares(const void* px, int64_t n) {
 }
 
 template <class T>
-void row_affine(const void* px, const void* pw, const void* pb, void* py, int64_t n, double mean, double scale) {
+void row_affine(const void* px, const void* pw, const void* pb, void* py, int64_t n, double mean,
+                double scale) {
   const T *x = static_cast<const T*>(px), *w = static_cast<const T*>(pw), *b = static_cast<const T*>(pb);
   T* y = static_cast<T*>(py);
   const VecOf<T> m = set1((ScalarOf<T>)mean), s = set1((ScalarOf<T>)scale);
-  if (w && b) each_vector<T>(n, [&](int64_t i, int k) {
-    to(y + i, fma((at(x + i, k) - m) * s, at(w + i, k), at(b + i, k)), k);
-  });
-  else each_vector<T>(n, [&](int64_t i, int k) {
-    VecOf<T> v = (at(x + i, k) - m) * s;
-    if (w) v *= at(w + i, k);
-    if (b) v += at(b + i, k);
-    to(y + i, v, k);
-  });
+  if (w && b)
+    each_vector<T>(
+        n, [&](int64_t i, int k) { to(y + i, fma((at(x + i, k) - m) * s, at(w + i, k), at(b + i, k)), k); });
+  else
+    each_vector<T>(n, [&](int64_t i, int k) {
+      VecOf<T> v = (at(x + i, k) - m) * s;
+      if (w) v *= at(w + i, k);
+      if (b) v += at(b + i, k);
+      to(y + i, v, k);
+    });
 }
 
-template <class T> void affine(const void* px, void* py, int64_t n, double mean, double scale, double shift) {
+template <class T>
+void affine(const void* px, void* py, int64_t n, double mean, double scale, double shift) {
   const T* x = static_cast<const T*>(px);
   T* y = static_cast<T*>(py);
   const VecOf<T> m = set1((ScalarOf<T>)mean), s = set1((ScalarOf<T>)scale), b = set1((ScalarOf<T>)shift);
   each_vector<T>(n, [&](int64_t i, int k) { to(y + i, fma(at(x + i, k) - m, s, b), k); });
 }
 
-template <class T> void grad_sums(const void* px, const void* pdy, int64_t n, double mean, double* sums) {
+template <class T>
+void grad_sums(const void* px, const void* pdy, int64_t n, double mean, double* sums) {
   const VecOf<T> m = set1((ScalarOf<T>)mean);
   constexpr int kN = Lanes<T>::kN;
   sums[0] = sums[1] = 0;
@@ -100,20 +109,20 @@ template <class T> void grad_sums(const void* px, const void* pdy, int64_t n, do
 }
 
 template <class T>
-void grad_affine(const void* px, const void* pdy, void* pdx, int64_t n, double mean, double a, double b, double c) {
+void grad_affine(const void* px, const void* pdy, void* pdx, int64_t n, double mean, double a, double b,
+                 double c) {
   typedef ScalarOf<T> S;
   const T *x = static_cast<const T*>(px), *dy = static_cast<const T*>(pdy);
   T* dx = static_cast<T*>(pdx);
   const VecOf<T> m = set1((S)mean), va = set1((S)a), vb = set1((S)b), vc = set1((S)c);
-  each_vector<T>(n, [&](int64_t i, int k) {
-    to(dx + i, fma(at(dy + i, k), va, fma(at(x + i, k) - m, vb, vc)), k);
-  });
+  each_vector<T>(
+      n, [&](int64_t i, int k) { to(dx + i, fma(at(dy + i, k), va, fma(at(x + i, k) - m, vb, vc)), k); });
 }
 
 // dx = rstd (dy w - mean(dy w) - xhat mean(dy w xhat)); the mean(dy w) term is absent in rms norm.
 template <class T>
-void layer_backward(const void* px, const void* pw, const void* pmean, const void* prstd, const void* pdy, void* pdx,
-                    void* pdw, void* pdb, int64_t rows, int64_t n) {
+void layer_backward(const void* px, const void* pw, const void* pmean, const void* prstd, const void* pdy,
+                    void* pdx, void* pdw, void* pdb, int64_t rows, int64_t n) {
   typedef ScalarOf<T> S;
   typedef VecOf<T> V;
   const T* w = static_cast<const T*>(pw);
@@ -160,14 +169,16 @@ void strip_moments(const void* px, int64_t rows, int64_t stride, int count, Mome
       }
       for (int c = 0; c < k; ++c) {
         const double shift = (double)rest[c] / (double)m;
-        const Moments block = {(double)m, (double)mean[c] + shift, (double)squares[c] - (double)m * shift * shift};
+        const Moments block = {(double)m, (double)mean[c] + shift,
+                               (double)squares[c] - (double)m * shift * shift};
         out[i + c] = start == 0 ? block : join(out[i + c], block);
       }
     }
   });
 }
 
-template <class T> CCDL_SI VecOf<T> lanes_of(const double* p, int k) {
+template <class T>
+CCDL_SI VecOf<T> lanes_of(const double* p, int k) {
   VecOf<T> v = {};
   for (int c = 0; c < k; ++c) v[c] = (ScalarOf<T>)p[c];
   return v;
@@ -185,13 +196,14 @@ void strip_affine(const void* px, void* py, int64_t rows, int64_t stride, int co
 }
 
 template <class T>
-void strip_grad_sums(const void* px, const void* pdy, int64_t rows, int64_t stride, int count, const double* mean,
-                     double* sum_dy, double* sum_dyx) {
+void strip_grad_sums(const void* px, const void* pdy, int64_t rows, int64_t stride, int count,
+                     const double* mean, double* sum_dy, double* sum_dyx) {
   each_vector<T>(count, [&](int64_t i, int k) {
     const VecOf<T> m = lanes_of<T>(mean + i, k);
     for (int c = 0; c < k; ++c) sum_dy[i + c] = sum_dyx[i + c] = 0;
     for (int64_t start = 0; start < rows; start += kStripRows) {
-      const T *x = static_cast<const T*>(px) + start * stride + i, *dy = static_cast<const T*>(pdy) + start * stride + i;
+      const T *x = static_cast<const T*>(px) + start * stride + i,
+              *dy = static_cast<const T*>(pdy) + start * stride + i;
       const int64_t n = rows - start < kStripRows ? rows - start : kStripRows;
       VecOf<T> a = {}, b = {};
       for (int64_t r = 0; r < n; ++r) {
@@ -222,11 +234,13 @@ void strip_grad_affine(const void* px, const void* pdy, void* pdx, int64_t rows,
 
 }  // namespace
 
-#define CCDL_FOUR(f) {f<float16>, f<bfloat16>, f<float>, f<double>}
+#define CCDL_FOUR(f) \
+  { f<float16>, f<bfloat16>, f<float>, f<double> }
 const NormKernels norm = {
-    CCDL_FOUR(moments),         CCDL_FOUR(sum_squares),     CCDL_FOUR(row_affine),     CCDL_FOUR(affine),
-    CCDL_FOUR(grad_sums),       CCDL_FOUR(grad_affine),     CCDL_FOUR(layer_backward), CCDL_FOUR(strip_moments),
-    CCDL_FOUR(strip_affine),    CCDL_FOUR(strip_grad_sums), CCDL_FOUR(strip_grad_affine),
+    CCDL_FOUR(moments),         CCDL_FOUR(sum_squares),       CCDL_FOUR(row_affine),
+    CCDL_FOUR(affine),          CCDL_FOUR(grad_sums),         CCDL_FOUR(grad_affine),
+    CCDL_FOUR(layer_backward),  CCDL_FOUR(strip_moments),     CCDL_FOUR(strip_affine),
+    CCDL_FOUR(strip_grad_sums), CCDL_FOUR(strip_grad_affine),
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -1,15 +1,18 @@
-// SGD and Adam element loops in the operation order of the published update rules; each array is read and written once.
+// SGD and Adam element loops in the operation order of the published update rules; each array is read and
+// written once.
 #include <ccdl/cpu/simd/lanes.h>
 #include <ccdl/cpu/simd/optim.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-template <class T, bool kDecay, int kMode>   // kMode 0: no buffer, 1: first step, 2: momentum, 3: momentum with nesterov
+template <class T, bool kDecay,
+          int kMode>  // kMode 0: no buffer, 1: first step, 2: momentum, 3: momentum with nesterov
 CCDL_SI void sgd_loop(T* p, const T* g, T* b, int64_t n, const SgdCoefficients& c) {
   typedef typename Lanes<T>::V V;
   typedef typename Lanes<T>::S S;
-  const V sign = set1((S)c.sign), wd = set1((S)c.weight_decay), mu = set1((S)c.momentum), keep = set1((S)c.keep);
+  const V sign = set1((S)c.sign), wd = set1((S)c.weight_decay), mu = set1((S)c.momentum),
+          keep = set1((S)c.keep);
   const V lr = set1((S)-c.lr);
   each_vector<T>(n, [&](int64_t i, int k) {
     const V x = at(p + i, k);
@@ -28,14 +31,17 @@ CCDL_SI void sgd_loop(T* p, const T* g, T* b, int64_t n, const SgdCoefficients& 
   });
 }
 
-template <class T> void sgd(void* pp, const void* pg, void* pb, int64_t n, const SgdCoefficients& c) {
+template <class T>
+void sgd(void* pp, const void* pg, void* pb, int64_t n, const SgdCoefficients& c) {
   T *p = static_cast<T*>(pp), *b = static_cast<T*>(pb);
   const T* g = static_cast<const T*>(pg);
   const int mode = !b ? 0 : c.first ? 1 : c.nesterov ? 3 : 2;
-#define CCDL_MODE(m)                                          \
-  if (mode == m) {                                            \
-    if (c.weight_decay != 0) sgd_loop<T, true, m>(p, g, b, n, c);  \
-    else sgd_loop<T, false, m>(p, g, b, n, c);                \
+#define CCDL_MODE(m)                        \
+  if (mode == m) {                          \
+    if (c.weight_decay != 0)                \
+      sgd_loop<T, true, m>(p, g, b, n, c);  \
+    else                                    \
+      sgd_loop<T, false, m>(p, g, b, n, c); \
   }
   CCDL_MODE(0) CCDL_MODE(1) CCDL_MODE(2) CCDL_MODE(3)
 #undef CCDL_MODE
@@ -57,7 +63,7 @@ CCDL_SI void adam_loop(T* p, const T* g, T* m, T* v, T* top, int64_t n, const Ad
     to(m + i, mean, k);
     to(v + i, square, k);
     if (kTop) {
-      square = vmax(at(top + i, k), square);   // NaN in square stays
+      square = vmax(at(top + i, k), square);  // NaN in square stays
       to(top + i, square, k);
     }
     to(p + i, x + step * (mean / (vsqrt(square) / root + eps)), k);
@@ -70,11 +76,15 @@ void adam(void* pp, const void* pg, void* pm, void* pv, void* pt, int64_t n, con
   const T* g = static_cast<const T*>(pg);
   const bool decay = c.weight_decay != 0;
   if (top) {
-    if (decay) adam_loop<T, true, true>(p, g, m, v, top, n, c);
-    else adam_loop<T, false, true>(p, g, m, v, top, n, c);
+    if (decay)
+      adam_loop<T, true, true>(p, g, m, v, top, n, c);
+    else
+      adam_loop<T, false, true>(p, g, m, v, top, n, c);
   } else {
-    if (decay) adam_loop<T, true, false>(p, g, m, v, top, n, c);
-    else adam_loop<T, false, false>(p, g, m, v, top, n, c);
+    if (decay)
+      adam_loop<T, true, false>(p, g, m, v, top, n, c);
+    else
+      adam_loop<T, false, false>(p, g, m, v, top, n, c);
   }
 }
 

@@ -1,5 +1,6 @@
-// Softmax rows: maximum, then exp and sum, then scale; the row stays in L1 between the passes. Half formats evaluate
-// exp twice instead of storing rounded intermediates. Inner softmax walks vectors of neighbouring columns.
+// Softmax rows: maximum, then exp and sum, then scale; the row stays in L1 between the passes. Half formats
+// evaluate exp twice instead of storing rounded intermediates. Inner softmax walks vectors of neighbouring
+// columns.
 #include <ccdl/cpu/simd/exp.h>
 #include <ccdl/cpu/simd/softmax.h>
 
@@ -16,10 +17,13 @@ CCDL_SI vd vlog_lanes(vd x) {
   for (int i = 0; i < VD; ++i) x[i] = __builtin_log(x[i]);
   return x;
 }
-template <class T> constexpr bool kWide = sizeof(T) >= 4;   // storing an intermediate in T loses nothing
-template <class T> constexpr typename Lanes<T>::S kLow = -__builtin_inff();
+template <class T>
+constexpr bool kWide = sizeof(T) >= 4;  // storing an intermediate in T loses nothing
+template <class T>
+constexpr typename Lanes<T>::S kLow = -__builtin_inff();
 
-template <class T> void forward_rows(const void* px, void* py, int64_t rows, int64_t n, bool log) {
+template <class T>
+void forward_rows(const void* px, void* py, int64_t rows, int64_t n, bool log) {
   typedef typename Lanes<T>::V V;
   typedef typename Lanes<T>::S S;
   for (int64_t row = 0; row < rows; ++row) {
@@ -29,8 +33,10 @@ template <class T> void forward_rows(const void* px, void* py, int64_t rows, int
     if (log || !kWide<T>) {
       const S sum = sum_over<T>(n, [&](int64_t i, int k) { return vexp(at(x + i, k, kLow<T>) - m); });
       const V c = set1(log ? log_of(sum) : S(1) / sum);
-      if (log) each_vector<T>(n, [&](int64_t i, int k) { to(y + i, at(x + i, k) - m - c, k); });
-      else each_vector<T>(n, [&](int64_t i, int k) { to(y + i, vexp(at(x + i, k) - m) * c, k); });
+      if (log)
+        each_vector<T>(n, [&](int64_t i, int k) { to(y + i, at(x + i, k) - m - c, k); });
+      else
+        each_vector<T>(n, [&](int64_t i, int k) { to(y + i, vexp(at(x + i, k) - m) * c, k); });
     } else {
       const S sum = sum_over<T>(n, [&](int64_t i, int k) {
         const V e = vexp(at(x + i, k, kLow<T>) - m);
@@ -43,7 +49,8 @@ template <class T> void forward_rows(const void* px, void* py, int64_t rows, int
   }
 }
 
-template <class T> void backward_rows(const void* py, const void* pdy, void* pdx, int64_t rows, int64_t n, bool log) {
+template <class T>
+void backward_rows(const void* py, const void* pdy, void* pdx, int64_t rows, int64_t n, bool log) {
   typedef typename Lanes<T>::V V;
   for (int64_t row = 0; row < rows; ++row) {
     const T* y = static_cast<const T*>(py) + row * n;
@@ -60,7 +67,8 @@ template <class T> void backward_rows(const void* py, const void* pdy, void* pdx
 }
 
 template <class T>
-void forward_columns(const void* px, void* py, int64_t n, int64_t inner, int64_t begin, int64_t end, bool log) {
+void forward_columns(const void* px, void* py, int64_t n, int64_t inner, int64_t begin, int64_t end,
+                     bool log) {
   typedef typename Lanes<T>::V V;
   each_vector<T>(end - begin, [&](int64_t offset, int k) {
     const T* x = static_cast<const T*>(px) + begin + offset;
@@ -75,17 +83,20 @@ void forward_columns(const void* px, void* py, int64_t n, int64_t inner, int64_t
     const V c = log ? vlog_lanes(sum) : set1(typename Lanes<T>::S(1)) / sum;
     for (int64_t j = 0; j < n; ++j) {
       V v;
-      if (log) v = at(x + j * inner, k) - m - c;
-      else if (kWide<T>) v = at(y + j * inner, k) * c;
-      else v = vexp(at(x + j * inner, k) - m) * c;
+      if (log)
+        v = at(x + j * inner, k) - m - c;
+      else if (kWide<T>)
+        v = at(y + j * inner, k) * c;
+      else
+        v = vexp(at(x + j * inner, k) - m) * c;
       to(y + j * inner, v, k);
     }
   });
 }
 
 template <class T>
-void backward_columns(const void* py, const void* pdy, void* pdx, int64_t n, int64_t inner, int64_t begin, int64_t end,
-                      bool log) {
+void backward_columns(const void* py, const void* pdy, void* pdx, int64_t n, int64_t inner, int64_t begin,
+                      int64_t end, bool log) {
   typedef typename Lanes<T>::V V;
   each_vector<T>(end - begin, [&](int64_t offset, int k) {
     const T* y = static_cast<const T*>(py) + begin + offset;
@@ -109,7 +120,8 @@ const SoftmaxKernels softmax = {
     {forward_rows<float16>, forward_rows<bfloat16>, forward_rows<float>, forward_rows<double>},
     {backward_rows<float16>, backward_rows<bfloat16>, backward_rows<float>, backward_rows<double>},
     {forward_columns<float16>, forward_columns<bfloat16>, forward_columns<float>, forward_columns<double>},
-    {backward_columns<float16>, backward_columns<bfloat16>, backward_columns<float>, backward_columns<double>},
+    {backward_columns<float16>, backward_columns<bfloat16>, backward_columns<float>,
+     backward_columns<double>},
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA

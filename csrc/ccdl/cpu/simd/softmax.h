@@ -1,7 +1,8 @@
-// Inner loops of softmax. Table index: float16, bfloat16, float32, float64 (float_index in cpu/float_index.h).
+// Inner loops of softmax. Table index: float16, bfloat16, float32, float64 (float_index in
+// cpu/float_index.h).
 #pragma once
-#include <cstdint>
 #include <ccdl/cpu/isa.h>
+#include <cstdint>
 
 namespace ccdl::cpu {
 
@@ -10,7 +11,8 @@ struct SoftmaxKernels {
   void (*forward[4])(const void* x, void* y, int64_t rows, int64_t n, bool log);
   void (*backward[4])(const void* y, const void* dy, void* dx, int64_t rows, int64_t n, bool log);
   // columns [begin, end) of one [n, inner] slab, softmax over n
-  void (*forward_inner[4])(const void* x, void* y, int64_t n, int64_t inner, int64_t begin, int64_t end, bool log);
+  void (*forward_inner[4])(const void* x, void* y, int64_t n, int64_t inner, int64_t begin, int64_t end,
+                           bool log);
   void (*backward_inner[4])(const void* y, const void* dy, void* dx, int64_t n, int64_t inner, int64_t begin,
                             int64_t end, bool log);
 };
