@@ -31,6 +31,7 @@ template <class F> PyObject* inplace_row(const Args& a, const char* name, const 
 
 }  // namespace
 
+// clang-format off
 static const Row kRows[] = {
     {"relu(Tensor input) -> Tensor", [](const Args& a) { return a.run([&] { return ops::relu(a.tensor(0)); }); }, kBoth},
     {"relu_(Tensor input) -> Tensor", [](const Args& a) { return a.run([&] { return ops::relu_(a.tensor(0)); }); }, kBoth},
@@ -62,6 +63,7 @@ static const Row kRows[] = {
     {"glu(Tensor input, int dim=-1) -> Tensor", [](const Args& a) { return a.run([&] { return ops::glu(a.tensor(0), a.integer(1)); }); }},
 };
 
+// clang-format on
 void bind_activation(PyObject* m) { add_rows(m, kRows); }
 
 }  // namespace ccdl::python

@@ -10,6 +10,7 @@ namespace {
 
 using ops::Operand;
 
+// clang-format off
 // name(x), x.name(), x.name_() and out=.
 #define CCDL_UNARY_ROWS(name, function)                                                                               \
   {#name "(Tensor input, *, Tensor? out=None) -> Tensor",                                                              \
@@ -37,6 +38,7 @@ using ops::Operand;
   {#name "(Scalar input, Tensor " right ", *, Tensor? out=None) -> Tensor",                                            \
    [](const Args& a) { return a.run_out(2, #name, [&] { return ops::function(a.scalar(0), a.tensor(1)); }); }},
 
+// clang-format on
 Tensor divide(const Operand& x, const Operand& y, const std::optional<std::string>& mode) {
   if (!mode) return ops::div(x, y);
   if (*mode == "floor") return ops::floor_divide(x, y);
@@ -125,6 +127,7 @@ Tensor logit(const Tensor& x, const std::optional<double>& eps) { return ops::lo
 
 }  // namespace
 
+// clang-format off
 static const Row kUnaryRows[] = {
     CCDL_UNARY_ROWS(neg, neg) CCDL_UNARY_ROWS(negative, neg) CCDL_UNARY_ROWS(abs, abs) CCDL_UNARY_ROWS(absolute, abs)
     CCDL_UNARY_ROWS(sign, sign) CCDL_UNARY_ROWS(sgn, sign) CCDL_UNARY_ROWS(square, square) CCDL_UNARY_ROWS(sqrt, sqrt)
@@ -219,6 +222,7 @@ static const Row kOtherRows[] = {
     {"can_cast(dtype from_, dtype to) -> bool", [](const Args& a) { return wrap(ops::can_cast(a.dtype(0), a.dtype(1))); }},
 };
 
+// clang-format on
 void bind_elementwise(PyObject* m) {
   add_rows(m, kUnaryRows);
   add_rows(m, kBinaryRows);

@@ -8,6 +8,7 @@
 
 namespace ccdl {
 
+// clang-format off
 // X(Name, domain, needs): domain F = floating outputs only, N = integers too, P = predicate (bool output);
 // needs = what the derivative reads besides dy: none, x, y, xy, or zero where the derivative is zero everywhere.
 #define CCDL_UNARY_OPS(X)                                                                                              \
@@ -28,6 +29,7 @@ namespace ccdl {
 // Parameters by op: LeakyRelu slope; Elu, Celu alpha; Swish beta; Softplus beta, threshold; Clamp, Hardtanh min, max;
 // Threshold threshold, value; Hardshrink, Softshrink lambda; Logit eps (negative: none); PowScalar exponent;
 // NanToNum nan, posinf, neginf; Scale factor.
+// clang-format on
 enum class UnaryOp : uint8_t {
 #define CCDL_X(Name, domain, needs) Name,
   CCDL_UNARY_OPS(CCDL_X)
@@ -35,6 +37,7 @@ enum class UnaryOp : uint8_t {
   kCount
 };
 
+// clang-format off
 // X(Name, domain): domain F = floating compute only, N = integers too, I = integers and bool only, C = comparison or
 // logic with bool output (any compute type).
 #define CCDL_BINARY_OPS(X)                                                                                             \
@@ -46,6 +49,7 @@ enum class UnaryOp : uint8_t {
   X(IsClose, C)
 
 // Parameters: Add, Sub alpha (a +- alpha b); shifts the bit width of the common type; IsClose rtol, atol, equal_nan.
+// clang-format on
 enum class BinaryOp : uint8_t {
 #define CCDL_X(Name, domain) Name,
   CCDL_BINARY_OPS(CCDL_X)

@@ -11,6 +11,7 @@ template <class S> struct Params {
   S a, b, c;
 };
 
+// clang-format off
 #define CCDL_UNARY(Name, FWD, BWD)                                                                                     \
   struct Name {                                                                                                        \
     template <class M, class T>                                                                                        \
@@ -223,6 +224,7 @@ CCDL_TERNARY(Addcdiv, return a + b * p.a / c;)
 CCDL_TERNARY(Lerp, T d = b - a; return M::sel(M::abs(c) < M::k(0.5), M::fma(d, c, a), b - d * (M::k(1) - c));)
 CCDL_TERNARY(ClampTensor, T t = M::sel((a < b) | (b != b), b, a); return M::sel((t > c) | (c != c), c, t);)
 
+// clang-format on
 #undef CCDL_UNARY
 #undef CCDL_ZERO_DERIVATIVE
 #undef CCDL_PREDICATE

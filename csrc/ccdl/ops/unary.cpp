@@ -286,9 +286,12 @@ void record_unary(const char* name, UnaryOp op, const ElementParams& p, const Te
 }  // namespace
 
 Tensor unary(const char* name, UnaryOp op, const Tensor& x, double p0, double p1, double p2) {
+  return unary(name, op, x, params(p0, p1, p2));
+}
+
+Tensor unary(const char* name, UnaryOp op, const Tensor& x, const ElementParams& p) {
   const DType dtype = output_dtype(name, op, x.dtype());
   Tensor y = empty_like(x, dtype);
-  const ElementParams p = params(p0, p1, p2);
   if (op == UnaryOp::BitwiseNot && dtype == DType::Bool) op = UnaryOp::LogicalNot;
   CCDL_KERNEL(x, unary(op, x.view(), y.view(), p));
   if (is_floating(dtype) && needs_graph(x)) record_unary(name, op, p, x, y);

@@ -1,0 +1,178 @@
+// Elementwise ops of three operands: where, clamp, lerp, addcmul, addcdiv.
+#include <limits>
+
+#include <ccdl/kernels/elementwise.h>
+#include <ccdl/ops/create.h>
+#include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/promotion.h>
+#include <ccdl/ops/view.h>
+
+namespace ccdl::ops {
+
+namespace {
+
+ElementParams number_params(Scalar s) {
+  return {{s.to_double(), 0, 0}, {s.is_float() ? 0 : s.to_int(), 0, 0}};
+}
+
+// da = dy where the condition holds, else 0; db the other way round
+struct WhereBackward : Node {
+  const char* name() const override { return "WhereBackward"; }
+  SavedTensor condition;
+  TensorList apply(const TensorList& g) override {
+    const Tensor c = condition.get(this);
+    return {needs(0) ? where(c, g[0], Operand(0.0)) : Tensor(),
+            needs(1) ? where(c, Operand(0.0), g[0]) : Tensor()};
+  }
+  void release_saved() override { condition.reset(); }
+};
+
+Tensor as_operand_tensor(const Operand& o, DType dtype, Device device) {
+  return o.is_tensor() ? to(o.tensor, dtype) : scalar_tensor(o.scalar, dtype, device);
+}
+
+Tensor ternary_kernel(const char* name, TernaryOp op, const Tensor& a, const Tensor& b, const Tensor& c,
+                      Scalar p) {
+  const Dims sizes = broadcast_shapes(name, broadcast_shapes(name, a.sizes(), b.sizes()), c.sizes());
+  Tensor out = empty_result(sizes, a.dtype(), {&a, &b, &c});
+  if (out.numel())
+    CCDL_KERNEL(
+        out, ternary(op, a.view_as(sizes), b.view_as(sizes), c.view_as(sizes), out.view(), number_params(p)));
+  return out;
+}
+
+// y = x + v a b: dx = dy, da = v b dy, db = v a dy;  y = x + v a / b: da = v dy / b, db = -v a dy / b^2
+struct AddcBackward : Node {
+  const char* name() const override { return quotient ? "AddcdivBackward" : "AddcmulBackward"; }
+  bool quotient = false;
+  Scalar value;
+  SavedTensor a, b;
+  TensorList apply(const TensorList& grads) override {
+    TensorList out(3);
+    if (needs(0)) out[0] = grads[0];
+    if (!needs(1) && !needs(2)) return out;
+    const Tensor A = a.get(this), B = b.get(this), g = mul(grads[0], value);
+    if (needs(1)) out[1] = quotient ? div(g, B) : mul(g, B);
+    if (needs(2)) out[2] = quotient ? neg(mul(g, div(A, square(B)))) : mul(g, A);
+    return out;
+  }
+  void release_saved() override {
+    a.reset();
+    b.reset();
+  }
+};
+
+// y = start + w (end - start): d start = (1 - w) dy, d end = w dy, dw = (end - start) dy
+struct LerpBackward : Node {
+  const char* name() const override { return "LerpBackward"; }
+  SavedTensor start, end, w;
+  TensorList apply(const TensorList& grads) override {
+    const Tensor W = w.get(this);
+    return {needs(0) ? mul(grads[0], sub(1, W)) : Tensor(), needs(1) ? mul(grads[0], W) : Tensor(),
+            needs(2) ? mul(grads[0], sub(end.get(this), start.get(this))) : Tensor()};
+  }
+  void release_saved() override {
+    start.reset();
+    end.reset();
+    w.reset();
+  }
+};
+
+Tensor addc(const char* name, bool quotient, const Tensor& x, const Tensor& a, const Tensor& b,
+            Scalar value) {
+  check_same_device(name, {{"input", &x}, {"tensor1", &a}, {"tensor2", &b}});
+  const DType t = result_type(TensorList{x, a, b});
+  CCDL_CHECK(!quotient || is_floating(t), DType, name,
+             ": Integer division with addcdiv is no longer supported; convert the tensors with .float()");
+  const Tensor y = ternary_kernel(name, quotient ? TernaryOp::Addcdiv : TernaryOp::Addcmul, to(detach(x), t),
+                                  to(detach(a), t), to(detach(b), t), value);
+  if (is_floating(t) && needs_graph(x, a, b)) {
+    auto node = make_ref<AddcBackward>();
+    node->quotient = quotient;
+    node->value = value;
+    node->a = SavedTensor(a);
+    node->b = SavedTensor(b);
+    record(node, {x, a, b}, y);
+  }
+  return y;
+}
+
+}  // namespace
+
+Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
+  CCDL_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, DType,
+             "where: expected condition to be a boolean tensor, but got a tensor with dtype ",
+             dtype_name(condition.dtype()));
+  check_same_device("where", {{"condition", &condition}, {"input", &a.tensor}, {"other", &b.tensor}});
+  const DType t = result_type(a, b);
+  const Tensor c = to(condition, DType::Bool);
+  Tensor ta, tb;
+  {
+    NoGradGuard no_grad;
+    ta = as_operand_tensor(a, t, condition.device());
+    tb = as_operand_tensor(b, t, condition.device());
+  }
+  const Dims sizes =
+      broadcast_shapes("where", broadcast_shapes("where", condition.sizes(), ta.sizes()), tb.sizes());
+  Tensor y = empty_result(sizes, t, {&ta, &tb, &c});
+  if (y.numel()) CCDL_KERNEL(y, where(c.view_as(sizes), ta.view_as(sizes), tb.view_as(sizes), y.view()));
+  if (is_floating(t) && needs_graph(a.tensor, b.tensor)) {
+    auto node = make_ref<WhereBackward>();
+    node->condition = SavedTensor(c);
+    record(node, {a.tensor, b.tensor}, y);
+  }
+  return y;
+}
+
+Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high) {
+  CCDL_CHECK(low || high, Runtime, "clamp: At least one of 'min' or 'max' must not be None");
+  DType t = x.dtype();
+  if (low) t = result_type(x, Operand(*low));
+  if (high) t = promote_types(t, result_type(x, Operand(*high)));
+  CCDL_CHECK(t != DType::Bool, DType, "clamp: not defined for bool tensors");
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  return unary("clamp", UnaryOp::Clamp, to(x, t),
+               ElementParams{{low ? low->to_double() : -inf, high ? high->to_double() : inf, 0},
+                             {low && !low->is_float() ? low->to_int() : INT64_MIN,
+                              high && !high->is_float() ? high->to_int() : INT64_MAX, 0}});
+}
+
+Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
+  CCDL_CHECK(low.defined() || high.defined(), Runtime,
+             "clamp: At least one of 'min' or 'max' must not be None");
+  Tensor y = x;
+  if (low.defined()) y = maximum(y, low);
+  return high.defined() ? minimum(y, high) : y;
+}
+
+Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
+  CCDL_CHECK(start.dtype() == end.dtype(), DType, "lerp: expected dtype ", dtype_name(start.dtype()),
+             " for `end`, but got dtype ", dtype_name(end.dtype()));
+  CCDL_CHECK(is_floating(start.dtype()), DType, "lerp: expected floating-point tensors, got ",
+             describe(start));
+  CCDL_CHECK(!weight.is_tensor() || weight.tensor.dtype() == start.dtype(), DType, "lerp: expected dtype ",
+             dtype_name(start.dtype()), " for `weight`, but got dtype ", dtype_name(weight.tensor.dtype()));
+  check_same_device("lerp", {{"input", &start}, {"end", &end}, {"weight", &weight.tensor}});
+  const Tensor w =
+      weight.is_tensor() ? weight.tensor : scalar_tensor(weight.scalar, start.dtype(), start.device());
+  const Tensor y = ternary_kernel("lerp", TernaryOp::Lerp, start, end, w, 0);
+  if (needs_graph(start, end, weight.tensor)) {
+    auto node = make_ref<LerpBackward>();
+    node->w = SavedTensor(w);
+    if (requires_grad(w)) {
+      node->start = SavedTensor(start);
+      node->end = SavedTensor(end);
+    }
+    record(node, {start, end, weight.tensor}, y);
+  }
+  return y;
+}
+
+Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+  return addc("addcmul", false, x, a, b, value);
+}
+Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+  return addc("addcdiv", true, x, a, b, value);
+}
+
+}  // namespace ccdl::ops
