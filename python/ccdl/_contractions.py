@@ -67,7 +67,7 @@ def tensordot(a, b, dims=2, out=None):
             raise RuntimeError(f"tensordot: expects dims >= 0, but got dims={dims}")
         if dims > min(a.dim(), b.dim()):
             raise RuntimeError(
-                f"tensordot: expects dims <= both ranks, got dims={dims} for {a.dim()}D and {b.dim()}D operands"
+                f"tensordot: expects dims <= both ranks, got dims={dims} for {a.dim()}D and {b.dim()}D"
             )
         left, right = list(range(a.dim() - dims, a.dim())), list(range(dims))
     else:

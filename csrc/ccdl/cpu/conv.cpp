@@ -110,22 +110,26 @@ void sweep_packed(const Sweep<T>& s) {
   const PixelBlocks& blocks = plan.blocks;
   const int64_t lanes = conv_kernels<T>().lanes, nr = gemm_kernels<T>().nr, per_panel = nr / lanes,
                 spans = ceil_div(blocks.units, plan.span);
+  const auto prepare = [&](PixelTable<T>& table, int64_t begin, int64_t count) {
+    table.build(begin, count, false);
+    for (size_t v = 0; v < table.vectors().size(); ++v) {
+      const auto at = static_cast<int64_t>(v);
+      table.vectors()[v].dst = at / per_panel * plan.depth * nr + at % per_panel * lanes;
+    }
+  };
+  const BlockTables tables(s.grid, blocks.size, static_cast<int>(lanes), blocks.positions == 1, prepare);
   parallel_for(s.grid.groups * plan.row_blocks * blocks.positions * spans, 1,
                [&](int64_t chunk, int64_t end) {
                  for (; chunk < end; ++chunk) {
                    const int64_t position = chunk % blocks.positions, rest = chunk / blocks.positions;
                    const int64_t first = rest / plan.row_blocks % spans * plan.span,
                                  last = std::min(blocks.units, first + plan.span);
-                   PixelTable<T> table(s.grid, blocks.size, static_cast<int>(lanes));
+                   std::unique_ptr<PixelTable<T>> own;
                    for (int64_t unit = first; unit < last; ++unit) {
                      const int64_t count = blocks.count(position, unit);
-                     table.build(blocks.begin(position), count, false);
-                     for (size_t v = 0; v < table.vectors().size(); ++v) {
-                       const auto at = static_cast<int64_t>(v);
-                       table.vectors()[v].dst = at / per_panel * plan.depth * nr + at % per_panel * lanes;
-                     }
-                     packed_block(s, plan, table, rest / (plan.row_blocks * spans),
-                                  rest % plan.row_blocks * plan.rows, unit * blocks.images, count);
+                     packed_block(s, plan, tables.get(own, blocks.begin(position), count),
+                                  rest / (plan.row_blocks * spans), rest % plan.row_blocks * plan.rows,
+                                  unit * blocks.images, count);
                    }
                  }
                });
@@ -143,11 +147,15 @@ void sweep_direct(const Sweep<T>& s) {
   int64_t span = std::clamp<int64_t>(ceil_div(kChunkWork, work), 1, units);  // (image, group) pairs per chunk
   span = std::clamp<int64_t>(units * blocks / 64, span, std::max(span, std::min<int64_t>(8 * span, units)));
   const int64_t spans = ceil_div(units, span);
+  const auto prepare = [](PixelTable<T>& table, int64_t begin, int64_t count) {
+    table.build(begin, count, true);
+  };
+  const BlockTables tables(grid, size, conv.lanes, blocks == 1, prepare);
   parallel_for(blocks * spans, 1, [&](int64_t first, int64_t end) {
     for (int64_t c = first; c < end; ++c) {
       const int64_t begin = c % blocks * size, count = std::min(size, image - begin);
-      PixelTable<T> table(grid, count, conv.lanes);
-      table.build(begin, count, true);
+      std::unique_ptr<PixelTable<T>> own;
+      const PixelTable<T>& table = tables.get(own, begin, count);
       for (int64_t u = c / blocks * span; u < std::min(units, c / blocks * span + span); ++u) {
         const int64_t n = u / grid.groups, g = u % grid.groups;
         conv.direct({table.source_at(grid.src + n * grid.src_batch + g * grid.channels * grid.src_channel),
@@ -374,20 +382,19 @@ void for_part(const PixelBlocks& blocks, int64_t splits, int64_t split, const F&
   for (int64_t b = begin; b < end; ++b) fn(b / blocks.units, b % blocks.units, b == begin);
 }
 
-template <class T>
-void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* dy, int64_t m, int64_t k,
-                  int64_t group, int64_t i0, int64_t k0, int64_t split, T* out) {
+template <class T, class F>
+void weight_chunk(const BlockTables<T, F>& tables, const ConvGrid<T>& grid, const WeightPlan<T>& plan,
+                  const T* dy, int64_t m, int64_t k, int64_t group, int64_t i0, int64_t k0, int64_t split,
+                  T* out) {
   const auto& gemm = gemm_kernels<T>();
   const auto& conv = conv_kernels<T>();
   const int64_t rows = std::min(plan.rows, m - i0), columns = std::min(plan.columns, k - k0);
   const int64_t width = round_up(plan.blocks.size, conv.lanes);
   Buffer<T> pixels(columns * width), panels(round_up(columns, gemm.nr) * width), a(rows * plan.blocks.size);
-  PixelTable<T> table(grid, plan.blocks.size, conv.lanes);
+  std::unique_ptr<PixelTable<T>> own;
   for_part(plan.blocks, plan.splits, split, [&](int64_t position, int64_t unit, bool is_first) {
     const int64_t count = plan.blocks.count(position, unit), image = unit * plan.blocks.images;
-    table.build(plan.blocks.begin(position), count, false);
-    for (size_t v = 0; v < table.vectors().size(); ++v)
-      table.vectors()[v].dst = static_cast<int64_t>(v) * conv.lanes;
+    const PixelTable<T>& table = tables.get(own, plan.blocks.begin(position), count);
     const T* src = grid.src + image * grid.src_batch + group * grid.channels * grid.src_channel;
     conv.pack({table.source_at(src), k0, k0 + columns, pixels, width});
     gemm.pack_b(panels, pixels, 1, width, count, columns);
@@ -407,15 +414,16 @@ void weight_chunk(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* d
 }
 
 // Few channels: partial sums per lane, no panels.
-template <class T>
-void weight_chunk_direct(const ConvGrid<T>& grid, const WeightPlan<T>& plan, const T* dy, int64_t m,
-                         int64_t k, int64_t group, int64_t split, T* out) {
+template <class T, class F>
+void weight_chunk_direct(const BlockTables<T, F>& tables, const ConvGrid<T>& grid, const WeightPlan<T>& plan,
+                         const T* dy, int64_t m, int64_t k, int64_t group, int64_t split, T* out) {
   const auto& conv = conv_kernels<T>();
   Buffer<T> sums(m * k * conv.lanes);
   std::fill_n(sums.get(), m * k * conv.lanes, T(0));
-  PixelTable<T> table(grid, plan.blocks.size, conv.lanes);
+  std::unique_ptr<PixelTable<T>> own;
   for_part(plan.blocks, plan.splits, split, [&](int64_t position, int64_t unit, bool) {
-    table.build(plan.blocks.begin(position), plan.blocks.count(position, unit), true);
+    const PixelTable<T>& table =
+        tables.get(own, plan.blocks.begin(position), plan.blocks.count(position, unit));
     const T* src = grid.src + unit * grid.src_batch + group * grid.channels * grid.src_channel;
     conv.weight({table.source_at(src), k, dy + unit * grid.dst_batch + group * m * grid.dst_channel,
                  grid.dst_channel, m, sums});
@@ -436,6 +444,14 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
   const int64_t m = dw.sizes[0] / g.groups, k = dw.sizes[1] * plane_size(dw);
   if (grid.batch == 0 || grid.image() == 0) return fill<T>(dw.ptr<T>(), size, nullptr, 1, 1, false);
   const WeightPlan<T> plan = plan_weight(grid, m, k);
+  const int lanes = conv_kernels<T>().lanes;
+  const auto prepare = [&plan, lanes](PixelTable<T>& table, int64_t begin, int64_t count) {
+    table.build(begin, count, plan.direct);
+    if (plan.direct) return;
+    for (size_t v = 0; v < table.vectors().size(); ++v)
+      table.vectors()[v].dst = static_cast<int64_t>(v) * lanes;
+  };
+  const BlockTables tables(grid, plan.blocks.size, lanes, plan.blocks.positions == 1, prepare);
   Buffer<T> partial(plan.splits > 1 ? plan.splits * size : 0);
   T* target = plan.splits > 1 ? partial.get() : dw.ptr<T>();
   const int64_t work = std::min(plan.rows, m) * std::min(plan.columns, k) *
@@ -449,9 +465,9 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
                         group = r / plan.row_blocks;
           T* out = target + split * size + (group * m + i0) * k + k0;
           if (plan.direct)
-            weight_chunk_direct(grid, plan, dy.ptr<T>(), m, k, group, split, out);
+            weight_chunk_direct(tables, grid, plan, dy.ptr<T>(), m, k, group, split, out);
           else
-            weight_chunk(grid, plan, dy.ptr<T>(), m, k, group, i0, k0, split, out);
+            weight_chunk(tables, grid, plan, dy.ptr<T>(), m, k, group, i0, k0, split, out);
         }
       });
   if (plan.splits == 1) return;

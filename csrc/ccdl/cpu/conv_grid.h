@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 namespace ccdl::cpu {
@@ -90,6 +91,7 @@ class PixelTable {
     if (!split) find_windows();
   }
 
+  int64_t count() const { return count_; }
   std::vector<ConvVector>& vectors() { return vectors_; }
   const int64_t* pixel_dst() const { return pixel_dst_; }
   ConvSource<T> source_at(const T* data) const {
@@ -204,6 +206,33 @@ class PixelTable {
   std::vector<uint16_t> valid_[3];  // [vector][tap of the dim]
   std::vector<uint16_t> tap_mask_;  // [tap][vector]
   Buffer<int64_t> pixel_dst_;
+};
+
+// The table of a block: made once and shared by all chunks where every block looks the same (one position),
+// else made by the chunk. prepare(table, begin, count) builds a table and sets where its vectors go.
+template <class T, class F>
+class BlockTables {
+ public:
+  BlockTables(const ConvGrid<T>& grid, int64_t size, int lanes, bool share, const F& prepare)
+      : grid_(grid), size_(size), lanes_(lanes), prepare_(prepare) {
+    if (!share) return;
+    shared_ = std::make_unique<PixelTable<T>>(grid, size, lanes);
+    prepare(*shared_, 0, size);
+  }
+  // `own` holds the chunk's table from one call to the next.
+  const PixelTable<T>& get(std::unique_ptr<PixelTable<T>>& own, int64_t begin, int64_t count) const {
+    if (shared_ != nullptr && begin == 0 && count == size_) return *shared_;
+    if (own == nullptr) own = std::make_unique<PixelTable<T>>(grid_, size_, lanes_);
+    prepare_(*own, begin, count);
+    return *own;
+  }
+
+ private:
+  const ConvGrid<T>& grid_;
+  int64_t size_;
+  int lanes_;
+  const F& prepare_;
+  std::unique_ptr<PixelTable<T>> shared_;
 };
 
 // Pixel blocks of about `target` pixels: `positions` parts of one image, or several whole images. Blocks at
