@@ -159,6 +159,50 @@ def test_hostile_sizes_take_no_memory(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 1024
 
 
+TOKENS = [b'"', b"{", b"}", b"[", b"]", b",", b":", b"0", b"-1", b"9223372036854775807", b"18446744073709551616",
+          b"1e3", b"\\u0000", b"\\ud83d\\ude00", b"\xff", b"null", b'"F64"', b'"__metadata__"', b" ", b"[[[[",
+          b"data_offsets"]
+
+
+def mutated(golden: bytes, chance: random.Random) -> bytes:
+    """The file with a few tokens, bytes or pieces of its header replaced, removed or repeated."""
+    s = bytearray(golden)
+    header = int.from_bytes(golden[:8], "little")
+    for _ in range(chance.randint(1, 4)):
+        at = 8 + chance.randrange(header)
+        kind = chance.random()
+        if kind < 0.4:
+            s[at : at + chance.randint(0, 3)] = chance.choice(TOKENS)
+        elif kind < 0.7 and at < len(s):
+            s[at] = chance.randrange(256)
+        elif kind < 0.85:
+            del s[at : at + chance.randint(1, 30)]
+        else:
+            piece = 8 + chance.randrange(header)
+            s[at:at] = s[piece : piece + chance.randint(1, 60)]
+    if chance.random() < 0.8:  # mostly with an honest length, so that the parser is reached
+        s[:8] = max(len(s) - (len(golden) - header), 0).to_bytes(8, "little")
+    return bytes(s)
+
+
+def test_mutated_files_load_or_are_refused(tmp_path: Path) -> None:
+    """CCDL_FUZZ=<count> runs more of them."""
+    path = tmp_path / "a"
+    save(path, {"a": ccdl.ones(2, 3), "b\u00e9": ccdl.ones(4, dtype=ccdl.bool), "c": ccdl.zeros(0, 5), "d": ccdl.arange(9)},
+         {"m": "x", "n": '{"k": 1}'})
+    golden = path.read_bytes()
+    chance = random.Random(5)
+    refused = 0
+    count = int(os.environ.get("CCDL_FUZZ", "500"))
+    for _ in range(count):
+        path.write_bytes(mutated(golden, chance))
+        try:
+            load(path)
+        except (RuntimeError, ValueError):
+            refused += 1
+    assert 0.9 * count < refused < count
+
+
 def test_every_allocation_may_fail(tmp_path: Path) -> None:
     """The k-th allocation of a piece of work fails, for every k: a MemoryError, nothing leaks, then all is well."""
     path = tmp_path / "a"
