@@ -14,7 +14,7 @@ SHAPES = [(), (5,), (4, 3), (2, 3, 4), (3, 1, 2, 4), (0, 3), (2, 0, 3)]
 
 def random_slice(rng, n):
     bounds = [None, 0, 1, -1, n // 2, n, n + 3, -n - 2, int(rng.integers(-n - 1, n + 2))]
-    pick = lambda: bounds[rng.integers(len(bounds))]  # noqa: E731
+    pick = lambda: bounds[rng.integers(len(bounds))]
     return slice(pick(), pick(), [None, 1, 2, 3][rng.integers(4)])
 
 
@@ -54,7 +54,13 @@ def random_key(rng, shape, advanced):
 
 
 def taken(entry):
-    return 0 if entry is None or entry is Ellipsis else entry.ndim if isinstance(entry, np.ndarray) and entry.dtype == bool else 1
+    return (
+        0
+        if entry is None or entry is Ellipsis
+        else entry.ndim
+        if isinstance(entry, np.ndarray) and entry.dtype == bool
+        else 1
+    )
 
 
 def two_steps(x, key):
@@ -143,7 +149,7 @@ def test_set(advanced, value_kind):
         if later is not None and value_kind in ("full", "broadcast", "other dtype", "array"):
             positions = np.arange(target.size).reshape(target.shape)[rest]
             if np.unique(positions).size != positions.size:
-                continue   # repeated places: which write wins is tested on its own
+                continue  # repeated places: which write wins is tested on its own
         target[... if rest is None else rest] = value
         t[as_ccdl(key, int(rng.integers(3)))] = (
             value if value_kind in ("number", "array") else ccdl.tensor(value)
@@ -186,7 +192,12 @@ def test_gradient_of_set(advanced):
         part[... if rest is None else rest] = 0
         from_weight, rest = two_steps(weight, key)
         np.testing.assert_allclose(t.grad.numpy(), weight * kept, rtol=1e-12, err_msg=f"{x.shape} {key}")
-        np.testing.assert_allclose(v.grad.numpy(), from_weight if rest is None else from_weight[rest], rtol=1e-12, err_msg=f"{x.shape} {key}")
+        np.testing.assert_allclose(
+            v.grad.numpy(),
+            from_weight if rest is None else from_weight[rest],
+            rtol=1e-12,
+            err_msg=f"{x.shape} {key}",
+        )
 
 
 def test_where_the_index_dims_land():
@@ -196,16 +207,16 @@ def test_where_the_index_dims_land():
     assert x[:, i, j].shape == (2, 2, 3, 5)
     assert x[i, :, j].shape == (2, 3, 3, 5)
     assert x[:, i, :, j].shape == (2, 3, 2, 4)
-    assert x[0, :, j].shape == (3, 3, 5)            # the integer is applied first
+    assert x[0, :, j].shape == (3, 3, 5)  # the integer is applied first
     assert x[None, :, j].shape == (1, 2, 3, 4, 5)
     assert x[..., j].shape == (2, 3, 4, 3)
     assert x[:, x[0, :, 0, 0] == 0].shape == (2, 3, 4, 5)
     assert x[True].shape == (1, 2, 3, 4, 5)
     assert x[False].shape == (0, 2, 3, 4, 5)
-    assert x[ccdl.tensor(1)].shape == (3, 4, 5)     # a 0-d integer tensor is an integer
+    assert x[ccdl.tensor(1)].shape == (3, 4, 5)  # a 0-d integer tensor is an integer
     assert x[[]].shape == (0, 3, 4, 5)
     assert x[()].shape == x.shape
-    assert x[ccdl.tensor([1, 0], dtype=ccdl.uint8)].shape == (1, 3, 4, 5)   # uint8 is a mask
+    assert x[ccdl.tensor([1, 0], dtype=ccdl.uint8)].shape == (1, 3, 4, 5)  # uint8 is a mask
 
 
 def test_last_write_wins_and_accumulate_adds():
@@ -246,14 +257,14 @@ def test_overlapping_assignment_and_augmented_assignment():
 
 def test_scalars_on_the_other_side():
     x = ccdl.zeros(2, 2, dtype=ccdl.int64)
-    x[0] = 2.7                      # converted as by casting
+    x[0] = 2.7  # converted as by casting
     x[1, 1] = ccdl.tensor(3.9)
     x[1, 0] = True
     assert x.tolist() == [[2, 2], [1, 3]]
     x[:] = [[1, 2], [3, 4]]
     assert x.tolist() == [[1, 2], [3, 4]]
     x[0] = np.array([7, 8], np.int8)
-    x[..., 1:] = ccdl.tensor([[[5]], [[6]]])[:1]    # extra leading ones
+    x[..., 1:] = ccdl.tensor([[[5]], [[6]]])[:1]  # extra leading ones
     assert x.tolist() == [[7, 5], [3, 5]]
 
 
@@ -281,7 +292,11 @@ def test_scalars_on_the_other_side():
 )
 def test_errors_name_what_came(key, error, parts):
     x = ccdl.zeros(2, 3)
-    for attempt in (lambda: x[key], lambda: x.__setitem__(key, 1.0), lambda: x.__setitem__(key, ccdl.ones(1))):
+    for attempt in (
+        lambda: x[key],
+        lambda: x.__setitem__(key, 1.0),
+        lambda: x.__setitem__(key, ccdl.ones(1)),
+    ):
         with pytest.raises(error) as caught:
             attempt()
         for part in parts:
@@ -321,3 +336,60 @@ def test_writes_through_views_reach_the_base():
     with ccdl.no_grad():
         w[0] = 4.0
     assert w[0].item() == 4
+
+
+def test_embedding_padding_and_frequency():
+    table = ccdl.arange(12.0).reshape(4, 3).requires_grad_()
+    ids = ccdl.tensor([[1, 1, 3], [1, 0, 3]])
+    dy = ccdl.arange(18.0).reshape(2, 3, 3)
+    sums = np.zeros((4, 3))
+    np.add.at(sums, ids.numpy(), dy.numpy())
+    for options, want in [
+        ({}, sums),
+        ({"padding_idx": 3}, sums * [[1], [1], [1], [0]]),
+        ({"padding_idx": -4}, sums * [[0], [1], [1], [1]]),
+        ({"scale_grad_by_freq": True}, sums / [[1], [3], [1], [2]]),
+    ]:
+        table.grad = None
+        y = ccdl.nn.functional.embedding(ids, table, **options)
+        y.backward(dy)
+        np.testing.assert_allclose(table.grad.numpy(), want, rtol=1e-6)
+        (g,) = ccdl.autograd.grad(
+            ccdl.nn.functional.embedding(ids, table, **options), table, dy, create_graph=True
+        )
+        np.testing.assert_allclose(g.detach().numpy(), want, rtol=1e-6)
+
+
+def test_bits_do_not_depend_on_the_thread_count():
+    rng = np.random.default_rng(7)
+    x = ccdl.tensor(rng.standard_normal((64, 700)))
+    rows = ccdl.tensor(rng.integers(0, 64, 500))
+    src = ccdl.tensor(rng.standard_normal((500, 700)))
+    before = ccdl.get_num_threads()
+    seen = []
+    try:
+        for threads in (1, 2, 3):
+            ccdl.set_num_threads(threads)
+            y = x.clone()
+            y.index_put_((rows,), src, accumulate=True)
+            seen.append(
+                (y.numpy().tobytes(), x.index_add(0, rows, src).numpy().tobytes(), x[x > 0].numpy().tobytes())
+            )
+    finally:
+        ccdl.set_num_threads(before)
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_a_bad_index_in_place_writes_nothing():
+    x = ccdl.zeros(100, 700)
+    rows = ccdl.arange(100)
+    rows[-1] = 100
+    for write in (
+        lambda: x.index_put_((rows,), ccdl.ones(100, 700)),
+        lambda: x.index_add_(0, rows, ccdl.ones(100, 700)),
+        lambda: x.scatter_(0, rows[:, None].expand(100, 700), 1.0),
+        lambda: x.__setitem__(rows, 1.0),
+    ):
+        with pytest.raises(IndexError, match="100.*size 100"):
+            write()
+        assert not x.any()

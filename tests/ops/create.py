@@ -49,12 +49,24 @@ def arange_samples(rng):
 
 def arange_ref(*args, dtype):
     start, end, step = (0, *args, 1) if len(args) == 1 else (*args, 1)[:3]
-    n = max(int(np.ceil((end - start) / step)), 0) if isinstance(start + end + step, float) else len(range(start, end, step))
+    n = (
+        max(int(np.ceil((end - start) / step)), 0)
+        if isinstance(start + end + step, float)
+        else len(range(start, end, step))
+    )
     return np.array([start + i * step for i in range(n)], np_type(dtype))
 
 
 def linspace_samples(rng):
-    for args in [(0.0, 1.0, 5), (-3.0, 3.0, 10), (2.0, 2.0, 3), (1.0, 9.0, 1), (0.0, 1.0, 0), (5.0, -5.0, 100), (0.0, 10.0, 4)]:
+    for args in [
+        (0.0, 1.0, 5),
+        (-3.0, 3.0, 10),
+        (2.0, 2.0, 3),
+        (1.0, 9.0, 1),
+        (0.0, 1.0, 0),
+        (5.0, -5.0, 100),
+        (0.0, 10.0, 4),
+    ]:
         for dtype in ("float64", "float32", "int64"):
             if dtype != "int64" or args[2] != 4:
                 yield Sample(*args, dtype=D(dtype))
@@ -82,39 +94,153 @@ def one_hot_ref(index, classes=-1):
     return np.eye(index.max() + 1 if classes < 0 else classes, dtype=np.int64)[index]
 
 
-MAKE = dict(dtypes=("float64",), grad=False, result=None, nonfinite=False, layouts=(), empty=False, why="no tensor argument")
+MAKE = dict(
+    dtypes=("float64",),
+    grad=False,
+    result=None,
+    nonfinite=False,
+    layouts=(),
+    empty=False,
+    why="no tensor argument",
+)
 CASES = [
-    OpCase("zeros", call("zeros"), lambda size, dtype=None: np.zeros(size, np_type(dtype)), shapes, **MAKE, errors=[
-        ErrorCase(lambda T: T.zeros(-1), (ValueError, RuntimeError), ("-1",)),
-        ErrorCase(lambda T: T.zeros(2**31, 2**31, 2**31), (ValueError, RuntimeError), ("overflow",)),
-        ErrorCase(lambda T: T.zeros(0, 2**62, 4), (ValueError, RuntimeError), ("overflow",)),
-        ErrorCase(lambda T: T.zeros(2**60), MemoryError, ())]),
+    OpCase(
+        "zeros",
+        call("zeros"),
+        lambda size, dtype=None: np.zeros(size, np_type(dtype)),
+        shapes,
+        **MAKE,
+        errors=[
+            ErrorCase(lambda T: T.zeros(-1), (ValueError, RuntimeError), ("-1",)),
+            ErrorCase(lambda T: T.zeros(2**31, 2**31, 2**31), (ValueError, RuntimeError), ("overflow",)),
+            ErrorCase(lambda T: T.zeros(0, 2**62, 4), (ValueError, RuntimeError), ("overflow",)),
+            ErrorCase(lambda T: T.zeros(2**60), MemoryError, ()),
+        ],
+    ),
     OpCase("ones", call("ones"), lambda size, dtype=None: np.ones(size, np_type(dtype)), shapes, **MAKE),
-    OpCase("full", call("full"), lambda size, value, dtype: np.full(size, value, np_type(dtype)), full_samples, **MAKE),
-    OpCase("zeros_like", "zeros_like", np.zeros_like, like_samples(), dtypes=ALL, grad=False, nonfinite=False, why="values of x do not matter"),
-    OpCase("ones_like", "ones_like", np.ones_like, like_samples(), dtypes=ALL, grad=False, nonfinite=False, why="values of x do not matter"),
-    OpCase("full_like", "full_like", lambda x, v: np.full_like(x, v), like_samples(3), dtypes=ALL[:-1], grad=False, nonfinite=False,
-           why="values of x do not matter"),
-    OpCase("arange", call("arange"), arange_ref, arange_samples, **MAKE, errors=[
-        ErrorCase(lambda T: T.arange(0, 5, 0), RuntimeError, ("arange", "step must be nonzero")),
-        ErrorCase(lambda T: T.arange(0, 5, -1), RuntimeError, ("arange", "inconsistent with step sign")),
-        ErrorCase(lambda T: T.arange(0, float("inf")), RuntimeError, ("arange", "unsupported range")),
-        ErrorCase(lambda T: T.arange(2**58), MemoryError, ())]),
-    OpCase("linspace", call("linspace"), lambda a, b, n, dtype: np.linspace(a, b, n).astype(np_type(dtype)), linspace_samples, **MAKE,
-           torch=lambda T, a, b, n, dtype: T.linspace(a, b, n, dtype=T.float64).to(dtype), errors=[
-        ErrorCase(lambda T: T.linspace(0, 1, -1), RuntimeError, ("linspace", "-1"))]),
-    OpCase("logspace", call("logspace"), lambda a, b, n, dtype: np.logspace(a, b, n).astype(np_type(dtype)),
-           lambda rng: (Sample(a, b, n, dtype=D(t)) for a, b, n in [(-1.0, 2.0, 4), (0.0, 1.0, 1), (2.0, -2.0, 9), (0.0, 1.0, 0)]
-                        for t in ("float64", "float32")), **MAKE),
-    OpCase("eye", call("eye"), lambda n, m=None, dtype=None: np.eye(n, m, dtype=np_type(dtype)), eye_samples, **MAKE, errors=[
-        ErrorCase(lambda T: T.eye(-1), RuntimeError, ("eye", "-1"))]),
-    OpCase("tril_indices", call("tril_indices"), lambda r, c, k=0: np.stack(np.tril_indices(r, k, c)), triangle_samples, **MAKE),
-    OpCase("triu_indices", call("triu_indices"), lambda r, c, k=0: np.stack(np.triu_indices(r, k, c)), triangle_samples, **MAKE, errors=[
-        ErrorCase(lambda T: T.triu_indices(-1, 2), RuntimeError, ("triu_indices", "-1"))]),
-    OpCase("one_hot", lambda T, i, n=-1: T.nn.functional.one_hot(i, n), one_hot_ref, one_hot_samples, dtypes=("float64",), grad=False,
-           result="int64", nonfinite=False, layouts=(), why="integer input", errors=[
-               ErrorCase(lambda T: T.nn.functional.one_hot(T.tensor([-1])), RuntimeError, ("one_hot", "non-negative", "-1")),
-               ErrorCase(lambda T: T.nn.functional.one_hot(T.tensor([3]), 3), RuntimeError, ("one_hot", "3", "num_classes=3")),
-               ErrorCase(lambda T: T.nn.functional.one_hot(T.zeros(0, dtype=T.int64)), RuntimeError, ("one_hot", "empty")),
-               ErrorCase(lambda T: T.nn.functional.one_hot(T.tensor([1.0])), RuntimeError, ("one_hot", "float32"))]),
+    OpCase(
+        "full",
+        call("full"),
+        lambda size, value, dtype: np.full(size, value, np_type(dtype)),
+        full_samples,
+        **MAKE,
+    ),
+    OpCase(
+        "zeros_like",
+        "zeros_like",
+        np.zeros_like,
+        like_samples(),
+        dtypes=ALL,
+        grad=False,
+        nonfinite=False,
+        why="values of x do not matter",
+    ),
+    OpCase(
+        "ones_like",
+        "ones_like",
+        np.ones_like,
+        like_samples(),
+        dtypes=ALL,
+        grad=False,
+        nonfinite=False,
+        why="values of x do not matter",
+    ),
+    OpCase(
+        "full_like",
+        "full_like",
+        lambda x, v: np.full_like(x, v),
+        like_samples(3),
+        dtypes=ALL[:-1],
+        grad=False,
+        nonfinite=False,
+        why="values of x do not matter",
+    ),
+    OpCase(
+        "arange",
+        call("arange"),
+        arange_ref,
+        arange_samples,
+        **MAKE,
+        errors=[
+            ErrorCase(lambda T: T.arange(0, 5, 0), RuntimeError, ("arange", "step must be nonzero")),
+            ErrorCase(lambda T: T.arange(0, 5, -1), RuntimeError, ("arange", "inconsistent with step sign")),
+            ErrorCase(lambda T: T.arange(0, float("inf")), RuntimeError, ("arange", "unsupported range")),
+            ErrorCase(lambda T: T.arange(2**58), MemoryError, ()),
+        ],
+    ),
+    OpCase(
+        "linspace",
+        call("linspace"),
+        lambda a, b, n, dtype: np.linspace(a, b, n).astype(np_type(dtype)),
+        linspace_samples,
+        **MAKE,
+        torch=lambda T, a, b, n, dtype: T.linspace(a, b, n, dtype=T.float64).to(dtype),
+        errors=[ErrorCase(lambda T: T.linspace(0, 1, -1), RuntimeError, ("linspace", "-1"))],
+    ),
+    OpCase(
+        "logspace",
+        call("logspace"),
+        lambda a, b, n, dtype: np.logspace(a, b, n).astype(np_type(dtype)),
+        lambda rng: (
+            Sample(a, b, n, dtype=D(t))
+            for a, b, n in [(-1.0, 2.0, 4), (0.0, 1.0, 1), (2.0, -2.0, 9), (0.0, 1.0, 0)]
+            for t in ("float64", "float32")
+        ),
+        **MAKE,
+    ),
+    OpCase(
+        "eye",
+        call("eye"),
+        lambda n, m=None, dtype=None: np.eye(n, m, dtype=np_type(dtype)),
+        eye_samples,
+        **MAKE,
+        errors=[ErrorCase(lambda T: T.eye(-1), RuntimeError, ("eye", "-1"))],
+    ),
+    OpCase(
+        "tril_indices",
+        call("tril_indices"),
+        lambda r, c, k=0: np.stack(np.tril_indices(r, k, c)),
+        triangle_samples,
+        **MAKE,
+    ),
+    OpCase(
+        "triu_indices",
+        call("triu_indices"),
+        lambda r, c, k=0: np.stack(np.triu_indices(r, k, c)),
+        triangle_samples,
+        **MAKE,
+        errors=[ErrorCase(lambda T: T.triu_indices(-1, 2), RuntimeError, ("triu_indices", "-1"))],
+    ),
+    OpCase(
+        "one_hot",
+        lambda T, i, n=-1: T.nn.functional.one_hot(i, n),
+        one_hot_ref,
+        one_hot_samples,
+        dtypes=("float64",),
+        grad=False,
+        result="int64",
+        nonfinite=False,
+        layouts=(),
+        why="integer input",
+        errors=[
+            ErrorCase(
+                lambda T: T.nn.functional.one_hot(T.tensor([-1])),
+                RuntimeError,
+                ("one_hot", "non-negative", "-1"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.one_hot(T.tensor([3]), 3),
+                RuntimeError,
+                ("one_hot", "3", "num_classes=3"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.one_hot(T.zeros(0, dtype=T.int64)),
+                RuntimeError,
+                ("one_hot", "empty"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.one_hot(T.tensor([1.0])), RuntimeError, ("one_hot", "float32")
+            ),
+        ],
+    ),
 ]

@@ -6,7 +6,13 @@ from opcase import FLOATS, ErrorCase, OpCase, Sample
 
 def samples(rng):
     table = np.asarray(rng.uniform(-2, 2, (6, 3)))
-    for index in [rng.integers(0, 6, (4,)), rng.integers(0, 6, (2, 5)), np.array(2), np.zeros((0,), np.int64), np.array([1, 1, 1, 0])]:
+    for index in [
+        rng.integers(0, 6, (4,)),
+        rng.integers(0, 6, (2, 5)),
+        np.array(2),
+        np.zeros((0,), np.int64),
+        np.array([1, 1, 1, 0]),
+    ]:
         yield Sample(index, table).but(k=8)
     yield Sample(rng.integers(0, 6, (5,)).astype(np.int32), table).but(k=8)
     yield Sample(np.array([4, 4, 1]), table, padding_idx=4).but(grad=False)
@@ -27,11 +33,39 @@ def lookup(index, table, **kwargs):
 
 
 CASES = [
-    OpCase("embedding", F("embedding"), lookup, samples, dtypes=FLOATS,
-           big=lambda rng: Sample(rng.integers(0, 400, (3000,)), rng.uniform(-1, 1, (400, 130))), errors=[
-               ErrorCase(lambda T: T.nn.functional.embedding(T.tensor([3]), T.ones(3, 2)), IndexError, ("embedding", "3", "size 3")),
-               ErrorCase(lambda T: T.nn.functional.embedding(T.tensor([-1]), T.ones(3, 2)), IndexError, ("embedding", "-1", "size 3")),
-               ErrorCase(lambda T: T.nn.functional.embedding(T.tensor([-(2**63)]), T.ones(3, 2)), IndexError, ("embedding", "size 3")),
-               ErrorCase(lambda T: T.nn.functional.embedding(T.tensor([0.0]), T.ones(3, 2)), RuntimeError, ("embedding", "float32")),
-               ErrorCase(lambda T: T.nn.functional.embedding(T.tensor([0]), T.ones(3)), RuntimeError, ("embedding", "2-D", "[3]"))]),
+    OpCase(
+        "embedding",
+        F("embedding"),
+        lookup,
+        samples,
+        dtypes=FLOATS,
+        big=lambda rng: Sample(rng.integers(0, 400, (3000,)), rng.uniform(-1, 1, (400, 130))),
+        errors=[
+            ErrorCase(
+                lambda T: T.nn.functional.embedding(T.tensor([3]), T.ones(3, 2)),
+                IndexError,
+                ("embedding", "3", "size 3"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.embedding(T.tensor([-1]), T.ones(3, 2)),
+                IndexError,
+                ("embedding", "-1", "size 3"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.embedding(T.tensor([-(2**63)]), T.ones(3, 2)),
+                IndexError,
+                ("embedding", "size 3"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.embedding(T.tensor([0.0]), T.ones(3, 2)),
+                RuntimeError,
+                ("embedding", "float32"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.embedding(T.tensor([0]), T.ones(3)),
+                RuntimeError,
+                ("embedding", "2-D", "[3]"),
+            ),
+        ],
+    ),
 ]

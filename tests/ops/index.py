@@ -69,7 +69,10 @@ def scatter_add_samples(rng):
     for x, dim, index in points(rng):
         yield Sample(x, dim, index, np.asarray(rng.uniform(-2, 2, index.shape))).but(k=8)
     yield Sample(
-        np.asarray(rng.uniform(-2, 2, (3, 4))), 0, rng.integers(0, 3, (2, 3)), np.asarray(rng.uniform(-2, 2, (4, 4)))
+        np.asarray(rng.uniform(-2, 2, (3, 4))),
+        0,
+        rng.integers(0, 3, (2, 3)),
+        np.asarray(rng.uniform(-2, 2, (4, 4))),
     ).but(k=4)
 
 
@@ -81,7 +84,9 @@ def scatter_add_ref(x, dim, index, src):
 
 
 def scatter_add_big(rng):
-    return Sample(rng.uniform(-1, 1, (40, 3000)), 0, rng.integers(0, 40, (60, 3000)), rng.uniform(-1, 1, (60, 3000)))
+    return Sample(
+        rng.uniform(-1, 1, (40, 3000)), 0, rng.integers(0, 40, (60, 3000)), rng.uniform(-1, 1, (60, 3000))
+    )
 
 
 def reduce_samples(mode):
@@ -108,7 +113,14 @@ def reduce_ref(x, dim, index, src, mode, include_self=True):
 
 def slices(rng):
     """(x, dim, index)"""
-    for shape, dim, n in [((5,), 0, 3), ((3, 4), 0, 5), ((3, 4), 1, 2), ((2, 3, 4), -2, 4), ((3, 0), 0, 2), ((4, 2), 0, 0)]:
+    for shape, dim, n in [
+        ((5,), 0, 3),
+        ((3, 4), 0, 5),
+        ((3, 4), 1, 2),
+        ((2, 3, 4), -2, 4),
+        ((3, 0), 0, 2),
+        ((4, 2), 0, 0),
+    ]:
         yield np.asarray(rng.uniform(-2, 2, shape)), dim, rng.integers(0, shape[dim], n)
 
 
@@ -186,14 +198,28 @@ def take_along_dim_samples(rng):
 
 
 def take_along_dim_ref(x, indices, dim=None):
-    return np.take_along_axis(x.reshape(-1), indices.reshape(-1), 0) if dim is None else np.take_along_axis(x, indices, dim)
+    return (
+        np.take_along_axis(x.reshape(-1), indices.reshape(-1), 0)
+        if dim is None
+        else np.take_along_axis(x, indices, dim)
+    )
 
 
 def index_samples(rng):
     x = np.asarray(rng.uniform(-2, 2, (3, 4, 2)))
     i, j, k = rng.integers(-3, 3, 5), rng.integers(-4, 4, 5), rng.integers(0, 2, (3, 1))
-    for where in [(i,), (i, j), (None, j), (i, None, k[:, 0].repeat(2)[:5]), (None, j, k), (i, j, k), (rng.uniform(size=(3, 4)) > 0.5,),
-                  (None, np.array([True, False, True, True])), (None, None, np.array([0, 1])), (np.zeros((0,), np.int64),)]:
+    for where in [
+        (i,),
+        (i, j),
+        (None, j),
+        (i, None, k[:, 0].repeat(2)[:5]),
+        (None, j, k),
+        (i, j, k),
+        (rng.uniform(size=(3, 4)) > 0.5,),
+        (None, np.array([True, False, True, True])),
+        (None, None, np.array([0, 1])),
+        (np.zeros((0,), np.int64),),
+    ]:
         yield Sample(x, list(where))
 
 
@@ -209,14 +235,23 @@ def index_put_samples(accumulate):
     def samples(rng):
         x = np.asarray(rng.uniform(-2, 2, (3, 4, 2)))
         i, j = rng.permutation(3)[:2], rng.permutation(4)[:2]
-        for where, shape in [((i,), (2, 4, 2)), ((i, j), (2, 2)), ((i, j), (1,)), ((None, j), (3, 2, 2)), ((None, j), ()),
-                             ((np.zeros((0,), np.int64),), (0, 4, 2)), ((np.eye(3, 4) > 0,), (3, 2))]:
+        for where, shape in [
+            ((i,), (2, 4, 2)),
+            ((i, j), (2, 2)),
+            ((i, j), (1,)),
+            ((None, j), (3, 2, 2)),
+            ((None, j), ()),
+            ((np.zeros((0,), np.int64),), (0, 4, 2)),
+            ((np.eye(3, 4) > 0,), (3, 2)),
+        ]:
             if accumulate and where[0] is None:
                 continue
             yield Sample(x, list(where), np.asarray(rng.uniform(-2, 2, shape)))
         if accumulate:
             yield Sample(x, [np.array([0, 2, 0, -1])], np.asarray(rng.uniform(-2, 2, (4, 4, 2)))).but(k=4)
-            yield Sample(x, [np.array([1, 1, 1]), np.array([0, 0, -4])], np.asarray(rng.uniform(-2, 2, (3, 2)))).but(k=4)
+            yield Sample(
+                x, [np.array([1, 1, 1]), np.array([0, 0, -4])], np.asarray(rng.uniform(-2, 2, (3, 2)))
+            ).but(k=4)
 
     return samples
 
@@ -246,13 +281,27 @@ def index_put_ref(accumulate):
 
 
 def masked_fill_samples(rng):
-    for shape, mshape in [((3, 4), (3, 4)), ((3, 4), (4,)), ((2, 3, 4), (3, 1)), ((3,), ()), ((0, 2), (2,)), ((5, 17), (5, 17))]:
+    for shape, mshape in [
+        ((3, 4), (3, 4)),
+        ((3, 4), (4,)),
+        ((2, 3, 4), (3, 1)),
+        ((3,), ()),
+        ((0, 2), (2,)),
+        ((5, 17), (5, 17)),
+    ]:
         x = np.asarray(rng.uniform(-2, 2, shape))
         yield Sample(x, np.asarray(rng.uniform(size=mshape) > 0.5), 2).but(grad=x.size <= 64)
 
 
 def masked_select_samples(rng):
-    for shape, mshape in [((3, 4), (3, 4)), ((3, 4), (4,)), ((4,), (3, 4)), ((2, 3, 4), (3, 1)), ((0, 2), (0, 2)), ((3,), (3,))]:
+    for shape, mshape in [
+        ((3, 4), (3, 4)),
+        ((3, 4), (4,)),
+        ((4,), (3, 4)),
+        ((2, 3, 4), (3, 1)),
+        ((0, 2), (0, 2)),
+        ((3,), (3,)),
+    ]:
         yield Sample(np.asarray(rng.uniform(-2, 2, shape)), np.asarray(rng.uniform(size=mshape) > 0.5))
 
 
@@ -263,7 +312,11 @@ def masked_select_ref(x, mask):
 
 def masked_scatter_samples(rng):
     for shape, mshape, n in [((3, 4), (3, 4), 12), ((3, 4), (4,), 14), ((0, 2), (0, 2), 0)]:
-        yield Sample(np.asarray(rng.uniform(-2, 2, shape)), np.asarray(rng.uniform(size=mshape) > 0.5), np.asarray(rng.uniform(-2, 2, n)))
+        yield Sample(
+            np.asarray(rng.uniform(-2, 2, shape)),
+            np.asarray(rng.uniform(size=mshape) > 0.5),
+            np.asarray(rng.uniform(-2, 2, n)),
+        )
 
 
 def masked_scatter_ref(x, mask, src):
@@ -278,82 +331,348 @@ def where_samples(rng):
 
 
 WRONG_INDEX = [
-    ErrorCase(lambda T: T.gather(T.ones(2, 3), 1, T.tensor([[0, 3]])), IndexError, ("gather", "3", "dimension 1", "size 3")),
+    ErrorCase(
+        lambda T: T.gather(T.ones(2, 3), 1, T.tensor([[0, 3]])),
+        IndexError,
+        ("gather", "3", "dimension 1", "size 3"),
+    ),
     ErrorCase(lambda T: T.gather(T.ones(2, 3), 1, T.tensor([[-1]])), IndexError, ("gather", "-1", "size 3")),
     ErrorCase(lambda T: T.gather(T.ones(2, 3), 2, T.tensor([[0]])), IndexError, ("gather", "2")),
-    ErrorCase(lambda T: T.gather(T.ones(2, 3), 0, T.tensor([0])), RuntimeError, ("gather", "same number of dimensions", "[1]", "[2, 3]")),
-    ErrorCase(lambda T: T.gather(T.ones(2, 3), 1, T.zeros(3, 1, dtype=T.int64)), RuntimeError, ("gather", "[3, 1]", "[2, 3]")),
-    ErrorCase(lambda T: T.gather(T.ones(2, 3), 1, T.tensor([[-(2**63)]])), IndexError, ("gather", "-9223372036854775808")),
+    ErrorCase(
+        lambda T: T.gather(T.ones(2, 3), 0, T.tensor([0])),
+        RuntimeError,
+        ("gather", "same number of dimensions", "[1]", "[2, 3]"),
+    ),
+    ErrorCase(
+        lambda T: T.gather(T.ones(2, 3), 1, T.zeros(3, 1, dtype=T.int64)),
+        RuntimeError,
+        ("gather", "[3, 1]", "[2, 3]"),
+    ),
+    ErrorCase(
+        lambda T: T.gather(T.ones(2, 3), 1, T.tensor([[-(2**63)]])),
+        IndexError,
+        ("gather", "-9223372036854775808"),
+    ),
     ErrorCase(lambda T: T.gather(T.ones(2), 0, T.ones(2)), IndexError, ("gather", "index", "float32")),
 ]
 
 CASES = [
-    OpCase("gather", "gather", gather_ref, gather_samples, dtypes=ALL, out=True, errors=WRONG_INDEX,
-           big=lambda rng: Sample(rng.uniform(-1, 1, (300, 500)), 1, rng.integers(0, 500, (300, 400)))),
-    OpCase("scatter", "scatter", scatter_ref, scatter_samples, dtypes=ALL, inplace="scatter_", out=True, errors=[
-        ErrorCase(lambda T: T.zeros(3).scatter(0, T.tensor([3]), T.ones(1)), IndexError, ("scatter", "3", "size 3")),
-        ErrorCase(lambda T: T.zeros(3).scatter(0, T.tensor([0, 1]), T.ones(1)), RuntimeError, ("scatter", "[2]", "[1]")),
-        ErrorCase(lambda T: T.zeros(3).scatter(0, T.tensor([0]), T.ones(1, dtype=T.int64)), RuntimeError, ("scatter", "float32", "int64")),
-    ]),
+    OpCase(
+        "gather",
+        "gather",
+        gather_ref,
+        gather_samples,
+        dtypes=ALL,
+        out=True,
+        errors=WRONG_INDEX,
+        big=lambda rng: Sample(rng.uniform(-1, 1, (300, 500)), 1, rng.integers(0, 500, (300, 400))),
+    ),
+    OpCase(
+        "scatter",
+        "scatter",
+        scatter_ref,
+        scatter_samples,
+        dtypes=ALL,
+        inplace="scatter_",
+        out=True,
+        errors=[
+            ErrorCase(
+                lambda T: T.zeros(3).scatter(0, T.tensor([3]), T.ones(1)),
+                IndexError,
+                ("scatter", "3", "size 3"),
+            ),
+            ErrorCase(
+                lambda T: T.zeros(3).scatter(0, T.tensor([0, 1]), T.ones(1)),
+                RuntimeError,
+                ("scatter", "[2]", "[1]"),
+            ),
+            ErrorCase(
+                lambda T: T.zeros(3).scatter(0, T.tensor([0]), T.ones(1, dtype=T.int64)),
+                RuntimeError,
+                ("scatter", "float32", "int64"),
+            ),
+        ],
+    ),
     OpCase("scatter_value", "scatter", scatter_ref, scatter_value_samples, dtypes=ALL, inplace="scatter_"),
-    OpCase("scatter_add", "scatter_add", scatter_add_ref, scatter_add_samples, dtypes=ALL, inplace="scatter_add_", out=True,
-           torch=lambda T, x, dim, index, src: T.scatter_add(x, dim, index, src[tuple(slice(n) for n in index.shape)]),
-           big=scatter_add_big, errors=[
-               ErrorCase(lambda T: T.zeros(3).scatter_add(0, T.tensor([5]), T.ones(1)), IndexError, ("scatter_add", "5", "size 3"))]),
+    OpCase(
+        "scatter_add",
+        "scatter_add",
+        scatter_add_ref,
+        scatter_add_samples,
+        dtypes=ALL,
+        inplace="scatter_add_",
+        out=True,
+        torch=lambda T, x, dim, index, src: T.scatter_add(
+            x, dim, index, src[tuple(slice(n) for n in index.shape)]
+        ),
+        big=scatter_add_big,
+        errors=[
+            ErrorCase(
+                lambda T: T.zeros(3).scatter_add(0, T.tensor([5]), T.ones(1)),
+                IndexError,
+                ("scatter_add", "5", "size 3"),
+            )
+        ],
+    ),
     *[
-        OpCase(f"scatter_reduce_{mode}", "scatter_reduce", reduce_ref, reduce_samples(mode), dtypes=FLOATS, inplace="scatter_reduce_",
-               nonfinite=mode != "mean", gradgrad=mode != "prod",
-               why="the second derivative of prod is taken through quotients, undefined at zero" if mode == "prod" else
-               "a mean of an infinity and its opposite depends on the order" if mode == "mean" else "",
-               errors=[ErrorCase(lambda T: T.zeros(3).scatter_reduce(0, T.tensor([0]), T.ones(1), "max"), ValueError, ("scatter_reduce", "max"))])
+        OpCase(
+            f"scatter_reduce_{mode}",
+            "scatter_reduce",
+            reduce_ref,
+            reduce_samples(mode),
+            dtypes=FLOATS,
+            inplace="scatter_reduce_",
+            nonfinite=mode != "mean",
+            gradgrad=mode != "prod",
+            why="the second derivative of prod is taken through quotients, undefined at zero"
+            if mode == "prod"
+            else "a mean of an infinity and its opposite depends on the order"
+            if mode == "mean"
+            else "",
+            errors=[
+                ErrorCase(
+                    lambda T: T.zeros(3).scatter_reduce(0, T.tensor([0]), T.ones(1), "max"),
+                    ValueError,
+                    ("scatter_reduce", "max"),
+                )
+            ],
+        )
         for mode in ("sum", "prod", "mean", "amax", "amin")
     ],
-    OpCase("index_select", "index_select", lambda x, dim, i: np.take(x, i, dim), index_select_samples, dtypes=ALL, out=True, errors=[
-        ErrorCase(lambda T: T.ones(3, 2).index_select(0, T.tensor([0, 3])), IndexError, ("index_select", "3", "size 3")),
-        ErrorCase(lambda T: T.ones(3, 2).index_select(0, T.tensor([[0]])), IndexError, ("index_select", "[1, 1]")),
-        ErrorCase(lambda T: T.ones(3, 2).index_select(0, T.tensor([0.5])), IndexError, ("index_select", "float32")),
-    ]),
-    OpCase("index_add", "index_add", index_add_ref, index_source_samples(True), dtypes=ALL[:-1], inplace="index_add_", out=True, errors=[
-        ErrorCase(lambda T: T.zeros(3, 2).index_add(0, T.tensor([3]), T.ones(1, 2)), IndexError, ("index_add", "3", "size 3")),
-        ErrorCase(lambda T: T.zeros(3, 2).index_add(0, T.tensor([0]), T.ones(2, 2)), RuntimeError, ("index_add", "[1, 2]", "[2, 2]")),
-    ]),
-    OpCase("index_add_alpha", "index_add", index_add_ref, index_source_samples(True, alpha=3), dtypes=FLOATS, inplace="index_add_"),
-    OpCase("index_copy", "index_copy", index_copy_ref, index_source_samples(False), dtypes=ALL, inplace="index_copy_", out=True, errors=[
-        ErrorCase(lambda T: T.zeros(3).index_copy(0, T.tensor([-1]), T.ones(1)), IndexError, ("index_copy", "-1"))]),
-    OpCase("index_fill", "Tensor.index_fill", index_fill_ref, index_fill_samples, dtypes=ALL, inplace="index_fill_", errors=[
-        ErrorCase(lambda T: T.zeros(3).index_fill(0, T.tensor([3]), 1.0), IndexError, ("index_fill", "3"))]),
-    OpCase("take", "take", lambda x, i: np.take(x, i), take_samples, dtypes=ALL, out=True, errors=[
-        ErrorCase(lambda T: T.take(T.ones(2, 3), T.tensor([6])), IndexError, ("6", "size 6"))]),
-    OpCase("put", "Tensor.put", put_ref, put_samples, dtypes=ALL, inplace="put_", errors=[
-        ErrorCase(lambda T: T.ones(4).put(T.tensor([4]), T.ones(1)), IndexError, ("4",)),
-        ErrorCase(lambda T: T.ones(4).put(T.tensor([1]), T.ones(2)), RuntimeError, ("put", "[2]", "[1]"))]),
-    OpCase("take_along_dim", "take_along_dim", take_along_dim_ref, take_along_dim_samples, dtypes=ALL, out=True, errors=[
-        ErrorCase(lambda T: T.take_along_dim(T.ones(2, 3), T.tensor([1]), dim=1), RuntimeError, ("take_along_dim", "[1]", "[2, 3]"))]),
-    OpCase("index", index_op, index_ref, index_samples, dtypes=ALL, errors=[
-        ErrorCase(lambda T: T.ones(2, 3)[T.tensor([2])], IndexError, ("index 2", "dimension 0", "size 2")),
-        ErrorCase(lambda T: T.ones(2, 3)[T.tensor([0, 1]), T.tensor([0, 1, 2])], IndexError, ("shape mismatch", "[2]", "[3]")),
-        ErrorCase(lambda T: T.ones(2, 3)[T.tensor([True, False, True])], IndexError, ("mask", "[3]", "[2, 3]")),
-        ErrorCase(lambda T: T.ones(2, 3)[0, 0, 0], IndexError, ("too many indices", "dimension 2")),
-        ErrorCase(lambda T: T.ones(2, 3)[0.5], IndexError, ("float",)),
-        ErrorCase(lambda T: T.ones(2, 3)[5], IndexError, ("index 5", "dimension 0", "size 2")),
-        ErrorCase(lambda T: T.ones(2, 3)[::-1], ValueError, ("step", "-1")),
-    ]),
-    OpCase("index_put", index_put_op(False), index_put_ref(False), index_put_samples(False), dtypes=ALL, errors=[
-        ErrorCase(lambda T: T.zeros(3).index_put((T.tensor([3]),), T.ones(1)), IndexError, ("index_put", "3", "size 3")),
-        ErrorCase(lambda T: T.zeros(3).index_put((T.tensor([1]),), T.ones(2)), RuntimeError, ("index_put", "shape mismatch", "[2]", "[1]")),
-    ]),
-    OpCase("index_put_accumulate", index_put_op(True), index_put_ref(True), index_put_samples(True), dtypes=FLOATS,
-           big=lambda rng: Sample(rng.uniform(-1, 1, (50, 2000)), [rng.integers(0, 50, 70)], rng.uniform(-1, 1, (70, 2000)))),
-    OpCase("masked_fill", "masked_fill", lambda x, m, v: np.where(m, np.asarray(v).astype(x.dtype), x), masked_fill_samples, dtypes=ALL,
-           inplace="masked_fill_", errors=[
-               ErrorCase(lambda T: T.ones(3).masked_fill(T.ones(3), 0.0), RuntimeError, ("masked_fill", "boolean", "float32")),
-               ErrorCase(lambda T: T.ones(3).masked_fill_(T.ones(4, dtype=T.bool), 0.0), RuntimeError, ("masked_fill_", "[4]", "[3]")),
-               ErrorCase(lambda T: T.ones(3).masked_fill(T.ones(3, dtype=T.bool), T.ones(2)), RuntimeError, ("masked_fill", "0-dim"))]),
-    OpCase("masked_select", "masked_select", masked_select_ref, masked_select_samples, dtypes=ALL, out=True, errors=[
-        ErrorCase(lambda T: T.masked_select(T.ones(3), T.ones(3)), RuntimeError, ("masked_select", "boolean"))]),
-    OpCase("masked_scatter", "Tensor.masked_scatter", masked_scatter_ref, masked_scatter_samples, dtypes=ALL, inplace="masked_scatter_",
-           nonfinite=False, why="elements of source beyond the mask are unused", errors=[
-               ErrorCase(lambda T: T.ones(3).masked_scatter(T.ones(3, dtype=T.bool), T.ones(2)), RuntimeError, ("masked_scatter", "3", "2"))]),
-    OpCase("where_coordinates", lambda T, x: T.where(x), lambda x: np.nonzero(x), where_samples, dtypes=ALL, grad=False, result="int64",
-           nonfinite=False, why="coordinates only"),
+    OpCase(
+        "index_select",
+        "index_select",
+        lambda x, dim, i: np.take(x, i, dim),
+        index_select_samples,
+        dtypes=ALL,
+        out=True,
+        errors=[
+            ErrorCase(
+                lambda T: T.ones(3, 2).index_select(0, T.tensor([0, 3])),
+                IndexError,
+                ("index_select", "3", "size 3"),
+            ),
+            ErrorCase(
+                lambda T: T.ones(3, 2).index_select(0, T.tensor([[0]])),
+                IndexError,
+                ("index_select", "[1, 1]"),
+            ),
+            ErrorCase(
+                lambda T: T.ones(3, 2).index_select(0, T.tensor([0.5])),
+                IndexError,
+                ("index_select", "float32"),
+            ),
+        ],
+    ),
+    OpCase(
+        "index_add",
+        "index_add",
+        index_add_ref,
+        index_source_samples(True),
+        dtypes=ALL[:-1],
+        inplace="index_add_",
+        out=True,
+        errors=[
+            ErrorCase(
+                lambda T: T.zeros(3, 2).index_add(0, T.tensor([3]), T.ones(1, 2)),
+                IndexError,
+                ("index_add", "3", "size 3"),
+            ),
+            ErrorCase(
+                lambda T: T.zeros(3, 2).index_add(0, T.tensor([0]), T.ones(2, 2)),
+                RuntimeError,
+                ("index_add", "[1, 2]", "[2, 2]"),
+            ),
+        ],
+    ),
+    OpCase(
+        "index_add_alpha",
+        "index_add",
+        index_add_ref,
+        index_source_samples(True, alpha=3),
+        dtypes=FLOATS,
+        inplace="index_add_",
+    ),
+    OpCase(
+        "index_copy",
+        "index_copy",
+        index_copy_ref,
+        index_source_samples(False),
+        dtypes=ALL,
+        inplace="index_copy_",
+        out=True,
+        errors=[
+            ErrorCase(
+                lambda T: T.zeros(3).index_copy(0, T.tensor([-1]), T.ones(1)),
+                IndexError,
+                ("index_copy", "-1"),
+            )
+        ],
+    ),
+    OpCase(
+        "index_fill",
+        "Tensor.index_fill",
+        index_fill_ref,
+        index_fill_samples,
+        dtypes=ALL,
+        inplace="index_fill_",
+        errors=[
+            ErrorCase(lambda T: T.zeros(3).index_fill(0, T.tensor([3]), 1.0), IndexError, ("index_fill", "3"))
+        ],
+    ),
+    OpCase(
+        "take",
+        "take",
+        lambda x, i: np.take(x, i),
+        take_samples,
+        dtypes=ALL,
+        out=True,
+        errors=[ErrorCase(lambda T: T.take(T.ones(2, 3), T.tensor([6])), IndexError, ("6", "size 6"))],
+    ),
+    OpCase(
+        "put",
+        "Tensor.put",
+        put_ref,
+        put_samples,
+        dtypes=ALL,
+        inplace="put_",
+        errors=[
+            ErrorCase(lambda T: T.ones(4).put(T.tensor([4]), T.ones(1)), IndexError, ("4",)),
+            ErrorCase(lambda T: T.ones(4).put(T.tensor([1]), T.ones(2)), RuntimeError, ("put", "[2]", "[1]")),
+        ],
+    ),
+    OpCase(
+        "take_along_dim",
+        "take_along_dim",
+        take_along_dim_ref,
+        take_along_dim_samples,
+        dtypes=ALL,
+        out=True,
+        errors=[
+            ErrorCase(
+                lambda T: T.take_along_dim(T.ones(2, 3), T.tensor([1]), dim=1),
+                RuntimeError,
+                ("take_along_dim", "[1]", "[2, 3]"),
+            )
+        ],
+    ),
+    OpCase(
+        "index",
+        index_op,
+        index_ref,
+        index_samples,
+        dtypes=ALL,
+        errors=[
+            ErrorCase(
+                lambda T: T.ones(2, 3)[T.tensor([2])], IndexError, ("index 2", "dimension 0", "size 2")
+            ),
+            ErrorCase(
+                lambda T: T.ones(2, 3)[T.tensor([0, 1]), T.tensor([0, 1, 2])],
+                IndexError,
+                ("shape mismatch", "[2]", "[3]"),
+            ),
+            ErrorCase(
+                lambda T: T.ones(2, 3)[T.tensor([True, False, True])], IndexError, ("mask", "[3]", "[2, 3]")
+            ),
+            ErrorCase(lambda T: T.ones(2, 3)[0, 0, 0], IndexError, ("too many indices", "dimension 2")),
+            ErrorCase(lambda T: T.ones(2, 3)[0.5], IndexError, ("float",)),
+            ErrorCase(lambda T: T.ones(2, 3)[5], IndexError, ("index 5", "dimension 0", "size 2")),
+            ErrorCase(lambda T: T.ones(2, 3)[::-1], ValueError, ("step", "-1")),
+        ],
+    ),
+    OpCase(
+        "index_put",
+        index_put_op(False),
+        index_put_ref(False),
+        index_put_samples(False),
+        dtypes=ALL,
+        errors=[
+            ErrorCase(
+                lambda T: T.zeros(3).index_put((T.tensor([3]),), T.ones(1)),
+                IndexError,
+                ("index_put", "3", "size 3"),
+            ),
+            ErrorCase(
+                lambda T: T.zeros(3).index_put((T.tensor([1]),), T.ones(2)),
+                RuntimeError,
+                ("index_put", "shape mismatch", "[2]", "[1]"),
+            ),
+        ],
+    ),
+    OpCase(
+        "index_put_accumulate",
+        index_put_op(True),
+        index_put_ref(True),
+        index_put_samples(True),
+        dtypes=FLOATS,
+        big=lambda rng: Sample(
+            rng.uniform(-1, 1, (50, 2000)), [rng.integers(0, 50, 70)], rng.uniform(-1, 1, (70, 2000))
+        ),
+    ),
+    OpCase(
+        "masked_fill",
+        "masked_fill",
+        lambda x, m, v: np.where(m, np.asarray(v).astype(x.dtype), x),
+        masked_fill_samples,
+        dtypes=ALL,
+        inplace="masked_fill_",
+        errors=[
+            ErrorCase(
+                lambda T: T.ones(3).masked_fill(T.ones(3), 0.0),
+                RuntimeError,
+                ("masked_fill", "boolean", "float32"),
+            ),
+            ErrorCase(
+                lambda T: T.ones(3).masked_fill_(T.ones(4, dtype=T.bool), 0.0),
+                RuntimeError,
+                ("masked_fill_", "[4]", "[3]"),
+            ),
+            ErrorCase(
+                lambda T: T.ones(3).masked_fill(T.ones(3, dtype=T.bool), T.ones(2)),
+                RuntimeError,
+                ("masked_fill", "0-dim"),
+            ),
+        ],
+    ),
+    OpCase(
+        "masked_select",
+        "masked_select",
+        masked_select_ref,
+        masked_select_samples,
+        dtypes=ALL,
+        out=True,
+        errors=[
+            ErrorCase(
+                lambda T: T.masked_select(T.ones(3), T.ones(3)), RuntimeError, ("masked_select", "boolean")
+            )
+        ],
+    ),
+    OpCase(
+        "masked_scatter",
+        "Tensor.masked_scatter",
+        masked_scatter_ref,
+        masked_scatter_samples,
+        dtypes=ALL,
+        inplace="masked_scatter_",
+        nonfinite=False,
+        why="elements of source beyond the mask are unused",
+        errors=[
+            ErrorCase(
+                lambda T: T.ones(3).masked_scatter(T.ones(3, dtype=T.bool), T.ones(2)),
+                RuntimeError,
+                ("masked_scatter", "3", "2"),
+            )
+        ],
+    ),
+    OpCase(
+        "where_coordinates",
+        lambda T, x: T.where(x),
+        lambda x: np.nonzero(x),
+        where_samples,
+        dtypes=ALL,
+        grad=False,
+        result="int64",
+        nonfinite=False,
+        why="coordinates only",
+    ),
 ]

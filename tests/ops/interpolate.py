@@ -83,20 +83,64 @@ def F(T, x, **kwargs):
 
 ERRORS = [
     ErrorCase(lambda T: F(T, T.ones(1, 1, 2, 2)), ValueError, ("interpolate", "size or scale_factor")),
-    ErrorCase(lambda T: F(T, T.ones(1, 1, 2, 2), size=2, scale_factor=2), ValueError, ("interpolate", "only one")),
+    ErrorCase(
+        lambda T: F(T, T.ones(1, 1, 2, 2), size=2, scale_factor=2), ValueError, ("interpolate", "only one")
+    ),
     ErrorCase(lambda T: F(T, T.ones(2, 2), size=2), NotImplementedError, ("interpolate", "2D")),
-    ErrorCase(lambda T: F(T, T.ones(1, 1, 2, 2), size=2, mode="linear"), NotImplementedError, ("interpolate", "linear")),
-    ErrorCase(lambda T: F(T, T.ones(1, 1, 2, 2), size=0), RuntimeError, ("interpolate", "greater than 0", "[0")),
+    ErrorCase(
+        lambda T: F(T, T.ones(1, 1, 2, 2), size=2, mode="linear"),
+        NotImplementedError,
+        ("interpolate", "linear"),
+    ),
+    ErrorCase(
+        lambda T: F(T, T.ones(1, 1, 2, 2), size=0), RuntimeError, ("interpolate", "greater than 0", "[0")
+    ),
     ErrorCase(lambda T: F(T, T.ones(1, 1, 2, 2), scale_factor=-1.0), ValueError, ("interpolate", "-1")),
-    ErrorCase(lambda T: F(T, T.ones(1, 1, 2, 2), size=2, align_corners=True), ValueError, ("interpolate", "align_corners")),
-    ErrorCase(lambda T: F(T, T.ones(1, 1, 2, 2, dtype=T.int64), size=2, mode="bilinear"), RuntimeError, ("interpolate", "int64")),
+    ErrorCase(
+        lambda T: F(T, T.ones(1, 1, 2, 2), size=2, align_corners=True),
+        ValueError,
+        ("interpolate", "align_corners"),
+    ),
+    ErrorCase(
+        lambda T: F(T, T.ones(1, 1, 2, 2, dtype=T.int64), size=2, mode="bilinear"),
+        RuntimeError,
+        ("interpolate", "int64"),
+    ),
     ErrorCase(lambda T: F(T, T.ones(1, 1, 2, 2), size=(2**40, 2**40)), (ValueError, MemoryError), ()),
 ]
-NONFINITE = dict(nonfinite=False, why="neighbours of weight zero are not read, so infinities do not spread to them")
+NONFINITE = dict(
+    nonfinite=False, why="neighbours of weight zero are not read, so infinities do not spread to them"
+)
 HALF = {"float16": (2e-3, 2e-3)}
 CASES = [
-    *[OpCase(f"interpolate_{mode}_{rank}d", F, ref, samples(mode, rank), dtypes=FLOATS + ("uint8",), errors=ERRORS if rank == 2 else ()) for mode in ("nearest", "nearest-exact") for rank in (1, 2, 3)],
-    *[OpCase(f"interpolate_{mode}", F, ref, samples(mode, rank, (None, True, False)), dtypes=FLOATS, tol=HALF, **NONFINITE)
-      for mode, rank in (("linear", 1), ("bilinear", 2), ("trilinear", 3), ("bicubic", 2))],
-    *[OpCase(f"interpolate_area_{rank}d", F, ref, samples("area", rank), dtypes=FLOATS, tol=HALF, **NONFINITE) for rank in (1, 2, 3)],
+    *[
+        OpCase(
+            f"interpolate_{mode}_{rank}d",
+            F,
+            ref,
+            samples(mode, rank),
+            dtypes=FLOATS + ("uint8",),
+            errors=ERRORS if rank == 2 else (),
+        )
+        for mode in ("nearest", "nearest-exact")
+        for rank in (1, 2, 3)
+    ],
+    *[
+        OpCase(
+            f"interpolate_{mode}",
+            F,
+            ref,
+            samples(mode, rank, (None, True, False)),
+            dtypes=FLOATS,
+            tol=HALF,
+            **NONFINITE,
+        )
+        for mode, rank in (("linear", 1), ("bilinear", 2), ("trilinear", 3), ("bicubic", 2))
+    ],
+    *[
+        OpCase(
+            f"interpolate_area_{rank}d", F, ref, samples("area", rank), dtypes=FLOATS, tol=HALF, **NONFINITE
+        )
+        for rank in (1, 2, 3)
+    ],
 ]

@@ -138,13 +138,21 @@ def block_diag_ref(*blocks):
 
 def pad_samples(mode):
     def samples(rng):
-        small = [((5,), (1, 2)), ((2, 5), (2, 1)), ((2, 3, 5), (4, 3)), ((2, 3, 4), (1, 2, 2, 0)), ((2, 2, 3, 4), (3, 1, 2, 1)),
-                 ((1, 2, 2, 3, 3), (1, 1, 1, 2, 1, 0)), ((2, 2, 3, 4), (0, 0, 0, 0)), ((1, 1, 4, 5), (-1, 2, 1, -2))]
+        small = [
+            ((5,), (1, 2)),
+            ((2, 5), (2, 1)),
+            ((2, 3, 5), (4, 3)),
+            ((2, 3, 4), (1, 2, 2, 0)),
+            ((2, 2, 3, 4), (3, 1, 2, 1)),
+            ((1, 2, 2, 3, 3), (1, 1, 1, 2, 1, 0)),
+            ((2, 2, 3, 4), (0, 0, 0, 0)),
+            ((1, 1, 4, 5), (-1, 2, 1, -2)),
+        ]
         for shape, padding in small:
             if mode != "constant" and len(padding) // 2 not in (len(shape) - 1, len(shape) - 2):
                 continue
             if mode == "circular" and min(padding) < 0:
-                continue   # what wraps around a cropped input is not defined
+                continue  # what wraps around a cropped input is not defined
             yield Sample(u(rng, *shape), list(padding), mode).but(grad=np.prod(shape) <= 64)
         if mode == "constant":
             yield Sample(u(rng, 2, 3), [1, 1, 0, 2], mode, 3.0)
@@ -157,9 +165,13 @@ def pad_samples(mode):
 
 
 def pad_ref(x, padding, mode, value=0.0):
-    pairs = [(0, 0)] * (x.ndim - len(padding) // 2) + [tuple(padding[i : i + 2]) for i in range(len(padding) - 2, -1, -2)]
+    pairs = [(0, 0)] * (x.ndim - len(padding) // 2) + [
+        tuple(padding[i : i + 2]) for i in range(len(padding) - 2, -1, -2)
+    ]
     if mode == "constant":
-        y = np.pad(x, [(max(a, 0), max(b, 0)) for a, b in pairs], constant_values=np.asarray(value).astype(x.dtype))
+        y = np.pad(
+            x, [(max(a, 0), max(b, 0)) for a, b in pairs], constant_values=np.asarray(value).astype(x.dtype)
+        )
         return y[tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(pairs, y.shape))]
     maps = []
     for (a, b), n in zip(pairs, x.shape):
@@ -181,7 +193,9 @@ def windows():
         ((2, 2), (2, 1), (1, 1), (1, 2)),
         ((1, 3), (1, 2), (0, 2), (3, 1)),
     ]:
-        yield dict(kernel_size=list(kernel), dilation=list(dilation), padding=list(padding), stride=list(stride))
+        yield dict(
+            kernel_size=list(kernel), dilation=list(dilation), padding=list(padding), stride=list(stride)
+        )
 
 
 def unfold_samples(rng):
@@ -210,9 +224,20 @@ def fold_samples(rng):
     for w in windows():
         blocks = unfold_ref(np.zeros((1, 1, 4, 4)), **w).shape[2]
         taps = w["kernel_size"][0] * w["kernel_size"][1]
-        yield Sample(u(rng, 1, 2 * taps, blocks), output_size=[4, 4], **w).but(k=4, grad=2 * taps * blocks <= 64)
-    yield Sample(u(rng, 4, 4), output_size=[3, 3], kernel_size=[2, 2], dilation=[1, 1], padding=[0, 0], stride=[1, 1]).but(k=4)
-    yield Sample(u(rng, 0, 4, 4), output_size=[3, 3], kernel_size=[2, 2], dilation=[1, 1], padding=[0, 0], stride=[1, 1])
+        yield Sample(u(rng, 1, 2 * taps, blocks), output_size=[4, 4], **w).but(
+            k=4, grad=2 * taps * blocks <= 64
+        )
+    yield Sample(
+        u(rng, 4, 4), output_size=[3, 3], kernel_size=[2, 2], dilation=[1, 1], padding=[0, 0], stride=[1, 1]
+    ).but(k=4)
+    yield Sample(
+        u(rng, 0, 4, 4),
+        output_size=[3, 3],
+        kernel_size=[2, 2],
+        dilation=[1, 1],
+        padding=[0, 0],
+        stride=[1, 1],
+    )
 
 
 def fold_ref(x, output_size, kernel_size, dilation, padding, stride):
@@ -225,7 +250,9 @@ def fold_ref(x, output_size, kernel_size, dilation, padding, stride):
     x = x.reshape(x.shape[0], x.shape[1] // (kh * kw), kh, kw, bh, bw)
     for i in range(kh):
         for j in range(kw):
-            y[:, :, i * dh : i * dh + (bh - 1) * sh + 1 : sh, j * dw : j * dw + (bw - 1) * sw + 1 : sw] += x[:, :, i, j]
+            y[:, :, i * dh : i * dh + (bh - 1) * sh + 1 : sh, j * dw : j * dw + (bw - 1) * sw + 1 : sw] += x[
+                :, :, i, j
+            ]
     y = y[:, :, ph : h - ph, pw : w - pw]
     return y if batched else y[0]
 
@@ -286,82 +313,341 @@ def spread(name):
 
 PAIRS = ([(3,), (2,)], [(2, 3), (4, 3)], [(), (2,)], [(0,), (2,)])
 CASES = [
-    OpCase("cat", "cat", lambda xs, dim: np.concatenate(xs, dim), cat_samples, dtypes=ALL, out=True,
-           big=lambda rng: Sample([u(rng, 300, 400), u(rng, 200, 400)], 0), errors=[
-               ErrorCase(lambda T: T.cat([]), ValueError, ("cat", "non-empty")),
-               ErrorCase(lambda T: T.cat([T.ones(2, 3), T.ones(2, 4)]), RuntimeError, ("cat", "Expected size 3 but got size 4", "number 1")),
-               ErrorCase(lambda T: T.cat([T.ones(2, 3), T.ones(2)]), RuntimeError, ("cat", "same number of dimensions", "2 and 1")),
-               ErrorCase(lambda T: T.cat([T.ones(2, 3)], 2), IndexError, ("cat", "2")),
-               ErrorCase(lambda T: T.cat([T.tensor(1.0)]), RuntimeError, ("cat", "zero-dimensional", "position 0")),
-           ]),
-    OpCase("stack", "stack", lambda xs, dim: np.stack(xs, dim), stack_samples, dtypes=ALL, out=True, errors=[
-        ErrorCase(lambda T: T.stack([T.ones(2), T.ones(3)]), RuntimeError, ("stack", "equal size", "[2]", "[3]", "entry 1")),
-        ErrorCase(lambda T: T.stack([]), ValueError, ("stack", "non-empty"))]),
-    OpCase("hstack", "hstack", np.hstack, list_samples([(3,), (2,)], [(2, 3), (2, 1)], [(), ()], [(0,), (2,)]), dtypes=ALL, out=True),
-    OpCase("vstack", "vstack", np.vstack, list_samples([(3,), (3,)], [(2, 3), (1, 3)], [(), ()], [(0, 3), (2, 3)]), dtypes=ALL, out=True),
-    OpCase("dstack", "dstack", np.dstack, list_samples([(3,), (3,)], [(2, 3), (2, 3)], [(0,), (0,)]), dtypes=ALL, out=True),
-    OpCase("column_stack", "column_stack", np.column_stack, list_samples([(3,), (3,)], [(2, 3), (2,)], [(0,), (0,)]), dtypes=ALL, out=True),
-    OpCase("block_diag", spread("block_diag"), lambda xs: block_diag_ref(*xs), list_samples([(2, 3), (3,), ()], [(0, 2), (2, 2)]), dtypes=ALL),
-    OpCase("meshgrid", lambda T, xs, indexing: T.meshgrid(*xs, indexing=indexing), lambda xs, indexing: tuple(np.meshgrid(*xs, indexing=indexing)),
-           meshgrid_samples, dtypes=ALL, errors=[
-               ErrorCase(lambda T: T.meshgrid(T.ones(2), T.ones(2), indexing="yx"), RuntimeError, ("meshgrid", "yx"))]),
-    OpCase("cartesian_prod", spread("cartesian_prod"), lambda xs: np.stack([g.reshape(-1) for g in np.meshgrid(*xs, indexing="ij")], 1),
-           list_samples([(2,), (3,)], [(2,), (2,), (2,)], [(0,), (2,)]), dtypes=ALL),
+    OpCase(
+        "cat",
+        "cat",
+        lambda xs, dim: np.concatenate(xs, dim),
+        cat_samples,
+        dtypes=ALL,
+        out=True,
+        big=lambda rng: Sample([u(rng, 300, 400), u(rng, 200, 400)], 0),
+        errors=[
+            ErrorCase(lambda T: T.cat([]), ValueError, ("cat", "non-empty")),
+            ErrorCase(
+                lambda T: T.cat([T.ones(2, 3), T.ones(2, 4)]),
+                RuntimeError,
+                ("cat", "Expected size 3 but got size 4", "number 1"),
+            ),
+            ErrorCase(
+                lambda T: T.cat([T.ones(2, 3), T.ones(2)]),
+                RuntimeError,
+                ("cat", "same number of dimensions", "2 and 1"),
+            ),
+            ErrorCase(lambda T: T.cat([T.ones(2, 3)], 2), IndexError, ("cat", "2")),
+            ErrorCase(
+                lambda T: T.cat([T.tensor(1.0)]), RuntimeError, ("cat", "zero-dimensional", "position 0")
+            ),
+        ],
+    ),
+    OpCase(
+        "stack",
+        "stack",
+        lambda xs, dim: np.stack(xs, dim),
+        stack_samples,
+        dtypes=ALL,
+        out=True,
+        errors=[
+            ErrorCase(
+                lambda T: T.stack([T.ones(2), T.ones(3)]),
+                RuntimeError,
+                ("stack", "equal size", "[2]", "[3]", "entry 1"),
+            ),
+            ErrorCase(lambda T: T.stack([]), ValueError, ("stack", "non-empty")),
+        ],
+    ),
+    OpCase(
+        "hstack",
+        "hstack",
+        np.hstack,
+        list_samples([(3,), (2,)], [(2, 3), (2, 1)], [(), ()], [(0,), (2,)]),
+        dtypes=ALL,
+        out=True,
+    ),
+    OpCase(
+        "vstack",
+        "vstack",
+        np.vstack,
+        list_samples([(3,), (3,)], [(2, 3), (1, 3)], [(), ()], [(0, 3), (2, 3)]),
+        dtypes=ALL,
+        out=True,
+    ),
+    OpCase(
+        "dstack",
+        "dstack",
+        np.dstack,
+        list_samples([(3,), (3,)], [(2, 3), (2, 3)], [(0,), (0,)]),
+        dtypes=ALL,
+        out=True,
+    ),
+    OpCase(
+        "column_stack",
+        "column_stack",
+        np.column_stack,
+        list_samples([(3,), (3,)], [(2, 3), (2,)], [(0,), (0,)]),
+        dtypes=ALL,
+        out=True,
+    ),
+    OpCase(
+        "block_diag",
+        spread("block_diag"),
+        lambda xs: block_diag_ref(*xs),
+        list_samples([(2, 3), (3,), ()], [(0, 2), (2, 2)]),
+        dtypes=ALL,
+    ),
+    OpCase(
+        "meshgrid",
+        lambda T, xs, indexing: T.meshgrid(*xs, indexing=indexing),
+        lambda xs, indexing: tuple(np.meshgrid(*xs, indexing=indexing)),
+        meshgrid_samples,
+        dtypes=ALL,
+        errors=[
+            ErrorCase(
+                lambda T: T.meshgrid(T.ones(2), T.ones(2), indexing="yx"), RuntimeError, ("meshgrid", "yx")
+            )
+        ],
+    ),
+    OpCase(
+        "cartesian_prod",
+        spread("cartesian_prod"),
+        lambda xs: np.stack([g.reshape(-1) for g in np.meshgrid(*xs, indexing="ij")], 1),
+        list_samples([(2,), (3,)], [(2,), (2,), (2,)], [(0,), (2,)]),
+        dtypes=ALL,
+    ),
     OpCase("combinations", "combinations", combinations_ref, combinations_samples, dtypes=ALL),
-    OpCase("broadcast_tensors", spread("broadcast_tensors"), lambda xs: tuple(np.broadcast_arrays(*xs)),
-           list_samples([(3, 1), (4,)], [(), (2,)], [(0, 1), (3,)]), dtypes=ALL),
-    OpCase("atleast_2d", "atleast_2d", np.atleast_2d, lambda rng: (Sample(u(rng, *s)) for s in [(), (3,), (2, 3), (0,)]), dtypes=ALL),
-    OpCase("atleast_3d", "atleast_3d", np.atleast_3d, lambda rng: (Sample(u(rng, *s)) for s in [(), (3,), (2, 3), (2, 1, 2), (0,)]), dtypes=ALL),
-    OpCase("roll", "roll", roll_ref, roll_samples, dtypes=ALL, errors=[
-        ErrorCase(lambda T: T.roll(T.ones(2, 2), [1, 1], [0]), RuntimeError, ("roll", "2 shifts", "1 dims")),
-        ErrorCase(lambda T: T.roll(T.ones(2), 1, 3), IndexError, ("roll", "3"))]),
-    OpCase("roll_far", "roll", roll_ref, lambda rng: iter([Sample(u(rng, 3, 4), [-(2**62), 2**62 + 1], [0, 1]), Sample(u(rng, 0), 2**62, 0)]),
-           torch=False, why="PyTorch 2.13 overflows on shifts near 2^63"),
-    OpCase("flip", "flip", lambda x, dims: np.flip(x, dims), flip_samples, dtypes=ALL,
-           errors=[ErrorCase(lambda T: T.flip(T.ones(2), [1]), IndexError, ("flip", "1"))]),
+    OpCase(
+        "broadcast_tensors",
+        spread("broadcast_tensors"),
+        lambda xs: tuple(np.broadcast_arrays(*xs)),
+        list_samples([(3, 1), (4,)], [(), (2,)], [(0, 1), (3,)]),
+        dtypes=ALL,
+    ),
+    OpCase(
+        "atleast_2d",
+        "atleast_2d",
+        np.atleast_2d,
+        lambda rng: (Sample(u(rng, *s)) for s in [(), (3,), (2, 3), (0,)]),
+        dtypes=ALL,
+    ),
+    OpCase(
+        "atleast_3d",
+        "atleast_3d",
+        np.atleast_3d,
+        lambda rng: (Sample(u(rng, *s)) for s in [(), (3,), (2, 3), (2, 1, 2), (0,)]),
+        dtypes=ALL,
+    ),
+    OpCase(
+        "roll",
+        "roll",
+        roll_ref,
+        roll_samples,
+        dtypes=ALL,
+        errors=[
+            ErrorCase(
+                lambda T: T.roll(T.ones(2, 2), [1, 1], [0]), RuntimeError, ("roll", "2 shifts", "1 dims")
+            ),
+            ErrorCase(lambda T: T.roll(T.ones(2), 1, 3), IndexError, ("roll", "3")),
+        ],
+    ),
+    OpCase(
+        "roll_far",
+        "roll",
+        roll_ref,
+        lambda rng: iter([Sample(u(rng, 3, 4), [-(2**62), 2**62 + 1], [0, 1]), Sample(u(rng, 0), 2**62, 0)]),
+        torch=False,
+        why="PyTorch 2.13 overflows on shifts near 2^63",
+    ),
+    OpCase(
+        "flip",
+        "flip",
+        lambda x, dims: np.flip(x, dims),
+        flip_samples,
+        dtypes=ALL,
+        errors=[ErrorCase(lambda T: T.flip(T.ones(2), [1]), IndexError, ("flip", "1"))],
+    ),
     OpCase("fliplr", "fliplr", np.fliplr, matrix_samples, dtypes=ALL),
     OpCase("flipud", "flipud", np.flipud, matrix_samples, dtypes=ALL),
     OpCase("rot90", "rot90", lambda x, k, dims: np.rot90(x, k, dims), rot90_samples, dtypes=ALL),
-    OpCase("repeat", "Tensor.repeat", lambda x, r: np.tile(x, r), repeat_samples, dtypes=ALL, errors=[
-        ErrorCase(lambda T: T.ones(2, 3).repeat(2), RuntimeError, ("repeat", "[2]", "[2, 3]")),
-        ErrorCase(lambda T: T.ones(2).repeat(-1), RuntimeError, ("repeat", "-1")),
-        ErrorCase(lambda T: T.ones(2).repeat(2**62), ValueError, ("repeat", str(2**62)))]),
+    OpCase(
+        "repeat",
+        "Tensor.repeat",
+        lambda x, r: np.tile(x, r),
+        repeat_samples,
+        dtypes=ALL,
+        errors=[
+            ErrorCase(lambda T: T.ones(2, 3).repeat(2), RuntimeError, ("repeat", "[2]", "[2, 3]")),
+            ErrorCase(lambda T: T.ones(2).repeat(-1), RuntimeError, ("repeat", "-1")),
+            ErrorCase(lambda T: T.ones(2).repeat(2**62), ValueError, ("repeat", str(2**62))),
+        ],
+    ),
     OpCase("tile", "tile", lambda x, r: np.tile(x, r), tile_samples, dtypes=ALL),
-    OpCase("repeat_interleave", "repeat_interleave", lambda x, r, dim=None: np.repeat(x, r, dim), repeat_interleave_samples, dtypes=ALL, errors=[
-        ErrorCase(lambda T: T.repeat_interleave(T.ones(2), -1), RuntimeError, ("repeat_interleave", "-1")),
-        ErrorCase(lambda T: T.repeat_interleave(T.ones(2), T.tensor([1, -1])), RuntimeError, ("repeat_interleave", "negative")),
-        ErrorCase(lambda T: T.repeat_interleave(T.ones(2), T.tensor([1, 1, 1])), RuntimeError, ("repeat_interleave", "[3]", "[2]"))]),
-    OpCase("tril", "tril", np.tril, triangle_samples, dtypes=ALL, inplace="tril_", out=True, errors=[
-        ErrorCase(lambda T: T.tril(T.ones(3)), RuntimeError, ("tril", "at least 2 dimensions", "[3]"))]),
+    OpCase(
+        "repeat_interleave",
+        "repeat_interleave",
+        lambda x, r, dim=None: np.repeat(x, r, dim),
+        repeat_interleave_samples,
+        dtypes=ALL,
+        errors=[
+            ErrorCase(
+                lambda T: T.repeat_interleave(T.ones(2), -1), RuntimeError, ("repeat_interleave", "-1")
+            ),
+            ErrorCase(
+                lambda T: T.repeat_interleave(T.ones(2), T.tensor([1, -1])),
+                RuntimeError,
+                ("repeat_interleave", "negative"),
+            ),
+            ErrorCase(
+                lambda T: T.repeat_interleave(T.ones(2), T.tensor([1, 1, 1])),
+                RuntimeError,
+                ("repeat_interleave", "[3]", "[2]"),
+            ),
+        ],
+    ),
+    OpCase(
+        "tril",
+        "tril",
+        np.tril,
+        triangle_samples,
+        dtypes=ALL,
+        inplace="tril_",
+        out=True,
+        errors=[
+            ErrorCase(lambda T: T.tril(T.ones(3)), RuntimeError, ("tril", "at least 2 dimensions", "[3]"))
+        ],
+    ),
     OpCase("triu", "triu", np.triu, triangle_samples, dtypes=ALL, inplace="triu_", out=True),
-    OpCase("diag", "diag", np.diag, diag_samples, dtypes=ALL, out=True, errors=[
-        ErrorCase(lambda T: T.diag(T.ones(2, 2, 2)), RuntimeError, ("diag", "3D"))]),
-    OpCase("diagflat", "diagflat", np.diagflat, lambda rng: iter([Sample(u(rng, 2, 2)), Sample(u(rng, 3), 1), Sample(u(rng, 0))]), dtypes=ALL),
-    OpCase("diag_embed", "diag_embed", diag_embed_ref, diag_embed_samples, dtypes=ALL, errors=[
-        ErrorCase(lambda T: T.diag_embed(T.ones(2), 0, 1, 1), RuntimeError, ("diag_embed", "identical"))]),
+    OpCase(
+        "diag",
+        "diag",
+        np.diag,
+        diag_samples,
+        dtypes=ALL,
+        out=True,
+        errors=[ErrorCase(lambda T: T.diag(T.ones(2, 2, 2)), RuntimeError, ("diag", "3D"))],
+    ),
+    OpCase(
+        "diagflat",
+        "diagflat",
+        np.diagflat,
+        lambda rng: iter([Sample(u(rng, 2, 2)), Sample(u(rng, 3), 1), Sample(u(rng, 0))]),
+        dtypes=ALL,
+    ),
+    OpCase(
+        "diag_embed",
+        "diag_embed",
+        diag_embed_ref,
+        diag_embed_samples,
+        dtypes=ALL,
+        errors=[
+            ErrorCase(lambda T: T.diag_embed(T.ones(2), 0, 1, 1), RuntimeError, ("diag_embed", "identical"))
+        ],
+    ),
     *[
-        OpCase(f"pad_{mode}", F("pad"), pad_ref, pad_samples(mode), dtypes=ALL if mode == "constant" else FLOATS,
-               big=lambda rng, mode=mode: Sample(u(rng, 8, 8, 60, 60), [2, 3, 1, 2], mode))
+        OpCase(
+            f"pad_{mode}",
+            F("pad"),
+            pad_ref,
+            pad_samples(mode),
+            dtypes=ALL if mode == "constant" else FLOATS,
+            big=lambda rng, mode=mode: Sample(u(rng, 8, 8, 60, 60), [2, 3, 1, 2], mode),
+        )
         for mode in ("constant", "reflect", "replicate", "circular")
     ],
-    OpCase("pad_errors", lambda T, x: T.nn.functional.pad(x, [0, 0]), lambda x: x, lambda rng: iter([Sample(u(rng, 2)), Sample(u(rng, 0))]), errors=[
-        ErrorCase(lambda T: T.nn.functional.pad(T.ones(2), (1,)), RuntimeError, ("pad", "divisible by 2", "[1]")),
-        ErrorCase(lambda T: T.nn.functional.pad(T.ones(2), (1, 1, 1, 1)), RuntimeError, ("pad", "4", "dimension 1")),
-        ErrorCase(lambda T: T.nn.functional.pad(T.ones(2), (-2, -1)), RuntimeError, ("pad", "negative output size")),
-        ErrorCase(lambda T: T.nn.functional.pad(T.ones(1, 3), (3, 0), "reflect"), RuntimeError, ("pad", "3", "[1, 3]")),
-        ErrorCase(lambda T: T.nn.functional.pad(T.ones(1, 3), (4, 0), "circular"), RuntimeError, ("pad", "wrapping")),
-        ErrorCase(lambda T: T.nn.functional.pad(T.ones(1, 3), (1, 0), "mirror"), NotImplementedError, ("pad", "mirror")),
-        ErrorCase(lambda T: T.nn.functional.pad(T.ones(2), (2**62, 2**62)), ValueError, ("pad", "overflow")),
-    ]),
-    OpCase("unfold_windows", F("unfold"), unfold_ref, unfold_samples, dtypes=FLOATS, errors=[
-        ErrorCase(lambda T: T.nn.functional.unfold(T.ones(1, 1, 2, 2), 3), RuntimeError, ("unfold", "2 x 2", "[3, 3]")),
-        ErrorCase(lambda T: T.nn.functional.unfold(T.ones(1, 1, 2, 2), 0), ValueError, ("unfold", "kernel_size", "[0, 0]")),
-        ErrorCase(lambda T: T.nn.functional.unfold(T.ones(1, 1, 2, 2), 1, stride=0), ValueError, ("unfold", "stride"))]),
-    OpCase("fold_windows", F("fold"), fold_ref, fold_samples, dtypes=FLOATS, errors=[
-        ErrorCase(lambda T: T.nn.functional.fold(T.ones(1, 3, 4), (3, 3), 2), RuntimeError, ("fold", "divisible", "3")),
-        ErrorCase(lambda T: T.nn.functional.fold(T.ones(1, 4, 5), (3, 3), 2), RuntimeError, ("fold", "4", "5"))]),
-    OpCase("pixel_shuffle", F("pixel_shuffle"), pixel_shuffle_ref, shuffle_samples, dtypes=ALL, torch=False,
-           why="PyTorch 2.13 fails on the gradient of an empty batch"),
-    OpCase("pixel_unshuffle", F("pixel_unshuffle"), pixel_unshuffle_ref, unshuffle_samples, dtypes=ALL, torch=False,
-           why="PyTorch 2.13 gives an empty batch the wrong shape"),
+    OpCase(
+        "pad_errors",
+        lambda T, x: T.nn.functional.pad(x, [0, 0]),
+        lambda x: x,
+        lambda rng: iter([Sample(u(rng, 2)), Sample(u(rng, 0))]),
+        errors=[
+            ErrorCase(
+                lambda T: T.nn.functional.pad(T.ones(2), (1,)), RuntimeError, ("pad", "divisible by 2", "[1]")
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.pad(T.ones(2), (1, 1, 1, 1)),
+                RuntimeError,
+                ("pad", "4", "dimension 1"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.pad(T.ones(2), (-2, -1)),
+                RuntimeError,
+                ("pad", "negative output size"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.pad(T.ones(1, 3), (3, 0), "reflect"),
+                RuntimeError,
+                ("pad", "3", "[1, 3]"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.pad(T.ones(1, 3), (4, 0), "circular"),
+                RuntimeError,
+                ("pad", "wrapping"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.pad(T.ones(1, 3), (1, 0), "mirror"),
+                NotImplementedError,
+                ("pad", "mirror"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.pad(T.ones(2), (2**62, 2**62)), ValueError, ("pad", "overflow")
+            ),
+        ],
+    ),
+    OpCase(
+        "unfold_windows",
+        F("unfold"),
+        unfold_ref,
+        unfold_samples,
+        dtypes=FLOATS,
+        errors=[
+            ErrorCase(
+                lambda T: T.nn.functional.unfold(T.ones(1, 1, 2, 2), 3),
+                RuntimeError,
+                ("unfold", "2 x 2", "[3, 3]"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.unfold(T.ones(1, 1, 2, 2), 0),
+                ValueError,
+                ("unfold", "kernel_size", "[0, 0]"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.unfold(T.ones(1, 1, 2, 2), 1, stride=0),
+                ValueError,
+                ("unfold", "stride"),
+            ),
+        ],
+    ),
+    OpCase(
+        "fold_windows",
+        F("fold"),
+        fold_ref,
+        fold_samples,
+        dtypes=FLOATS,
+        errors=[
+            ErrorCase(
+                lambda T: T.nn.functional.fold(T.ones(1, 3, 4), (3, 3), 2),
+                RuntimeError,
+                ("fold", "divisible", "3"),
+            ),
+            ErrorCase(
+                lambda T: T.nn.functional.fold(T.ones(1, 4, 5), (3, 3), 2), RuntimeError, ("fold", "4", "5")
+            ),
+        ],
+    ),
+    OpCase(
+        "pixel_shuffle",
+        F("pixel_shuffle"),
+        pixel_shuffle_ref,
+        shuffle_samples,
+        dtypes=ALL,
+        torch=False,
+        why="PyTorch 2.13 fails on the gradient of an empty batch",
+    ),
+    OpCase(
+        "pixel_unshuffle",
+        F("pixel_unshuffle"),
+        pixel_unshuffle_ref,
+        unshuffle_samples,
+        dtypes=ALL,
+        torch=False,
+        why="PyTorch 2.13 gives an empty batch the wrong shape",
+    ),
 ]

@@ -1,0 +1,91 @@
+"""Indexing, joining, padding, embedding and interpolation."""
+
+import numpy as np
+
+from compare import Row, tensor
+
+MB = 4 << 20  # one 1000 x 1000 float32 tensor is about this
+
+
+def ints(T, high, *shape, seed=3):
+    return T.from_numpy(np.random.default_rng(seed).integers(0, high, shape))
+
+
+def op(name, call, *shape, extra=lambda T: (), bytes=2 * MB, tol=1e-4):
+    def make(T):
+        x, args = tensor(T, *(shape or (1000, 1000)), seed=1), extra(T)
+        return lambda: call(T, x, *args)
+
+    return Row(name, make, bytes=bytes, tol=tol)
+
+
+def backward(name, call, *shape, bytes=0.0, tol=1e-3):
+    def make(T):
+        x = tensor(T, *shape, seed=1, grad=True)
+        dy = tensor(T, *call(T, x).shape, seed=2)
+
+        def run():
+            x.grad = None
+            call(T, x).backward(dy)
+            return x.grad
+
+        return run
+
+    return Row(name + " f+b", make, bytes=bytes, tol=tol)
+
+
+def F(name, *args, **kwargs):
+    return lambda T, x: getattr(T.nn.functional, name)(x, *args, **kwargs)
+
+
+def lookup(T, w):
+    return T.nn.functional.embedding(ints(T, 32000, 32, 128), w)
+
+
+IMAGES = (8, 16, 56, 56)
+ROWS = [
+    op("x[5]", lambda T, x: x[5], bytes=0),
+    op("x[5, 2:9]", lambda T, x: x[5, 2:9], bytes=0),
+    op("x[rows]", lambda T, x, i: x[i], extra=lambda T: (ints(T, 1000, 1000),)),
+    op("x[mask]", lambda T, x: x[x > 0]),
+    op(
+        "gather dim 0",
+        lambda T, x, i: T.gather(x, 0, i),
+        extra=lambda T: (ints(T, 1000, 1000, 1000),),
+        bytes=4 * MB,
+    ),
+    op(
+        "gather dim 1",
+        lambda T, x, i: T.gather(x, 1, i),
+        extra=lambda T: (ints(T, 1000, 1000, 1000),),
+        bytes=4 * MB,
+    ),
+    op(
+        "scatter_add dim 1",
+        lambda T, x, i: T.scatter_add(x, 1, i, x),
+        extra=lambda T: (ints(T, 1000, 1000, 1000),),
+        bytes=6 * MB,
+    ),
+    op(
+        "index_add dim 0",
+        lambda T, x, i: T.index_add(x, 0, i, x),
+        extra=lambda T: (ints(T, 1000, 1000),),
+        bytes=4 * MB,
+    ),
+    op(
+        "masked_fill", lambda T, x, m: T.masked_fill(x, m, 0.0), extra=lambda T: (ints(T, 2, 1000, 1000) > 0,)
+    ),
+    op("cat dim 1", lambda T, x: T.cat([x, x], 1), bytes=4 * MB),
+    op("stack 64 x 784", lambda T, x: T.stack([x[i, :784] for i in range(64)]), bytes=64 * 784 * 8),
+    op("flip dim 1", lambda T, x: T.flip(x, [1])),
+    op("tril", lambda T, x: T.tril(x)),
+    op("pad reflect", F("pad", (1, 1, 1, 1), "reflect"), *IMAGES, bytes=3.3e6),
+    op("unfold 3x3", F("unfold", 3, padding=1), *IMAGES, bytes=16e6),
+    op("interpolate nearest x2", F("interpolate", scale_factor=2), *IMAGES, bytes=8e6),
+    op("interpolate bilinear x2", F("interpolate", scale_factor=2, mode="bilinear"), *IMAGES, bytes=8e6),
+    backward(
+        "interpolate bilinear x2", F("interpolate", scale_factor=2, mode="bilinear"), *IMAGES, bytes=16e6
+    ),
+    op("embedding 32000x512", lookup, 32000, 512, bytes=16.8e6),
+    backward("embedding 32000x512", lookup, 32000, 512, bytes=99e6),
+]
