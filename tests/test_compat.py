@@ -219,3 +219,10 @@ def test_text_shows_the_graph():
     assert repr(x) == "tensor([1., 1.], requires_grad=True)"
     assert re.fullmatch(r"tensor\(\[2\., 2\.\], grad_fn=<Mul\w*>\)", repr(x * 2))
     assert f"{ccdl.tensor(1.23456):.2f}" == "1.23" and f"{ccdl.tensor(3)}" == "3"
+
+
+def test_examples_of_the_training_page_run():
+    page = (Path(__file__).resolve().parents[1] / "docs/training.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(compile(block, "docs/training.md", "exec"), names)
