@@ -3,8 +3,8 @@
     python gen_stubs.py path/to/_C.so output/_C.pyi
 
 Every op row of the binding carries its signature ("name(Tensor input, int dim=0) -> Tensor"); the module
-hands them out as _signatures() -> [(kind, name, signature)]. What has no signature (properties, slots, classes)
-is listed below.
+hands them out as _signatures() -> [(kind, name, signature)]. What has no signature (properties, slots,
+classes) is listed below.
 """
 
 from __future__ import annotations
