@@ -70,10 +70,10 @@ def main() -> int:
         path = copy / file
         original = path.read_text()
         path.write_text(original.replace(text, replacement))
-        caught = not build(copy, folder) or not green(copy, folder, tests)
+        verdict = "NO BUILD" if not build(copy, folder) else "SURVIVED" if green(copy, folder, tests) else "caught  "
         path.write_text(original)
-        print(f"{'caught  ' if caught else 'SURVIVED'} {name}", flush=True)
-        survived += not caught
+        print(f"{verdict} {name}", flush=True)
+        survived += verdict != "caught  "
     if options.work is None:
         shutil.rmtree(work)
     return 1 if survived else 0
