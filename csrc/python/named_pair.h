@@ -1,4 +1,5 @@
-// Rows that return two tensors with field names (values and indices, min and max), with or without out=(a, b).
+// Rows that return two tensors with field names (values and indices, min and max), with or without out=(a,
+// b).
 #pragma once
 #include "binding.h"
 
@@ -6,12 +7,14 @@ namespace ccdl::python {
 
 // f() -> std::tuple<Tensor, Tensor>; `out` is the position of `Tensor[]? out`, or -1.
 template <class F>
-PyObject* named_pair(const Args& a, const char* name, std::initializer_list<const char*> fields, int out, const F& f) {
+PyObject* named_pair(const Args& a, const char* name, std::initializer_list<const char*> fields, int out,
+                     const F& f) {
   PyObject* pair = a.run([&] {
     const auto [first, second] = f();
     if (out < 0 || a.is_none(out)) return TensorList{first, second};
     const TensorList& to = a.tensors(out);
-    CCDL_CHECK(to.size() == 2 && to[0].defined() && to[1].defined(), Type, name, ": out= expects a tuple of two tensors, got ", to.size());
+    CCDL_CHECK(to.size() == 2 && to[0].defined() && to[1].defined(), Type, name,
+               ": out= expects a tuple of two tensors, got ", to.size());
     return TensorList{ops::write_out(name, first, to[0]), ops::write_out(name, second, to[1])};
   });
   if (!pair) return nullptr;
@@ -20,7 +23,8 @@ PyObject* named_pair(const Args& a, const char* name, std::initializer_list<cons
   Py_DECREF(pair);
   return named;
 }
-template <class F> PyObject* values_indices(const Args& a, const char* name, int out, const F& f) {
+template <class F>
+PyObject* values_indices(const Args& a, const char* name, int out, const F& f) {
   return named_pair(a, name, {"values", "indices"}, out, f);
 }
 

@@ -1,4 +1,4 @@
-"""Vector and matrix norms of ccdl.linalg, over the norm kernel. Norms that need singular values are not part of ccdl."""
+"""Vector and matrix norms of ccdl.linalg, over the norm kernel. Norms of singular values are absent."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _SINGULAR = ("nuc", 2, -2)
 def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """``(sum |x|^ord)^(1/ord)`` over ``dim`` (an int, a tuple, or None for all dimensions).
 
-    ``ord`` 0 counts the nonzero elements; ``inf`` and ``-inf`` give the largest and smallest ``|x|``. The gradient at
-    norm 0 is 0.
+    ``ord`` 0 counts the nonzero elements; ``inf`` and ``-inf`` give the largest and smallest ``|x|``.
+    The gradient at norm 0 is 0.
 
     >>> import ccdl
     >>> ccdl.linalg.vector_norm(ccdl.tensor([3., 4.]))
@@ -26,8 +26,8 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """Norm of the matrices in the two dimensions ``dim``.
 
-    ``ord``: ``'fro'`` (root of the sum of squares), ``inf``/``-inf`` (largest/smallest sum of ``|A|`` over a row),
-    ``1``/``-1`` (the same over a column).
+    ``ord``: ``'fro'`` (root of the sum of squares), ``inf``/``-inf`` (largest/smallest sum of ``|A|`` over a
+    row), ``1``/``-1`` (the same over a column).
 
     >>> import ccdl
     >>> ccdl.linalg.matrix_norm(ccdl.tensor([[1., 2.], [3., 4.]]), 1)
@@ -44,18 +44,19 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
         result = sums.amax(other, keepdim=True) if ord > 0 else sums.amin(other, keepdim=True)
         result = result if keepdim else result.squeeze((rows, columns))
     elif ord in _SINGULAR:
-        raise errors.NotImplementedError(f"linalg.matrix_norm: ord={ord!r} needs singular values, which ccdl does not "
-                                         "compute; use 'fro', 1, -1, inf or -inf")
+        raise errors.NotImplementedError(
+            f"linalg.matrix_norm: ord={ord!r} needs singular values; use 'fro', 1, -1, inf or -inf")
     else:
-        raise errors.ValueError(f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 1, -1, inf or -inf")
+        raise errors.ValueError(
+            f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 1, -1, inf or -inf")
     return result if out is None else _write(out, result)
 
 
 def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     """Vector or matrix norm, as :func:`numpy.linalg.norm` chooses.
 
-    Without ``ord``: the 2-norm of the elements in ``dim`` (all of them when None). With ``ord``: a vector norm when ``dim``
-    is an int or ``A`` is 1-d, a matrix norm when ``dim`` has two entries or ``A`` is 2-d.
+    Without ``ord``: the 2-norm of the elements in ``dim`` (all of them when None). With ``ord``: a vector
+    norm when ``dim`` is an int or ``A`` is 1-d, a matrix norm when ``dim`` has two entries or ``A`` is 2-d.
 
     >>> import ccdl
     >>> ccdl.linalg.norm(ccdl.tensor([[3., 0.], [0., 4.]]))
@@ -66,12 +67,14 @@ def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else tuple(dim)
         if len(dims) not in (1, 2):
-            raise errors.RuntimeError(f"linalg.norm: if dim is specified, it must be of length 1 or 2, got {dims}")
+            raise errors.RuntimeError(f"linalg.norm: dim must be of length 1 or 2 when given, got {dims}")
         if len(dims) == 1:
             return vector_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
         return matrix_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
     if A.dim() not in (1, 2):
-        raise errors.RuntimeError(f"linalg.norm: if dim is not specified but ord is, the input must be 1D or 2D, got shape {tuple(A.shape)}")
+        shape = tuple(A.shape)
+        raise errors.RuntimeError(
+            f"linalg.norm: with ord but no dim the input must be 1D or 2D, got shape {shape}")
     if A.dim() == 1:
         return vector_norm(A, ord, None, keepdim, dtype=dtype, out=out)
     return matrix_norm(A, ord, (0, 1), keepdim, dtype=dtype, out=out)

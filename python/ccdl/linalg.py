@@ -1,4 +1,4 @@
-"""Linear algebra under PyTorch's names: products and norms. Decompositions and solvers are not part of ccdl."""
+"""Linear algebra under PyTorch's names: products and norms. Decompositions and solvers are absent."""
 
 from . import _C
 from ._contractions import _write

@@ -27,6 +27,7 @@ def test_axis_and_dims():
     assert x.sum(-1, keepdim=True).shape == (2, 3, 1)
     assert x.sum(dim=()).shape == () and x.sum(dim=None).shape == ()
     assert x.mean((0, -1)).shape == (3,)
+    assert x.all(dim=()).shape == (2, 3, 4) and x.all(dim=None).shape == ()  # unlike sum: no dims, no reduction
     assert ccdl.tensor(2.0).sum(0).item() == 2.0
     assert ccdl.tensor(2.0).max(0).indices.item() == 0
 
@@ -81,6 +82,8 @@ def test_empty():
     assert ccdl.empty(0, 3).sum(0).tolist() == [0.0, 0.0, 0.0]
     assert ccdl.empty(3, 0).amax(0).shape == (0,)
     assert ccdl.unique(ccdl.empty(0)).shape == (0,)
+    with pytest.raises(RuntimeError, match="Expected reduction dim to be specified"):
+        ccdl.empty(0, 2).amax()
 
 
 def test_nan_sorts_last():

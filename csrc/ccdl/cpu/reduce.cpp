@@ -1,8 +1,9 @@
 // Reductions. A plan collapses the dimensions into output dims and reduced dims, each by falling stride of x.
-// Row mode: the innermost stride is reduced, each output runs along contiguous pieces. Column mode: the innermost
-// stride is kept, rows are added into a block of accumulators. What the SIMD kernels cannot read in place (strided,
-// half, small integers) is packed into blocks first. Long reductions are cut into chunks that meet in a fixed tree.
-#include <ccdl/cpu/simd/reduce.h>
+// Row mode: the innermost stride is reduced, each output runs along contiguous pieces. Column mode: the
+// innermost stride is kept, rows are added into a block of accumulators. What the SIMD kernels cannot read in
+// place (strided, half, small integers) is packed into blocks first. Long reductions are cut into chunks that
+// meet in a fixed tree.
+#include <ccdl/cpu/reduce_plan.h>
 #include <ccdl/kernels/reduce.h>
 
 #include <algorithm>
@@ -14,105 +15,18 @@
 #include <ccdl/cpu/walk.h>
 
 namespace ccdl::cpu {
+
+using namespace reduction;
+
 namespace {
 
-constexpr int64_t kGrain = 64 * 1024;   // elements per task
-constexpr int64_t kMaxTasks = 64;       // long reductions are cut into about this many pieces in column mode
-constexpr int64_t kBlock = 2048;        // accumulators of one task, elements of one packed block
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-struct Dim { int64_t size, xs, ys; };
-
-struct Plan {
-  Dim out[kMaxDims], red[kMaxDims];
-  int nout = 0, nred = 0;
-  int64_t outputs = 1, reduced = 1;
-  bool rows = true;     // row mode
-  bool short_rows = false;   // row mode, one reduced dimension of contiguous elements: many rows per kernel call
-  int64_t fold = 1;     // column mode: this many dense narrow rows are read as one
-
-  int64_t x_offset_out(int64_t o) const { return offset(out, nout, o, false); }
-  int64_t y_offset_out(int64_t o) const { return offset(out, nout, o, true); }
-  int64_t x_offset_red(int64_t r) const { return offset(red, nred, r, false); }
-  static int64_t offset(const Dim* d, int n, int64_t i, bool y) {
-    int64_t off = 0;
-    for (int k = n - 1; k > 0; --k) {
-      off += (i % d[k].size) * (y ? d[k].ys : d[k].xs);
-      i /= d[k].size;
-    }
-    return n ? off + i * (y ? d[0].ys : d[0].xs) : 0;
-  }
-};
-
-// Sorted by falling x stride (broadcast outermost), neighbours merged where both strides allow.
-int collapse(Dim* d, int n) {
-  std::stable_sort(d, d + n, [](const Dim& a, const Dim& b) {
-    const auto key = [](const Dim& v) { return v.xs == 0 ? std::numeric_limits<int64_t>::max() : v.xs; };
-    return key(a) > key(b);
-  });
-  int m = 0;
-  for (int i = 0; i < n; ++i) {
-    if (m && d[m - 1].xs == d[i].xs * d[i].size && d[m - 1].ys == d[i].ys * d[i].size) {
-      d[m - 1] = {d[m - 1].size * d[i].size, d[i].xs, d[i].ys};
-    } else {
-      d[m++] = d[i];
-    }
-  }
-  return m;
-}
-
-Plan make_plan(const View& x, const View& y) {
-  Plan p;
-  for (int d = 0; d < x.ndim; ++d) {
-    if (x.sizes[d] == 1) continue;
-    if (y.sizes[d] == 1) {
-      p.red[p.nred++] = {x.sizes[d], x.strides[d], 0};
-      p.reduced *= x.sizes[d];
-    } else {
-      p.out[p.nout++] = {x.sizes[d], x.strides[d], y.strides[d]};
-      p.outputs *= x.sizes[d];
-    }
-  }
-  if (p.outputs == 0 || p.reduced == 0) return p;
-  p.nout = collapse(p.out, p.nout);
-  p.nred = collapse(p.red, p.nred);
-  if (p.nred == 0) p.red[p.nred++] = {1, 1, 0};
-  if (p.nout == 0) return p;
-  const Dim& o = p.out[p.nout - 1];
-  const Dim& r = p.red[p.nred - 1];
-  p.short_rows = p.nred == 1 && r.xs == 1 && r.size <= kGrain && o.xs > 1;
-  p.rows = r.xs < o.xs ? (r.size >= 16 || p.outputs < 64 || p.short_rows) : o.xs == 0;
-  if (!p.rows && p.nout == 1 && p.nred == 1 && o.xs == 1 && r.xs == o.size && o.size <= 128 && r.size >= 16)
-    p.fold = std::min(512 / o.size, r.size / 4);
-  return p;
-}
-
-struct Source {
-  const char* data;
-  DType dtype;
-  int64_t bytes;
-  RedElem elem;      // what kernels work on
-  bool packed;       // x has another type: pack into elem first
-};
-// Half formats are read in place where the kernel's table has an entry for them and the run is contiguous.
-Source source_of(const View& x, const Plan& plan, const ReduceKernels::Row* by_elem) {
-  Source s{static_cast<const char*>(x.data), x.dtype, item_size(x.dtype), kElemI64, false};
-  switch (x.dtype) {
-    case DType::Float64: s.elem = kElemF64; break;
-    case DType::Float32: s.elem = kElemF32; break;
-    case DType::Float16: s.elem = kElemF16; break;
-    case DType::BFloat16: s.elem = kElemBF16; break;
-    default: s.packed = x.dtype != DType::Int64;
-  }
-  const int64_t step = !plan.nred ? 1 : plan.rows ? plan.red[plan.nred - 1].xs : plan.out[plan.nout - 1].xs;
-  if (s.elem >= kElemF16 && (step != 1 || !by_elem || !by_elem[s.elem])) s.elem = kElemF32, s.packed = true;
-  return s;
-}
-
-// Accumulators of 8 bytes, double or int64. `c` holds one parameter per output when `per_output`, else one for all.
+// Accumulators of 8 bytes, double or int64. `c` holds one parameter per output when `per_output`, else one
+// for all.
 struct ValuePolicy {
   RedKernel kernel;
-  bool integer;        // int64 accumulators
+  bool integer;  // int64 accumulators
   RedElem elem;
   const double* c;
   bool per_output;
@@ -130,20 +44,36 @@ struct ValuePolicy {
     double id = 0;
     int64_t iid = 0;
     switch (kernel) {
-      case RedKernel::Prod: id = 1, iid = 1; break;
-      case RedKernel::Max: id = -kInf, iid = std::numeric_limits<int64_t>::min(); break;
-      case RedKernel::MaxAbs: id = -kInf; break;
-      case RedKernel::Min: id = kInf, iid = std::numeric_limits<int64_t>::max(); break;
-      case RedKernel::MinAbs: id = kInf; break;
-      case RedKernel::All: iid = 1; break;
-      default: break;
+      case RedKernel::Prod:
+        id = 1, iid = 1;
+        break;
+      case RedKernel::Max:
+        id = -kInf, iid = std::numeric_limits<int64_t>::min();
+        break;
+      case RedKernel::MaxAbs:
+        id = -kInf;
+        break;
+      case RedKernel::Min:
+        id = kInf, iid = std::numeric_limits<int64_t>::max();
+        break;
+      case RedKernel::MinAbs:
+        id = kInf;
+        break;
+      case RedKernel::All:
+        iid = 1;
+        break;
+      default:
+        break;
     }
-    if (integer) std::fill_n(reinterpret_cast<int64_t*>(acc), n, iid);
-    else std::fill_n(acc, n, id);
+    if (integer)
+      std::fill_n(reinterpret_cast<int64_t*>(acc), n, iid);
+    else
+      std::fill_n(acc, n, id);
   }
   const double* param(int64_t o) const { return per_output ? c + o : c; }
   void row(const void* x, int64_t n, int64_t, int64_t o, double* acc) const { row_fn(x, n, param(o), acc); }
-  void col(const void* x, int64_t rows, int64_t rs, int64_t cols, int64_t, int64_t o, double* acc, int64_t j) const {
+  void col(const void* x, int64_t rows, int64_t rs, int64_t cols, int64_t, int64_t o, double* acc,
+           int64_t j) const {
     col_fn(x, rows, rs, cols, param(o), acc + j);
   }
   void short_rows(const void* x, int64_t rows, int64_t rs, int64_t n, int64_t o, double* acc) const {
@@ -153,26 +83,40 @@ struct ValuePolicy {
     int64_t* ia = reinterpret_cast<int64_t*>(a);
     const int64_t* ib = reinterpret_cast<const int64_t*>(b);
     for (int64_t i = 0; i < n; ++i) switch (kernel) {
-      case RedKernel::Prod:
-        if (integer) ia[i] = static_cast<int64_t>(static_cast<uint64_t>(ia[i]) * static_cast<uint64_t>(ib[i]));
-        else a[i] *= b[i];
-        break;
-      case RedKernel::Max: case RedKernel::MaxAbs:
-        if (integer) ia[i] = std::max(ia[i], ib[i]);
-        else a[i] = b[i] > a[i] || std::isnan(b[i]) ? b[i] : a[i];
-        break;
-      case RedKernel::Min: case RedKernel::MinAbs:
-        if (integer) ia[i] = std::min(ia[i], ib[i]);
-        else a[i] = b[i] < a[i] || std::isnan(b[i]) ? b[i] : a[i];
-        break;
-      case RedKernel::Any: ia[i] |= ib[i]; break;
-      case RedKernel::All: ia[i] &= ib[i]; break;
-      default:
-        if (integer) ia[i] = static_cast<int64_t>(static_cast<uint64_t>(ia[i]) + static_cast<uint64_t>(ib[i]));
-        else a[i] += b[i];
-    }
+        case RedKernel::Prod:
+          if (integer)
+            ia[i] = static_cast<int64_t>(static_cast<uint64_t>(ia[i]) * static_cast<uint64_t>(ib[i]));
+          else
+            a[i] *= b[i];
+          break;
+        case RedKernel::Max:
+        case RedKernel::MaxAbs:
+          if (integer)
+            ia[i] = std::max(ia[i], ib[i]);
+          else
+            a[i] = b[i] > a[i] || std::isnan(b[i]) ? b[i] : a[i];
+          break;
+        case RedKernel::Min:
+        case RedKernel::MinAbs:
+          if (integer)
+            ia[i] = std::min(ia[i], ib[i]);
+          else
+            a[i] = b[i] < a[i] || std::isnan(b[i]) ? b[i] : a[i];
+          break;
+        case RedKernel::Any:
+          ia[i] |= ib[i];
+          break;
+        case RedKernel::All:
+          ia[i] &= ib[i];
+          break;
+        default:
+          if (integer)
+            ia[i] = static_cast<int64_t>(static_cast<uint64_t>(ia[i]) + static_cast<uint64_t>(ib[i]));
+          else
+            a[i] += b[i];
+      }
   }
-  bool finished(const double* acc) const {   // any / all already decided
+  bool finished(const double* acc) const {  // any / all already decided
     const int64_t v = *reinterpret_cast<const int64_t*>(acc);
     return (kernel == RedKernel::Any && v) || (kernel == RedKernel::All && !v);
   }
@@ -187,7 +131,7 @@ struct ArgPolicy {
   static constexpr ReduceKernels::Row byte_fn = nullptr;
   void (*store)(const ArgPolicy&, const double* acc, int64_t o, int64_t n, const Plan&);
   const View *values, *indices;
-  int64_t plane_;   // distance of the index plane from the value plane
+  int64_t plane_;  // distance of the index plane from the value plane
 
   static constexpr int kWords = 2;
   void init(double* acc, int64_t n) const {
@@ -196,16 +140,22 @@ struct ArgPolicy {
   }
   int64_t* index(double* acc) const { return reinterpret_cast<int64_t*>(acc + plane_); }
   const int64_t* index(const double* acc) const { return reinterpret_cast<const int64_t*>(acc + plane_); }
-  void row(const void* x, int64_t n, int64_t base, int64_t, double* acc) const { row_fn(x, n, base, acc, index(acc)); }
-  void col(const void* x, int64_t rows, int64_t rs, int64_t cols, int64_t base, int64_t, double* acc, int64_t j) const {
+  void row(const void* x, int64_t n, int64_t base, int64_t, double* acc) const {
+    row_fn(x, n, base, acc, index(acc));
+  }
+  void col(const void* x, int64_t rows, int64_t rs, int64_t cols, int64_t base, int64_t, double* acc,
+           int64_t j) const {
     col_fn(x, rows, rs, cols, base, acc + j, index(acc) + j);
   }
   void short_rows(const void* x, int64_t rows, int64_t rs, int64_t n, int64_t, double* acc) const {
     short_fn(x, rows, rs, n, 0, acc, index(acc));
   }
-  template <class T> bool beats(T b, T a) const { return (largest ? b > a : b < a) || (b != b && a == a); }
-  void join(double* a, const double* b, int64_t n) const {   // b comes later: it must be strictly better
-    int64_t *ia = index(a);
+  template <class T>
+  bool beats(T b, T a) const {
+    return (largest ? b > a : b < a) || (b != b && a == a);
+  }
+  void join(double* a, const double* b, int64_t n) const {  // b comes later: it must be strictly better
+    int64_t* ia = index(a);
     const int64_t* ib = index(b);
     for (int64_t i = 0; i < n; ++i) {
       if (ib[i] < 0) continue;
@@ -220,8 +170,8 @@ struct ArgPolicy {
 
 // Elements [begin, end) of the reduced space into one accumulator.
 template <class P>
-void reduce_row(const P& pol, const Plan& plan, const Source& src, const char* base, int64_t begin, int64_t end,
-                int64_t o, double* acc) {
+void reduce_row(const P& pol, const Plan& plan, const Source& src, const char* base, int64_t begin,
+                int64_t end, int64_t o, double* acc) {
   const Dim& inner = plan.red[plan.nred - 1];
   const ReduceKernels& simd = simd_reduce();
   alignas(64) double buffer[kBlock];
@@ -254,8 +204,8 @@ void reduce_row(const P& pol, const Plan& plan, const Source& src, const char* b
 
 // Rows [begin, end) of the reduced space into cols accumulators; x points at the first column.
 template <class P>
-void reduce_cols(const P& pol, const Plan& plan, const Source& src, const char* base, int64_t begin, int64_t end,
-                 int64_t o, int64_t cols, int64_t xs, double* acc) {
+void reduce_cols(const P& pol, const Plan& plan, const Source& src, const char* base, int64_t begin,
+                 int64_t end, int64_t o, int64_t cols, int64_t xs, double* acc) {
   const Dim& inner = plan.red[plan.nred - 1];
   const ReduceKernels& simd = simd_reduce();
   alignas(64) double buffer[kBlock];
@@ -274,7 +224,8 @@ void reduce_cols(const P& pol, const Plan& plan, const Source& src, const char* 
           const int64_t nr = std::min<int64_t>(8, len - r), nc = std::min(width, cols - j);
           char* out = reinterpret_cast<char*>(buffer);
           for (int64_t k = 0; k < nr; ++k)
-            simd.pack(src.dtype, x + ((r + k) * inner.xs + j * xs) * src.bytes, xs, nc, out + k * width * item);
+            simd.pack(src.dtype, x + ((r + k) * inner.xs + j * xs) * src.bytes, xs, nc,
+                      out + k * width * item);
           pol.col(buffer, nr, width, nc, pos + r, o + j, acc, j);
         }
     }
@@ -288,13 +239,15 @@ void reduce_short(const P& pol, const Plan& plan, const Source& src, int64_t o, 
   const Dim& inner = plan.out[plan.nout - 1];
   for (int64_t i = 0; i < n;) {
     const int64_t rows = std::min(inner.size - (o + i) % inner.size, n - i);
-    pol.short_rows(src.data + plan.x_offset_out(o + i) * src.bytes, rows, inner.xs, plan.reduced, o + i, acc + i);
+    pol.short_rows(src.data + plan.x_offset_out(o + i) * src.bytes, rows, inner.xs, plan.reduced, o + i,
+                   acc + i);
     i += rows;
   }
 }
 
 // Joins partial[chunk][outputs] pairwise into partial[0] and stores.
-template <class P> void combine(const P& pol, const Plan& plan, double* partial, int64_t chunks, int64_t stride) {
+template <class P>
+void combine(const P& pol, const Plan& plan, double* partial, int64_t chunks, int64_t stride) {
   parallel_for(plan.outputs, 512, [&](int64_t b, int64_t e) {
     for (int64_t step = 1; step < chunks; step *= 2)
       for (int64_t k = 0; k + step < chunks; k += 2 * step)
@@ -305,7 +258,8 @@ template <class P> void combine(const P& pol, const Plan& plan, double* partial,
 
 std::unique_ptr<double[]> make_partial(int64_t n) { return std::unique_ptr<double[]>(new double[n]); }
 
-template <class P> void run_rows(const P& pol, const Plan& plan, const Source& src) {
+template <class P>
+void run_rows(const P& pol, const Plan& plan, const Source& src) {
   const int64_t nr = plan.reduced, no = plan.outputs;
   if (nr <= kGrain || no >= kMaxTasks) {
     const int64_t per_task = std::clamp<int64_t>(kGrain / nr, 1, kBlock / 2);
@@ -316,9 +270,12 @@ template <class P> void run_rows(const P& pol, const Plan& plan, const Source& s
       for (; b < e; b += kBlock / 2) {
         const int64_t n = std::min(e - b, kBlock / 2);
         mine.init(acc, n);
-        if (plan.short_rows && !src.packed) reduce_short(mine, plan, src, b, n, acc);
-        else for (int64_t i = 0; i < n; ++i)
-          reduce_row(mine, plan, src, src.data + plan.x_offset_out(b + i) * src.bytes, 0, nr, b + i, acc + i);
+        if (plan.short_rows && !src.packed)
+          reduce_short(mine, plan, src, b, n, acc);
+        else
+          for (int64_t i = 0; i < n; ++i)
+            reduce_row(mine, plan, src, src.data + plan.x_offset_out(b + i) * src.bytes, 0, nr, b + i,
+                       acc + i);
         mine.store(mine, acc, b, n, plan);
       }
     });
@@ -332,14 +289,15 @@ template <class P> void run_rows(const P& pol, const Plan& plan, const Source& s
     for (; b < e; ++b) {
       const int64_t o = b % no, begin = b / no * kGrain;
       mine.init(partial.get() + b, 1);
-      reduce_row(mine, plan, src, src.data + plan.x_offset_out(o) * src.bytes, begin, std::min(nr, begin + kGrain), o,
-                 partial.get() + b);
+      reduce_row(mine, plan, src, src.data + plan.x_offset_out(o) * src.bytes, begin,
+                 std::min(nr, begin + kGrain), o, partial.get() + b);
     }
   });
   combine(mine, plan, partial.get(), chunks, no);
 }
 
-template <class P> void run_cols(const P& pol, const Plan& plan, const Source& src) {
+template <class P>
+void run_cols(const P& pol, const Plan& plan, const Source& src) {
   const Dim& inner = plan.out[plan.nout - 1];
   const int64_t width = std::min(inner.size, kBlock / P::kWords);
   const int64_t blocks = (inner.size + width - 1) / width;
@@ -349,11 +307,12 @@ template <class P> void run_cols(const P& pol, const Plan& plan, const Source& s
     const int64_t o = unit / blocks * inner.size + unit % blocks * width;
     const int64_t cols = std::min(width, inner.size - unit % blocks * width);
     mine.init(acc, cols);
-    reduce_cols(mine, plan, src, src.data + plan.x_offset_out(o) * src.bytes, begin, end, o, cols, inner.xs, acc);
+    reduce_cols(mine, plan, src, src.data + plan.x_offset_out(o) * src.bytes, begin, end, o, cols, inner.xs,
+                acc);
     return o;
   };
-  const int64_t chunks =
-      std::clamp<int64_t>(std::min((unit_work + kGrain - 1) / kGrain, kMaxTasks / units), 1, std::max<int64_t>(nr / 16, 1));
+  const int64_t chunks = std::clamp<int64_t>(std::min((unit_work + kGrain - 1) / kGrain, kMaxTasks / units),
+                                             1, std::max<int64_t>(nr / 16, 1));
   if (chunks == 1) {
     parallel_for(units, std::max<int64_t>(1, kGrain / unit_work), [&](int64_t b, int64_t e) {
       alignas(64) double acc[kBlock];
@@ -405,14 +364,16 @@ void run_folded(const ValuePolicy& pol, const Plan& plan, const Source& src) {
       if (whole) reduce_cols(mine, p, src, x, 0, whole, 0, wide, 1, acc);
       for (int64_t k = 1; k < fold; ++k) mine.join(acc, acc + k * cols, cols);
       p.red[0] = {n - whole * fold, cols, 0};
-      if (n > whole * fold) reduce_cols(mine, p, src, x + whole * wide * src.bytes, 0, n - whole * fold, 0, cols, 1, acc);
+      if (n > whole * fold)
+        reduce_cols(mine, p, src, x + whole * wide * src.bytes, 0, n - whole * fold, 0, cols, 1, acc);
       std::copy_n(acc, cols, partial.get() + b * cols);
     }
   });
   combine(pol, plan, partial.get(), chunks, cols);
 }
 
-template <class P> void run(const P& pol, const Plan& plan, const Source& src) {
+template <class P>
+void run(const P& pol, const Plan& plan, const Source& src) {
   if (plan.outputs == 0) return;
   if (plan.reduced == 0) {
     double acc[256];
@@ -428,22 +389,30 @@ template <class P> void run(const P& pol, const Plan& plan, const Source& src) {
   plan.rows ? run_rows(pol, plan, src) : run_cols(pol, plan, src);
 }
 
-template <class T> T narrow(double v) {
-  if constexpr (sizeof(T) == 2 && !std::is_integral_v<T>) return T(static_cast<float>(v));
-  else return static_cast<T>(v);
+template <class T>
+T narrow(double v) {
+  if constexpr (sizeof(T) == 2 && !std::is_integral_v<T>)
+    return T(static_cast<float>(v));
+  else
+    return static_cast<T>(v);
 }
 
 double finish(ReduceOp op, double v, double p, double count) {
   switch (op) {
-    case ReduceOp::Mean: return v / count;
-    case ReduceOp::Norm2: return std::sqrt(v);
-    case ReduceOp::NormP: return std::pow(v, 1.0 / p);
-    default: return v;
+    case ReduceOp::Mean:
+      return v / count;
+    case ReduceOp::Norm2:
+      return std::sqrt(v);
+    case ReduceOp::NormP:
+      return std::pow(v, 1.0 / p);
+    default:
+      return v;
   }
 }
 
 // Walks the outputs o .. o + n in plan order; f(position in the block, y offset).
-template <class F> void for_outputs(const Plan& plan, int64_t o, int64_t n, const F& f) {
+template <class F>
+void for_outputs(const Plan& plan, int64_t o, int64_t n, const F& f) {
   if (plan.nout == 0) return f(int64_t{0}, int64_t{0});
   const Dim& inner = plan.out[plan.nout - 1];
   for (int64_t i = 0; i < n;) {
@@ -460,9 +429,12 @@ void store_values(const ValuePolicy& pol, const double* acc, int64_t o, int64_t 
     using T = decltype(tag);
     T* y = pol.y->ptr<T>();
     for_outputs(plan, o, n, [&](int64_t i, int64_t at) {
-      if (!pol.integer) y[at] = narrow<T>(finish(pol.op, acc[i], pol.p, pol.count));
-      else if constexpr (std::is_integral_v<T>) y[at] = static_cast<T>(iacc[i]);
-      else y[at] = narrow<T>(static_cast<double>(iacc[i]));
+      if (!pol.integer)
+        y[at] = narrow<T>(finish(pol.op, acc[i], pol.p, pol.count));
+      else if constexpr (std::is_integral_v<T>)
+        y[at] = static_cast<T>(iacc[i]);
+      else
+        y[at] = narrow<T>(static_cast<double>(iacc[i]));
     });
   });
 }
@@ -477,20 +449,36 @@ void store_arg(const ArgPolicy& pol, const double* acc, int64_t o, int64_t n, co
 
 RedKernel kernel_of(ReduceOp op) {
   switch (op) {
-    case ReduceOp::Sum: case ReduceOp::Mean: return RedKernel::Sum;
-    case ReduceOp::NanSum: return RedKernel::NanSum;
-    case ReduceOp::Prod: return RedKernel::Prod;
-    case ReduceOp::Max: return RedKernel::Max;
-    case ReduceOp::Min: return RedKernel::Min;
-    case ReduceOp::Any: return RedKernel::Any;
-    case ReduceOp::All: return RedKernel::All;
-    case ReduceOp::CountNonzero: case ReduceOp::Norm0: return RedKernel::Count;
-    case ReduceOp::Norm1: return RedKernel::SumAbs;
-    case ReduceOp::Norm2: return RedKernel::SumSq;
-    case ReduceOp::NormInf: return RedKernel::MaxAbs;
-    case ReduceOp::NormNegInf: return RedKernel::MinAbs;
-    case ReduceOp::NormP: return RedKernel::SumPow;
-    default: return RedKernel::SumExp;
+    case ReduceOp::Sum:
+    case ReduceOp::Mean:
+      return RedKernel::Sum;
+    case ReduceOp::NanSum:
+      return RedKernel::NanSum;
+    case ReduceOp::Prod:
+      return RedKernel::Prod;
+    case ReduceOp::Max:
+      return RedKernel::Max;
+    case ReduceOp::Min:
+      return RedKernel::Min;
+    case ReduceOp::Any:
+      return RedKernel::Any;
+    case ReduceOp::All:
+      return RedKernel::All;
+    case ReduceOp::CountNonzero:
+    case ReduceOp::Norm0:
+      return RedKernel::Count;
+    case ReduceOp::Norm1:
+      return RedKernel::SumAbs;
+    case ReduceOp::Norm2:
+      return RedKernel::SumSq;
+    case ReduceOp::NormInf:
+      return RedKernel::MaxAbs;
+    case ReduceOp::NormNegInf:
+      return RedKernel::MinAbs;
+    case ReduceOp::NormP:
+      return RedKernel::SumPow;
+    default:
+      return RedKernel::SumExp;
   }
 }
 
@@ -551,7 +539,7 @@ void reduce(ReduceOp op, const View& x, const View& y, double p) {
   ValuePolicy pol = value_policy(kernel_of(op), op, src, y, plan);
   pol.p = p;
   double cs[kBlock];
-  if (op == ReduceOp::NormP) {   // columns read one parameter each
+  if (op == ReduceOp::NormP) {  // columns read one parameter each
     std::fill_n(cs, kBlock, p);
     pol.c = cs;
   }
@@ -581,7 +569,8 @@ void variance(const View& x, const View& y, const View& mean, double correction,
     });
     if (!mean.data) return;
     const Plan to_mean = make_plan(x, mean);
-    for_outputs(to_mean, 0, plan.outputs, [&](int64_t i, int64_t at) { mean.ptr<T>()[at] = narrow<T>(means[i]); });
+    for_outputs(to_mean, 0, plan.outputs,
+                [&](int64_t i, int64_t at) { mean.ptr<T>()[at] = narrow<T>(means[i]); });
   });
 }
 

@@ -1,5 +1,6 @@
 // Scans. The other dimensions are cut into lanes; where neighbouring lanes lie next to each other in memory
-// (dim is not the innermost one) a block of lanes advances together row by row, otherwise each lane runs alone.
+// (dim is not the innermost one) a block of lanes advances together row by row, otherwise each lane runs
+// alone.
 #include <ccdl/kernels/scan.h>
 
 #include <algorithm>
@@ -13,25 +14,42 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kGrain = 32 * 1024;   // elements per task
-constexpr int64_t kLanes = 64;          // lanes that advance together
+constexpr int64_t kGrain = 32 * 1024;  // elements per task
+constexpr int64_t kLanes = 64;         // lanes that advance together
 
-template <class T> using ScanAcc = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
+template <class T>
+using ScanAcc = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
 
-template <class A> bool is_nan(A v) { return v != v; }
+template <class A>
+bool is_nan(A v) {
+  return v != v;
+}
 
 struct SumStep {
-  template <class A> static A first() { return A(0); }
+  template <class A>
+  static A first() {
+    return A(0);
+  }
   static double next(double a, double v) { return a + v; }
-  static int64_t next(int64_t a, int64_t v) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(v)); }
+  static int64_t next(int64_t a, int64_t v) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(v));
+  }
 };
 struct ProdStep {
-  template <class A> static A first() { return A(1); }
+  template <class A>
+  static A first() {
+    return A(1);
+  }
   static double next(double a, double v) { return a * v; }
-  static int64_t next(int64_t a, int64_t v) { return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(v)); }
+  static int64_t next(int64_t a, int64_t v) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(v));
+  }
 };
 struct LogSumExpStep {
-  template <class A> static A first() { return -std::numeric_limits<A>::infinity(); }
+  template <class A>
+  static A first() {
+    return -std::numeric_limits<A>::infinity();
+  }
   static double next(double a, double v) {
     if (is_nan(a) || is_nan(v)) return a + v;
     const double hi = std::max(a, v), lo = std::min(a, v);
@@ -39,17 +57,24 @@ struct LogSumExpStep {
   }
 };
 
-template <class T, class A> T to_element(A v) {
-  if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>) return T(static_cast<float>(v));
-  else return static_cast<T>(v);
+template <class T, class A>
+T to_element(A v) {
+  if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>)
+    return T(static_cast<float>(v));
+  else
+    return static_cast<T>(v);
 }
-template <class A, class T> A from_element(T v) {
-  if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>) return static_cast<A>(static_cast<float>(v));
-  else return static_cast<A>(v);
+template <class A, class T>
+A from_element(T v) {
+  if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>)
+    return static_cast<A>(static_cast<float>(v));
+  else
+    return static_cast<A>(v);
 }
 
 // Walk over every position with dim fixed at 0; lanes(offsets, n, inner strides) gets runs of lanes.
-template <class F> void for_lanes(const View* const* views, int count, int dim, const F& fn) {
+template <class F>
+void for_lanes(const View* const* views, int count, int dim, const F& fn) {
   Walk w(count);
   int64_t step[kMaxOperands];
   for (int d = 0; d < views[0]->ndim; ++d) {
@@ -64,7 +89,9 @@ template <class F> void for_lanes(const View* const* views, int count, int dim, 
   });
 }
 
-struct Line { int64_t n, xs, ys; };   // the scanned dimension; strides may be negative (reverse)
+struct Line {
+  int64_t n, xs, ys;
+};  // the scanned dimension; strides may be negative (reverse)
 
 template <class Step, class T>
 void scan_lanes(const T* x, T* y, const Line& line, int64_t lanes, int64_t xl, int64_t yl) {
@@ -77,7 +104,8 @@ void scan_lanes(const T* x, T* y, const Line& line, int64_t lanes, int64_t xl, i
     T* yp = y + b * yl;
     for (int64_t i = 0; i < line.n; ++i, xp += line.xs, yp += line.ys) {
       if (xl == 1 && yl == 1) {
-        for (int64_t j = 0; j < m; ++j) yp[j] = to_element<T>(acc[j] = Step::next(acc[j], from_element<A>(xp[j])));
+        for (int64_t j = 0; j < m; ++j)
+          yp[j] = to_element<T>(acc[j] = Step::next(acc[j], from_element<A>(xp[j])));
       } else {
         for (int64_t j = 0; j < m; ++j)
           yp[j * yl] = to_element<T>(acc[j] = Step::next(acc[j], from_element<A>(xp[j * xl])));
@@ -86,13 +114,16 @@ void scan_lanes(const T* x, T* y, const Line& line, int64_t lanes, int64_t xl, i
   }
 }
 
-template <class Step, class T> void scan_line(const T* x, T* y, const Line& line) {
+template <class Step, class T>
+void scan_line(const T* x, T* y, const Line& line) {
   using A = ScanAcc<T>;
   A acc = Step::template first<A>();
-  for (int64_t i = 0; i < line.n; ++i) y[i * line.ys] = to_element<T>(acc = Step::next(acc, from_element<A>(x[i * line.xs])));
+  for (int64_t i = 0; i < line.n; ++i)
+    y[i * line.ys] = to_element<T>(acc = Step::next(acc, from_element<A>(x[i * line.xs])));
 }
 
-template <class Step, class T> void scan_typed(const View& x, const View& y, int dim, bool reverse) {
+template <class Step, class T>
+void scan_typed(const View& x, const View& y, int dim, bool reverse) {
   Line line{x.ndim ? x.sizes[dim] : 1, x.ndim ? x.strides[dim] : 0, x.ndim ? y.strides[dim] : 0};
   if (x.numel() == 0) return;
   const T* xp = x.ptr<T>();
@@ -107,11 +138,13 @@ template <class Step, class T> void scan_typed(const View& x, const View& y, int
   for_lanes(views, 2, dim, [&](const int64_t* off, int64_t n, const int64_t* inner) {
     const bool together = n > 1 && std::abs(line.ys) >= inner[1];
     if (together) return scan_lanes<Step>(xp + off[0], yp + off[1], line, n, inner[0], inner[1]);
-    for (int64_t j = 0; j < n; ++j) scan_line<Step>(xp + off[0] + j * inner[0], yp + off[1] + j * inner[1], line);
+    for (int64_t j = 0; j < n; ++j)
+      scan_line<Step>(xp + off[0] + j * inner[0], yp + off[1] + j * inner[1], line);
   });
 }
 
-template <class T> bool passes(bool largest, T v, T best) {   // a later equal element, or NaN, takes over
+template <class T>
+bool passes(bool largest, T v, T best) {  // a later equal element, or NaN, takes over
   return largest ? v >= best || v != v : v <= best || v != v;
 }
 
@@ -122,15 +155,18 @@ void scan(ScanOp op, const View& x, const View& y, int dim, bool reverse) {
     return by_floating(x.dtype, [&](auto t) { scan_typed<LogSumExpStep, decltype(t)>(x, y, dim, reverse); });
   by_dtype(x.dtype, [&](auto t) {
     using T = decltype(t);
-    if (op == ScanOp::Sum) scan_typed<SumStep, T>(x, y, dim, reverse);
-    else scan_typed<ProdStep, T>(x, y, dim, reverse);
+    if (op == ScanOp::Sum)
+      scan_typed<SumStep, T>(x, y, dim, reverse);
+    else
+      scan_typed<ProdStep, T>(x, y, dim, reverse);
   });
 }
 
 void scan_extreme(bool largest, const View& x, const View& y, const View& indices, int dim) {
   if (x.numel() == 0) return;
   const int64_t n = x.ndim ? x.sizes[dim] : 1;
-  const int64_t xs = x.ndim ? x.strides[dim] : 0, ys = x.ndim ? y.strides[dim] : 0, is = x.ndim ? indices.strides[dim] : 0;
+  const int64_t xs = x.ndim ? x.strides[dim] : 0, ys = x.ndim ? y.strides[dim] : 0,
+                is = x.ndim ? indices.strides[dim] : 0;
   const View* views[] = {&x, &y, &indices};
   by_dtype(x.dtype, [&](auto t) {
     using T = decltype(t);
@@ -182,13 +218,14 @@ void cumprod_backward(const View& x, const View& dy, const View& dx, int dim) {
   });
 }
 
-// With s_k = sum over i >= k of dy_i exp(y_k - y_i), whose exponents never exceed 0: dx_k = exp(x_k - y_k) s_k.
+// With s_k = sum over i >= k of dy_i exp(y_k - y_i), whose exponents never exceed 0: dx_k = exp(x_k - y_k)
+// s_k.
 void logcumsumexp_backward(const View& x, const View& y, const View& dy, const View& dx, int dim) {
   if (x.numel() == 0) return;
   const int64_t n = x.ndim ? x.sizes[dim] : 1;
   const auto step = [&](const View& v) { return v.ndim ? v.strides[dim] : 0; };
   const int64_t xs = step(x), ys = step(y), gs = step(dy), ds = step(dx);
-  const auto ratio = [](double a, double b) { return a == b ? 1.0 : std::exp(a - b); };   // infinities cancel
+  const auto ratio = [](double a, double b) { return a == b ? 1.0 : std::exp(a - b); };  // infinities cancel
   const View* views[] = {&x, &y, &dy, &dx};
   by_floating(x.dtype, [&](auto t) {
     using T = decltype(t);

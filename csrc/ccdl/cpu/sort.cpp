@@ -1,6 +1,6 @@
 // Sorting and selection along a dimension. A row becomes packs (key, position); long rows are sorted by a
-// least-significant-digit radix sort, short ones by comparison. topk keeps a buffer of candidates below a falling
-// threshold. Values are copied from x by position, so every bit pattern survives.
+// least-significant-digit radix sort, short ones by comparison. topk keeps a buffer of candidates below a
+// falling threshold. Values are copied from x by position, so every bit pattern survives.
 #include <ccdl/kernels/sort.h>
 
 #include <type_traits>
@@ -11,12 +11,13 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kGrain = 4096;       // elements per task: sorting costs some 10 ns each
-constexpr int64_t kRadixFrom = 400;    // rows from this length on are sorted by digits
+constexpr int64_t kGrain = 4096;     // elements per task: sorting costs some 10 ns each
+constexpr int64_t kRadixFrom = 400;  // rows from this length on are sorted by digits
 constexpr int kDigit = 11;
 
 // One row of every operand along dim: base offsets and the strides along dim.
-template <class F> void for_rows(const View* const* views, int count, int dim, int64_t cost, const F& fn) {
+template <class F>
+void for_rows(const View* const* views, int count, int dim, int64_t cost, const F& fn) {
   Walk w(count);
   int64_t step[kMaxOperands];
   for (int d = 0; d < views[0]->ndim; ++d) {
@@ -44,8 +45,9 @@ const void* item_at(const View& v, int64_t offset) {
 }
 
 // Where a row's results go: k items.
-template <class P> void emit(const View& x, const View& values, const View& indices, int dim, const int64_t* at,
-                             const P* packs, int64_t k) {
+template <class P>
+void emit(const View& x, const View& values, const View& indices, int dim, const int64_t* at, const P* packs,
+          int64_t k) {
   const int64_t xs = stride_of(x, dim);
   if (indices.data) {
     int64_t* out = indices.ptr<int64_t>() + at[2];
@@ -64,7 +66,8 @@ template <class P> void emit(const View& x, const View& values, const View& indi
 }
 
 // Packs of one row, unsorted, in this thread's scratch.
-template <class P> P* load_row(const View& x, int dim, const int64_t* at, int64_t n, bool flip) {
+template <class P>
+P* load_row(const View& x, int dim, const int64_t* at, int64_t n, bool flip) {
   P* packs = scratch<P>(0, n);
   pack_keys(x.dtype, item_at(x, at[0]), stride_of(x, dim), n, flip, packs);
   return packs;
@@ -72,7 +75,8 @@ template <class P> P* load_row(const View& x, int dim, const int64_t* at, int64_
 
 }  // namespace
 
-template <class P> P* sort_packs(P* a, P* tmp, int64_t n, int bits) {
+template <class P>
+P* sort_packs(P* a, P* tmp, int64_t n, int bits) {
   if (n < kRadixFrom) {
     std::sort(a, a + n);
     return a;
@@ -89,7 +93,7 @@ template <class P> P* sort_packs(P* a, P* tmp, int64_t n, int bits) {
   for (int p = 0; p < passes; ++p) {
     int64_t* c = counts + p * buckets;
     const int shift = p * digit;
-    if (c[(key_of(a[0]) >> shift) & mask] == n) continue;   // one digit for all
+    if (c[(key_of(a[0]) >> shift) & mask] == n) continue;  // one digit for all
     int64_t sum = 0;
     for (int64_t b = 0; b < buckets; ++b) {
       const int64_t count = c[b];
@@ -119,8 +123,10 @@ void sort(const View& x, int dim, bool descending, const View& values, const Vie
 
 namespace {
 
-// May one of 32 contiguous elements beat `bound`? NaN counts as largest. A cheap filter: true is always right.
-template <class T> bool block_may_beat(const T* x, T bound, bool largest) {
+// May one of 32 contiguous elements beat `bound`? NaN counts as largest. A cheap filter: true is always
+// right.
+template <class T>
+bool block_may_beat(const T* x, T bound, bool largest) {
   if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>) {
     return true;
   } else {
@@ -134,7 +140,8 @@ template <class T> bool block_may_beat(const T* x, T bound, bool largest) {
 }
 
 // The same kept sorted by insertion: for small k, where the threshold should fall with every element found.
-template <class P, class T> P* insert_smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask) {
+template <class P, class T>
+P* insert_smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask) {
   P* best = scratch<P>(0, k + 1);
   int64_t count = 0;
   for (int64_t block = 0; block < n; block += 32) {
@@ -145,7 +152,8 @@ template <class P, class T> P* insert_smallest(const T* x, int64_t stride, int64
     for (int64_t i = block; i < end; ++i) {
       P pack;
       set_pack(pack, sort_key(x[i * stride]) ^ mask, i);
-      if (count == k && !(pack < best[k - 1])) [[likely]] continue;
+      if (count == k && !(pack < best[k - 1])) [[likely]]
+        continue;
       int64_t at = count < k ? count++ : k - 1;
       for (; at > 0 && pack < best[at - 1]; --at) best[at] = best[at - 1];
       best[at] = pack;
@@ -155,11 +163,12 @@ template <class P, class T> P* insert_smallest(const T* x, int64_t stride, int64
 }
 
 // The k smallest packs of a row into the front of the returned buffer, in no particular order.
-template <class P, class T> P* select_smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask) {
+template <class P, class T>
+P* select_smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask) {
   const int64_t capacity = std::min(n, std::max<int64_t>(2 * k, 64));
   P* buffer = scratch<P>(0, capacity);
   int64_t count = 0;
-  uint64_t threshold = 0;   // once `full`: positions rise, so keys from it on cannot belong to the k smallest
+  uint64_t threshold = 0;  // once `full`: positions rise, so keys from it on cannot belong to the k smallest
   bool full = false;
   T bound{};
   const auto shrink = [&] {
@@ -174,7 +183,8 @@ template <class P, class T> P* select_smallest(const T* x, int64_t stride, int64
     if (full && stride == 1 && end == block + 32 && !block_may_beat(x + block, bound, mask != 0)) continue;
     for (int64_t i = block; i < end; ++i) {
       const uint64_t key = sort_key(x[i * stride]) ^ mask;
-      if (full && key >= threshold) [[likely]] continue;
+      if (full && key >= threshold) [[likely]]
+        continue;
       set_pack(buffer[count++], key, i);
       if (count == capacity && i + 1 < n) shrink();
     }
@@ -185,7 +195,8 @@ template <class P, class T> P* select_smallest(const T* x, int64_t stride, int64
 
 }  // namespace
 
-void topk(const View& x, int dim, int64_t k, bool largest, bool sorted, const View& values, const View& indices) {
+void topk(const View& x, int dim, int64_t k, bool largest, bool sorted, const View& values,
+          const View& indices) {
   const int64_t n = length_of(x, dim);
   if (k == 0) return;
   const View* views[] = {&x, &values, &indices};
@@ -194,14 +205,17 @@ void topk(const View& x, int dim, int64_t k, bool largest, bool sorted, const Vi
     using P = decltype(tag);
     by_dtype(x.dtype, [&](auto element) {
       using T = decltype(element);
-      if constexpr (sizeof(P) == 8 && sizeof(T) == 8) return;   // never asked for
-      else for_rows(views, 3, dim, n / 4, [&](const int64_t* at) {
-        const T* row = x.ptr<T>() + at[0];
-        const bool few = k <= 32 && k < n / 4;
-        P* best = few ? insert_smallest<P>(row, stride_of(x, dim), n, k, mask) : select_smallest<P>(row, stride_of(x, dim), n, k, mask);
-        if (sorted && !few) best = sort_packs(best, scratch<P>(1, k), k, key_bits(x.dtype));
-        emit(x, values, indices, dim, at, best, k);
-      });
+      if constexpr (sizeof(P) == 8 && sizeof(T) == 8)
+        return;  // never asked for
+      else
+        for_rows(views, 3, dim, n / 4, [&](const int64_t* at) {
+          const T* row = x.ptr<T>() + at[0];
+          const bool few = k <= 32 && k < n / 4;
+          P* best = few ? insert_smallest<P>(row, stride_of(x, dim), n, k, mask)
+                        : select_smallest<P>(row, stride_of(x, dim), n, k, mask);
+          if (sorted && !few) best = sort_packs(best, scratch<P>(1, k), k, key_bits(x.dtype));
+          emit(x, values, indices, dim, at, best, k);
+        });
     });
   });
 }

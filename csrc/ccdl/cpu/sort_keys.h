@@ -1,5 +1,6 @@
 // Every element type as an unsigned key that orders as the values do (NaN highest, -0 as +0), packed with its
-// position into a unique number: then any sort is stable. Types up to 32 bits pack into 64 bits, others into 128.
+// position into a unique number: then any sort is stable. Types up to 32 bits pack into 64 bits, others into
+// 128.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -34,13 +35,16 @@ CCDL_INLINE uint64_t half_key(uint16_t b, uint16_t infinity) {
 }
 CCDL_INLINE uint64_t sort_key(float16 v) { return half_key(v.bits, 0x7c00u); }
 CCDL_INLINE uint64_t sort_key(bfloat16 v) { return half_key(v.bits, 0x7f80u); }
-inline uint64_t key_limit(DType t) {   // the largest key; equals the key of NaN for floats
+inline uint64_t key_limit(DType t) {  // the largest key; equals the key of NaN for floats
   const int bits = t == DType::Bool ? 1 : static_cast<int>(8 * item_size(t));
   return bits == 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
 }
-template <class T> CCDL_INLINE bool is_nan_value(T v) {
-  if constexpr (sizeof(T) == 2 && !std::is_integral_v<T>) return static_cast<float>(v) != static_cast<float>(v);
-  else return v != v;
+template <class T>
+CCDL_INLINE bool is_nan_value(T v) {
+  if constexpr (sizeof(T) == 2 && !std::is_integral_v<T>)
+    return static_cast<float>(v) != static_cast<float>(v);
+  else
+    return v != v;
 }
 
 struct WidePack {
@@ -50,7 +54,9 @@ struct WidePack {
   }
 };
 using NarrowPack = uint64_t;
-CCDL_INLINE void set_pack(NarrowPack& p, uint64_t key, int64_t i) { p = key << 32 | static_cast<uint64_t>(i); }
+CCDL_INLINE void set_pack(NarrowPack& p, uint64_t key, int64_t i) {
+  p = key << 32 | static_cast<uint64_t>(i);
+}
 CCDL_INLINE void set_pack(WidePack& p, uint64_t key, int64_t i) { p = {key, static_cast<uint64_t>(i)}; }
 CCDL_INLINE uint64_t key_of(NarrowPack p) { return p >> 32; }
 CCDL_INLINE uint64_t key_of(const WidePack& p) { return p.key; }
@@ -58,13 +64,17 @@ CCDL_INLINE int64_t position_of(NarrowPack p) { return static_cast<int64_t>(p & 
 CCDL_INLINE int64_t position_of(const WidePack& p) { return static_cast<int64_t>(p.position); }
 
 // fn(Pack{}) with the pack type for rows of n elements.
-template <class F> inline void by_pack(DType t, int64_t n, const F& fn) {
-  if (item_size(t) <= 4 && n <= int64_t{0xffffffff}) fn(NarrowPack{});
-  else fn(WidePack{});
+template <class F>
+inline void by_pack(DType t, int64_t n, const F& fn) {
+  if (item_size(t) <= 4 && n <= int64_t{0xffffffff})
+    fn(NarrowPack{});
+  else
+    fn(WidePack{});
 }
 
 // flip: keys are inverted, so that the smallest pack is the largest value (lowest position among equals).
-template <class P> inline void pack_keys(DType t, const void* x, int64_t stride, int64_t n, bool flip, P* out) {
+template <class P>
+inline void pack_keys(DType t, const void* x, int64_t stride, int64_t n, bool flip, P* out) {
   const uint64_t mask = flip ? key_limit(t) : 0;
   by_dtype(t, [&](auto tag) {
     const auto* p = static_cast<const decltype(tag)*>(x);
@@ -72,7 +82,9 @@ template <class P> inline void pack_keys(DType t, const void* x, int64_t stride,
   });
 }
 
-// Ascending order of n packs whose keys have `bits` bits; tmp of the same size. Returns where the result lies.
-template <class P> P* sort_packs(P* a, P* tmp, int64_t n, int bits);
+// Ascending order of n packs whose keys have `bits` bits; tmp of the same size. Returns where the result
+// lies.
+template <class P>
+P* sort_packs(P* a, P* tmp, int64_t n, int bits);
 
 }  // namespace ccdl::cpu

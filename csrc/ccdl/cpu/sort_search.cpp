@@ -48,8 +48,10 @@ int64_t unique_groups(const View& x, bool consecutive, const View& order, const 
   const int64_t n = x.sizes[0], m = x.sizes[1];
   int64_t* o = order.ptr<int64_t>();
   int64_t* g = group.ptr<int64_t>();
-  if (consecutive) std::iota(o, o + n, int64_t{0});
-  else order_rows(x, n, m, o);
+  if (consecutive)
+    std::iota(o, o + n, int64_t{0});
+  else
+    order_rows(x, n, m, o);
   int64_t groups = 0;
   by_dtype(x.dtype, [&](auto tag) {
     const auto* p = x.ptr<decltype(tag)>();
@@ -72,7 +74,8 @@ void unique_fill(const View& x, const View& order, const View& group, const View
   const int64_t *o = order.ptr<int64_t>(), *g = group.ptr<int64_t>();
   for (int64_t i = 0; i < n; ++i) {
     const bool first = i == 0 || g[i] != g[i - 1];
-    if (first && y.data) copy_rows(static_cast<const char*>(x.data), o[i], static_cast<char*>(y.data), g[i], bytes);
+    if (first && y.data)
+      copy_rows(static_cast<const char*>(x.data), o[i], static_cast<char*>(y.data), g[i], bytes);
     if (inverse.data) inverse.ptr<int64_t>()[o[i]] = g[i];
     if (counts.data) {
       if (first) counts.ptr<int64_t>()[g[i]] = 0;
@@ -94,8 +97,10 @@ void searchsorted(const View& sequence, const View& values, const View& y, bool 
         while (lo < hi) {
           const int64_t mid = lo + (hi - lo) / 2;
           const uint64_t k = sort_key(s[mid]);
-          if (right ? k <= key : k < key) lo = mid + 1;
-          else hi = mid;
+          if (right ? k <= key : k < key)
+            lo = mid + 1;
+          else
+            hi = mid;
         }
         y.ptr<int64_t>()[b] = lo;
       }

@@ -1,4 +1,5 @@
-// Sums, products, extremes, truth values and their gradients. The variance and norm family is in reduce_stats.cpp.
+// Sums, products, extremes, truth values and their gradients. The variance and norm family is in
+// reduce_stats.cpp.
 #include <ccdl/ops/reduce.h>
 
 #include <limits>
@@ -23,8 +24,10 @@ Reduction::Reduction(const char* op, const Tensor& x, const MaybeDims& wanted) {
   for (int64_t d : dims) mask |= 1u << d;
   for (int64_t d = 0; d < x.dim(); ++d) {
     kept.push_back(reduces(d) ? 1 : x.size(d));
-    if (reduces(d)) count *= x.size(d);
-    else dropped.push_back(x.size(d));
+    if (reduces(d))
+      count *= x.size(d);
+    else
+      dropped.push_back(x.size(d));
   }
 }
 
@@ -55,7 +58,8 @@ DType accumulated(const Tensor& x, MaybeDType dtype) {
 // x in a type the kernel takes for a result of type t.
 Tensor summand(const Tensor& x, DType t) {
   if (x.dtype() == t || (is_half(x.dtype()) && t == DType::Float32)) return x;
-  if (is_integral(t) && t != DType::Bool && is_integral(x.dtype())) return x;   // all arithmetic is modulo 2^64
+  if (is_integral(t) && t != DType::Bool && is_integral(x.dtype()))
+    return x;  // all arithmetic is modulo 2^64
   return to(x, t);
 }
 Tensor launch_total(ReduceOp op, const Tensor& x, const Reduction& r, bool keepdim, DType t) {
@@ -112,7 +116,8 @@ struct ProdBackward : Node {
     if (v.numel() == 0) return {zeros_like(v)};
     if (v.dim() == 0) return {dy};
     if (grad_enabled())
-      return autograd::differentiate([d = dim](const TensorList& in) { return TensorList{product_composite(in[0], d)}; }, {v}, {dy});
+      return autograd::differentiate(
+          [d = dim](const TensorList& in) { return TensorList{product_composite(in[0], d)}; }, {v}, {dy});
     const Tensor last = zeros(v.sizes(), v.dtype(), v.device());
     copy_(narrow(last, dim, v.size(dim) - 1, 1), dy);
     const Tensor dx = empty(v.sizes(), v.dtype(), v.device());
@@ -157,21 +162,21 @@ namespace {
 
 Tensor extreme(const char* op, ReduceOp kind, const Tensor& x, const MaybeDims& dims, bool keepdim) {
   const Reduction r(op, x, dims);
+  if (!dims || dims->empty())
+    CCDL_CHECK(x.numel() > 0, Runtime, op,
+               "(): Expected reduction dim to be specified for input.numel() == 0, got input ", describe(x),
+               "; specify the reduction dim with the 'dim' argument");
   for (int64_t d : r.dims)
-    CCDL_CHECK(x.dim() == 0 || x.size(d) > 0, Index, op, "(): Expected reduction dim ", d, " to have non-zero size, got input ", describe(x));
+    CCDL_CHECK(x.dim() == 0 || x.size(d) > 0, Index, op, "(): Expected reduction dim ", d,
+               " to have non-zero size, got input ", describe(x));
   Tensor y = launch(kind, x, r, keepdim, x.dtype());
   if (needs_graph(x)) record_ties(x, y, r);
   return y;
 }
 
-Tensor full_extreme(const char* op, ReduceOp kind, const Tensor& x) {
-  CCDL_CHECK(x.numel() > 0, Runtime, op, "(): Expected reduction dim to be specified for input.numel() == 0, got input ",
-             describe(x), "; specify the reduction dim with the 'dim' argument");
-  return extreme(op, kind, x, std::nullopt, false);
-}
-
 // Index of the extreme along dim of x, and the values when asked for.
-Tensor launch_arg(bool largest, const Tensor& x, int64_t dim, const Reduction& r, bool keepdim, Tensor* values) {
+Tensor launch_arg(bool largest, const Tensor& x, int64_t dim, const Reduction& r, bool keepdim,
+                  Tensor* values) {
   const Tensor index = empty(r.sizes(keepdim), DType::Int64, x.device());
   View v{};
   if (values) {
@@ -182,28 +187,32 @@ Tensor launch_arg(bool largest, const Tensor& x, int64_t dim, const Reduction& r
   return index;
 }
 
-std::tuple<Tensor, Tensor> extreme_dim(const char* op, bool largest, const Tensor& x, int64_t dim, bool keepdim) {
+std::tuple<Tensor, Tensor> extreme_dim(const char* op, bool largest, const Tensor& x, int64_t dim,
+                                       bool keepdim) {
   const Reduction r(op, x, Dims{dim});
   dim = r.dims[0];
-  CCDL_CHECK(x.dim() == 0 || x.size(dim) > 0, Index, op, "(): Expected reduction dim ", dim, " to have non-zero size, got input ",
-             describe(x));
+  CCDL_CHECK(x.dim() == 0 || x.size(dim) > 0, Index, op, "(): Expected reduction dim ", dim,
+             " to have non-zero size, got input ", describe(x));
   if (x.dim() == 0) return {largest ? amax(x) : amin(x), zeros({}, DType::Int64, x.device())};
   Tensor values;
   const Tensor index = launch_arg(largest, x, dim, r, keepdim, &values);
-  if (needs_graph(x)) record_selection(largest ? "MaxBackward" : "MinBackward", x, values, index, dim, !keepdim);
+  if (needs_graph(x))
+    record_selection(largest ? "MaxBackward" : "MinBackward", x, values, index, dim, !keepdim);
   return {values, index};
 }
 
 Tensor arg_extreme(const char* op, bool largest, const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
   if (!dim) {
-    CCDL_CHECK(x.numel() > 0, Index, op, "(): Expected reduction dim to be specified for input.numel() == 0, got input ", describe(x));
+    CCDL_CHECK(x.numel() > 0, Index, op,
+               "(): Expected reduction dim to be specified for input.numel() == 0, got input ", describe(x));
     const Tensor index = arg_extreme(op, largest, reshape(detach(x), Dims{-1}), 0, false);
     return keepdim ? reshape(index, Dims(x.sizes().size(), 1)) : index;
   }
   const Reduction r(op, x, Dims{*dim});
   const int64_t d = r.dims[0];
   if (x.dim() == 0) return zeros({}, DType::Int64, x.device());
-  CCDL_CHECK(x.size(d) > 0, Index, op, "(): Expected reduction dim ", d, " to have non-zero size, got input ", describe(x));
+  CCDL_CHECK(x.size(d) > 0, Index, op, "(): Expected reduction dim ", d, " to have non-zero size, got input ",
+             describe(x));
   return launch_arg(largest, x, d, r, keepdim, nullptr);
 }
 
@@ -243,8 +252,8 @@ struct SelectionBackward : Node {
 
 }  // namespace
 
-void record_selection(const char* name, const Tensor& x, const Tensor& values, const Tensor& indices, int64_t dim,
-                      bool dropped, bool repeats) {
+void record_selection(const char* name, const Tensor& x, const Tensor& values, const Tensor& indices,
+                      int64_t dim, bool dropped, bool repeats) {
   auto node = make_ref<SelectionBackward>(name);
   node->indices = SavedTensor(indices);
   node->sizes = x.sizes();
@@ -285,7 +294,8 @@ Tensor nansum(const Tensor& x, const MaybeDims& dims, bool keepdim, MaybeDType d
 
 Tensor mean(const Tensor& x, const MaybeDims& dims, bool keepdim, MaybeDType dtype) {
   const DType t = dtype ? *dtype : x.dtype();
-  CCDL_CHECK(is_floating(t), DType, "mean(): could not infer output dtype. Input dtype must be floating point, got ", describe(x),
+  CCDL_CHECK(is_floating(t), DType,
+             "mean(): could not infer output dtype. Input dtype must be floating point, got ", describe(x),
              "; convert it with .float() or pass dtype=");
   const Tensor in = summand(x, t);
   const Reduction r("mean", in, dims);
@@ -301,7 +311,8 @@ Tensor mean(const Tensor& x, const MaybeDims& dims, bool keepdim, MaybeDType dty
 }
 
 Tensor nanmean(const Tensor& x, const MaybeDims& dims, bool keepdim, MaybeDType dtype) {
-  CCDL_CHECK(is_floating(x.dtype()), DType, "nanmean(): expected input to have floating point dtype but got ", describe(x));
+  CCDL_CHECK(is_floating(x.dtype()), DType, "nanmean(): expected input to have floating point dtype but got ",
+             describe(x));
   const Tensor numbers = sum(eq(x, x), dims, keepdim);
   return div(nansum(x, dims, keepdim, dtype), numbers);
 }
@@ -321,27 +332,53 @@ Tensor prod(const Tensor& x, std::optional<int64_t> dim, bool keepdim, MaybeDTyp
   return y;
 }
 
-Tensor max(const Tensor& x) { return full_extreme("max", ReduceOp::Max, x); }
-Tensor min(const Tensor& x) { return full_extreme("min", ReduceOp::Min, x); }
-Tensor amax(const Tensor& x, const MaybeDims& dims, bool keepdim) { return extreme("amax", ReduceOp::Max, x, dims, keepdim); }
-Tensor amin(const Tensor& x, const MaybeDims& dims, bool keepdim) { return extreme("amin", ReduceOp::Min, x, dims, keepdim); }
+Tensor max(const Tensor& x) { return extreme("max", ReduceOp::Max, x, std::nullopt, false); }
+Tensor min(const Tensor& x) { return extreme("min", ReduceOp::Min, x, std::nullopt, false); }
+Tensor amax(const Tensor& x, const MaybeDims& dims, bool keepdim) {
+  return extreme("amax", ReduceOp::Max, x, dims, keepdim);
+}
+Tensor amin(const Tensor& x, const MaybeDims& dims, bool keepdim) {
+  return extreme("amin", ReduceOp::Min, x, dims, keepdim);
+}
 std::tuple<Tensor, Tensor> aminmax(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
   if (!dim)
-    CCDL_CHECK(x.numel() > 0, Runtime, "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity, got input ",
+    CCDL_CHECK(x.numel() > 0, Runtime,
+               "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity, "
+               "got input ",
                describe(x));
   const MaybeDims dims = dim ? MaybeDims(Dims{*dim}) : std::nullopt;
-  return {extreme("aminmax", ReduceOp::Min, x, dims, keepdim), extreme("aminmax", ReduceOp::Max, x, dims, keepdim)};
+  return {extreme("aminmax", ReduceOp::Min, x, dims, keepdim),
+          extreme("aminmax", ReduceOp::Max, x, dims, keepdim)};
 }
-std::tuple<Tensor, Tensor> max_dim(const Tensor& x, int64_t dim, bool keepdim) { return extreme_dim("max", true, x, dim, keepdim); }
-std::tuple<Tensor, Tensor> min_dim(const Tensor& x, int64_t dim, bool keepdim) { return extreme_dim("min", false, x, dim, keepdim); }
-Tensor argmax(const Tensor& x, std::optional<int64_t> dim, bool keepdim) { return arg_extreme("argmax", true, x, dim, keepdim); }
-Tensor argmin(const Tensor& x, std::optional<int64_t> dim, bool keepdim) { return arg_extreme("argmin", false, x, dim, keepdim); }
+std::tuple<Tensor, Tensor> max_dim(const Tensor& x, int64_t dim, bool keepdim) {
+  return extreme_dim("max", true, x, dim, keepdim);
+}
+std::tuple<Tensor, Tensor> min_dim(const Tensor& x, int64_t dim, bool keepdim) {
+  return extreme_dim("min", false, x, dim, keepdim);
+}
+Tensor argmax(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
+  return arg_extreme("argmax", true, x, dim, keepdim);
+}
+Tensor argmin(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
+  return arg_extreme("argmin", false, x, dim, keepdim);
+}
+
+namespace {
+
+// Unlike the sums, any and all over an empty list of dims reduce nothing.
+Tensor truth(const char* op, ReduceOp kind, const Tensor& x, const MaybeDims& dims, bool keepdim) {
+  const DType t = x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool;
+  if (dims && dims->empty()) return to(ne(x, Scalar(0)), t);
+  return launch(kind, x, Reduction(op, x, dims), keepdim, t);
+}
+
+}  // namespace
 
 Tensor any(const Tensor& x, const MaybeDims& dims, bool keepdim) {
-  return launch(ReduceOp::Any, x, Reduction("any", x, dims), keepdim, x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool);
+  return truth("any", ReduceOp::Any, x, dims, keepdim);
 }
 Tensor all(const Tensor& x, const MaybeDims& dims, bool keepdim) {
-  return launch(ReduceOp::All, x, Reduction("all", x, dims), keepdim, x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool);
+  return truth("all", ReduceOp::All, x, dims, keepdim);
 }
 Tensor count_nonzero(const Tensor& x, const MaybeDims& dims) {
   return launch(ReduceOp::CountNonzero, x, Reduction("count_nonzero", x, dims), false, DType::Int64);

@@ -22,12 +22,13 @@ Tensor div_or_zero(const Tensor& a, const Tensor& b) {
   return masked_fill(div(a, masked_fill(b, zero, Scalar(1))), zero, Scalar(0));
 }
 
-// var: dx = dy 2 (x - mean) / (n - correction);  std: dx = dy (x - mean) / (y (n - correction)), 0 where y is 0
+// var: dx = dy 2 (x - mean) / (n - correction);  std: dx = dy (x - mean) / (y (n - correction)), 0 where y is
+// 0
 struct VarBackward : Node {
   const char* name() const override { return root ? "StdBackward" : "VarBackward"; }
-  SavedTensor x, y;   // y for the root only
+  SavedTensor x, y;  // y for the root only
   Dims dims, kept;
-  double free = 1;    // n - correction, at least 0
+  double free = 1;  // n - correction, at least 0
   bool root = false;
   TensorList apply(const TensorList& g) override {
     const Tensor v = x.get(this);
@@ -46,10 +47,12 @@ struct VarBackward : Node {
 };
 
 void check_floating(const char* op, const Tensor& x) {
-  CCDL_CHECK(is_floating(x.dtype()), DType, op, "(): expected a floating point input, got ", describe(x), "; convert it with .float()");
+  CCDL_CHECK(is_floating(x.dtype()), DType, op, "(): expected a floating point input, got ", describe(x),
+             "; convert it with .float()");
 }
 
-Tensor deviation(const char* op, const Tensor& x, const MaybeDims& dims, double correction, bool keepdim, bool root) {
+Tensor deviation(const char* op, const Tensor& x, const MaybeDims& dims, double correction, bool keepdim,
+                 bool root) {
   check_floating(op, x);
   const Reduction r(op, x, dims);
   Tensor y = empty(r.sizes(keepdim), x.dtype(), x.device());
@@ -67,17 +70,19 @@ Tensor deviation(const char* op, const Tensor& x, const MaybeDims& dims, double 
   return y;
 }
 
-std::tuple<Tensor, Tensor> deviation_mean(const char* op, const Tensor& x, const MaybeDims& dims, double correction, bool keepdim,
-                                          bool root) {
+std::tuple<Tensor, Tensor> deviation_mean(const char* op, const Tensor& x, const MaybeDims& dims,
+                                          double correction, bool keepdim, bool root) {
   if (needs_graph(x)) return {deviation(op, x, dims, correction, keepdim, root), mean(x, dims, keepdim)};
   check_floating(op, x);
   const Reduction r(op, x, dims);
-  Tensor y = empty(r.sizes(keepdim), x.dtype(), x.device()), m = empty(r.sizes(keepdim), x.dtype(), x.device());
+  Tensor y = empty(r.sizes(keepdim), x.dtype(), x.device()),
+         m = empty(r.sizes(keepdim), x.dtype(), x.device());
   CCDL_KERNEL(x, variance(x.view(), r.view(y), r.view(m), correction, root));
   return {y, m};
 }
 
-// p = 2: dx = x dy / y;  1: sign(x) dy;  +-inf: sign(x) dy shared by ties;  else sign(x) |x|^(p-1) dy / y^(p-1);  0 where y is 0
+// p = 2: dx = x dy / y;  1: sign(x) dy;  +-inf: sign(x) dy shared by ties;  else sign(x) |x|^(p-1) dy /
+// y^(p-1);  0 where y is 0
 struct NormBackward : Node {
   const char* name() const override { return "NormBackward"; }
   SavedTensor x, y;
@@ -160,15 +165,18 @@ Tensor renorm(const Tensor& x, Scalar p, int64_t dim, double max_norm) {
 }
 
 Tensor sum_to_size(const Tensor& x, IntSpan sizes) {
-  CCDL_CHECK(is_expandable_to(sizes, x.sizes()), Runtime, "sum_to_size(): size ", Dims(sizes), " is not expandable to the input's size ", x.sizes());
+  CCDL_CHECK(is_expandable_to(sizes, x.sizes()), Runtime, "sum_to_size(): size ", Dims(sizes),
+             " is not expandable to the input's size ", x.sizes());
   return sum_to(x, Dims(sizes));
 }
 
 Tensor dist(const Tensor& a, const Tensor& b, double p) { return norm(sub(a, b), p); }
 
 Tensor cdist(const Tensor& a, const Tensor& b, double p) {
-  CCDL_CHECK(a.dim() >= 2 && b.dim() >= 2, Shape, "cdist(): x1 and x2 need at least 2 dimensions, got ", describe(a), " and ", describe(b));
-  CCDL_CHECK(a.size(-1) == b.size(-1), Shape, "cdist(): X1 and X2 must have the same number of columns, got ", describe(a), " and ", describe(b));
+  CCDL_CHECK(a.dim() >= 2 && b.dim() >= 2, Shape, "cdist(): x1 and x2 need at least 2 dimensions, got ",
+             describe(a), " and ", describe(b));
+  CCDL_CHECK(a.size(-1) == b.size(-1), Shape, "cdist(): X1 and X2 must have the same number of columns, got ",
+             describe(a), " and ", describe(b));
   CCDL_CHECK(p >= 0, Value, "cdist(): only non-negative p values are supported, got p=", p);
   check_floating("cdist", a);
   const Tensor d = sub(unsqueeze(a, -2), unsqueeze(b, -3));
@@ -177,7 +185,8 @@ Tensor cdist(const Tensor& a, const Tensor& b, double p) {
 }
 
 Tensor cov(const Tensor& input, int64_t correction, const Tensor& fweights, const Tensor& aweights) {
-  CCDL_CHECK(input.dim() <= 2, Shape, "cov(): expected input to have two or fewer dimensions but got ", describe(input));
+  CCDL_CHECK(input.dim() <= 2, Shape, "cov(): expected input to have two or fewer dimensions but got ",
+             describe(input));
   CCDL_CHECK(input.dtype() != DType::Bool, DType, "cov(): bool dtype is not supported for input");
   Tensor x = is_floating(input.dtype()) ? input : to(input, default_dtype());
   x = x.dim() == 2 ? x : reshape(x, Dims{1, x.numel()});
@@ -186,12 +195,13 @@ Tensor cov(const Tensor& input, int64_t correction, const Tensor& fweights, cons
   const std::pair<const char*, const Tensor*> weights[] = {{"fweights", &fweights}, {"aweights", &aweights}};
   for (const auto& [name, v] : weights) {
     if (!v->defined()) continue;
-    CCDL_CHECK(v->dim() == 1 && v->numel() == n, Shape, "cov(): expected ", name, " of shape [", n, "] (one per observation) but got ",
-               describe(*v));
+    CCDL_CHECK(v->dim() == 1 && v->numel() == n, Shape, "cov(): expected ", name, " of shape [", n,
+               "] (one per observation) but got ", describe(*v));
     const Tensor f = to(*v, x.dtype());
     w = w.defined() ? mul(w, f) : f;
   }
-  const Tensor total = w.defined() ? sum(w) : scalar_tensor(Scalar(static_cast<double>(n)), x.dtype(), x.device());
+  const Tensor total =
+      w.defined() ? sum(w) : scalar_tensor(Scalar(static_cast<double>(n)), x.dtype(), x.device());
   const Tensor avg = w.defined() ? div(sum(mul(x, w), Dims{1}), total) : div(sum(x, Dims{1}), total);
   Tensor free;
   if (!w.defined() || !aweights.defined() || correction == 0) {
@@ -203,11 +213,12 @@ Tensor cov(const Tensor& input, int64_t correction, const Tensor& fweights, cons
   const Tensor d = sub(x, unsqueeze(avg, 1));
   const Tensor c = matmul(d, t(w.defined() ? mul(d, w) : d));
   const Tensor y = div(c, clamp(free, Scalar(0), std::nullopt));
-  return input.dim() < 2 ? reshape(y, Dims{}) : y;
+  return y.numel() == 1 ? reshape(y, Dims{}) : y;
 }
 
 Tensor corrcoef(const Tensor& x) {
-  CCDL_CHECK(x.dim() <= 2, Shape, "corrcoef(): expected input to have two or fewer dimensions but got ", describe(x));
+  CCDL_CHECK(x.dim() <= 2, Shape, "corrcoef(): expected input to have two or fewer dimensions but got ",
+             describe(x));
   const Tensor c = cov(x);
   if (c.dim() == 0) return div(c, c);
   const Tensor s = sqrt(diagonal(c));
@@ -224,7 +235,8 @@ Tensor strips(const char* op, const Tensor& y, const Tensor& x, double dx, int64
   if (!x.defined()) return mul(heights, dx / 2);
   Tensor widths = x;
   if (x.dim() == 1) {
-    CCDL_CHECK(x.numel() == n, Shape, op, "(): There must be one `x` value for each sample point, got y ", describe(y), " and x ", describe(x));
+    CCDL_CHECK(x.numel() == n, Shape, op, "(): There must be one `x` value for each sample point, got y ",
+               describe(y), " and x ", describe(x));
     Dims shape(static_cast<size_t>(y.dim()), 1);
     shape[static_cast<size_t>(*dim)] = n;
     widths = reshape(x, shape);
@@ -236,7 +248,7 @@ Tensor strips(const char* op, const Tensor& y, const Tensor& x, double dx, int64
   return mul(mul(heights, diff(widths, 1, *dim)), 0.5);
 }
 bool too_short(const Tensor& y, int64_t dim) { return y.size(dim) < 2; }
-Tensor no_strips(const char* op, const Tensor& y, int64_t dim) {   // zero or one sample: the integral is 0
+Tensor no_strips(const char* op, const Tensor& y, int64_t dim) {  // zero or one sample: the integral is 0
   dim = wrap_dim(op, dim, y.dim());
   return mul(sum(y, Dims{dim}), 0.0);
 }

@@ -57,7 +57,8 @@ struct CumprodBackward : Node {
     const Tensor v = x.get(this);
     if (v.dim() == 0 || v.numel() == 0) return {g[0]};
     if (grad_enabled())
-      return autograd::differentiate([d = dim](const TensorList& in) { return TensorList{cumprod_composite(in[0], d)}; }, {v}, {g[0]});
+      return autograd::differentiate(
+          [d = dim](const TensorList& in) { return TensorList{cumprod_composite(in[0], d)}; }, {v}, {g[0]});
     const Tensor dx = empty_like(v);
     CCDL_KERNEL(v, cumprod_backward(v.view(), g[0].view(), dx.view(), static_cast<int>(dim)));
     return {dx};
@@ -79,7 +80,9 @@ struct LogcumsumexpBackward : Node {
     const Tensor v = x.get(this);
     if (v.dim() == 0 || v.numel() == 0) return {g[0]};
     if (grad_enabled())
-      return autograd::differentiate([d = dim](const TensorList& in) { return TensorList{logcumsumexp_composite(in[0], d)}; }, {v}, {g[0]});
+      return autograd::differentiate(
+          [d = dim](const TensorList& in) { return TensorList{logcumsumexp_composite(in[0], d)}; }, {v},
+          {g[0]});
     const Tensor dx = empty_like(v), r = y.get(this);
     CCDL_KERNEL(v, logcumsumexp_backward(v.view(), r.view(), g[0].view(), dx.view(), static_cast<int>(dim)));
     return {dx};
@@ -98,7 +101,8 @@ std::tuple<Tensor, Tensor> cumulative_extreme(const char* op, bool largest, cons
   dim = wrap_dim(op, dim, x.dim());
   Tensor y = empty_like(x), index = empty_like(x, DType::Int64);
   CCDL_KERNEL(x, scan_extreme(largest, x.view(), y.view(), index.view(), static_cast<int>(dim)));
-  if (needs_graph(x)) record_selection(largest ? "CummaxBackward" : "CumminBackward", x, y, index, dim, false, true);
+  if (needs_graph(x))
+    record_selection(largest ? "CummaxBackward" : "CumminBackward", x, y, index, dim, false, true);
   return {y, index};
 }
 
@@ -126,7 +130,8 @@ Tensor cumprod(const Tensor& x, int64_t dim, std::optional<DType> dtype) {
 
 Tensor logcumsumexp(const Tensor& x, int64_t dim) {
   dim = wrap_dim("logcumsumexp", dim, x.dim());
-  CCDL_CHECK(is_floating(x.dtype()), DType, "logcumsumexp(): expected a floating point input, got ", describe(x), "; convert it with .float()");
+  CCDL_CHECK(is_floating(x.dtype()), DType, "logcumsumexp(): expected a floating point input, got ",
+             describe(x), "; convert it with .float()");
   Tensor y = launch(ScanOp::LogSumExp, x, dim, false);
   if (needs_graph(x)) {
     auto node = make_ref<LogcumsumexpBackward>();
@@ -138,19 +143,24 @@ Tensor logcumsumexp(const Tensor& x, int64_t dim) {
   return y;
 }
 
-std::tuple<Tensor, Tensor> cummax(const Tensor& x, int64_t dim) { return cumulative_extreme("cummax", true, x, dim); }
-std::tuple<Tensor, Tensor> cummin(const Tensor& x, int64_t dim) { return cumulative_extreme("cummin", false, x, dim); }
+std::tuple<Tensor, Tensor> cummax(const Tensor& x, int64_t dim) {
+  return cumulative_extreme("cummax", true, x, dim);
+}
+std::tuple<Tensor, Tensor> cummin(const Tensor& x, int64_t dim) {
+  return cumulative_extreme("cummin", false, x, dim);
+}
 
 Tensor diff(const Tensor& input, int64_t n, int64_t dim, const Tensor& prepend, const Tensor& append) {
-  CCDL_CHECK(input.dim() >= 1, Runtime, "diff(): expects input to be at least one-dimensional, got ", describe(input));
+  CCDL_CHECK(input.dim() >= 1, Runtime, "diff(): expects input to be at least one-dimensional, got ",
+             describe(input));
   CCDL_CHECK(n >= 0, Runtime, "diff(): order must be non-negative but got n=", n);
   dim = wrap_dim("diff", dim, input.dim());
+  if (n == 0) return clone(input);
   TensorList parts;
   if (prepend.defined()) parts.push_back(prepend);
   parts.push_back(input);
   if (append.defined()) parts.push_back(append);
   Tensor y = parts.size() > 1 ? cat(parts, dim) : input;
-  if (n == 0) return clone(y);
   for (int64_t k = 0; k < n && y.size(dim) > 0; ++k) {
     const int64_t m = y.size(dim) - 1;
     const Tensor high = narrow(y, dim, 1, m), low = narrow(y, dim, 0, m);

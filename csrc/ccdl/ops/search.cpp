@@ -1,4 +1,5 @@
-// Unique values, positions, search in sorted sequences, histograms and membership. None of them is differentiable.
+// Unique values, positions, search in sorted sequences, histograms and membership. None of them is
+// differentiable.
 #include <algorithm>
 #include <cmath>
 
@@ -14,7 +15,8 @@
 
 namespace ccdl::ops {
 
-Unique unique(const Tensor& input, bool consecutive, bool return_inverse, bool return_counts, std::optional<int64_t> dim) {
+Unique unique(const Tensor& input, bool consecutive, bool return_inverse, bool return_counts,
+              std::optional<int64_t> dim) {
   const char* op = consecutive ? "unique_consecutive" : "unique";
   const NoGradGuard no_grad;
   const Tensor x = detach(input);
@@ -26,12 +28,13 @@ Unique unique(const Tensor& input, bool consecutive, bool return_inverse, bool r
     CCDL_CHECK(n > 0 || x.numel() == 0, Runtime, op, "(): bad input ", describe(x));
     int64_t zeros_beside = 0;
     for (int64_t i = 0; i < x.dim(); ++i) zeros_beside += i != d && x.size(i) == 0;
-    CCDL_CHECK(zeros_beside == 0, Runtime, op, "(): There are 0 sized dimensions besides dim ", d, " in input ", describe(x),
-               ", so unique cannot be applied");
+    CCDL_CHECK(zeros_beside == 0, Runtime, op, "(): There are 0 sized dimensions besides dim ", d,
+               " in input ", describe(x), ", so unique cannot be applied");
   }
   const int64_t m = n > 0 ? x.numel() / n : 1;
   const Tensor flat = reshape(moved, Dims{n, m});
-  const Tensor order = empty(Dims{n}, DType::Int64, x.device()), group = empty(Dims{n}, DType::Int64, x.device());
+  const Tensor order = empty(Dims{n}, DType::Int64, x.device()),
+               group = empty(Dims{n}, DType::Int64, x.device());
   const int64_t groups = CCDL_KERNEL(x, unique_groups(flat.view(), consecutive, order.view(), group.view()));
   Unique out;
   const Tensor values = empty(Dims{groups, m}, x.dtype(), x.device());
@@ -80,15 +83,18 @@ std::pair<Tensor, Tensor> common(const Operand& a, const Operand& b) {
 
 }  // namespace
 
-Tensor searchsorted(const Tensor& sorted_sequence, const Operand& values, bool right, bool out_int32, const Tensor& sorter) {
+Tensor searchsorted(const Tensor& sorted_sequence, const Operand& values, bool right, bool out_int32,
+                    const Tensor& sorter) {
   const NoGradGuard no_grad;
-  CCDL_CHECK(sorted_sequence.dim() > 0, Runtime, "searchsorted(): input value can be a scalar only when sorted_sequence is 1-d, and "
-             "sorted_sequence needs at least one dimension, got ", describe(sorted_sequence));
+  CCDL_CHECK(sorted_sequence.dim() > 0, Runtime,
+             "searchsorted(): input value can be a scalar only when sorted_sequence is 1-d, and "
+             "sorted_sequence needs at least one dimension, got ",
+             describe(sorted_sequence));
   Tensor sequence = sorted_sequence;
   if (sorter.defined()) {
     CCDL_CHECK(sorter.sizes() == sequence.sizes() && sorter.dtype() == DType::Int64, Runtime,
-               "searchsorted(): sorter must be an int64 tensor of the size of sorted_sequence, got ", describe(sorter), " and ",
-               describe(sequence));
+               "searchsorted(): sorter must be an int64 tensor of the size of sorted_sequence, got ",
+               describe(sorter), " and ", describe(sequence));
     sequence = gather(sequence, -1, sorter);
   }
   auto [s, v] = common(sequence, values);
@@ -96,7 +102,9 @@ Tensor searchsorted(const Tensor& sorted_sequence, const Operand& values, bool r
   if (s.dim() > 1) {
     bool fits = v.dim() == s.dim();
     for (int64_t d = 0; fits && d + 1 < s.dim(); ++d) fits = v.size(d) == s.size(d);
-    CCDL_CHECK(fits, Runtime, "searchsorted(): sorted_sequence must be 1-d, or its dimensions up to the last must match input, got ",
+    CCDL_CHECK(fits, Runtime,
+               "searchsorted(): sorted_sequence must be 1-d, or its dimensions up to the last must match "
+               "input, got ",
                describe(s), " and input ", describe(v));
   }
   const Tensor y = empty(v.sizes(), DType::Int64, v.device());
@@ -104,20 +112,23 @@ Tensor searchsorted(const Tensor& sorted_sequence, const Operand& values, bool r
     const int64_t rows = s.dim() > 1 ? s.numel() / std::max<int64_t>(n, 1) : 1;
     if (n == 0) return zeros(v.sizes(), out_int32 ? DType::Int32 : DType::Int64, v.device());
     const Tensor flat = reshape(y, Dims{rows, v.numel() / rows});
-    CCDL_KERNEL(v, searchsorted(reshape(s, Dims{rows, n}).view(), reshape(v, flat.sizes()).view(), flat.view(), right));
+    CCDL_KERNEL(v, searchsorted(reshape(s, Dims{rows, n}).view(), reshape(v, flat.sizes()).view(),
+                                flat.view(), right));
   }
   return out_int32 ? to(y, DType::Int32) : y;
 }
 
 Tensor bucketize(const Operand& x, const Tensor& boundaries, bool right, bool out_int32) {
-  CCDL_CHECK(boundaries.dim() == 1, Runtime, "bucketize(): boundaries tensor must be 1 dimension, but got ", describe(boundaries));
+  CCDL_CHECK(boundaries.dim() == 1, Runtime, "bucketize(): boundaries tensor must be 1 dimension, but got ",
+             describe(boundaries));
   return searchsorted(boundaries, x, right, out_int32);
 }
 
 Tensor histc(const Tensor& input, int64_t bins, double low, double high) {
   const NoGradGuard no_grad;
   CCDL_CHECK(bins > 0, Runtime, "histc(): bins must be > 0, but got ", bins);
-  CCDL_CHECK(is_floating(input.dtype()), DType, "histc(): expected a floating point input, got ", describe(input), "; convert it with .float()");
+  CCDL_CHECK(is_floating(input.dtype()), DType, "histc(): expected a floating point input, got ",
+             describe(input), "; convert it with .float()");
   const Tensor x = contiguous(detach(input));
   if (low == high && x.numel() > 0) {
     low = item(amin(x)).to_double();
@@ -127,7 +138,8 @@ Tensor histc(const Tensor& input, int64_t bins, double low, double high) {
     low -= 1;
     high += 1;
   }
-  CCDL_CHECK(std::isfinite(low) && std::isfinite(high), Runtime, "histc(): range of [", low, ", ", high, "] is not finite");
+  CCDL_CHECK(std::isfinite(low) && std::isfinite(high), Runtime, "histc(): range of [", low, ", ", high,
+             "] is not finite");
   CCDL_CHECK(low < high, Runtime, "histc(): max must be larger than min, got min=", low, ", max=", high);
   const Tensor y = empty(Dims{bins}, x.dtype(), x.device());
   CCDL_KERNEL(x, histc(x.view(), low, high, y.view()));
@@ -140,13 +152,14 @@ Tensor bincount(const Tensor& input, const Tensor& weights, int64_t minlength) {
              "bincount(): only supports 1-d non-negative integral inputs, got ", describe(input));
   CCDL_CHECK(minlength >= 0, Runtime, "bincount(): minlength should be >= 0, got ", minlength);
   CCDL_CHECK(!weights.defined() || weights.sizes() == input.sizes(), Runtime,
-             "bincount(): weights should be 1-d and have the same length as input, got ", weights.defined() ? describe(weights) : "",
-             " for input ", describe(input));
+             "bincount(): weights should be 1-d and have the same length as input, got ",
+             weights.defined() ? describe(weights) : "", " for input ", describe(input));
   const Tensor x = contiguous(to(input, DType::Int64));
   int64_t size = minlength;
   if (x.numel() > 0) {
     const int64_t least = item(amin(x)).to_int();
-    CCDL_CHECK(least >= 0, Runtime, "bincount(): only supports 1-d non-negative integral inputs, got the value ", least);
+    CCDL_CHECK(least >= 0, Runtime,
+               "bincount(): only supports 1-d non-negative integral inputs, got the value ", least);
     size = std::max(size, item(amax(x)).to_int() + 1);
   }
   const Tensor y = empty(Dims{size}, weights.defined() ? DType::Float64 : DType::Int64, x.device());

@@ -21,16 +21,19 @@ Dims with_size(const Tensor& x, int64_t dim, int64_t size) {
 }
 
 void check_nonempty(const char* op, const Tensor& x, int64_t dim) {
-  CCDL_CHECK(x.dim() == 0 || x.size(dim) > 0, Index, op, "(): Expected reduction dim ", dim, " to have non-zero size, got input ", describe(x));
+  CCDL_CHECK(x.dim() == 0 || x.size(dim) > 0, Index, op, "(): Expected reduction dim ", dim,
+             " to have non-zero size, got input ", describe(x));
 }
 
 // One value and index per row from `kernel(values, indices)`, with both outputs of size 1 in dim.
 template <class F>
-ValuesIndices select_one(const char* op, const char* node, const Tensor& x, int64_t dim, bool keepdim, const F& kernel) {
+ValuesIndices select_one(const char* op, const char* node, const Tensor& x, int64_t dim, bool keepdim,
+                         const F& kernel) {
   const Reduction r(op, x, Dims{dim});
   dim = r.dims[0];
   check_nonempty(op, x, dim);
-  Tensor values = empty(r.sizes(keepdim), x.dtype(), x.device()), indices = empty(r.sizes(keepdim), DType::Int64, x.device());
+  Tensor values = empty(r.sizes(keepdim), x.dtype(), x.device()),
+         indices = empty(r.sizes(keepdim), DType::Int64, x.device());
   kernel(static_cast<int>(dim), r.view(values), r.view(indices));
   if (needs_graph(x)) record_selection(node, x, values, indices, dim, !keepdim);
   return {values, indices};
@@ -60,8 +63,8 @@ Tensor msort(const Tensor& x) { return x.dim() == 0 ? clone(x) : std::get<0>(sor
 ValuesIndices topk(const Tensor& x, int64_t k, int64_t dim, bool largest, bool sorted) {
   dim = wrap_dim("topk", dim, x.dim());
   const int64_t n = x.dim() ? x.size(dim) : 1;
-  CCDL_CHECK(k >= 0 && k <= n, Runtime, "topk(): selected index k out of range: k=", k, ", but dim ", dim, " of input ", describe(x), " has ",
-             n, " elements");
+  CCDL_CHECK(k >= 0 && k <= n, Runtime, "topk(): selected index k out of range: k=", k, ", but dim ", dim,
+             " of input ", describe(x), " has ", n, " elements");
   const Dims sizes = with_size(x, dim, k);
   Tensor values = empty(sizes, x.dtype(), x.device()), indices = empty(sizes, DType::Int64, x.device());
   if (values.numel() > 0)
@@ -73,10 +76,12 @@ ValuesIndices topk(const Tensor& x, int64_t k, int64_t dim, bool largest, bool s
 ValuesIndices kthvalue(const Tensor& x, int64_t k, int64_t dim, bool keepdim) {
   const int64_t d = wrap_dim("kthvalue", dim, x.dim()), n = x.dim() ? x.size(d) : 1;
   check_nonempty("kthvalue", x, d);
-  CCDL_CHECK(k >= 1 && k <= n, Runtime, "kthvalue(): selected number k out of range for dimension ", d, ": k=", k, ", input ", describe(x));
-  return select_one("kthvalue", "KthvalueBackward", x, d, keepdim, [&](int at, const View& values, const View& indices) {
-    CCDL_KERNEL(x, kthvalue(x.view(), at, k, values, indices));
-  });
+  CCDL_CHECK(k >= 1 && k <= n, Runtime, "kthvalue(): selected number k out of range for dimension ", d,
+             ": k=", k, ", input ", describe(x));
+  return select_one("kthvalue", "KthvalueBackward", x, d, keepdim,
+                    [&](int at, const View& values, const View& indices) {
+                      CCDL_KERNEL(x, kthvalue(x.view(), at, k, values, indices));
+                    });
 }
 
 ValuesIndices median_dim(const Tensor& x, int64_t dim, bool keepdim, bool ignore_nan) {
@@ -89,7 +94,8 @@ ValuesIndices median_dim(const Tensor& x, int64_t dim, bool keepdim, bool ignore
 Tensor median(const Tensor& x, bool ignore_nan) {
   const char* op = ignore_nan ? "nanmedian" : "median";
   if (x.numel() == 0) {
-    CCDL_CHECK(is_floating(x.dtype()), Runtime, op, "(): an empty input has no median unless it is floating point, got ", describe(x));
+    CCDL_CHECK(is_floating(x.dtype()), Runtime, op,
+               "(): an empty input has no median unless it is floating point, got ", describe(x));
     return full({}, Scalar(std::numeric_limits<double>::quiet_NaN()), x.dtype(), x.device());
   }
   Tensor y;
@@ -102,9 +108,10 @@ Tensor median(const Tensor& x, bool ignore_nan) {
 }
 
 ValuesIndices mode(const Tensor& x, int64_t dim, bool keepdim) {
-  return select_one("mode", "ModeBackward", x, dim, keepdim, [&](int at, const View& values, const View& indices) {
-    CCDL_KERNEL(x, mode(x.view(), at, values, indices));
-  });
+  return select_one("mode", "ModeBackward", x, dim, keepdim,
+                    [&](int at, const View& values, const View& indices) {
+                      CCDL_KERNEL(x, mode(x.view(), at, values, indices));
+                    });
 }
 
 namespace {
@@ -122,18 +129,22 @@ Tensor interpolate_sorted(const Tensor& sorted, const Tensor& rank, const std::s
 
 }  // namespace
 
-Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bool keepdim, const std::string& interpolation,
-                bool ignore_nan) {
+Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bool keepdim,
+                const std::string& interpolation, bool ignore_nan) {
   const char* op = ignore_nan ? "nanquantile" : "quantile";
-  CCDL_CHECK(is_floating(x.dtype()) && !is_half(x.dtype()), DType, op, "() input tensor must be either float or double dtype, got ", describe(x));
+  CCDL_CHECK(is_floating(x.dtype()) && !is_half(x.dtype()), DType, op,
+             "() input tensor must be either float or double dtype, got ", describe(x));
   CCDL_CHECK(x.numel() > 0, Runtime, op, "() input tensor must be non-empty, got ", describe(x));
   CCDL_CHECK(q.dim() <= 1, Runtime, op, "() q must be a scalar or 1D tensor, got ", describe(q));
-  CCDL_CHECK(q.dtype() == x.dtype(), DType, op, "() q tensor must be same dtype as the input tensor, got q ", describe(q), " and input ",
-             describe(x));
-  CCDL_CHECK(interpolation == "linear" || interpolation == "lower" || interpolation == "higher" || interpolation == "midpoint" ||
-                 interpolation == "nearest",
-             Value, op, "() interpolation must be one of linear, lower, higher, midpoint or nearest, but got ", interpolation);
-  CCDL_CHECK(item(all(logical_and(ge(q, Scalar(0)), le(q, Scalar(1))))).to_bool(), Runtime, op, "() q values must be in the range [0, 1]");
+  CCDL_CHECK(q.dtype() == x.dtype(), DType, op, "() q tensor must be same dtype as the input tensor, got q ",
+             describe(q), " and input ", describe(x));
+  CCDL_CHECK(interpolation == "linear" || interpolation == "lower" || interpolation == "higher" ||
+                 interpolation == "midpoint" || interpolation == "nearest",
+             Value, op,
+             "() interpolation must be one of linear, lower, higher, midpoint or nearest, but got ",
+             interpolation);
+  CCDL_CHECK(item(all(logical_and(ge(q, Scalar(0)), le(q, Scalar(1))))).to_bool(), Runtime, op,
+             "() q values must be in the range [0, 1]");
   Tensor t = x;
   int64_t d = 0;
   if (dim && x.dim() > 0) {
@@ -151,10 +162,10 @@ Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bo
       const Tensor numbers = to(sum(eq(t, t), Dims{-1}, true), x.dtype());
       rank = mul(points, clamp(sub(numbers, Scalar(1)), Scalar(0), std::nullopt));
     } else {
-      rank = where(any(ne(t, t), Dims{-1}, true), Scalar(last), mul(points, last));   // NaN sorts last
+      rank = where(any(ne(t, t), Dims{-1}, true), Scalar(last), mul(points, last));  // NaN sorts last
     }
   }
-  Tensor y = interpolate_sorted(std::get<0>(sort(t, -1)), rank, interpolation);   // [..., m]
+  Tensor y = interpolate_sorted(std::get<0>(sort(t, -1)), rank, interpolation);  // [..., m]
   const bool scalar_q = q.dim() == 0;
   y = scalar_q ? squeeze(y, Dims{-1}) : movedim(y, Dims{-1}, Dims{0});
   if (!keepdim) return y;

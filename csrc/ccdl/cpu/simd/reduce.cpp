@@ -1,13 +1,13 @@
 // Inner loops of the reductions. Float sums run in eight vectors of float lanes over blocks of 2048 elements
-// (16 additions a lane at 512 bits) whose totals are added in double; squares, variances and exponentials convert
-// to double at once. Columns add eight rows in a tree in float, then go to the double accumulators.
+// (16 additions a lane at 512 bits) whose totals are added in double; squares, variances and exponentials
+// convert to double at once. Columns add eight rows in a tree in float, then go to the double accumulators.
 #include <ccdl/cpu/simd/reduce.h>
 #include <ccdl/cpu/simd/vec.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-typedef float vh __attribute__((vector_size(VB / 2)));   // as many floats as vd has doubles
+typedef float vh __attribute__((vector_size(VB / 2)));  // as many floats as vd has doubles
 
 CCDL_SI vd load_wide(const float* p) {
   vh v;
@@ -20,24 +20,45 @@ CCDL_SI vf load_as(const float16* p, float) { return load_half(p); }
 CCDL_SI vf load_as(const bfloat16* p, float) { return load_half(p); }
 CCDL_SI vd load_as(const float* p, double) { return load_wide(p); }
 CCDL_SI vd load_as(const double* p, double) { return loadu(p); }
-template <class T> constexpr bool kIsInt = false;
-template <> constexpr bool kIsInt<int64_t> = true;
-template <bool wide, class T> struct Arith { using type = float; };
-template <> struct Arith<false, double> { using type = double; };
-template <class T> struct Arith<true, T> { using type = double; };
-template <class T> struct Lanes;
-template <> struct Lanes<float> { using Vec = vf; static constexpr int n = VL; };
-template <> struct Lanes<double> { using Vec = vd; static constexpr int n = VD; };
+template <class T>
+constexpr bool kIsInt = false;
+template <>
+constexpr bool kIsInt<int64_t> = true;
+template <bool wide, class T>
+struct Arith {
+  using type = float;
+};
+template <>
+struct Arith<false, double> {
+  using type = double;
+};
+template <class T>
+struct Arith<true, T> {
+  using type = double;
+};
+template <class T>
+struct Lanes;
+template <>
+struct Lanes<float> {
+  using Vec = vf;
+  static constexpr int n = VL;
+};
+template <>
+struct Lanes<double> {
+  using Vec = vd;
+  static constexpr int n = VD;
+};
 
 // exp for finite or infinite doubles, NaN kept, results below 2^-1022 flushed to zero; error about 1 ulp.
 CCDL_SI vd exp_vd(vd x) {
-  const vd magic = set1(6755399441055744.0);   // 1.5 * 2^52: rounds to an integer kept in the low bits
+  const vd magic = set1(6755399441055744.0);  // 1.5 * 2^52: rounds to an integer kept in the low bits
   vd t = fma(select(x > -708.0, x, set1(-708.0)), set1(1.4426950408889634), magic);
   vd k = t - magic;
   vd r = fma(k, set1(-6.93147180369123816490e-01), x);
   r = fma(k, set1(-1.90821492927058770002e-10), r);
-  static constexpr double coef[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880,
-                                    1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0};
+  static constexpr double coef[] = {
+      1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+      1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       0.5,          1.0,         1.0};
   vd y = set1(coef[0]);
   for (int i = 1; i < 14; ++i) y = fma(y, r, set1(coef[i]));
   y = (vd)((vl)y + ((vl)t << 52));
@@ -52,33 +73,41 @@ CCDL_SI vd pow_vd(vd x, vd p) {
 }
 CCDL_SI double pow_vd(double x, double p) { return __builtin_pow(x, p); }
 
-// The larger (smaller) of two, NaN when either is NaN. The max instructions return their second operand when one is
-// NaN, so only a NaN in the first needs a look.
+// The larger (smaller) of two, NaN when either is NaN. The max instructions return their second operand when
+// one is NaN, so only a NaN in the first needs a look.
 #if defined(__AVX512F__)
 CCDL_SI vf max_nan(vf a, vf b) {
-  return (vf)_mm512_mask_mov_ps(_mm512_max_ps((__m512)a, (__m512)b), _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q), (__m512)a);
+  return (vf)_mm512_mask_mov_ps(_mm512_max_ps((__m512)a, (__m512)b),
+                                _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q), (__m512)a);
 }
 CCDL_SI vf min_nan(vf a, vf b) {
-  return (vf)_mm512_mask_mov_ps(_mm512_min_ps((__m512)a, (__m512)b), _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q), (__m512)a);
+  return (vf)_mm512_mask_mov_ps(_mm512_min_ps((__m512)a, (__m512)b),
+                                _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q), (__m512)a);
 }
 CCDL_SI vd max_nan(vd a, vd b) {
-  return (vd)_mm512_mask_mov_pd(_mm512_max_pd((__m512d)a, (__m512d)b), _mm512_cmp_pd_mask((__m512d)a, (__m512d)a, _CMP_UNORD_Q), (__m512d)a);
+  return (vd)_mm512_mask_mov_pd(_mm512_max_pd((__m512d)a, (__m512d)b),
+                                _mm512_cmp_pd_mask((__m512d)a, (__m512d)a, _CMP_UNORD_Q), (__m512d)a);
 }
 CCDL_SI vd min_nan(vd a, vd b) {
-  return (vd)_mm512_mask_mov_pd(_mm512_min_pd((__m512d)a, (__m512d)b), _mm512_cmp_pd_mask((__m512d)a, (__m512d)a, _CMP_UNORD_Q), (__m512d)a);
+  return (vd)_mm512_mask_mov_pd(_mm512_min_pd((__m512d)a, (__m512d)b),
+                                _mm512_cmp_pd_mask((__m512d)a, (__m512d)a, _CMP_UNORD_Q), (__m512d)a);
 }
 #elif defined(__AVX2__)
 CCDL_SI vf max_nan(vf a, vf b) {
-  return (vf)_mm256_blendv_ps(_mm256_max_ps((__m256)a, (__m256)b), (__m256)a, _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+  return (vf)_mm256_blendv_ps(_mm256_max_ps((__m256)a, (__m256)b), (__m256)a,
+                              _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
 }
 CCDL_SI vf min_nan(vf a, vf b) {
-  return (vf)_mm256_blendv_ps(_mm256_min_ps((__m256)a, (__m256)b), (__m256)a, _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
+  return (vf)_mm256_blendv_ps(_mm256_min_ps((__m256)a, (__m256)b), (__m256)a,
+                              _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q));
 }
 CCDL_SI vd max_nan(vd a, vd b) {
-  return (vd)_mm256_blendv_pd(_mm256_max_pd((__m256d)a, (__m256d)b), (__m256d)a, _mm256_cmp_pd((__m256d)a, (__m256d)a, _CMP_UNORD_Q));
+  return (vd)_mm256_blendv_pd(_mm256_max_pd((__m256d)a, (__m256d)b), (__m256d)a,
+                              _mm256_cmp_pd((__m256d)a, (__m256d)a, _CMP_UNORD_Q));
 }
 CCDL_SI vd min_nan(vd a, vd b) {
-  return (vd)_mm256_blendv_pd(_mm256_min_pd((__m256d)a, (__m256d)b), (__m256d)a, _mm256_cmp_pd((__m256d)a, (__m256d)a, _CMP_UNORD_Q));
+  return (vd)_mm256_blendv_pd(_mm256_min_pd((__m256d)a, (__m256d)b), (__m256d)a,
+                              _mm256_cmp_pd((__m256d)a, (__m256d)a, _CMP_UNORD_Q));
 }
 #else
 CCDL_SI vf max_nan(vf a, vf b) {
@@ -108,55 +137,106 @@ CCDL_SI double min_nan(double a, double b) { return ((b < a) | (b != b)) ? b : a
 struct SumOp {
   static constexpr bool kWide = false;
   static constexpr double kId = 0;
-  template <class V> CCDL_SI V map(V x, V) { return x; }
-  template <class V> CCDL_SI V join(V a, V b) { return a + b; }
+  template <class V>
+  CCDL_SI V map(V x, V) {
+    return x;
+  }
+  template <class V>
+  CCDL_SI V join(V a, V b) {
+    return a + b;
+  }
 };
-struct SumDOp : SumOp { static constexpr bool kWide = true; };
+struct SumDOp : SumOp {
+  static constexpr bool kWide = true;
+};
 struct NanSumOp : SumOp {
-  template <class V> CCDL_SI V map(V x, V) { return x == x ? x : V{}; }
+  template <class V>
+  CCDL_SI V map(V x, V) {
+    return x == x ? x : V{};
+  }
 };
 struct SumAbsOp : SumOp {
-  template <class V> CCDL_SI V map(V x, V) { return x < V{} ? -x : x; }
+  template <class V>
+  CCDL_SI V map(V x, V) {
+    return x < V{} ? -x : x;
+  }
 };
 struct SumSqOp : SumDOp {
-  template <class V> CCDL_SI V map(V x, V) { return x * x; }
+  template <class V>
+  CCDL_SI V map(V x, V) {
+    return x * x;
+  }
 };
 struct SqDiffOp : SumDOp {
-  template <class V> CCDL_SI V map(V x, V c) { return (x - c) * (x - c); }
+  template <class V>
+  CCDL_SI V map(V x, V c) {
+    return (x - c) * (x - c);
+  }
 };
 struct SumPowOp : SumDOp {
-  template <class V> CCDL_SI V map(V x, V c) { return pow_vd(x < V{} ? -x : x, c); }
+  template <class V>
+  CCDL_SI V map(V x, V c) {
+    return pow_vd(x < V{} ? -x : x, c);
+  }
 };
 struct SumExpOp : SumDOp {
-  template <class V> CCDL_SI V map(V x, V c) { return exp_vd(x - c); }
+  template <class V>
+  CCDL_SI V map(V x, V c) {
+    return exp_vd(x - c);
+  }
 };
 struct ProdOp {
   static constexpr bool kWide = true;
   static constexpr double kId = 1;
-  template <class V> CCDL_SI V map(V x, V) { return x; }
-  template <class V> CCDL_SI V join(V a, V b) { return a * b; }
+  template <class V>
+  CCDL_SI V map(V x, V) {
+    return x;
+  }
+  template <class V>
+  CCDL_SI V join(V a, V b) {
+    return a * b;
+  }
 };
 struct MaxOp {
   static constexpr bool kWide = false;
   static constexpr double kId = -__builtin_inf();
-  template <class V> CCDL_SI V map(V x, V) { return x; }
-  template <class V> CCDL_SI V join(V a, V b) { return max_nan(a, b); }
+  template <class V>
+  CCDL_SI V map(V x, V) {
+    return x;
+  }
+  template <class V>
+  CCDL_SI V join(V a, V b) {
+    return max_nan(a, b);
+  }
 };
 struct MinOp {
   static constexpr bool kWide = false;
   static constexpr double kId = __builtin_inf();
-  template <class V> CCDL_SI V map(V x, V) { return x; }
-  template <class V> CCDL_SI V join(V a, V b) { return min_nan(a, b); }
+  template <class V>
+  CCDL_SI V map(V x, V) {
+    return x;
+  }
+  template <class V>
+  CCDL_SI V join(V a, V b) {
+    return min_nan(a, b);
+  }
 };
 struct MaxAbsOp : MaxOp {
-  template <class V> CCDL_SI V map(V x, V) { return x < V{} ? -x : x; }
+  template <class V>
+  CCDL_SI V map(V x, V) {
+    return x < V{} ? -x : x;
+  }
 };
 struct MinAbsOp : MinOp {
-  template <class V> CCDL_SI V map(V x, V) { return x < V{} ? -x : x; }
+  template <class V>
+  CCDL_SI V map(V x, V) {
+    return x < V{} ? -x : x;
+  }
 };
 
 // Total of n contiguous elements, n at most one block; E is the arithmetic type (float, or double when wide).
-template <class Op, class E, class T> CCDL_SI E block_total(const T* x, int64_t n, double c) {
+template <class Op, class E, class T>
+CCDL_SI E block_total(const T* x, int64_t n, double c) {
   using V = typename Lanes<E>::Vec;
   constexpr int L = Lanes<E>::n;
   const V cv = V{} + (E)c;
@@ -182,7 +262,8 @@ template <class Op, class E, class T> CCDL_SI E block_total(const T* x, int64_t 
   return total;
 }
 
-template <class Op, class T> CCDL_SI void row_float_inline(const void* xv, int64_t n, const double* c, void* accv) {
+template <class Op, class T>
+CCDL_SI void row_float_inline(const void* xv, int64_t n, const double* c, void* accv) {
   using E = typename Arith<Op::kWide, T>::type;
   const T* x = static_cast<const T*>(xv);
   double* acc = static_cast<double*>(accv);
@@ -194,13 +275,14 @@ template <class Op, class T> CCDL_SI void row_float_inline(const void* xv, int64
     n -= m;
   }
 }
-template <class Op, class T> void row_float(const void* x, int64_t n, const double* c, void* acc) {
+template <class Op, class T>
+void row_float(const void* x, int64_t n, const double* c, void* acc) {
   row_float_inline<Op, T>(x, n, c, acc);
 }
 
 // One vector of columns over R rows, joined in a tree.
-template <class Op, class E, class T, int R> CCDL_SI typename Lanes<E>::Vec col_tree(const T* x, int64_t rs,
-                                                                                  typename Lanes<E>::Vec cv) {
+template <class Op, class E, class T, int R>
+CCDL_SI typename Lanes<E>::Vec col_tree(const T* x, int64_t rs, typename Lanes<E>::Vec cv) {
   typename Lanes<E>::Vec a[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) a[r] = Op::map(load_as(x + r * rs, E{}), cv);
@@ -229,7 +311,9 @@ CCDL_SI void col_rows(const T* x, int64_t rs, int64_t cols, const double* c, dou
     }
   }
   for (; j < cols; ++j)
-    for (int r = 0; r < R; ++r) acc[j] = Op::join(acc[j], Op::map((double)(typename Arith<false, T>::type)x[r * rs + j], c ? c[j] : 0.0));
+    for (int r = 0; r < R; ++r)
+      acc[j] =
+          Op::join(acc[j], Op::map((double)(typename Arith<false, T>::type)x[r * rs + j], c ? c[j] : 0.0));
 }
 
 template <class Op, class T>
@@ -258,15 +342,39 @@ void short_rows_float(const void* xv, int64_t rows, int64_t rs, int64_t n, const
 }
 
 // Integer operations, and the counting ones for every element type: plain loops that the compiler vectorises.
-struct ISum { CCDL_SI int64_t join(int64_t a, int64_t x) { return (int64_t)((uint64_t)a + (uint64_t)x); } };
-struct IProd { CCDL_SI int64_t join(int64_t a, int64_t x) { return (int64_t)((uint64_t)a * (uint64_t)x); } };
-struct IMax { CCDL_SI int64_t join(int64_t a, int64_t x) { return x > a ? x : a; } };
-struct IMin { CCDL_SI int64_t join(int64_t a, int64_t x) { return x < a ? x : a; } };
-struct CountOp { template <class T> CCDL_SI int64_t join(int64_t a, T x) { return a + (x != 0 ? 1 : 0); } };
-struct AnyOp { template <class T> CCDL_SI int64_t join(int64_t a, T x) { return a | (x != 0 ? 1 : 0); } };
-struct AllOp { template <class T> CCDL_SI int64_t join(int64_t a, T x) { return a & (x != 0 ? 1 : 0); } };
+struct ISum {
+  CCDL_SI int64_t join(int64_t a, int64_t x) { return (int64_t)((uint64_t)a + (uint64_t)x); }
+};
+struct IProd {
+  CCDL_SI int64_t join(int64_t a, int64_t x) { return (int64_t)((uint64_t)a * (uint64_t)x); }
+};
+struct IMax {
+  CCDL_SI int64_t join(int64_t a, int64_t x) { return x > a ? x : a; }
+};
+struct IMin {
+  CCDL_SI int64_t join(int64_t a, int64_t x) { return x < a ? x : a; }
+};
+struct CountOp {
+  template <class T>
+  CCDL_SI int64_t join(int64_t a, T x) {
+    return a + (x != 0 ? 1 : 0);
+  }
+};
+struct AnyOp {
+  template <class T>
+  CCDL_SI int64_t join(int64_t a, T x) {
+    return a | (x != 0 ? 1 : 0);
+  }
+};
+struct AllOp {
+  template <class T>
+  CCDL_SI int64_t join(int64_t a, T x) {
+    return a & (x != 0 ? 1 : 0);
+  }
+};
 
-template <class Op, class T> void row_int(const void* xv, int64_t n, const double*, void* accv) {
+template <class Op, class T>
+void row_int(const void* xv, int64_t n, const double*, void* accv) {
   const T* x = static_cast<const T*>(xv);
   int64_t acc = *static_cast<int64_t*>(accv);
   for (int64_t i = 0; i < n; ++i) acc = Op::join(acc, x[i]);
@@ -287,7 +395,8 @@ void short_rows_int(const void* xv, int64_t rows, int64_t rs, int64_t n, const d
     for (int64_t i = 0; i < n; ++i) acc[r] = Op::join(acc[r], x[i]);
 }
 // Bytes in runs of 4096 keep the inner sum in 32 bits.
-template <bool kCount> void row_byte(const void* xv, int64_t n, const double*, void* accv) {
+template <bool kCount>
+void row_byte(const void* xv, int64_t n, const double*, void* accv) {
   const uint8_t* x = static_cast<const uint8_t*>(xv);
   int64_t acc = *static_cast<int64_t*>(accv);
   for (; n > 0; n -= 4096, x += 4096) {
@@ -300,13 +409,21 @@ template <bool kCount> void row_byte(const void* xv, int64_t n, const double*, v
 }
 
 // b beats a: larger (or smaller), or NaN against a number.
-template <bool kLargest, class T> CCDL_SI bool beats(T b, T a) {
+template <bool kLargest, class T>
+CCDL_SI bool beats(T b, T a) {
   return (kLargest ? b > a : b < a) | ((b != b) & (a == a));
 }
-template <bool kLargest, class T> struct ArgOp { using Op = MaxOp; };
-template <class T> struct ArgOp<false, T> { using Op = MinOp; };
+template <bool kLargest, class T>
+struct ArgOp {
+  using Op = MaxOp;
+};
+template <class T>
+struct ArgOp<false, T> {
+  using Op = MinOp;
+};
 
-template <bool kLargest, class T> CCDL_SI T block_best(const T* x, int64_t n) {
+template <bool kLargest, class T>
+CCDL_SI T block_best(const T* x, int64_t n) {
   if constexpr (kIsInt<T>) {
     T best = x[0];
     for (int64_t i = 1; i < n; ++i) best = (kLargest ? x[i] > best : x[i] < best) ? x[i] : best;
@@ -324,7 +441,9 @@ void arg_row(const void* xv, int64_t n, int64_t base, void* bestv, int64_t* idx)
     const T b = block_best<kLargest, T>(x + i, m);
     if (!(beats<kLargest, Acc>((Acc)b, best) || *idx < 0)) continue;
     const bool nan = b != b;
-    const auto found = [&](int64_t at) __attribute__((always_inline)) { return (x[at] == b) | (nan & (x[at] != x[at])); };
+    const auto found = [&](int64_t at) __attribute__((always_inline)) {
+      return (x[at] == b) | (nan & (x[at] != x[at]));
+    };
     int64_t k = 0;
     for (; k + 32 <= m; k += 32) {
       int any = 0;
@@ -338,7 +457,8 @@ void arg_row(const void* xv, int64_t n, int64_t base, void* bestv, int64_t* idx)
   *static_cast<Acc*>(bestv) = best;
 }
 template <bool kLargest, class T, class Acc>
-void arg_col(const void* xv, int64_t rows, int64_t rs, int64_t cols, int64_t base, void* bestv, int64_t* __restrict idx) {
+void arg_col(const void* xv, int64_t rows, int64_t rs, int64_t cols, int64_t base, void* bestv,
+             int64_t* __restrict idx) {
   const T* x = static_cast<const T*>(xv);
   Acc* __restrict best = static_cast<Acc*>(bestv);
   for (int64_t r = 0; r < rows; ++r, x += rs)
@@ -351,7 +471,8 @@ void arg_col(const void* xv, int64_t rows, int64_t rs, int64_t cols, int64_t bas
 }
 
 template <bool kLargest, class T, class Acc>
-void arg_short_rows(const void* xv, int64_t rows, int64_t rs, int64_t n, int64_t base, void* bestv, int64_t* idx) {
+void arg_short_rows(const void* xv, int64_t rows, int64_t rs, int64_t n, int64_t base, void* bestv,
+                    int64_t* idx) {
   const T* x = static_cast<const T*>(xv);
   Acc* best = static_cast<Acc*>(bestv);
   if (n >= 16) {
@@ -370,12 +491,14 @@ void arg_short_rows(const void* xv, int64_t rows, int64_t rs, int64_t n, int64_t
   }
 }
 
-template <class T, class O> CCDL_SI void pack_as(const void* xv, int64_t stride, int64_t n, void* out) {
+template <class T, class O>
+CCDL_SI void pack_as(const void* xv, int64_t stride, int64_t n, void* out) {
   const T* x = static_cast<const T*>(xv);
   O* y = static_cast<O*>(out);
   for (int64_t i = 0; i < n; ++i) y[i] = (O)x[i * stride];
 }
-template <class T> CCDL_SI void pack_half(const void* xv, int64_t stride, int64_t n, void* out) {
+template <class T>
+CCDL_SI void pack_half(const void* xv, int64_t stride, int64_t n, void* out) {
   const T* x = static_cast<const T*>(xv);
   float* y = static_cast<float*>(out);
   int64_t i = 0;
@@ -386,35 +509,51 @@ template <class T> CCDL_SI void pack_half(const void* xv, int64_t stride, int64_
 void pack(DType t, const void* x, int64_t stride, int64_t n, void* out) {
   switch (t) {
     case DType::Bool:
-    case DType::UInt8: return pack_as<uint8_t, int64_t>(x, stride, n, out);
-    case DType::Int8: return pack_as<int8_t, int64_t>(x, stride, n, out);
-    case DType::Int16: return pack_as<int16_t, int64_t>(x, stride, n, out);
-    case DType::Int32: return pack_as<int32_t, int64_t>(x, stride, n, out);
-    case DType::Int64: return pack_as<int64_t, int64_t>(x, stride, n, out);
-    case DType::Float16: return pack_half<float16>(x, stride, n, out);
-    case DType::BFloat16: return pack_half<bfloat16>(x, stride, n, out);
-    case DType::Float32: return pack_as<float, float>(x, stride, n, out);
-    default: return pack_as<double, double>(x, stride, n, out);
+    case DType::UInt8:
+      return pack_as<uint8_t, int64_t>(x, stride, n, out);
+    case DType::Int8:
+      return pack_as<int8_t, int64_t>(x, stride, n, out);
+    case DType::Int16:
+      return pack_as<int16_t, int64_t>(x, stride, n, out);
+    case DType::Int32:
+      return pack_as<int32_t, int64_t>(x, stride, n, out);
+    case DType::Int64:
+      return pack_as<int64_t, int64_t>(x, stride, n, out);
+    case DType::Float16:
+      return pack_half<float16>(x, stride, n, out);
+    case DType::BFloat16:
+      return pack_half<bfloat16>(x, stride, n, out);
+    case DType::Float32:
+      return pack_as<float, float>(x, stride, n, out);
+    default:
+      return pack_as<double, double>(x, stride, n, out);
   }
 }
 
 }  // namespace
 
 #define CCDL_RED_HALVES(fn, Op) fn##_float<Op, float16>, fn##_float<Op, bfloat16>
-#define CCDL_RED_NARROW(fn, Op) {fn##_float<Op, float>, fn##_float<Op, double>, nullptr, CCDL_RED_HALVES(fn, Op)}
-#define CCDL_RED_FLOAT(fn, Op) {fn##_float<Op, float>, fn##_float<Op, double>, nullptr, nullptr, nullptr}
+#define CCDL_RED_NARROW(fn, Op) \
+  { fn##_float<Op, float>, fn##_float<Op, double>, nullptr, CCDL_RED_HALVES(fn, Op) }
+#define CCDL_RED_FLOAT(fn, Op) \
+  { fn##_float<Op, float>, fn##_float<Op, double>, nullptr, nullptr, nullptr }
 #define CCDL_RED_BOTH(fn, Op, IntOp) \
-  {fn##_float<Op, float>, fn##_float<Op, double>, fn##_int<IntOp, int64_t>, CCDL_RED_HALVES(fn, Op)}
+  { fn##_float<Op, float>, fn##_float<Op, double>, fn##_int<IntOp, int64_t>, CCDL_RED_HALVES(fn, Op) }
 #define CCDL_RED_PROD(fn, Op, IntOp) \
-  {fn##_float<Op, float>, fn##_float<Op, double>, fn##_int<IntOp, int64_t>, nullptr, nullptr}
-#define CCDL_RED_COUNT(fn, Op) {fn##_int<Op, float>, fn##_int<Op, double>, fn##_int<Op, int64_t>, nullptr, nullptr}
-#define CCDL_RED_TABLE(fn)                                                                                     \
-  {CCDL_RED_BOTH(fn, SumOp, ISum), CCDL_RED_FLOAT(fn, SumDOp), CCDL_RED_NARROW(fn, NanSumOp),                   \
-   CCDL_RED_NARROW(fn, SumAbsOp), CCDL_RED_FLOAT(fn, SumSqOp), CCDL_RED_FLOAT(fn, SqDiffOp),                    \
-   CCDL_RED_FLOAT(fn, SumPowOp), CCDL_RED_FLOAT(fn, SumExpOp), CCDL_RED_PROD(fn, ProdOp, IProd),               \
-   CCDL_RED_BOTH(fn, MaxOp, IMax), CCDL_RED_BOTH(fn, MinOp, IMin), CCDL_RED_NARROW(fn, MaxAbsOp),               \
-   CCDL_RED_NARROW(fn, MinAbsOp), CCDL_RED_COUNT(fn, CountOp), CCDL_RED_COUNT(fn, AnyOp), CCDL_RED_COUNT(fn, AllOp)}
-#define CCDL_ARG_TABLE(fn, largest) {fn<largest, float, double>, fn<largest, double, double>, fn<largest, int64_t, int64_t>}
+  { fn##_float<Op, float>, fn##_float<Op, double>, fn##_int<IntOp, int64_t>, nullptr, nullptr }
+#define CCDL_RED_COUNT(fn, Op) \
+  { fn##_int<Op, float>, fn##_int<Op, double>, fn##_int<Op, int64_t>, nullptr, nullptr }
+#define CCDL_RED_TABLE(fn)                                                                             \
+  {                                                                                                    \
+    CCDL_RED_BOTH(fn, SumOp, ISum), CCDL_RED_FLOAT(fn, SumDOp), CCDL_RED_NARROW(fn, NanSumOp),         \
+        CCDL_RED_NARROW(fn, SumAbsOp), CCDL_RED_FLOAT(fn, SumSqOp), CCDL_RED_FLOAT(fn, SqDiffOp),      \
+        CCDL_RED_FLOAT(fn, SumPowOp), CCDL_RED_FLOAT(fn, SumExpOp), CCDL_RED_PROD(fn, ProdOp, IProd),  \
+        CCDL_RED_BOTH(fn, MaxOp, IMax), CCDL_RED_BOTH(fn, MinOp, IMin), CCDL_RED_NARROW(fn, MaxAbsOp), \
+        CCDL_RED_NARROW(fn, MinAbsOp), CCDL_RED_COUNT(fn, CountOp), CCDL_RED_COUNT(fn, AnyOp),         \
+        CCDL_RED_COUNT(fn, AllOp)                                                                      \
+  }
+#define CCDL_ARG_TABLE(fn, largest) \
+  { fn<largest, float, double>, fn<largest, double, double>, fn<largest, int64_t, int64_t> }
 
 const ReduceKernels reduce = {
     CCDL_RED_TABLE(row),
