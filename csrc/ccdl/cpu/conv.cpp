@@ -177,7 +177,7 @@ bool prefers_direct(const Sweep<T>& s) {
   const int64_t span = joined ? grid.pixels[1] * grid.pixels[2] : grid.pixels[2];
   const double filled = static_cast<double>(span) / static_cast<double>(round_up(span, conv.lanes));
   if (s.m <= 2 && grid.groups > 1) return true;  // depthwise: a panel would be used once
-  return conv.masked && s.k() <= (s.m <= 8 ? 2048 : 256) && filled >= 0.75 && (grid.step[2] == 1 || s.m <= 6);
+  return conv.masked && s.k() <= (s.m <= 8 ? 2048 : 256) && filled >= 0.6 && (grid.step[2] == 1 || s.m <= 6);
 }
 
 template <class T>
