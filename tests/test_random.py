@@ -69,6 +69,8 @@ def test_generator_errors() -> None:
         ccdl.randint(5, 5, (2,))
     with pytest.raises(ValueError, match="std"):
         ccdl.ones(3).normal_(0.0, -1.0)
+    with pytest.raises(ValueError, match="all elements of std"):
+        ccdl.normal(0.0, ccdl.tensor([1.0, -1.0]))
     with pytest.raises(ValueError, match="from=2"):
         ccdl.ones(3).uniform_(2.0, 1.0)
     with pytest.raises(RuntimeError, match="int64"):

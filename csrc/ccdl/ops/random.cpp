@@ -2,6 +2,7 @@
 #include <ccdl/kernels/random.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/random.h>
+#include <ccdl/ops/reduce.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::ops {
@@ -166,6 +167,10 @@ Tensor normal(const Operand& mean, const Operand& std, Generator* generator) {
   else
     check_std("normal", std.scalar.to_double());
   const NoGradGuard no_grad;
+  if (std.is_tensor()) {
+    CCDL_CHECK(!item(any(lt(std.tensor, Scalar(0)))).to_bool(), Value,
+               "normal: expects all elements of std >= 0.0, std is ", describe(std.tensor));
+  }
   const Tensor& first = mean.is_tensor() ? mean.tensor : std.tensor;
   Dims sizes = first.sizes();
   if (mean.is_tensor() && std.is_tensor())
