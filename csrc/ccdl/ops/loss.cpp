@@ -1,6 +1,7 @@
 #include <ccdl/ops/loss.h>
 
-#include <ccdl/ops/create.h>
+#include <ccdl/kernels/loss.h>
+
 #include <ccdl/ops/dense.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/reduce.h>
@@ -17,6 +18,58 @@ void check_pair(const char* op, const Tensor& input, const Tensor& target) {
 // log(1 + exp(-x)) without overflow, from ops
 Tensor log_one_plus_exp_neg(const Tensor& x) {
   return sub(log1p(exp(neg(abs(x)))), clamp(x, std::nullopt, Scalar(0.0)));
+}
+
+Tensor composite_point_loss(PointLoss kind, const Tensor& x, const Tensor& t, LossReduction reduction) {
+  if (kind == PointLoss::SquaredError) {
+    const Tensor d = sub(x, t);
+    return reduce_loss(mul(d, d), reduction);
+  }
+  return reduce_loss(add(mul(sub(Scalar(1.0), t), x), log_one_plus_exp_neg(x)), reduction);
+}
+
+// squared error: dx = 2 dy (x - t), dt = -dx; logits: dx = dy (sigmoid(x) - t), dt = -dy x
+struct PointLossBackward : Node {
+  const char* name() const override {
+    return kind == PointLoss::SquaredError ? "SquaredErrorBackward" : "LogitsCrossEntropyBackward";
+  }
+  SavedTensor input, target;
+  PointLoss kind = PointLoss::SquaredError;
+  LossReduction reduction = LossReduction::Mean;
+  TensorList apply(const TensorList& grads) override {
+    const Tensor x = input.get(this), t = target.get(this);
+    if (grad_enabled() || (kind == PointLoss::LogitsCrossEntropy && needs(1)))
+      return autograd::differentiate(
+          [&](const TensorList& in) { return TensorList{composite_point_loss(kind, in[0], in[1], reduction)}; }, {x, t}, grads);
+    const Tensor xc = dense(x), tc = dense(t), dy = dense(grads[0]);
+    Tensor dx = empty(x.sizes(), x.dtype(), x.device());
+    CCDL_KERNEL(dx, point_loss_backward(kind, xc.view(), tc.view(), dy.view(), dx.view(), reduction));
+    TensorList result(2);
+    if (needs(0)) result[0] = dx;
+    if (needs(1)) result[1] = neg(dx);
+    return result;
+  }
+  void release_saved() override {
+    input.reset();
+    target.reset();
+  }
+};
+
+// Equal shapes and dtypes take one kernel; the rest is made of ops.
+Tensor point_loss(PointLoss kind, const Tensor& x, const Tensor& t, LossReduction reduction) {
+  if (x.sizes() != t.sizes() || x.dtype() != t.dtype()) return composite_point_loss(kind, x, t, reduction);
+  const Tensor xc = dense(x), tc = dense(t);
+  Tensor out = empty(reduction == LossReduction::None ? x.sizes() : Dims{}, x.dtype(), x.device());
+  CCDL_KERNEL(out, point_loss_forward(kind, xc.view(), tc.view(), out.view(), reduction));
+  if (needs_graph(x, t)) {
+    auto node = make_ref<PointLossBackward>();
+    node->input = SavedTensor(x);
+    node->target = SavedTensor(t);
+    node->kind = kind;
+    node->reduction = reduction;
+    record(node, {x, t}, out);
+  }
+  return out;
 }
 
 // l = -(t max(log x, -100) + (1 - t) max(log(1 - x), -100));
@@ -43,8 +96,8 @@ struct BinaryCrossEntropyBackward : Node {
 
 // l = (1 - t) x + (1 + (p - 1) t) log(1 + exp(-x)), p = pos_weight (1 when absent);
 // dx = dy ((1 - t) - (1 + (p - 1) t) sigmoid(-x)), dt = dy ((p - 1) log(1 + exp(-x)) - x), dp = dy t log(1 + exp(-x))
-struct LogitsCrossEntropyBackward : Node {
-  const char* name() const override { return "LogitsCrossEntropyBackward"; }
+struct WeightedLogitsBackward : Node {
+  const char* name() const override { return "WeightedLogitsBackward"; }
   SavedTensor input, target, pos_weight;
   TensorList apply(const TensorList& grads) override {
     const Tensor x = input.get(this), t = target.get(this), &dy = grads[0];
@@ -81,8 +134,7 @@ Tensor reduce_loss(const Tensor& loss, LossReduction reduction) {
 
 Tensor mse_loss(const Tensor& input, const Tensor& target, LossReduction reduction) {
   check_pair("mse_loss", input, target);
-  const Tensor d = sub(input, target);
-  return reduce_loss(mul(d, d), reduction);
+  return point_loss(PointLoss::SquaredError, input, target, reduction);
 }
 
 Tensor l1_loss(const Tensor& input, const Tensor& target, LossReduction reduction) {
@@ -140,15 +192,17 @@ Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& targe
   CCDL_CHECK(input.sizes() == target.sizes(), Value, op, ": Target size (", target.sizes(),
              ") must be the same as input size (", input.sizes(), ")");
   if (pos_weight.defined()) check_same_device(op, {{"input", &input}, {"pos_weight", &pos_weight}});
+  if (!weight.defined() && !pos_weight.defined() && is_floating(input.dtype()))
+    return point_loss(PointLoss::LogitsCrossEntropy, input, target, reduction);
   Tensor loss;
   {
     NoGradGuard no_grad;
     Tensor soft = log_one_plus_exp_neg(input);
-    if (pos_weight.defined()) soft = mul(LogitsCrossEntropyBackward::factor(target, pos_weight), soft);
+    if (pos_weight.defined()) soft = mul(WeightedLogitsBackward::factor(target, pos_weight), soft);
     loss = add(mul(sub(Scalar(1.0), target), input), soft);
   }
   if (needs_graph(input, target, pos_weight)) {
-    auto node = make_ref<LogitsCrossEntropyBackward>();
+    auto node = make_ref<WeightedLogitsBackward>();
     node->input = SavedTensor(input);
     node->target = SavedTensor(target);
     if (pos_weight.defined()) node->pos_weight = SavedTensor(pos_weight);

@@ -1,0 +1,16 @@
+// Inner loops of the elementwise losses: [loss][dtype], dtypes float16, bfloat16, float32, float64.
+#pragma once
+#include <cstdint>
+#include <ccdl/cpu/isa.h>
+
+namespace ccdl::cpu {
+
+struct LossKernels {
+  void (*each[2][4])(const void* x, const void* t, void* y, int64_t n);
+  double (*sum[2][4])(const void* x, const void* t, int64_t n);
+  // dy null: the factor g for all
+  void (*backward[2][4])(const void* x, const void* t, const void* dy, double g, void* dx, int64_t n);
+};
+CCDL_SIMD_FAMILY(LossKernels, loss)
+
+}  // namespace ccdl::cpu
