@@ -300,10 +300,16 @@ void resample_rows(const View& x, const Lines& l, const View& index, const View&
   const int64_t taps = kTaps ? kTaps : index.sizes[1];
   const int64_t* at = index.ptr<const int64_t>();
   const A* wt = weights_as<A>(weight);
+  bool copies = true;  // every weight is 1
+  for (int64_t o = 0; kTaps == 1 && o < l.n_out; ++o) copies = copies && wt[o] == 1;
   parallel_for(l.outer, kWalkGrain / (l.n_out * taps + 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* from = x.ptr<const T>() + r * l.n_in;
       T* to = y.ptr<T>() + r * l.n_out;
+      if (kTaps == 1 && copies) {
+        for (int64_t o = 0; o < l.n_out; ++o) to[o] = from[at[o]];
+        continue;
+      }
       for (int64_t o = 0; o < l.n_out; ++o) {
         A sum = 0;
         for (int64_t t = 0; t < taps; ++t) {

@@ -4,6 +4,7 @@
 
 #include <ccdl/kernels/shape.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <ccdl/ops/create.h>
@@ -265,14 +266,23 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
   Dims sizes{x.size(0), x.size(1)};
   for (int64_t n : out) sizes.push_back(n);
   checked_bytes("interpolate", sizes, x.dtype());
+  // Shrinking dimensions first, so that the others work on less; equal ones from the last, whose sums are the
+  // slow ones.
+  Dims order;
+  for (size_t d = out.size(); d-- > 0;) order.push_back(static_cast<int64_t>(d));
+  auto growth = [&](int64_t d) {
+    return static_cast<double>(out[static_cast<size_t>(d)]) / static_cast<double>(x.size(d + 2));
+  };
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return growth(a) < growth(b); });
   Tensor y = x;
-  for (size_t d = 0; d < out.size(); ++d) {
-    const auto dim = static_cast<int64_t>(d) + 2;
-    const int64_t n = x.size(dim);
+  for (int64_t at : order) {
+    const auto d = static_cast<size_t>(at);
+    const int64_t dim = at + 2, n = x.size(dim);
     Axis a{n, out[d], used[d] > 0 ? 1.0 / used[d] : static_cast<double>(n) / static_cast<double>(out[d]),
            align_corners.value_or(false), antialias};
     if (a.align_corners)
       a.ratio = out[d] > 1 ? static_cast<double>(n - 1) / static_cast<double>(out[d] - 1) : 0;
+    if (a.ratio == 1 && out[d] == n) continue;
     if (nearest && !is_floating(x.dtype())) {
       y = index_select(y, dim,
                        to(nearest_index(a, filter == Filter::NearestExact), DType::Int64, x.device(), false));
@@ -283,6 +293,7 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
       y = resample_op(y, dim, taps);
     }
   }
+  if (y.same(x)) return clone(x);
   return x.suggest_memory_format() == MemoryFormat::ChannelsLast ? contiguous(y, MemoryFormat::ChannelsLast)
                                                                  : y;
 }
