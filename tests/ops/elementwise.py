@@ -192,9 +192,10 @@ ARITHMETIC = [
     op2("mul", np.multiply, ALL),
     op2("div", np.true_divide, FLOATS, positive_right),
     OpCase("div_of_integers", "div", np.true_divide, nonzero_right, dtypes=INTS, result="float", grad=False),
-    op2("floor_divide", np.floor_divide, NUMBERS, nonzero_right, grad=False, errors=[
+    op2("floor_divide", np.floor_divide, NUMBERS, nonzero_right, **STEP,
+        torch=lambda T, a, b: T.div(a, b, rounding_mode="floor"), errors=[
         ErrorCase(lambda T: T.floor_divide(T.ones(2, dtype=T.int64), 0), RuntimeError, ("floor_divide", "ZeroDivisionError"))]),
-    OpCase("div_trunc", lambda T, a, b: T.div(a, b, rounding_mode="trunc"), trunc_div, nonzero_right, dtypes=NUMBERS, grad=False,
+    OpCase("div_trunc", lambda T, a, b: T.div(a, b, rounding_mode="trunc"), trunc_div, nonzero_right, dtypes=NUMBERS, **STEP,
            errors=[ErrorCase(lambda T: T.div(T.ones(2), 2, rounding_mode="up"), RuntimeError, ("div", "rounding_mode", "up"))]),
     op2("remainder", np.remainder, NUMBERS, nonzero_right, gradgrad=False, why="the slope in b is a step function"),
     op2("fmod", np.fmod, NUMBERS, nonzero_right, gradgrad=False, why="the slope in b is a step function"),
