@@ -6,7 +6,12 @@ import pytest
 
 import ccdl
 from ccdl.autograd.estimators import (
-    guided_relu, pathwise_normal, score_function_loss, straight_through, straight_through_round, straight_through_sign,
+    guided_relu,
+    pathwise_normal,
+    score_function_loss,
+    straight_through,
+    straight_through_round,
+    straight_through_sign,
     straight_through_threshold,
 )
 
