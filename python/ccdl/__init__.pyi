@@ -24,16 +24,6 @@ from ._C import bool as bool
 from ._contractions import chain_matmul as chain_matmul
 from ._contractions import einsum as einsum
 from ._contractions import tensordot as tensordot
-from ._legacy import BFloat16Tensor as BFloat16Tensor
-from ._legacy import BoolTensor as BoolTensor
-from ._legacy import ByteTensor as ByteTensor
-from ._legacy import CharTensor as CharTensor
-from ._legacy import DoubleTensor as DoubleTensor
-from ._legacy import FloatTensor as FloatTensor
-from ._legacy import HalfTensor as HalfTensor
-from ._legacy import IntTensor as IntTensor
-from ._legacy import LongTensor as LongTensor
-from ._legacy import ShortTensor as ShortTensor
 from ._shapes import broadcast_shapes as broadcast_shapes
 from ._tensor_str import set_printoptions as set_printoptions
 from ._type_info import finfo as finfo
@@ -52,6 +42,16 @@ from .serialization import save as save
 
 _T = TypeVar("_T")
 
+BFloat16Tensor: Any
+BoolTensor: Any
+ByteTensor: Any
+CharTensor: Any
+DoubleTensor: Any
+FloatTensor: Any
+HalfTensor: Any
+IntTensor: Any
+LongTensor: Any
+ShortTensor: Any
 e: Any
 inf: Any
 nan: Any
