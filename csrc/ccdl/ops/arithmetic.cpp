@@ -188,6 +188,9 @@ struct BinaryBackward : Node {
         return mul(g, where(logical_and(eq(A, 0), le(B, 0)), Operand(0.0), log_of(B)));
       case Xlog1py:
         return mul(g, where(logical_and(eq(A, 0), le(B, -1)), Operand(0.0), log_of(Operand(add(B, 1)))));
+      case FloorDivide:
+      case TruncDivide:
+        return zeros_like(g);
       default:
         return Tensor();
     }
@@ -232,6 +235,9 @@ struct BinaryBackward : Node {
         return mul(g, div(A, B));
       case Xlog1py:
         return mul(g, div(A, add(B, 1)));
+      case FloorDivide:
+      case TruncDivide:
+        return zeros_like(g);
       default:
         return Tensor();
     }
@@ -406,8 +412,8 @@ Tensor pow(const Operand& a, const Operand& b) {
   }
 CCDL_SIMPLE(mul, Mul, Promoted, true)
 CCDL_SIMPLE(div, Div, Floating, true)
-CCDL_SIMPLE(floor_divide, FloorDivide, Promoted, false)
-CCDL_SIMPLE(trunc_divide, TruncDivide, Promoted, false)
+CCDL_SIMPLE(floor_divide, FloorDivide, Promoted, true)
+CCDL_SIMPLE(trunc_divide, TruncDivide, Promoted, true)
 CCDL_SIMPLE(remainder, Remainder, Promoted, true)
 CCDL_SIMPLE(fmod, Fmod, Promoted, true)
 CCDL_SIMPLE(maximum, Maximum, Promoted, true)

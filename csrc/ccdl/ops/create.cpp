@@ -52,6 +52,12 @@ DType arange_dtype(Scalar start, Scalar end, Scalar step) {
 }
 
 Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device) {
+  if (is_integral(dtype) && (start.is_float() || end.is_float() || step.is_float())) {
+    for (const Scalar& v : {start, end, step})  // an integer dtype rounds all three towards zero first
+      CCDL_CHECK(std::abs(v.to_double()) < 9.2e18, Runtime, "arange: unsupported range: ", start, " -> ", end);
+    auto whole = [](const Scalar& v) { return Scalar(static_cast<long>(v.to_int())); };
+    return arange(whole(start), whole(end), whole(step), dtype, device);
+  }
   const double a = start.to_double(), b = end.to_double(), s = step.to_double();
   CCDL_CHECK(s != 0 && !std::isnan(s), Runtime, "arange: step must be nonzero, got ", step);
   CCDL_CHECK(std::isfinite(a) && std::isfinite(b), Runtime, "arange: unsupported range: ", start, " -> ",
@@ -72,11 +78,7 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device)
   CCDL_CHECK(n >= 0 && n < 4.6e18, Value, "arange: invalid size, possible overflow: start ", start, ", end ",
              end, ", step ", step);
   Tensor y = empty(Dims{static_cast<int64_t>(n)}, dtype, device);
-  if (is_floating(dtype)) {
-    CCDL_KERNEL(y, arange_float(y.view(), a, s));
-  } else {  // an integer dtype rounds start and step towards zero first
-    CCDL_KERNEL(y, arange_int(y.view(), start.to_int(), step.to_int()));
-  }
+  CCDL_KERNEL(y, arange_float(y.view(), a, s));
   return y;
 }
 

@@ -120,6 +120,17 @@ Tensor pad(const Tensor& x, IntSpan padding, const std::string& mode_name, doubl
   Dims before;
   const Dims sizes = pad_shape(x.sizes(), padding, mode, &before);
   if (x.dim() == 0) return clone(x);
+  if (mode == PadMode::Circular) {  // what is cut is gone before the rest wraps around
+    Tensor kept = x;
+    Dims positive(padding);
+    for (size_t i = 0; i < padding.size(); ++i) {
+      if (padding[i] >= 0) continue;
+      const int64_t dim = x.dim() - 1 - static_cast<int64_t>(i / 2), n = kept.size(dim) + padding[i];
+      kept = narrow(kept, dim, i % 2 == 0 ? -padding[i] : 0, n);
+      positive[i] = 0;
+    }
+    if (!(positive == Dims(padding))) return pad(kept, positive, mode_name, value);
+  }
   return pad_move(x, before, mode, value, sizes);
 }
 

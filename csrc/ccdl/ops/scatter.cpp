@@ -349,7 +349,9 @@ Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int6
   a = b = common;
   a[at] = x.size(d);
   b[at] = indices.size(d);
-  return gather(expand(x, a), d, expand(int64_index("take_along_dim", "indices", indices), b));
+  const Tensor at_index = int64_index("take_along_dim", "indices", indices);
+  const Tensor wrapped = where(lt(at_index, 0), add(at_index, Scalar(static_cast<long>(x.size(d)))), at_index);
+  return gather(expand(x, a), d, expand(wrapped, b));
 }
 
 }  // namespace ccdl::ops
