@@ -7,27 +7,30 @@ namespace ccdl::python {
 namespace {
 
 // The in-place twin of one activation, as a function and as a method.
-template <class F> PyObject* inplace_row(const Args& a, const char* name, const F& f) {
+template <class F>
+PyObject* inplace_row(const Args& a, const char* name, const F& f) {
   return a.run([&] { return ops::inplace(name, a.tensor(0), f); });
 }
 
-#define CCDL_PLAIN_ROWS(name)                                                                                          \
-  {#name "(Tensor input) -> Tensor", [](const Args& a) { return a.run([&] { return ops::name(a.tensor(0)); }); }},     \
-  {#name "_(Tensor input) -> Tensor", [](const Args& a) {                                                              \
-     return inplace_row(a, #name "_", [](const Tensor& x) { return ops::name(x); });                                   \
-   }},
-#define CCDL_ONE_NUMBER_ROWS(name, parameter)                                                                          \
-  {#name "(Tensor input, float " parameter ") -> Tensor",                                                              \
-   [](const Args& a) { return a.run([&] { return ops::name(a.tensor(0), a.real(1)); }); }},                            \
-  {#name "_(Tensor input, float " parameter ") -> Tensor", [](const Args& a) {                                         \
-     return inplace_row(a, #name "_", [&](const Tensor& x) { return ops::name(x, a.real(1)); });                       \
-   }},
-#define CCDL_TWO_NUMBER_ROWS(name, first, second)                                                                      \
-  {#name "(Tensor input, float " first ", float " second ") -> Tensor",                                                \
-   [](const Args& a) { return a.run([&] { return ops::name(a.tensor(0), a.real(1), a.real(2)); }); }},                 \
-  {#name "_(Tensor input, float " first ", float " second ") -> Tensor", [](const Args& a) {                           \
-     return inplace_row(a, #name "_", [&](const Tensor& x) { return ops::name(x, a.real(1), a.real(2)); });            \
-   }},
+#define CCDL_PLAIN_ROWS(name)                                                            \
+  {#name "(Tensor input) -> Tensor",                                                     \
+   [](const Args& a) { return a.run([&] { return ops::name(a.tensor(0)); }); }},         \
+      {#name "_(Tensor input) -> Tensor", [](const Args& a) {                            \
+         return inplace_row(a, #name "_", [](const Tensor& x) { return ops::name(x); }); \
+       }},
+#define CCDL_ONE_NUMBER_ROWS(name, parameter)                                                        \
+  {#name "(Tensor input, float " parameter ") -> Tensor",                                            \
+   [](const Args& a) { return a.run([&] { return ops::name(a.tensor(0), a.real(1)); }); }},          \
+      {#name "_(Tensor input, float " parameter ") -> Tensor", [](const Args& a) {                   \
+         return inplace_row(a, #name "_", [&](const Tensor& x) { return ops::name(x, a.real(1)); }); \
+       }},
+#define CCDL_TWO_NUMBER_ROWS(name, first, second)                                                      \
+  {#name "(Tensor input, float " first ", float " second ") -> Tensor",                                \
+   [](const Args& a) { return a.run([&] { return ops::name(a.tensor(0), a.real(1), a.real(2)); }); }}, \
+      {#name "_(Tensor input, float " first ", float " second ") -> Tensor", [](const Args& a) {       \
+         return inplace_row(a, #name "_",                                                              \
+                            [&](const Tensor& x) { return ops::name(x, a.real(1), a.real(2)); });      \
+       }},
 
 }  // namespace
 

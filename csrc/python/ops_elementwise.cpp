@@ -42,7 +42,8 @@ using ops::Operand;
 Tensor divide(const Operand& x, const Operand& y, const std::optional<std::string>& mode) {
   if (!mode) return ops::div(x, y);
   if (*mode == "floor") return ops::floor_divide(x, y);
-  CCDL_CHECK(*mode == "trunc", Runtime, "div: expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", *mode, "'");
+  CCDL_CHECK(*mode == "trunc", Runtime,
+             "div: expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", *mode, "'");
   return ops::trunc_divide(x, y);
 }
 PyObject* divide_row(const Args& a) {
@@ -56,19 +57,24 @@ PyObject* divide_inplace_row(const Args& a) {
     return ops::inplace("div_", a.tensor(0), [&](const Tensor& x) { return divide(x, a.operand(1), mode); });
   });
 }
-#define CCDL_DIVIDE_ROWS(name)                                                                                         \
-  {#name "(Tensor input, Number other, *, str? rounding_mode=None, Tensor? out=None) -> Tensor", divide_row, kBoth},   \
-  {#name "_(Tensor self, Number other, *, str? rounding_mode=None) -> Tensor", divide_inplace_row},
+#define CCDL_DIVIDE_ROWS(name)                                                                               \
+  {#name "(Tensor input, Number other, *, str? rounding_mode=None, Tensor? out=None) -> Tensor", divide_row, \
+   kBoth},                                                                                                   \
+      {#name "_(Tensor self, Number other, *, str? rounding_mode=None) -> Tensor", divide_inplace_row},
 
-#define CCDL_ADD_ROWS(name, function)                                                                                  \
-  {#name "(Tensor input, Number other, *, Scalar alpha=1, Tensor? out=None) -> Tensor", [](const Args& a) {            \
-     return a.run_out(3, #name, [&] { return ops::function(a.tensor(0), a.operand(1), a.scalar(2)); });                \
-   }, kBoth},                                                                                                          \
-  {#name "_(Tensor self, Number other, *, Scalar alpha=1) -> Tensor",                                                  \
-   [](const Args& a) { return a.run([&] { return ops::function##_(a.tensor(0), a.operand(1), a.scalar(2)); }); }},
+#define CCDL_ADD_ROWS(name, function)                                                                   \
+  {#name "(Tensor input, Number other, *, Scalar alpha=1, Tensor? out=None) -> Tensor",                 \
+   [](const Args& a) {                                                                                  \
+     return a.run_out(3, #name, [&] { return ops::function(a.tensor(0), a.operand(1), a.scalar(2)); }); \
+   },                                                                                                   \
+   kBoth},                                                                                              \
+      {#name "_(Tensor self, Number other, *, Scalar alpha=1) -> Tensor", [](const Args& a) {           \
+         return a.run([&] { return ops::function##_(a.tensor(0), a.operand(1), a.scalar(2)); });        \
+       }},
 
 Tensor clamp(const Tensor& x, const Args& a, int low, int high) {
-  const bool tensors = (!a.is_none(low) && a.operand(low).is_tensor()) || (!a.is_none(high) && a.operand(high).is_tensor());
+  const bool tensors =
+      (!a.is_none(low) && a.operand(low).is_tensor()) || (!a.is_none(high) && a.operand(high).is_tensor());
   auto tensor_of = [&](int i) {
     if (a.is_none(i)) return Tensor();
     const Operand o = a.operand(i);
@@ -77,26 +83,35 @@ Tensor clamp(const Tensor& x, const Args& a, int low, int high) {
   if (tensors) return ops::clamp(x, tensor_of(low), tensor_of(high));
   return ops::clamp(x, a.scalar_or(low), a.scalar_or(high));
 }
-#define CCDL_CLAMP_ROWS(name)                                                                                          \
-  {#name "(Tensor input, Number? min=None, Number? max=None, *, Tensor? out=None) -> Tensor",                          \
-   [](const Args& a) { return a.run_out(3, #name, [&] { return clamp(a.tensor(0), a, 1, 2); }); }, kBoth},             \
-  {#name "_(Tensor input, Number? min=None, Number? max=None) -> Tensor", [](const Args& a) {                          \
-     return a.run([&] { return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) { return clamp(x, a, 1, 2); }); }); \
-   }, kBoth},
+#define CCDL_CLAMP_ROWS(name)                                                                               \
+  {#name "(Tensor input, Number? min=None, Number? max=None, *, Tensor? out=None) -> Tensor",               \
+   [](const Args& a) { return a.run_out(3, #name, [&] { return clamp(a.tensor(0), a, 1, 2); }); }, kBoth},  \
+      {#name "_(Tensor input, Number? min=None, Number? max=None) -> Tensor",                               \
+       [](const Args& a) {                                                                                  \
+         return a.run([&] {                                                                                 \
+           return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) { return clamp(x, a, 1, 2); }); \
+         });                                                                                                \
+       },                                                                                                   \
+       kBoth},
 
 Tensor clamp_one(const Tensor& x, const Operand& bound, bool low) {
   if (bound.is_tensor()) return low ? ops::maximum(x, bound) : ops::minimum(x, bound);
   return low ? ops::clamp(x, bound.scalar, std::nullopt) : ops::clamp(x, std::nullopt, bound.scalar);
 }
-#define CCDL_BOUND_ROWS(bound, low)                                                                                    \
-  {"clamp_" #bound "(Tensor input, Number " #bound ", *, Tensor? out=None) -> Tensor", [](const Args& a) {             \
-     return a.run_out(2, "clamp_" #bound, [&] { return clamp_one(a.tensor(0), a.operand(1), low); });                  \
-   }, kBoth},                                                                                                          \
-  {"clamp_" #bound "_(Tensor input, Number " #bound ") -> Tensor", [](const Args& a) {                                 \
-     return a.run([&] {                                                                                                \
-       return ops::inplace("clamp_" #bound "_", a.tensor(0), [&](const Tensor& x) { return clamp_one(x, a.operand(1), low); }); \
-     });                                                                                                               \
-   }, kBoth},
+#define CCDL_BOUND_ROWS(bound, low)                                                                   \
+  {"clamp_" #bound "(Tensor input, Number " #bound ", *, Tensor? out=None) -> Tensor",                \
+   [](const Args& a) {                                                                                \
+     return a.run_out(2, "clamp_" #bound, [&] { return clamp_one(a.tensor(0), a.operand(1), low); }); \
+   },                                                                                                 \
+   kBoth},                                                                                            \
+      {"clamp_" #bound "_(Tensor input, Number " #bound ") -> Tensor",                                \
+       [](const Args& a) {                                                                            \
+         return a.run([&] {                                                                           \
+           return ops::inplace("clamp_" #bound "_", a.tensor(0),                                      \
+                               [&](const Tensor& x) { return clamp_one(x, a.operand(1), low); });     \
+         });                                                                                          \
+       },                                                                                             \
+       kBoth},
 
 PyObject* where_row(const Args& a) {
   return a.run_out(3, "where", [&] { return ops::where(a.tensor(0), a.operand(1), a.operand(2)); });
@@ -106,19 +121,25 @@ PyObject* lerp_row(const Args& a) {
 }
 PyObject* lerp_inplace_row(const Args& a) {
   return a.run([&] {
-    return ops::inplace("lerp_", a.tensor(0), [&](const Tensor& x) { return ops::lerp(x, a.tensor(1), a.operand(2)); });
+    return ops::inplace("lerp_", a.tensor(0),
+                        [&](const Tensor& x) { return ops::lerp(x, a.tensor(1), a.operand(2)); });
   });
 }
-#define CCDL_ADDC_ROWS(name)                                                                                           \
-  {#name "(Tensor input, Tensor tensor1, Tensor tensor2, *, Scalar value=1, Tensor? out=None) -> Tensor", [](const Args& a) { \
-     return a.run_out(4, #name, [&] { return ops::name(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3)); });        \
-   }, kBoth},                                                                                                          \
-  {#name "_(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor", [](const Args& a) {            \
-     return a.run([&] {                                                                                                \
-       return ops::inplace(#name "_", a.tensor(0),                                                                     \
-                           [&](const Tensor& x) { return ops::name(x, a.tensor(1), a.tensor(2), a.scalar(3)); });      \
-     });                                                                                                               \
-   }},
+#define CCDL_ADDC_ROWS(name)                                                                              \
+  {#name "(Tensor input, Tensor tensor1, Tensor tensor2, *, Scalar value=1, Tensor? out=None) -> Tensor", \
+   [](const Args& a) {                                                                                    \
+     return a.run_out(4, #name,                                                                           \
+                      [&] { return ops::name(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3)); });     \
+   },                                                                                                     \
+   kBoth},                                                                                                \
+      {#name "_(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor",               \
+       [](const Args& a) {                                                                                \
+         return a.run([&] {                                                                               \
+           return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) {                             \
+             return ops::name(x, a.tensor(1), a.tensor(2), a.scalar(3));                                  \
+           });                                                                                            \
+         });                                                                                              \
+       }},
 
 Tensor nan_to_num(const Tensor& x, const Args& a) {
   return ops::nan_to_num(x, a.real_or(1), a.real_or(2), a.real_or(3));

@@ -1,8 +1,9 @@
-// Elementwise maths. Every operand is a View already broadcast to the output's sizes (stride 0 where broadcast); any
-// strides, outputs do not overlap themselves, an output may be exactly the same view as an input, results are overwritten.
-// Arithmetic happens in one of three compute types: float (for float32 and both half formats), double (float64), int64
-// (all integers and bool); stores wrap to the integer width, bool stores "is not zero". Operands of other dtypes are
-// converted on load. Formulas and derivatives stand side by side in elementwise_functors.h.
+// Elementwise maths. Every operand is a View already broadcast to the output's sizes (stride 0 where
+// broadcast); any strides, outputs do not overlap themselves, an output may be exactly the same view as an
+// input, results are overwritten. Arithmetic happens in one of three compute types: float (for float32 and
+// both half formats), double (float64), int64 (all integers and bool); stores wrap to the integer width, bool
+// stores "is not zero". Operands of other dtypes are converted on load. Formulas and derivatives stand side
+// by side in elementwise_functors.h.
 #pragma once
 #include <ccdl/core/view.h>
 
@@ -34,7 +35,7 @@ enum class UnaryOp : uint8_t {
 #define CCDL_X(Name, domain, needs) Name,
   CCDL_UNARY_OPS(CCDL_X)
 #undef CCDL_X
-  kCount
+      kCount
 };
 
 // clang-format off
@@ -54,7 +55,7 @@ enum class BinaryOp : uint8_t {
 #define CCDL_X(Name, domain) Name,
   CCDL_BINARY_OPS(CCDL_X)
 #undef CCDL_X
-  kCount
+      kCount
 };
 
 // Addcmul, Addcdiv: a + f[0] * (b * c or b / c). Lerp: a + c (b - a). Clamp: min(max(a, b), c), a NaN wins.
@@ -63,7 +64,7 @@ enum class TernaryOp : uint8_t {
 #define CCDL_X(Name) Name,
   CCDL_TERNARY_OPS(CCDL_X)
 #undef CCDL_X
-  kCount
+      kCount
 };
 
 // The same numbers as double for the floating compute types and as int64 for the integer one.
@@ -81,28 +82,34 @@ constexpr UnaryNeeds unary_needs(UnaryOp op) {
   };
   return table[static_cast<int>(op)];
 }
-constexpr bool unary_needs_x(UnaryOp op) { return unary_needs(op) == UnaryNeeds::x || unary_needs(op) == UnaryNeeds::xy; }
-constexpr bool unary_needs_y(UnaryOp op) { return unary_needs(op) == UnaryNeeds::y || unary_needs(op) == UnaryNeeds::xy; }
+constexpr bool unary_needs_x(UnaryOp op) {
+  return unary_needs(op) == UnaryNeeds::x || unary_needs(op) == UnaryNeeds::xy;
+}
+constexpr bool unary_needs_y(UnaryOp op) {
+  return unary_needs(op) == UnaryNeeds::y || unary_needs(op) == UnaryNeeds::xy;
+}
 
 }  // namespace ccdl
 
-#define CCDL_ELEMENTWISE_CONTRACT                                                                                      \
-  /* y = op(x), computed in y's compute type (x's for predicates, whose y is bool). */                                 \
-  void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p);                                        \
-  /* dx = dy * op'(x), floating dtypes; x or y may have null data where unary_needs() does not name it; not for ops    \
-     whose derivative is zero. */                                                                                      \
-  void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, const View& dx,                        \
-                      const ElementParams& p);                                                                         \
-  /* out = op(a, b), computed in the compute type of `common` (the promoted dtype of a and b). False when an integer   \
-     was divided by zero: those elements are 0. The most negative integer over -1 wraps. */                            \
-  [[nodiscard]] bool binary(BinaryOp op, DType common, const View& a, const View& b, const View& out,                  \
-                            const ElementParams& p);                                                                   \
-  /* out = op(a, b, c) in out's compute type. */                                                                       \
-  void ternary(TernaryOp op, const View& a, const View& b, const View& c, const View& out, const ElementParams& p);    \
-  /* out = cond ? a : b; cond bool; a, b, out of one dtype; bits are moved, not converted. */                          \
-  void where(const View& cond, const View& a, const View& b, const View& out);                                         \
-  /* dst = src, any dtype to any dtype, any strides. Floats outside an integer type's range and NaN give what x86      \
-     conversion gives (the most negative int32 or int64, narrowed by wrapping for smaller types). */                   \
+#define CCDL_ELEMENTWISE_CONTRACT                                                                            \
+  /* y = op(x), computed in y's compute type (x's for predicates, whose y is bool). */                       \
+  void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p);                              \
+  /* dx = dy * op'(x), floating dtypes; x or y may have null data where unary_needs() does not name it; not  \
+     for ops whose derivative is zero. */                                                                                \
+  void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, const View& dx,              \
+                      const ElementParams& p);                                                               \
+  /* out = op(a, b), computed in the compute type of `common` (the promoted dtype of a and b). False when an \
+     integer was divided by zero: those elements are 0. The most negative integer over -1 wraps. */                      \
+  [[nodiscard]] bool binary(BinaryOp op, DType common, const View& a, const View& b, const View& out,        \
+                            const ElementParams& p);                                                         \
+  /* out = op(a, b, c) in out's compute type. */                                                             \
+  void ternary(TernaryOp op, const View& a, const View& b, const View& c, const View& out,                   \
+               const ElementParams& p);                                                                      \
+  /* out = cond ? a : b; cond bool; a, b, out of one dtype; bits are moved, not converted. */                \
+  void where(const View& cond, const View& a, const View& b, const View& out);                               \
+  /* dst = src, any dtype to any dtype, any strides. Floats outside an integer type's range and NaN give     \
+     what x86 conversion gives (the most negative int32 or int64, narrowed by wrapping for smaller types).                \
+   */                                                                                                        \
   void copy_cast(const View& src, const View& dst);
 
 namespace ccdl::cpu {

@@ -1,13 +1,15 @@
 // Elementwise formulas: value and derivative of each op next to each other, written once for every backend.
-// M is the mathematics of one element type: M::S the scalar, M::k(c) a constant of that type, M::sel(m, a, b) = m ? a : b,
-// and the functions. T is M::S or a vector of it; comparisons of T yield what M::sel takes. p.a, p.b, p.c are the op's
-// parameters. bwd returns dx from x, y = fwd(x) and dy; unary_needs() says which of x and y it reads.
+// M is the mathematics of one element type: M::S the scalar, M::k(c) a constant of that type, M::sel(m, a, b)
+// = m ? a : b, and the functions. T is M::S or a vector of it; comparisons of T yield what M::sel takes. p.a,
+// p.b, p.c are the op's parameters. bwd returns dx from x, y = fwd(x) and dy; unary_needs() says which of x
+// and y it reads.
 #pragma once
 #include <ccdl/kernels/elementwise.h>
 
 namespace ccdl::functors {
 
-template <class S> struct Params {
+template <class S>
+struct Params {
   S a, b, c;
 };
 

@@ -1,7 +1,8 @@
 // Elementary functions over the float vector of one instruction-set level; same rules of inclusion as vec.h.
-// Each is one range reduction and one near-minimax polynomial (fitted by weighted least squares in 40-digit arithmetic),
-// written with explicit fma(). Error at most 2 ULP (3 for tan, asin, sinh, asinh, atan2); NaN, infinities, zeros and
-// subnormals come out as in the C library. Functions too rare to be worth it run lane by lane in the C library (vlanes).
+// Each is one range reduction and one near-minimax polynomial (fitted by weighted least squares in 40-digit
+// arithmetic), written with explicit fma(). Error at most 2 ULP (3 for tan, asin, sinh, asinh, atan2); NaN,
+// infinities, zeros and subnormals come out as in the C library. Functions too rare to be worth it run lane
+// by lane in the C library (vlanes).
 #pragma once
 #include <ccdl/cpu/simd/vec.h>
 
@@ -10,7 +11,8 @@ namespace {
 
 constexpr float kInfF = __builtin_inff();
 constexpr float kNanF = __builtin_nanf("");
-constexpr float kRoundMagic = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
+constexpr float kRoundMagic =
+    12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low mantissa bits
 
 typedef uint64_t vlu __attribute__((vector_size(VB)));
 typedef float vhf __attribute__((vector_size(VB / 2)));  // half as many floats: what widens to one vd
@@ -23,7 +25,8 @@ CCDL_SI vf pow2_bits(vi n) { return (vf)(((vu)n + 127u) << 23); }  // 2^n for -1
 
 CCDL_SI vd widen_low(vf x) {
 #if defined(__AVX512F__)
-  return (vd)_mm512_maskz_cvtps_pd((__mmask8)-1, (__m256)__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7));
+  return (vd)_mm512_maskz_cvtps_pd((__mmask8)-1,
+                                   (__m256)__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7));
 #elif defined(__AVX2__)
   return (vd)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x));
 #else
@@ -34,7 +37,8 @@ CCDL_SI vd widen_low(vf x) {
 }
 CCDL_SI vd widen_high(vf x) {
 #if defined(__AVX512F__)
-  return (vd)_mm512_maskz_cvtps_pd((__mmask8)-1, _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd((__mmask8)-1, (__m512d)x, 1)));
+  return (vd)_mm512_maskz_cvtps_pd(
+      (__mmask8)-1, _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd((__mmask8)-1, (__m512d)x, 1)));
 #elif defined(__AVX2__)
   return (vd)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1));
 #else
@@ -65,7 +69,8 @@ CCDL_SI vf vlanes(float (*fn)(float, float), vf x, vf y) {
 // Rounding. Magnitudes of 2^23 and more are integers already; the sign of zero is kept.
 CCDL_SI vf vround_even(vf x) {
 #if defined(__AVX512F__)
-  return (vf)_mm512_maskz_roundscale_ps((__mmask16)-1, (__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return (vf)_mm512_maskz_roundscale_ps((__mmask16)-1, (__m512)x,
+                                        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
   vf a = vabs(x);
   vf r = (a + 8388608.0f) - 8388608.0f;
@@ -109,10 +114,12 @@ CCDL_SI vf exp_reduced(vf r) {  // e^r
   p = fma(p, r, set1(1.0f));
   return fma(p, r, set1(1.0f));
 }
-// Longer polynomials are summed in pairs of coefficients, which shortens the chain of dependent multiply-adds.
+// Longer polynomials are summed in pairs of coefficients, which shortens the chain of dependent
+// multiply-adds.
 CCDL_SI vf pair(float high, vf x, float low) { return fma(set1(high), x, set1(low)); }
 
-// p * 2^n for integer-valued n with |n| <= 250 and 0.5 < p < 2: rounds once into the subnormals, overflows to inf.
+// p * 2^n for integer-valued n with |n| <= 250 and 0.5 < p < 2: rounds once into the subnormals, overflows to
+// inf.
 CCDL_SI vf scale_pow2(vf p, vf n) {
 #if defined(__AVX512F__)
   return (vf)_mm512_maskz_scalef_ps((__mmask16)-1, (__m512)p, (__m512)n);
@@ -142,7 +149,8 @@ CCDL_SI vf vexp2(vf x) {
   return scale_pow2(exp_reduced((x - n) * 0.693147182f), n);
 }
 
-// (e^x - 1) * 2^-k for x < 88 + k ln2 (k = 0, 1, 2): with s = 2^(n-k) it is s (e^r - 1) + (s - 2^-k), no cancellation.
+// (e^x - 1) * 2^-k for x < 88 + k ln2 (k = 0, 1, 2): with s = 2^(n-k) it is s (e^r - 1) + (s - 2^-k), no
+// cancellation.
 CCDL_SI vf expm1_scaled(vf x, int k) {
   vf t = fma(x, set1(kLog2E), set1(kRoundMagic));
   vf n = t - kRoundMagic;
@@ -160,13 +168,15 @@ CCDL_SI vf vexpm1(vf x) {
   return select(x == 0.0f, x, r + r);
 }
 
-// |t / (t + 2)| with t = e^(2x) - 1, which is odd in x: below 1/2 the negative x rounds better, above it the positive one.
+// |t / (t + 2)| with t = e^(2x) - 1, which is odd in x: below 1/2 the negative x rounds better, above it the
+// positive one.
 CCDL_SI vf vtanh(vf x) {
   vf a = vabs(x);
   vf t = expm1_scaled(vmin(set1(20.0f), a * select(a < 0.5f, set1(-2.0f), set1(2.0f))), 0);
   return vor(vabs(t / (t + 2.0f)), vsign_bit(x));
 }
-CCDL_SI vf vsigmoid(vf x) {  // e = e^-|x|: 1 / (1 + e) or e / (1 + e), so that small results keep their digits
+CCDL_SI vf
+vsigmoid(vf x) {  // e = e^-|x|: 1 / (1 + e) or e / (1 + e), so that small results keep their digits
   vf e = vexp(-vabs(x));
   return select(x < 0.0f, e, set1(1.0f)) / (e + 1.0f);
 }
@@ -181,7 +191,9 @@ CCDL_SI vf vcosh(vf x) {
 }
 
 // log. x = 2^e m with m in [sqrt(1/2), sqrt(2)), f = m - 1; log1p(f) = f - f^2/2 + f^3 q(f).
-struct LogParts { vf f, e; };
+struct LogParts {
+  vf f, e;
+};
 CCDL_SI LogParts log_split(vf x) {  // x > 0, subnormals too; anything else gives finite garbage
   vi tiny = x < 1.17549435e-38f;
   x = select(tiny, x * 8388608.0f, x);
@@ -248,8 +260,9 @@ CCDL_SI vf vatanh(vf x) {
 }
 
 #if defined(__AVX512F__)
-// [0, 4) in sixteen intervals of width 1/4, on each a polynomial of degree 5 in the distance from its middle: of
-// erf(a) / a - 1 below 1, of erf(a) above. A row of the table is one coefficient for all intervals and fits a register, so a look-up is one permute.
+// [0, 4) in sixteen intervals of width 1/4, on each a polynomial of degree 5 in the distance from its middle:
+// of erf(a) / a - 1 below 1, of erf(a) above. A row of the table is one coefficient for all intervals and
+// fits a register, so a look-up is one permute.
 alignas(64) constexpr float kErfTable[6][16] = {
     {0.122529633f, 0.0776450932f, -0.00281458744f, -0.103914216f, 0.888388216f, 0.948170066f, 0.978443742f,
      0.99199003f, 0.997345984f, 0.999217033f, 0.999794602f, 0.999952137f, 0.999990106f, 0.999998212f,
@@ -257,9 +270,9 @@ alignas(64) constexpr float kErfTable[6][16] = {
     {-0.0931549519f, -0.259446084f, -0.373897403f, -0.424389422f, 0.318273962f, 0.170359775f, 0.0804722607f,
      0.0335458256f, 0.0123408204f, 0.00400647754f, 0.0011478751f, 0.000290228287f, 6.47586858e-05f,
      1.27517405e-05f, 2.21592018e-06f, 3.3982235e-07f},
-    {-0.365641266f, -0.288496017f, -0.165264815f, -0.0397302434f, -0.358052731f, -0.234244406f,
-     -0.130773231f, -0.0628851801f, -0.0262306165f, -0.0095009692f, -0.00300208619f, -0.000830465287f,
-     -0.000203482588f, -5.64366164e-05f, -6.60256092e-06f, 7.13310783e-06f},
+    {-0.365641266f, -0.288496017f, -0.165264815f, -0.0397302434f, -0.358052731f, -0.234244406f, -0.130773231f,
+     -0.0628851801f, -0.0262306165f, -0.0095009692f, -0.00300208619f, -0.000830465287f, -0.000203482588f,
+     -5.64366164e-05f, -6.60256092e-06f, 7.13310783e-06f},
     {0.0553784631f, 0.142985806f, 0.175345629f, 0.151602581f, 0.162452236f, 0.157938138f, 0.114840649f,
      0.0674425587f, 0.0330376364f, 0.0137306163f, 0.00489035342f, 0.00150246883f, 0.000399984943f,
      9.25696731e-05f, 1.86696889e-05f, 3.28745386e-06f},
@@ -298,8 +311,8 @@ CCDL_SI vf verf(vf x) {
 }
 #endif
 
-// sin, cos, tan. r = x - n pi/2, with pi/2 in three floats where fma keeps the products exact, else in two doubles (33
-// bits and the rest). Beyond kTrigLimit the C library's reduction is used lane by lane.
+// sin, cos, tan. r = x - n pi/2, with pi/2 in three floats where fma keeps the products exact, else in two
+// doubles (33 bits and the rest). Beyond kTrigLimit the C library's reduction is used lane by lane.
 constexpr float kTrigLimit = 65536.0f;
 
 CCDL_SI vf trig_reduce(vf x, vf n) {
@@ -313,7 +326,10 @@ CCDL_SI vf trig_reduce(vf x, vf n) {
   return narrow(fma(nl, low, fma(nl, high, widen_low(x))), fma(nh, low, fma(nh, high, widen_high(x))));
 #endif
 }
-struct TrigParts { vf sin, cos; vi n; };
+struct TrigParts {
+  vf sin, cos;
+  vi n;
+};
 CCDL_SI TrigParts trig_parts(vf x) {  // sin and cos of x - n pi/2
   vf t = fma(x, set1(0.636619772f), set1(kRoundMagic));
   vf r = trig_reduce(x, t - kRoundMagic), z = r * r;
