@@ -1,8 +1,7 @@
 """Elementwise losses, forward and forward with backward."""
 
-from softmax import pair
-
 from compare import tensor
+from softmax import pair
 
 
 def target(T):

@@ -1,6 +1,7 @@
 """Softmax and cross-entropy, forward and forward with backward."""
 
 import numpy as np
+
 from compare import Row, tensor
 
 
@@ -38,6 +39,13 @@ ROWS = [
     *pair("softmax", (4096, 768), lambda T, x: T.softmax(x, 1)),
     *pair("log_softmax", (4096, 768), lambda T, x: T.log_softmax(x, 1)),
     *pair("softmax dim 1", (16, 64, 3136), lambda T, x: T.softmax(x, 1)),
-    *pair("cross_entropy", (1024, 32000), lambda T, x, t: T.nn.functional.cross_entropy(x, t), args=[labels(1024, 32000)]),
-    *pair("cross_entropy", (64, 10), lambda T, x, t: T.nn.functional.cross_entropy(x, t), args=[labels(64, 10)]),
+    *pair(
+        "cross_entropy",
+        (1024, 32000),
+        lambda T, x, t: T.nn.functional.cross_entropy(x, t),
+        args=[labels(1024, 32000)],
+    ),
+    *pair(
+        "cross_entropy", (64, 10), lambda T, x, t: T.nn.functional.cross_entropy(x, t), args=[labels(64, 10)]
+    ),
 ]

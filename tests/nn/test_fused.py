@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ccdl
-import ccdl.nn.functional as F
 import numpy as np
 import pytest
+
+import ccdl
+import ccdl.nn.functional as F
 
 
 def rand(*shape, seed=0):
@@ -92,7 +93,9 @@ def test_max_unpool_round_trip_and_bad_index():
     x = ccdl.from_numpy(rand(2, 3, 6, 8)).requires_grad_()
     y, i = F.max_pool2d(x, 2, return_indices=True)
     back = F.max_unpool2d(y, i, 2)
-    np.testing.assert_array_equal(F.max_pool2d(back.relu(), 2).detach().numpy(), np.maximum(y.detach().numpy(), 0))
+    np.testing.assert_array_equal(
+        F.max_pool2d(back.relu(), 2).detach().numpy(), np.maximum(y.detach().numpy(), 0)
+    )
     back.sum().backward()
     assert x.grad.sum().item() == y.numel()
     with pytest.raises(IndexError, match="1000"):
@@ -113,7 +116,10 @@ def test_cross_entropy_details():
 
 
 def test_cross_entropy_gradient_of_probability_targets():
-    x, t = ccdl.from_numpy(rand(3, 4)).requires_grad_(), ccdl.from_numpy(np.abs(rand(3, 4, seed=1))).requires_grad_()
+    x, t = (
+        ccdl.from_numpy(rand(3, 4)).requires_grad_(),
+        ccdl.from_numpy(np.abs(rand(3, 4, seed=1))).requires_grad_(),
+    )
     F.cross_entropy(x, t, reduction="sum").backward()
     log_p = ccdl.log_softmax(x.detach(), 1).numpy()
     np.testing.assert_allclose(t.grad.numpy(), -log_p, rtol=1e-12)

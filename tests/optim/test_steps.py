@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ccdl
 import numpy as np
 import pytest
+
+import ccdl
 
 STEPS = 50
 SHAPES = [(3,), (1,), (40, 33), (0,), (17,), (20000,)]
@@ -33,7 +34,18 @@ def sgd(p, g, state, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov
     return p - lr * g
 
 
-def adam(p, g, state, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False, decoupled=False):
+def adam(
+    p,
+    g,
+    state,
+    lr,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0.0,
+    amsgrad=False,
+    maximize=False,
+    decoupled=False,
+):
     g = -g if maximize else g
     t = state["t"] = state.get("t", 0) + 1
     if decoupled:
@@ -152,7 +164,12 @@ def test_threads_do_not_change_bits():
         (lambda p: ccdl._C._fused_sgd_step([p], [ccdl.ones(4)], [], [], lr=0.1), "grads"),
         (lambda p: ccdl._C._fused_sgd_step([p], [ccdl.ones(3, dtype=ccdl.float64)], [], [], lr=0.1), "dtype"),
         (lambda p: ccdl._C._fused_sgd_step([p], [p], [], [], lr=0.1, momentum=0.9), "momentum_buffers"),
-        (lambda p: ccdl._C._fused_adam_step([p], [p], [p], [p], [], [0.0], lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8), "steps"),
+        (
+            lambda p: ccdl._C._fused_adam_step(
+                [p], [p], [p], [p], [], [0.0], lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8
+            ),
+            "steps",
+        ),
     ],
 )
 def test_misuse_is_an_error(step, message):

@@ -12,7 +12,8 @@ constexpr int64_t kChunk = 16384;
 
 }  // namespace
 
-void point_loss_forward(PointLoss loss, const View& x, const View& t, const View& out, LossReduction reduction) {
+void point_loss_forward(PointLoss loss, const View& x, const View& t, const View& out,
+                        LossReduction reduction) {
   const int kind = static_cast<int>(loss), type = float_index(x.dtype);
   const int64_t n = x.numel(), chunks = (n + kChunk - 1) / kChunk;
   if (reduction == LossReduction::None) {
@@ -38,8 +39,9 @@ void point_loss_backward(PointLoss loss, const View& x, const View& t, const Vie
   double g = 1;
   if (!each) g = read_float(dout, 0) / (reduction == LossReduction::Mean ? static_cast<double>(n) : 1.0);
   parallel_for(n, kChunk, [&](int64_t begin, int64_t end) {
-    simd_loss().backward[kind][type](element(x, begin), element(t, begin), each ? element(dout, begin) : nullptr, g,
-                                     element(dx, begin), end - begin);
+    simd_loss().backward[kind][type](element(x, begin), element(t, begin),
+                                     each ? element(dout, begin) : nullptr, g, element(dx, begin),
+                                     end - begin);
   });
 }
 

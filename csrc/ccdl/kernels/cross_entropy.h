@@ -14,7 +14,7 @@ enum class LossReduction : int { None, Mean, Sum };
 #define CCDL_CROSS_ENTROPY_CONTRACT                                                                          \
   /* out: [N, S] contiguous (None) or one element, x's dtype. lse: [N, S] and losses: [N, S] (scratch of the \
      reduction), stat dtype. total: one float64, the divisor of the mean. All overwritten. Returns -1, or    \
-     the position in target of the first class outside [0, C) that is not ignore_index; outputs are then             \
+     the position in target of the first class outside [0, C) that is not ignore_index; outputs are then     \
      undefined. */                                                                                           \
   int64_t cross_entropy_forward(const View& x, const View& target, const View& weight, const View& out,      \
                                 const View& lse, const View& losses, const View& total,                      \

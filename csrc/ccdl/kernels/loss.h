@@ -1,5 +1,5 @@
-// Elementwise losses fused with their reduction. x, t, dx contiguous, of one floating dtype and n elements; dout and out
-// have that dtype too: n elements (None) or one (Mean, Sum). Everything is overwritten.
+// Elementwise losses fused with their reduction. x, t, dx contiguous, of one floating dtype and n elements;
+// dout and out have that dtype too: n elements (None) or one (Mean, Sum). Everything is overwritten.
 //   SquaredError:       l = (x - t)^2                              dl/dx = 2 (x - t)
 //   LogitsCrossEntropy: l = max(x, 0) - x t + log(1 + exp(-|x|))   dl/dx = sigmoid(x) - t
 #pragma once
@@ -9,11 +9,16 @@ namespace ccdl {
 enum class PointLoss : int { SquaredError, LogitsCrossEntropy };
 }
 
-#define CCDL_LOSS_CONTRACT                                                                                          \
-  void point_loss_forward(PointLoss loss, const View& x, const View& t, const View& out, LossReduction reduction);   \
-  void point_loss_backward(PointLoss loss, const View& x, const View& t, const View& dout, const View& dx,           \
+#define CCDL_LOSS_CONTRACT                                                                                 \
+  void point_loss_forward(PointLoss loss, const View& x, const View& t, const View& out,                   \
+                          LossReduction reduction);                                                        \
+  void point_loss_backward(PointLoss loss, const View& x, const View& t, const View& dout, const View& dx, \
                            LossReduction reduction);
 
-namespace ccdl::cpu { CCDL_LOSS_CONTRACT }
-namespace ccdl::cu { CCDL_LOSS_CONTRACT }
+namespace ccdl::cpu {
+CCDL_LOSS_CONTRACT
+}
+namespace ccdl::cu {
+CCDL_LOSS_CONTRACT
+}
 #undef CCDL_LOSS_CONTRACT

@@ -33,7 +33,7 @@ struct AdamOptions {
      g = nesterov ? g + momentum b : b; p -= lr g. Without buffer (momentum 0): p -= lr g. */              \
   void sgd_step(const OptimItem* items, int64_t count, const SgdOptions& options);                         \
   /* m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g^2; with state[2]: v' = state[2] = max(state[2], \
-     v); p -= lr / (1 - beta1^t) m / (sqrt(v') / sqrt(1 - beta2^t) + eps) */                                       \
+     v); p -= lr / (1 - beta1^t) m / (sqrt(v') / sqrt(1 - beta2^t) + eps) */                               \
   void adam_step(const OptimItem* items, int64_t count, const AdamOptions& options);
 
 namespace ccdl::cpu {

@@ -30,7 +30,7 @@ struct PoolWindow {
   void adaptive_avg_pool_forward(const View& x, const View& y);                                             \
   void adaptive_avg_pool_backward(const View& dy, const View& dx);                                          \
   /* y[indices[i]] = x[i], zero elsewhere; the last of equal indices wins. Contiguous, int64 indices of x's \
-     shape. Returns -1, or the position of the first index outside the plane of y (y is then undefined). */            \
+     shape. Returns -1, or the position of the first index outside the plane of y (y is then undefined). */ \
   int64_t max_unpool_forward(const View& x, const View& indices, const View& y);
 
 namespace ccdl::cpu {

@@ -11,7 +11,8 @@ namespace {
 
 void check_pair(const char* op, const Tensor& input, const Tensor& target) {
   CCDL_CHECK(is_floating(input.dtype()) || is_floating(target.dtype()), DType, op,
-             ": input or target must be floating point, got input ", describe(input), ", target ", describe(target));
+             ": input or target must be floating point, got input ", describe(input), ", target ",
+             describe(target));
   check_same_device(op, {{"input", &input}, {"target", &target}});
 }
 
@@ -40,7 +41,10 @@ struct PointLossBackward : Node {
     const Tensor x = input.get(this), t = target.get(this);
     if (grad_enabled() || (kind == PointLoss::LogitsCrossEntropy && needs(1)))
       return autograd::differentiate(
-          [&](const TensorList& in) { return TensorList{composite_point_loss(kind, in[0], in[1], reduction)}; }, {x, t}, grads);
+          [&](const TensorList& in) {
+            return TensorList{composite_point_loss(kind, in[0], in[1], reduction)};
+          },
+          {x, t}, grads);
     const Tensor xc = dense(x), tc = dense(t), dy = dense(grads[0]);
     Tensor dx = empty(x.sizes(), x.dtype(), x.device());
     CCDL_KERNEL(dx, point_loss_backward(kind, xc.view(), tc.view(), dy.view(), dx.view(), reduction));
@@ -81,7 +85,8 @@ struct BinaryCrossEntropyBackward : Node {
     const Tensor x = input.get(this), t = target.get(this);
     TensorList result(2);
     if (needs(0))
-      result[0] = mul(grads[0], div(sub(x, t), clamp(mul(x, sub(Scalar(1.0), x)), Scalar(1e-12), std::nullopt)));
+      result[0] =
+          mul(grads[0], div(sub(x, t), clamp(mul(x, sub(Scalar(1.0), x)), Scalar(1e-12), std::nullopt)));
     if (needs(1)) {
       const Tensor no = clamp(log(sub(Scalar(1.0), x)), Scalar(-100.0), std::nullopt);
       result[1] = mul(grads[0], sub(no, clamp(log(x), Scalar(-100.0), std::nullopt)));
@@ -95,7 +100,8 @@ struct BinaryCrossEntropyBackward : Node {
 };
 
 // l = (1 - t) x + (1 + (p - 1) t) log(1 + exp(-x)), p = pos_weight (1 when absent);
-// dx = dy ((1 - t) - (1 + (p - 1) t) sigmoid(-x)), dt = dy ((p - 1) log(1 + exp(-x)) - x), dp = dy t log(1 + exp(-x))
+// dx = dy ((1 - t) - (1 + (p - 1) t) sigmoid(-x)), dt = dy ((p - 1) log(1 + exp(-x)) - x), dp = dy t log(1 +
+// exp(-x))
 struct WeightedLogitsBackward : Node {
   const char* name() const override { return "WeightedLogitsBackward"; }
   SavedTensor input, target, pos_weight;
@@ -105,7 +111,8 @@ struct WeightedLogitsBackward : Node {
     TensorList result(3);
     if (needs(0)) {
       // without pos_weight: sigmoid(x) - t
-      const Tensor d = p.defined() ? sub(sub(Scalar(1.0), t), mul(factor(t, p), sigmoid(neg(x)))) : sub(sigmoid(x), t);
+      const Tensor d =
+          p.defined() ? sub(sub(Scalar(1.0), t), mul(factor(t, p), sigmoid(neg(x)))) : sub(sigmoid(x), t);
       result[0] = mul(dy, d);
     }
     if (needs(1)) {
@@ -159,15 +166,17 @@ Tensor huber_loss(const Tensor& input, const Tensor& target, LossReduction reduc
   return reduce_loss(where(le(d, Scalar(delta)), near, far), reduction);
 }
 
-Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight, LossReduction reduction) {
+Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight,
+                            LossReduction reduction) {
   const char* op = "binary_cross_entropy";
   check_pair(op, input, target);
-  CCDL_CHECK(input.sizes() == target.sizes(), Value, op, ": input ", input.sizes(), " and target ", target.sizes(),
-             " must have the same size");
+  CCDL_CHECK(input.sizes() == target.sizes(), Value, op, ": input ", input.sizes(), " and target ",
+             target.sizes(), " must have the same size");
   Tensor loss;
   {
     NoGradGuard no_grad;
-    const Tensor inside = mul(to(ge(input, Scalar(0.0)), DType::UInt8), to(le(input, Scalar(1.0)), DType::UInt8));
+    const Tensor inside =
+        mul(to(ge(input, Scalar(0.0)), DType::UInt8), to(le(input, Scalar(1.0)), DType::UInt8));
     const Tensor least = input.numel() ? contiguous(amin(inside)) : Tensor();
     CCDL_CHECK(!least.defined() || *least.ptr<uint8_t>() != 0, Runtime, op,
                ": all elements of input should be between 0 and 1, got ", describe(input),

@@ -12,31 +12,42 @@ CCDL_SI vd log1p_lanes(vd x) {
 }
 
 struct Squared {
-  template <class V> CCDL_SI V value(V x, V t) { return (x - t) * (x - t); }
-  template <class V> CCDL_SI V slope(V x, V t) { return (x - t) * 2; }
+  template <class V>
+  CCDL_SI V value(V x, V t) {
+    return (x - t) * (x - t);
+  }
+  template <class V>
+  CCDL_SI V slope(V x, V t) {
+    return (x - t) * 2;
+  }
 };
 struct Logits {
-  template <class V> CCDL_SI V value(V x, V t) {
+  template <class V>
+  CCDL_SI V value(V x, V t) {
     return vmax(V{}, x) - x * t + log1p_lanes(vexp(-vabs(x)));
   }
-  template <class V> CCDL_SI V slope(V x, V t) {   // sigmoid without overflow on either side
+  template <class V>
+  CCDL_SI V slope(V x, V t) {  // sigmoid without overflow on either side
     const V e = vexp(-vabs(x)), one = V{} + 1;
     return (x >= 0 ? one : e) / (one + e) - t;
   }
 };
 
-template <class L, class T> void each(const void* px, const void* pt, void* py, int64_t n) {
+template <class L, class T>
+void each(const void* px, const void* pt, void* py, int64_t n) {
   const T *x = static_cast<const T*>(px), *t = static_cast<const T*>(pt);
-  each_vector<T>(n, [&](int64_t i, int k) { to(static_cast<T*>(py) + i, L::value(at(x + i, k), at(t + i, k)), k); });
+  each_vector<T>(
+      n, [&](int64_t i, int k) { to(static_cast<T*>(py) + i, L::value(at(x + i, k), at(t + i, k)), k); });
 }
 
-template <class L, class T> double sum(const void* px, const void* pt, int64_t n) {
+template <class L, class T>
+double sum(const void* px, const void* pt, int64_t n) {
   typedef typename Lanes<T>::V V;
   constexpr int kN = Lanes<T>::kN;
   const T *x = static_cast<const T*>(px), *t = static_cast<const T*>(pt);
   const int64_t full = n / kN * kN;
   double total = sum_over<T>(full, [&](int64_t i, int k) { return L::value(at(x + i, k), at(t + i, k)); });
-  if (full < n) {   // dead lanes of a loss need not be 0: add the live ones singly
+  if (full < n) {  // dead lanes of a loss need not be 0: add the live ones singly
     const V last = L::value(at(x + full, (int)(n - full)), at(t + full, (int)(n - full)));
     for (int i = 0; i < n - full; ++i) total += last[i];
   }
@@ -49,13 +60,17 @@ void backward(const void* px, const void* pt, const void* pdy, double g, void* p
   const T *x = static_cast<const T*>(px), *t = static_cast<const T*>(pt), *dy = static_cast<const T*>(pdy);
   T* dx = static_cast<T*>(pdx);
   const V scale = set1((typename Lanes<T>::S)g);
-  if (dy) each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, at(dy + i, k) * L::slope(at(x + i, k), at(t + i, k)), k); });
-  else each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, scale * L::slope(at(x + i, k), at(t + i, k)), k); });
+  if (dy)
+    each_vector<T>(
+        n, [&](int64_t i, int k) { to(dx + i, at(dy + i, k) * L::slope(at(x + i, k), at(t + i, k)), k); });
+  else
+    each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, scale * L::slope(at(x + i, k), at(t + i, k)), k); });
 }
 
 }  // namespace
 
-#define CCDL_FOUR(f, L) {f<L, float16>, f<L, bfloat16>, f<L, float>, f<L, double>}
+#define CCDL_FOUR(f, L) \
+  { f<L, float16>, f<L, bfloat16>, f<L, float>, f<L, double> }
 const LossKernels loss = {
     {CCDL_FOUR(each, Squared), CCDL_FOUR(each, Logits)},
     {CCDL_FOUR(sum, Squared), CCDL_FOUR(sum, Logits)},

@@ -1,7 +1,7 @@
 // Inner loops of the elementwise losses: [loss][dtype], dtypes float16, bfloat16, float32, float64.
 #pragma once
-#include <cstdint>
 #include <ccdl/cpu/isa.h>
+#include <cstdint>
 
 namespace ccdl::cpu {
 
