@@ -5,6 +5,7 @@
 #pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/index.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include <ccdl/cpu/scratch.h>
@@ -54,6 +55,14 @@ struct Axes {
     const int64_t* p = axis[0].index.ptr<const int64_t>() + off[0];
     const uint64_t size = size_of(axis[0]), lift = wrap ? size : 0,
                    step = static_cast<uint64_t>(axis[0].step);
+    if (inner[0] == 1 && step == 1 && !wrap) {
+      for (int64_t i = 0; i < n; ++i) {
+        if (static_cast<uint64_t>(p[i]) >= size) [[unlikely]]
+          return i;
+        use(i, p[i]);
+      }
+      return -1;
+    }
     const int64_t stride = inner[0];
     for (int64_t i = 0; i < n; ++i) {
       const int64_t raw = p[i * stride];
@@ -139,7 +148,9 @@ void get_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64
     }
     if (ax.count == 1) {
       const int64_t bad =
-          ax.each(off, n, [&](int64_t i, int64_t place) { to[i * sy] = from[i * sx + place]; });
+          sx == 0 && sy == 1
+              ? ax.each(off, n, [=](int64_t i, int64_t place) { to[i] = from[place]; })
+              : ax.each(off, n, [=](int64_t i, int64_t place) { to[i * sy] = from[i * sx + place]; });
       if (bad >= 0) keep_first(first, position + bad);
       return;
     }
@@ -205,7 +216,10 @@ void put_range(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<in
       *p = combine<T, M>(*p, from[i * ss]);
     };
     if (k == 1) {
-      if (const int64_t bad = ax.each(off, n, write); bad >= 0) keep_first(fault, position + bad);
+      auto write_in_row = [=](int64_t i, int64_t place) { to[place] = combine<T, M>(to[place], from[i]); };
+      const bool in_row = (M == PutMode::Set || M == PutMode::Add) && sy == 0 && ss == 1;
+      const int64_t bad = in_row ? ax.each(off, n, write_in_row) : ax.each(off, n, write);
+      if (bad >= 0) keep_first(fault, position + bad);
       return;
     }
     for (int64_t b = 0; b < n; b += kPiece) {
@@ -226,8 +240,8 @@ void put_rows(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<int
     if (w.strides[d][k] != 0 && (split < 0 || w.sizes[d] > w.sizes[split])) split = d;
   if (split < 0 || w.numel <= kWalkGrain) return put_range<T, M>(w, ax, y, src, fault);
   const int64_t per = w.numel / w.sizes[split];  // elements per unit of the split dimension
-  int64_t grain = kWalkGrain / per;  // a split row keeps pieces of a sixteenth, so that they stay long
-  if (split == w.ndim - 1 && grain < w.sizes[split] / 16) grain = w.sizes[split] / 16;
+  int64_t grain = kWalkGrain / per;              // pieces of a split row stay long
+  if (split == w.ndim - 1) grain = std::max({grain, w.sizes[split] / 16, kPiece});
   grain = grain < 1 ? 1 : grain;
   parallel_for(w.sizes[split], grain, [&](int64_t begin, int64_t end) {
     Walk part = w;
