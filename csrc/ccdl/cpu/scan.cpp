@@ -114,12 +114,16 @@ void scan_lanes(const T* x, T* y, const Line& line, int64_t lanes, int64_t xl, i
   }
 }
 
-template <class Step, class T>
-void scan_line(const T* x, T* y, const Line& line) {
+// K lanes side by side, far apart in memory: their additions do not wait for each other.
+template <class Step, int K, class T>
+void scan_lines(const T* x, T* y, const Line& line, int64_t xl, int64_t yl) {
   using A = ScanAcc<T>;
-  A acc = Step::template first<A>();
+  A acc[K];
+  for (int k = 0; k < K; ++k) acc[k] = Step::template first<A>();
   for (int64_t i = 0; i < line.n; ++i)
-    y[i * line.ys] = to_element<T>(acc = Step::next(acc, from_element<A>(x[i * line.xs])));
+    for (int k = 0; k < K; ++k)
+      y[i * line.ys + k * yl] =
+          to_element<T>(acc[k] = Step::next(acc[k], from_element<A>(x[i * line.xs + k * xl])));
 }
 
 template <class Step, class T>
@@ -138,8 +142,12 @@ void scan_typed(const View& x, const View& y, int dim, bool reverse) {
   for_lanes(views, 2, dim, [&](const int64_t* off, int64_t n, const int64_t* inner) {
     const bool together = n > 1 && std::abs(line.ys) >= inner[1];
     if (together) return scan_lanes<Step>(xp + off[0], yp + off[1], line, n, inner[0], inner[1]);
-    for (int64_t j = 0; j < n; ++j)
-      scan_line<Step>(xp + off[0] + j * inner[0], yp + off[1] + j * inner[1], line);
+    const T* xl = xp + off[0];
+    T* yl = yp + off[1];
+    int64_t j = 0;
+    for (; j + 4 <= n; j += 4)
+      scan_lines<Step, 4>(xl + j * inner[0], yl + j * inner[1], line, inner[0], inner[1]);
+    for (; j < n; ++j) scan_lines<Step, 1>(xl + j * inner[0], yl + j * inner[1], line, 0, 0);
   });
 }
 
