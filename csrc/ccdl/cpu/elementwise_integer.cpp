@@ -203,7 +203,8 @@ ElementFn binary_i64(BinaryOp op) {
     return two::Name;
     CCDL_ROW(Add)
     CCDL_ROW(Sub)
-    CCDL_ROW(Mul) CCDL_ROW(FloorDivide) CCDL_ROW(TruncDivide) CCDL_ROW(Remainder) CCDL_ROW(Fmod) CCDL_ROW(Pow)
+    CCDL_ROW(Mul)
+    CCDL_ROW(FloorDivide) CCDL_ROW(TruncDivide) CCDL_ROW(Remainder) CCDL_ROW(Fmod) CCDL_ROW(Pow)
         CCDL_ROW(Maximum) CCDL_ROW(Minimum) CCDL_ROW(Heaviside) CCDL_ROW(Gcd) CCDL_ROW(Lcm)
             CCDL_ROW(BitwiseAnd) CCDL_ROW(BitwiseOr) CCDL_ROW(BitwiseXor) CCDL_ROW(ShiftLeft)
                 CCDL_ROW(ShiftRight) CCDL_ROW(LogicalAnd) CCDL_ROW(LogicalOr) CCDL_ROW(LogicalXor)

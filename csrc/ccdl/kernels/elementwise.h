@@ -95,11 +95,11 @@ constexpr bool unary_needs_y(UnaryOp op) {
   /* y = op(x), computed in y's compute type (x's for predicates, whose y is bool). */                       \
   void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p);                              \
   /* dx = dy * op'(x), floating dtypes; x or y may have null data where unary_needs() does not name it; not  \
-     for ops whose derivative is zero. */                                                                                \
+     for ops whose derivative is zero. */                                                                    \
   void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, const View& dx,              \
                       const ElementParams& p);                                                               \
   /* out = op(a, b), computed in the compute type of `common` (the promoted dtype of a and b). False when an \
-     integer was divided by zero: those elements are 0. The most negative integer over -1 wraps. */                      \
+     integer was divided by zero: those elements are 0. The most negative integer over -1 wraps. */          \
   [[nodiscard]] bool binary(BinaryOp op, DType common, const View& a, const View& b, const View& out,        \
                             const ElementParams& p);                                                         \
   /* out = op(a, b, c) in out's compute type. */                                                             \
@@ -108,7 +108,7 @@ constexpr bool unary_needs_y(UnaryOp op) {
   /* out = cond ? a : b; cond bool; a, b, out of one dtype; bits are moved, not converted. */                \
   void where(const View& cond, const View& a, const View& b, const View& out);                               \
   /* dst = src, any dtype to any dtype, any strides. Floats outside an integer type's range and NaN give     \
-     what x86 conversion gives (the most negative int32 or int64, narrowed by wrapping for smaller types).                \
+     what x86 conversion gives (the most negative int32 or int64, narrowed by wrapping for smaller types).   \
    */                                                                                                        \
   void copy_cast(const View& src, const View& dst);
 

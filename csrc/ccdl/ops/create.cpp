@@ -54,7 +54,8 @@ DType arange_dtype(Scalar start, Scalar end, Scalar step) {
 Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device) {
   if (is_integral(dtype) && (start.is_float() || end.is_float() || step.is_float())) {
     for (const Scalar& v : {start, end, step})  // an integer dtype rounds all three towards zero first
-      CCDL_CHECK(std::abs(v.to_double()) < 9.2e18, Runtime, "arange: unsupported range: ", start, " -> ", end);
+      CCDL_CHECK(std::abs(v.to_double()) < 9.2e18, Runtime, "arange: unsupported range: ", start, " -> ",
+                 end);
     auto whole = [](const Scalar& v) { return Scalar(static_cast<long>(v.to_int())); };
     return arange(whole(start), whole(end), whole(step), dtype, device);
   }

@@ -350,7 +350,8 @@ Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int6
   a[at] = x.size(d);
   b[at] = indices.size(d);
   const Tensor at_index = int64_index("take_along_dim", "indices", indices);
-  const Tensor wrapped = where(lt(at_index, 0), add(at_index, Scalar(static_cast<long>(x.size(d)))), at_index);
+  const Tensor wrapped =
+      where(lt(at_index, 0), add(at_index, Scalar(static_cast<long>(x.size(d)))), at_index);
   return gather(expand(x, a), d, expand(wrapped, b));
 }
 
