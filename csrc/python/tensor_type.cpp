@@ -80,7 +80,13 @@ void tensor_dealloc(PyObject* self) {
 
 // The last C++ reference of a tensor that owns its object is gone.
 void drop_object(TensorImpl* impl) {
-  if (!impl->owns_object || !Py_IsInitialized()) {
+  if (impl->owns_object && !Py_IsInitialized()) {
+    // The interpreter is going down and may still visit the object: it must not point here any more.
+    new (&obj(static_cast<PyObject*>(impl->object))->tensor) Tensor();
+    delete impl;
+    return;
+  }
+  if (!impl->owns_object) {
     delete impl;
     return;
   }

@@ -117,10 +117,28 @@ CCDL_SI double fma(double a, double b, double c) {
 // Masks are what a comparison yields (all bits of a lane): select(m, a, b) = m ? a : b.
 CCDL_SI vf select(vi m, vf a, vf b) { return m ? a : b; }
 CCDL_SI vd select(vl m, vd a, vd b) { return m ? a : b; }
-CCDL_SI vf vmax(vf a, vf b) { return a > b ? a : b; }  // b when either is NaN
+// b when either is NaN or both are zero, as the instructions do.
+#if defined(__AVX512F__)
+CCDL_SI vf vmax(vf a, vf b) { return (vf)_mm512_maskz_max_ps((__mmask16)-1, (__m512)a, (__m512)b); }
+CCDL_SI vf vmin(vf a, vf b) { return (vf)_mm512_maskz_min_ps((__mmask16)-1, (__m512)a, (__m512)b); }
+CCDL_SI vd vmax(vd a, vd b) { return (vd)_mm512_maskz_max_pd((__mmask8)-1, (__m512d)a, (__m512d)b); }
+CCDL_SI vd vmin(vd a, vd b) { return (vd)_mm512_maskz_min_pd((__mmask8)-1, (__m512d)a, (__m512d)b); }
+#elif defined(__AVX2__)
+CCDL_SI vf vmax(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+CCDL_SI vf vmin(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+CCDL_SI vd vmax(vd a, vd b) { return (vd)_mm256_max_pd((__m256d)a, (__m256d)b); }
+CCDL_SI vd vmin(vd a, vd b) { return (vd)_mm256_min_pd((__m256d)a, (__m256d)b); }
+#elif defined(__SSE2__)
+CCDL_SI vf vmax(vf a, vf b) { return (vf)_mm_max_ps((__m128)a, (__m128)b); }
+CCDL_SI vf vmin(vf a, vf b) { return (vf)_mm_min_ps((__m128)a, (__m128)b); }
+CCDL_SI vd vmax(vd a, vd b) { return (vd)_mm_max_pd((__m128d)a, (__m128d)b); }
+CCDL_SI vd vmin(vd a, vd b) { return (vd)_mm_min_pd((__m128d)a, (__m128d)b); }
+#else
+CCDL_SI vf vmax(vf a, vf b) { return a > b ? a : b; }
 CCDL_SI vf vmin(vf a, vf b) { return a < b ? a : b; }
 CCDL_SI vd vmax(vd a, vd b) { return a > b ? a : b; }
 CCDL_SI vd vmin(vd a, vd b) { return a < b ? a : b; }
+#endif
 CCDL_SI vf vabs(vf a) { return (vf)((vi)a & 0x7fffffff); }
 CCDL_SI vf vsqrt(vf a) {
 #if defined(__AVX512F__)
