@@ -30,8 +30,7 @@ struct Held {
 };
 using HeldRef = std::shared_ptr<Held>;
 
-// ---- hooks
-// ------------------------------------------------------------------------------------------------------------
+// ---- hooks ----
 
 Tensor tensor_result(PyObject* r, const char* who) {
   if (!r) throw PyError{};
@@ -152,8 +151,7 @@ void check_callable(const char* op, PyObject* f) {
     fail(ErrorKind::Type, str(op, ": the hook must be callable, got ", f ? Py_TYPE(f)->tp_name : "nothing"));
 }
 
-// ---- nodes written in Python
-// --------------------------------------------------------------------------------------------
+// ---- nodes written in Python ----
 
 // backward of an autograd.Function: calls ctx._run_backward(saved tensors, gradients)
 struct PyNode : Node {
@@ -242,8 +240,7 @@ PyObject* row_record_function(const Args& a) {
   return wrap(results);
 }
 
-// ---- grad_fn objects
-// ----------------------------------------------------------------------------------------------------
+// ---- grad_fn objects ----
 
 struct NodeObject {
   PyObject_HEAD Ref<Node> node;
@@ -356,8 +353,7 @@ PyGetSetDef kNodeGetSet[] = {
     {"metadata", node_metadata, nullptr, "A dict of the user's.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-// ---- rows
-// ---------------------------------------------------------------------------------------------------------------
+// ---- rows ----
 
 PyObject* row_backward(const Args& a) {
   TensorList inputs;

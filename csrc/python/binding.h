@@ -24,8 +24,7 @@
 
 namespace ccdl::python {
 
-// ---- objects <-> values
-// -------------------------------------------------------------------------------------------
+// ---- objects <-> values ----
 extern PyTypeObject* TensorType;
 inline bool is_tensor(PyObject* o) { return PyObject_TypeCheck(o, TensorType); }
 const Tensor& unwrap(PyObject* o);  // o must be a tensor
@@ -73,8 +72,7 @@ PyObject* guarded(PyObject* (*f)(void*), void* context);
 void raise_current_exception();  // inside catch (...)
 struct PyError {};               // thrown when a Python exception is already set
 
-// ---- arguments
-// ----------------------------------------------------------------------------------------------------
+// ---- arguments ----
 enum class ArgType : uint8_t {
   Tensor,
   Scalar,
@@ -200,8 +198,7 @@ class Args {
   int64_t work_ = 0;  // elements of all tensor arguments
 };
 
-// ---- rows
-// ---------------------------------------------------------------------------------------------------------
+// ---- rows ----
 enum RowKind : uint8_t {
   kAuto,
   kBoth
@@ -214,8 +211,7 @@ struct Row {
 // Adds rows to the module and to the Tensor type. Called once per family from module.cpp.
 void add_rows(PyObject* module, std::span<const Row> rows);
 
-// ---- slots written in files of their own
-// ---------------------------------------------------------------------------
+// ---- slots written in files of their own ----
 PyObject* tensor_subscript(PyObject* self, PyObject* key);                    // indexing.cpp
 int tensor_assign_subscript(PyObject* self, PyObject* key, PyObject* value);  // indexing.cpp
 int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags);            // exchange.cpp

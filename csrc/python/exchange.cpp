@@ -78,8 +78,7 @@ void check_exportable(const char* op, const Tensor& x) {
       ": bfloat16 has no NumPy type (Got unsupported ScalarType BFloat16); convert with .float() first");
 }
 
-// ---- DLPack: the structs of the specification (version 1.0), declared here
-// ----------------------------------------------
+// ---- DLPack: the structs of the specification (version 1.0), declared here ----
 struct DLDevice {
   int32_t type, id;
 };

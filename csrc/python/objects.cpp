@@ -10,8 +10,7 @@ namespace ccdl::python {
 
 namespace {
 
-// ---- dtype
-// ----------------------------------------------------------------------------------------------------------
+// ---- dtype ----
 struct DTypeObject {
   PyObject_HEAD DType dtype;
 };
@@ -52,8 +51,7 @@ PyMethodDef kDTypeMethods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr
                                {"__copy__", dtype_copy, METH_NOARGS, nullptr},
                                {nullptr, nullptr, 0, nullptr}};
 
-// ---- device
-// ---------------------------------------------------------------------------------------------------------
+// ---- device ----
 struct DeviceObject {
   PyObject_HEAD Device device;
   bool has_index;
@@ -176,8 +174,7 @@ PyMethodDef kDeviceMethods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullp
                                 {"__deepcopy__", dtype_copy, METH_O, nullptr},
                                 {nullptr, nullptr, 0, nullptr}};
 
-// ---- Size: a tuple of ints
-// --------------------------------------------------------------------------------------------
+// ---- Size: a tuple of ints ----
 PyTypeObject* SizeType;
 PyObject* size_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   PyObject* t = PyTuple_Type.tp_new(type, args, kwargs);
@@ -236,8 +233,7 @@ PyMethodDef kSizeMethods[] = {{"numel", size_numel, METH_NOARGS, "Product of the
                               {"__reduce__", size_reduce, METH_NOARGS, nullptr},
                               {nullptr, nullptr, 0, nullptr}};
 
-// ---- memory_format and layout: named constants
-// ------------------------------------------------------------------------
+// ---- memory_format and layout: named constants ----
 struct NamedObject {
   PyObject_HEAD int value;
   const char* name;
@@ -273,8 +269,7 @@ void* fn(F f) {
   return reinterpret_cast<void*>(f);
 }
 
-// ---- errors
-// -----------------------------------------------------------------------------------------------------------
+// ---- errors ----
 PyObject* error_classes[14];
 struct ErrorClass {
   ErrorKind kind;

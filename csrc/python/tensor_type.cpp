@@ -22,8 +22,7 @@ PyTypeObject* TensorMeta;
 
 TensorObject* obj(PyObject* o) { return reinterpret_cast<TensorObject*>(o); }
 
-// ---- life and death
-// -------------------------------------------------------------------------------------------------
+// ---- life and death ----
 
 PyObject* alloc_tensor(PyTypeObject* type, const Tensor& x) {
   PyObject* o = type->tp_alloc(type, 0);
@@ -171,8 +170,7 @@ PyObject* make_subclass(PyObject*, PyObject* const* args, Py_ssize_t n) {
   }
 }
 
-// ---- operators
-// ------------------------------------------------------------------------------------------------------
+// ---- operators ----
 
 bool operand_from(PyObject* o, ops::Operand* out) {
   if (is_tensor(o)) {

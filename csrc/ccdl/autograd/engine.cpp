@@ -269,8 +269,7 @@ TensorList grad(const TensorList& outputs, const TensorList& inputs, const Tenso
   return g;
 }
 
-// ---- leaves
-// -------------------------------------------------------------------------------------------------------
+// ---- leaves ----
 
 static std::mutex& accumulator_mutex() {
   static std::mutex m;

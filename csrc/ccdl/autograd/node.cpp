@@ -53,8 +53,7 @@ void Node::destroy() noexcept {
   t_destroying = false;
 }
 
-// ---- saved tensors
-// ------------------------------------------------------------------------------------------------
+// ---- saved tensors ----
 
 static void check_savable(const Tensor& x) {
   CCDL_CHECK(!x.impl()->inference, Autograd,
@@ -102,8 +101,7 @@ Tensor SavedTensor::get(Node* holder) const {
   return again;
 }
 
-// ---- per-tensor state
-// ---------------------------------------------------------------------------------------------
+// ---- per-tensor state ----
 
 Meta::~Meta() {
   if (weak) *weak = nullptr;
@@ -202,8 +200,7 @@ void set_grad(const Tensor& x, const Tensor& g) {
 
 Tensor detach(const Tensor& x) { return alias(x, x.sizes(), x.strides(), x.offset()); }
 
-// ---- hooks
-// --------------------------------------------------------------------------------------------------------
+// ---- hooks ----
 
 static HookList<TensorHook>& hook_slot(std::vector<HookList<TensorHook>>& lists, int output_nr) {
   if (static_cast<int>(lists.size()) <= output_nr) lists.resize(output_nr + 1);
@@ -251,8 +248,7 @@ void retain_grad(const Tensor& x) {
   attach_retain(m);
 }
 
-// ---- recording
-// ----------------------------------------------------------------------------------------------------
+// ---- recording ----
 
 bool needs_graph(const TensorList& inputs) {
   if (!grad_enabled()) return false;
@@ -281,8 +277,7 @@ void record(Node* node, const TensorList& inputs, const TensorList& outputs) {
   }
 }
 
-// ---- in place
-// -----------------------------------------------------------------------------------------------------
+// ---- in place ----
 
 void check_inplace(const char* op, const Tensor& x) {
   CCDL_CHECK(!x.storage()->read_only(), Runtime, op, ": the tensor (", describe(x),

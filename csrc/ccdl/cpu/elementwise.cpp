@@ -332,11 +332,21 @@ int plain_op(BinaryOp op) {
     CCDL_ROW(Add, Add)
     CCDL_ROW(Sub, Sub)
     CCDL_ROW(Mul, Mul)
-    CCDL_ROW(Div, Div) CCDL_ROW(Maximum, Maximum) CCDL_ROW(Minimum, Minimum) CCDL_ROW(BitwiseAnd, And)
-        CCDL_ROW(BitwiseOr, Or) CCDL_ROW(BitwiseXor, Xor) CCDL_ROW(Eq, Eq) CCDL_ROW(Ne, Ne) CCDL_ROW(Lt, Lt)
-            CCDL_ROW(Le, Le) CCDL_ROW(Gt, Gt) CCDL_ROW(Ge, Ge)
+    CCDL_ROW(Div, Div)
+    CCDL_ROW(Maximum, Maximum)
+    CCDL_ROW(Minimum, Minimum)
+    CCDL_ROW(BitwiseAnd, And)
+    CCDL_ROW(BitwiseOr, Or)
+    CCDL_ROW(BitwiseXor, Xor)
+    CCDL_ROW(Eq, Eq)
+    CCDL_ROW(Ne, Ne)
+    CCDL_ROW(Lt, Lt)
+    CCDL_ROW(Le, Le)
+    CCDL_ROW(Gt, Gt)
+    CCDL_ROW(Ge, Ge)
 #undef CCDL_ROW
-                default : return -1;
+    default:
+      return -1;
   }
 }
 

@@ -204,14 +204,34 @@ ElementFn binary_i64(BinaryOp op) {
     CCDL_ROW(Add)
     CCDL_ROW(Sub)
     CCDL_ROW(Mul)
-    CCDL_ROW(FloorDivide) CCDL_ROW(TruncDivide) CCDL_ROW(Remainder) CCDL_ROW(Fmod) CCDL_ROW(Pow)
-        CCDL_ROW(Maximum) CCDL_ROW(Minimum) CCDL_ROW(Heaviside) CCDL_ROW(Gcd) CCDL_ROW(Lcm)
-            CCDL_ROW(BitwiseAnd) CCDL_ROW(BitwiseOr) CCDL_ROW(BitwiseXor) CCDL_ROW(ShiftLeft)
-                CCDL_ROW(ShiftRight) CCDL_ROW(LogicalAnd) CCDL_ROW(LogicalOr) CCDL_ROW(LogicalXor)
-                    CCDL_ROW(Eq) CCDL_ROW(Ne) CCDL_ROW(Lt) CCDL_ROW(Le) CCDL_ROW(Gt) CCDL_ROW(Ge)
-                        CCDL_ROW(IsClose)
+    CCDL_ROW(FloorDivide)
+    CCDL_ROW(TruncDivide)
+    CCDL_ROW(Remainder)
+    CCDL_ROW(Fmod)
+    CCDL_ROW(Pow)
+    CCDL_ROW(Maximum)
+    CCDL_ROW(Minimum)
+    CCDL_ROW(Heaviside)
+    CCDL_ROW(Gcd)
+    CCDL_ROW(Lcm)
+    CCDL_ROW(BitwiseAnd)
+    CCDL_ROW(BitwiseOr)
+    CCDL_ROW(BitwiseXor)
+    CCDL_ROW(ShiftLeft)
+    CCDL_ROW(ShiftRight)
+    CCDL_ROW(LogicalAnd)
+    CCDL_ROW(LogicalOr)
+    CCDL_ROW(LogicalXor)
+    CCDL_ROW(Eq)
+    CCDL_ROW(Ne)
+    CCDL_ROW(Lt)
+    CCDL_ROW(Le)
+    CCDL_ROW(Gt)
+    CCDL_ROW(Ge)
+    CCDL_ROW(IsClose)
 #undef CCDL_ROW
-                            case BinaryOp::Fmax : return two::Maximum;
+    case BinaryOp::Fmax:
+      return two::Maximum;
     case BinaryOp::Fmin:
       return two::Minimum;
     default:

@@ -26,12 +26,31 @@ struct DoubleMath {
   CCDL_C1(abs)
   CCDL_C1(sqrt)
   CCDL_C1(exp)
-  CCDL_C1(exp2) CCDL_C1(expm1) CCDL_C1(log) CCDL_C1(log2) CCDL_C1(log10) CCDL_C1(log1p) CCDL_C1(sin)
-      CCDL_C1(cos) CCDL_C1(tan) CCDL_C1(asin) CCDL_C1(acos) CCDL_C1(atan) CCDL_C1(sinh) CCDL_C1(cosh)
-          CCDL_C1(tanh) CCDL_C1(asinh) CCDL_C1(acosh) CCDL_C1(atanh) CCDL_C1(erf) CCDL_C1(erfc) CCDL_C1(floor)
-              CCDL_C1(ceil) CCDL_C1(trunc)
+  CCDL_C1(exp2)
+  CCDL_C1(expm1)
+  CCDL_C1(log)
+  CCDL_C1(log2)
+  CCDL_C1(log10)
+  CCDL_C1(log1p)
+  CCDL_C1(sin)
+  CCDL_C1(cos)
+  CCDL_C1(tan)
+  CCDL_C1(asin)
+  CCDL_C1(acos)
+  CCDL_C1(atan)
+  CCDL_C1(sinh)
+  CCDL_C1(cosh)
+  CCDL_C1(tanh)
+  CCDL_C1(asinh)
+  CCDL_C1(acosh)
+  CCDL_C1(atanh)
+  CCDL_C1(erf)
+  CCDL_C1(erfc)
+  CCDL_C1(floor)
+  CCDL_C1(ceil)
+  CCDL_C1(trunc)
 #undef CCDL_C1
-                  static double sigmoid(double x) {
+  static double sigmoid(double x) {
     const double e = std::exp(-std::fabs(x));
     return (x < 0 ? e : 1.0) / (1.0 + e);
   }

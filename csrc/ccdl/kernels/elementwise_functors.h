@@ -53,7 +53,7 @@ struct Params {
     }                                                                                                                  \
   };
 
-// ---- arithmetic and elementary functions ---------------------------------------------------------------------------
+// ---- arithmetic and elementary functions ----
 CCDL_UNARY(Neg, return -x;, return -dy;)
 CCDL_UNARY(Abs, return M::abs(x);, return M::sel(x > M::k(0), dy, M::sel(x < M::k(0), -dy, x * M::k(0)));)
 CCDL_UNARY(Sign, return M::sel(x > M::k(0), M::k(1), M::sel(x < M::k(0), M::k(-1), x));, CCDL_ZERO_DERIVATIVE)
@@ -116,7 +116,7 @@ CCDL_UNARY(Logit,  // eps < 0: no clamp, NaN outside [0, 1]
            return M::sel(((x >= p.a) & (x <= M::k(1) - p.a)) | (T{} + p.a < M::k(0)), d, M::k(0));)
 CCDL_UNARY(BitwiseNot, return x;, CCDL_ZERO_DERIVATIVE)
 
-// ---- activations ---------------------------------------------------------------------------------------------------
+// ---- activations ----
 CCDL_UNARY(Relu, return M::sel(x <= M::k(0), M::k(0), x);, return M::sel(y <= M::k(0), M::k(0), dy);)
 CCDL_UNARY(Relu6, T t = M::sel(x < M::k(0), M::k(0), x); return M::sel(t > M::k(6), M::k(6), t);,
            return M::sel((x > M::k(0)) & (x < M::k(6)), dy, M::k(0));)
@@ -166,7 +166,7 @@ CCDL_UNARY(Softshrink, return M::sel(x > p.a, x - p.a, M::sel(x < -p.a, x + p.a,
 CCDL_UNARY(Tanhshrink, return x - M::tanh(x);, T t = M::tanh(x); return dy * (t * t);)
 CCDL_UNARY(Threshold, return M::sel(x <= p.a, p.b, x);, return M::sel(x <= p.a, M::k(0), dy);)
 
-// ---- predicates ----------------------------------------------------------------------------------------------------
+// ---- predicates ----
 CCDL_PREDICATE(LogicalNot, return x == M::k(0);)
 CCDL_PREDICATE(IsNan, return x != x;)
 CCDL_PREDICATE(IsInf, return M::abs(x) == M::inf();)
@@ -175,7 +175,7 @@ CCDL_PREDICATE(IsPosInf, return x == M::inf();)
 CCDL_PREDICATE(IsNegInf, return x == -M::inf();)
 CCDL_PREDICATE(SignBit, return M::copysign(M::k(1), x) < M::k(0);)
 
-// ---- two operands --------------------------------------------------------------------------------------------------
+// ---- two operands ----
 CCDL_BINARY(Add, return M::fma(b, p.a, a);)
 CCDL_BINARY(Sub, return M::fma(b, -p.a, a);)
 CCDL_BINARY(Mul, return a * b;)
@@ -220,7 +220,7 @@ CCDL_COMPARE(IsClose, T d = M::abs(a - b);
              return (a == b) | ((d < M::inf()) & (d <= M::abs(b * p.a) + p.b)) |
                     ((a != a) & (b != b) & (T{} + p.c != M::k(0)));)
 
-// ---- three operands ------------------------------------------------------------------------------------------------
+// ---- three operands ----
 CCDL_TERNARY(Addcmul, return M::fma(b * p.a, c, a);)
 CCDL_TERNARY(Addcdiv, return a + b * p.a / c;)
 CCDL_TERNARY(Lerp, T d = b - a; return M::sel(M::abs(c) < M::k(0.5), M::fma(d, c, a), b - d * (M::k(1) - c));)

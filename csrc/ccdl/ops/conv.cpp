@@ -130,8 +130,7 @@ Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g) {
   return recorded(ConvBackward::kAdjointWeight, x, dy, {}, g, finished(dw, x.dtype()));
 }
 
-// ---- checks
-// -------------------------------------------------------------------------------------------------------
+// ---- checks ----
 
 std::string op_name(const char* base, int dims) { return str(base, dims, "d"); }
 

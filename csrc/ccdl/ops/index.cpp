@@ -226,8 +226,7 @@ Tensor put(const Tensor& x, const Tensor& index, const Tensor& src, bool accumul
   return reshape(index_put(reshape(x, Dims{x.numel()}), {i}, reshape(src, i.sizes()), accumulate), x.sizes());
 }
 
-// ---- advanced indexing
-// -------------------------------------------------------------------------------------------
+// ---- advanced indexing ----
 namespace {
 
 // Masks become coordinates; all index tensors are broadcast to one shape. Entry k belongs to dimension k.

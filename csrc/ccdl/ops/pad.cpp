@@ -134,8 +134,7 @@ Tensor pad(const Tensor& x, IntSpan padding, const std::string& mode_name, doubl
   return pad_move(x, before, mode, value, sizes);
 }
 
-// ---- sliding windows
-// ---------------------------------------------------------------------------------------------
+// ---- sliding windows ----
 namespace {
 
 int64_t two(const char* op, const char* argument, IntSpan v, int i, int64_t least) {
@@ -248,8 +247,7 @@ Tensor fold_windows(const Tensor& x, IntSpan output_size, IntSpan kernel, IntSpa
   return x.dim() == 2 ? squeeze(y, Dims{0}) : y;
 }
 
-// ---- channels to space and back
-// ----------------------------------------------------------------------------------
+// ---- channels to space and back ----
 Tensor pixel_shuffle(const Tensor& x, int64_t r) {
   CCDL_CHECK(x.dim() >= 3, Runtime,
              "pixel_shuffle: expects input to have at least 3 dimensions, but got input with ", x.dim(),

@@ -176,8 +176,7 @@ Tensor scatter_add_(const Tensor& x, int64_t dim, const Tensor& index, const Ten
   return x;
 }
 
-// ---- scatter_reduce
-// ----------------------------------------------------------------------------------------------
+// ---- scatter_reduce ----
 namespace {
 
 enum class Reduce { Sum, Prod, Mean, Amax, Amin };

@@ -334,8 +334,7 @@ Tensor view_as_dtype(const Tensor& x, DType dtype) {
   return Tensor(make_ref<TensorImpl>(x.storage(), sizes, strides, offset, dtype));
 }
 
-// ---- several views at once
-// ----------------------------------------------------------------------------------------
+// ---- several views at once ----
 
 namespace {
 Tensor piece(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
