@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <cstdlib>
 #include <thread>
 
 #include "test.h"
