@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+
+# A shell may start the tests with SIGINT ignored, which children inherit; the Ctrl-C tests need it live.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).resolve().parent
 
