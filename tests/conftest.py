@@ -20,6 +20,7 @@ SKIP_REASONS = (
     "needs a CUDA device",
     "PyTorch is not installed",
     "this processor lacks the instruction set",
+    "this level is the one under test",
     "the extra package is not installed",
     "needs a C++ compiler and CMake",
     "runs on the installed wheel only",

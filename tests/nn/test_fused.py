@@ -127,7 +127,7 @@ def test_cross_entropy_gradient_of_probability_targets():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_norm_matches_torch(training):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x, w, b = rand(4, 3, 5, 6), rand(3, seed=1), rand(3, seed=2)
     m, v = rand(3, seed=3), np.abs(rand(3, seed=4)) + 0.5
     results = []

@@ -90,7 +90,7 @@ def test_fifty_steps(kind, options, dtype):
 
 @pytest.mark.parametrize(("kind", "options"), CASES, ids=[f"{k}{i}" for i, (k, _) in enumerate(CASES)])
 def test_against_torch(kind, options):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     rng = np.random.default_rng(2)
     start = [rng.standard_normal(s) for s in SHAPES]
     ours = [ccdl.from_numpy(p.copy()).requires_grad_() for p in start]
