@@ -54,6 +54,22 @@ print(h.hexdigest())
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("shape, dims", [((300_001,), (0,)), ((200_003, 7), (0,)), ((3001, 701), (0,)), ((3001, 701), (1,)),
+                                         ((64, 32, 28, 28), (0, 2, 3))])  # fmt: skip
+def test_reductions_give_the_same_bits_at_any_thread_count(shape: tuple[int, ...], dims: tuple[int, ...]) -> None:
+    x = ccdl.randn(*shape)
+    before = ccdl.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            ccdl.set_num_threads(threads)
+            results.append([f(x, dims) for f in (ccdl.sum, ccdl.mean, ccdl.var, ccdl.logsumexp)])
+    finally:
+        ccdl.set_num_threads(before)
+    for other in results[1:]:
+        assert all(ccdl.equal(a, b) for a, b in zip(results[0], other))
+
+
 def test_fork_after_the_pool_was_used() -> None:
     done = script("""
 import os, ccdl

@@ -80,6 +80,10 @@ TEST(every_truncation_is_refused) {
   }
 }
 
+TEST(bytes_after_the_last_tensor_are_refused) {
+  for (size_t extra : {1, 8, 4096}) CHECK(!loads(file_with(kGolden, std::string(24 + extra, '\0'))));
+}
+
 TEST(every_bit_flip_loads_or_is_refused) {
   int loaded = 0;
   for (size_t i = 0; i < kGolden.size(); ++i)
