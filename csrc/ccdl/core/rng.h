@@ -10,6 +10,7 @@ namespace ccdl {
 
 struct RandomState {
   uint64_t seed, offset;
+  const uint64_t* base = nullptr;  // device memory added to offset when a captured CUDA graph replays
 };
 
 namespace rng {
