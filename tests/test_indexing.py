@@ -118,7 +118,7 @@ def test_get(advanced, dtype):
         want = want.astype(dtype)
         assert tuple(got.shape) == want.shape, f"{x.shape} {key}"
         assert got.dtype == t.dtype
-        np.testing.assert_array_equal(got.numpy(), want, err_msg=f"{x.shape} {key}")
+        np.testing.assert_array_equal(got.cpu().numpy(), want, err_msg=f"{x.shape} {key}")
 
 
 def test_basic_keys_give_views():
@@ -130,7 +130,7 @@ def test_basic_keys_give_views():
         got.fill_(7.0)
         view_of = x.copy()
         two_steps(view_of, key)[0][...] = 7.0
-        np.testing.assert_array_equal(t.numpy(), view_of, err_msg=f"{x.shape} {key}")
+        np.testing.assert_array_equal(t.cpu().numpy(), view_of, err_msg=f"{x.shape} {key}")
 
 
 @pytest.mark.parametrize("advanced", [False, True])
@@ -154,7 +154,7 @@ def test_set(advanced, value_kind):
         t[as_ccdl(key, int(rng.integers(3)))] = (
             value if value_kind in ("number", "array") else ccdl.tensor(value)
         )
-        np.testing.assert_allclose(t.numpy(), y, rtol=1e-15, err_msg=f"{x.shape} {key}")
+        np.testing.assert_allclose(t.cpu().numpy(), y, rtol=1e-15, err_msg=f"{x.shape} {key}")
 
 
 @pytest.mark.parametrize("advanced", [False, True])
@@ -169,7 +169,7 @@ def test_gradient_of_get(advanced):
             part[...] = weight
         else:
             np.add.at(part, rest, weight)
-        np.testing.assert_allclose(t.grad.numpy(), dx, rtol=1e-12, atol=1e-12, err_msg=f"{x.shape} {key}")
+        np.testing.assert_allclose(t.grad.cpu().numpy(), dx, rtol=1e-12, atol=1e-12, err_msg=f"{x.shape} {key}")
 
 
 @pytest.mark.parametrize("advanced", [False, True])
@@ -191,9 +191,9 @@ def test_gradient_of_set(advanced):
         part, rest = two_steps(kept, key)
         part[... if rest is None else rest] = 0
         from_weight, rest = two_steps(weight, key)
-        np.testing.assert_allclose(t.grad.numpy(), weight * kept, rtol=1e-12, err_msg=f"{x.shape} {key}")
+        np.testing.assert_allclose(t.grad.cpu().numpy(), weight * kept, rtol=1e-12, err_msg=f"{x.shape} {key}")
         np.testing.assert_allclose(
-            v.grad.numpy(),
+            v.grad.cpu().numpy(),
             from_weight if rest is None else from_weight[rest],
             rtol=1e-12,
             err_msg=f"{x.shape} {key}",
@@ -343,7 +343,7 @@ def test_embedding_padding_and_frequency():
     ids = ccdl.tensor([[1, 1, 3], [1, 0, 3]])
     dy = ccdl.arange(18.0).reshape(2, 3, 3)
     sums = np.zeros((4, 3))
-    np.add.at(sums, ids.numpy(), dy.numpy())
+    np.add.at(sums, ids.cpu().numpy(), dy.cpu().numpy())
     for options, want in [
         ({}, sums),
         ({"padding_idx": 3}, sums * [[1], [1], [1], [0]]),
@@ -353,11 +353,11 @@ def test_embedding_padding_and_frequency():
         table.grad = None
         y = ccdl.nn.functional.embedding(ids, table, **options)
         y.backward(dy)
-        np.testing.assert_allclose(table.grad.numpy(), want, rtol=1e-6)
+        np.testing.assert_allclose(table.grad.cpu().numpy(), want, rtol=1e-6)
         (g,) = ccdl.autograd.grad(
             ccdl.nn.functional.embedding(ids, table, **options), table, dy, create_graph=True
         )
-        np.testing.assert_allclose(g.detach().numpy(), want, rtol=1e-6)
+        np.testing.assert_allclose(g.detach().cpu().numpy(), want, rtol=1e-6)
 
 
 def test_bits_do_not_depend_on_the_thread_count():
@@ -373,7 +373,7 @@ def test_bits_do_not_depend_on_the_thread_count():
             y = x.clone()
             y.index_put_((rows,), src, accumulate=True)
             seen.append(
-                (y.numpy().tobytes(), x.index_add(0, rows, src).numpy().tobytes(), x[x > 0].numpy().tobytes())
+                (y.cpu().numpy().tobytes(), x.index_add(0, rows, src).cpu().numpy().tobytes(), x[x > 0].cpu().numpy().tobytes())
             )
     finally:
         ccdl.set_num_threads(before)

@@ -23,7 +23,7 @@ def rand(seed: int, *shape: int) -> ccdl.Tensor:
 
 
 def same(a: ccdl.Tensor, b: ccdl.Tensor, tol: float = 1e-11) -> None:
-    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=tol, atol=tol)
+    np.testing.assert_allclose(a.detach().cpu().numpy(), b.detach().cpu().numpy(), rtol=tol, atol=tol)
 
 
 @given(seeds, sizes, sizes, sizes, sizes)
@@ -43,7 +43,7 @@ def test_convolution_is_a_tied_matrix(seed: int, n: int, c: int, o: int, h: int,
     basis = ccdl.eye(c * h * h, dtype=ccdl.float64).reshape(c * h * h, c, h, h)
     matrix = F.conv2d(basis, w, stride=stride, padding=pad, dilation=dilation).flatten(1)  # [inputs, outputs]
     same(y.flatten(1), x.flatten(1) @ matrix)
-    assert set(np.unique(matrix.numpy())) <= set(np.unique(w.numpy())) | {0.0}  # tied and sparse
+    assert set(np.unique(matrix.cpu().numpy())) <= set(np.unique(w.cpu().numpy())) | {0.0}  # tied and sparse
 
 
 @given(seeds, sizes, sizes)
@@ -184,7 +184,7 @@ def test_sort_is_a_permutation_in_order(seed: int, n: int) -> None:
     x = ccdl.tensor(np.random.default_rng(seed).integers(0, 6, n))
     values, order = x.sort(stable=True)
     assert values.tolist() == sorted(x.tolist())
-    assert order.tolist() == np.argsort(x.numpy(), kind="stable").tolist()
+    assert order.tolist() == np.argsort(x.cpu().numpy(), kind="stable").tolist()
     assert x.topk(min(3, n)).values.tolist() == sorted(x.tolist(), reverse=True)[:3]
 
 

@@ -107,7 +107,7 @@ def test_factories() -> None:
 
 
 def moments(x: ccdl.Tensor) -> tuple[float, float]:
-    a = x.double().numpy()
+    a = x.double().cpu().numpy()
     return float(a.mean()), float(a.var())
 
 

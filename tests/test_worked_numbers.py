@@ -54,8 +54,8 @@ def test_sigmoid_graph_second_weights() -> None:
     f = ccdl.sigmoid((w[:2] * x).sum() + w[2])
     f.backward()
     close(f.item(), 0.7310585786300049)
-    close(w.grad.numpy(), [-0.19661193324148188, -0.39322386648296376, 0.19661193324148188])
-    close(x.grad.numpy(), [0.39322386648296376, -0.58983579972444566])
+    close(w.grad.cpu().numpy(), [-0.19661193324148188, -0.39322386648296376, 0.19661193324148188])
+    close(x.grad.cpu().numpy(), [0.39322386648296376, -0.58983579972444566])
 
 
 def test_second_order_taylor_expansion() -> None:
@@ -146,13 +146,13 @@ def test_initial_loss_is_log_of_the_classes() -> None:
 
 def test_smooth_l1_meets_at_one() -> None:
     x = ccdl.tensor([1.0, -1.0, 1.0 - 1e-9], dtype=ccdl.float64)
-    close(F.smooth_l1_loss(x, ccdl.zeros(3, dtype=ccdl.float64), reduction="none").numpy(), [0.5, 0.5, 0.5], 1e-8)
+    close(F.smooth_l1_loss(x, ccdl.zeros(3, dtype=ccdl.float64), reduction="none").cpu().numpy(), [0.5, 0.5, 0.5], 1e-8)
 
 
 def test_dropout_scales_in_training() -> None:
     y = F.dropout(ccdl.ones(1000, dtype=ccdl.float64), 0.33)
     kept = y[y != 0]
-    close(kept.numpy(), np.full(kept.numel(), 1.492537), 1e-6)
+    close(kept.cpu().numpy(), np.full(kept.numel(), 1.492537), 1e-6)
     assert 560 < kept.numel() < 780
     assert F.dropout(ccdl.ones(5), 0.33, training=False).tolist() == [1.0] * 5
 
@@ -285,5 +285,5 @@ def test_zero_initialisation_does_not_break_symmetry() -> None:
         with ccdl.no_grad():
             for p in model.parameters():
                 p -= 0.1 * p.grad
-    w = model[0].weight.detach().numpy()
+    w = model[0].weight.detach().cpu().numpy()
     assert np.all(w == w[0])  # every unit still computes the same

@@ -49,7 +49,7 @@ def test_grad_of_an_intermediate() -> None:
     x = leaf(3.0)
     h = x * x
     (g,) = grad(h.exp().sum(), h)
-    np.testing.assert_allclose(g.numpy(), np.exp([9.0]))
+    np.testing.assert_allclose(g.cpu().numpy(), np.exp([9.0]))
 
 
 def test_backward_into_chosen_inputs_only() -> None:
@@ -63,7 +63,7 @@ def test_second_backward_needs_retain_graph() -> None:
     y = x.exp().sum()
     y.backward(retain_graph=True)
     y.backward()
-    np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp([1.0]))
+    np.testing.assert_allclose(x.grad.cpu().numpy(), 2 * np.exp([1.0]))
     with pytest.raises(RuntimeError, match="second time|already|freed"):
         y.backward()
     assert x.exp().sum().item() > 0
@@ -275,7 +275,7 @@ def test_reentrant_backward() -> None:
     for _ in range(50):
         z = z.exp().sin()
     (want,) = grad(z.sum(), x)
-    np.testing.assert_allclose(g.numpy(), want.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(g.cpu().numpy(), want.cpu().numpy(), rtol=1e-12)
 
 
 def test_several_threads_train_at_once() -> None:
@@ -309,7 +309,7 @@ def test_backward_of_one_graph_from_two_threads_after_retain() -> None:
         t.start()
     for t in threads:
         t.join()
-    np.testing.assert_allclose(x.grad.numpy(), np.full(100, 5 * np.e))
+    np.testing.assert_allclose(x.grad.cpu().numpy(), np.full(100, 5 * np.e))
 
 
 def test_broadcast_gradients_are_summed() -> None:

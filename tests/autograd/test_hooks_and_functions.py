@@ -250,13 +250,13 @@ def test_jacobian_hessian_vjp_jvp_hvp() -> None:
     def g(t):
         return (t ** 2 * ccdl.tensor([1.0, 3.0], dtype=ccdl.float64)).sum() + t[0] * t[1]
 
-    want = np.cos(a.numpy() @ x.numpy())[:, None] * a.numpy()
-    np.testing.assert_allclose(functional.jacobian(f, x).numpy(), want, rtol=1e-12)
-    np.testing.assert_allclose(functional.hessian(g, x).numpy(), [[2.0, 1.0], [1.0, 6.0]], rtol=1e-12)
+    want = np.cos(a.cpu().numpy() @ x.cpu().numpy())[:, None] * a.cpu().numpy()
+    np.testing.assert_allclose(functional.jacobian(f, x).cpu().numpy(), want, rtol=1e-12)
+    np.testing.assert_allclose(functional.hessian(g, x).cpu().numpy(), [[2.0, 1.0], [1.0, 6.0]], rtol=1e-12)
     v = ccdl.tensor([1.0, -2.0], dtype=ccdl.float64)
-    np.testing.assert_allclose(functional.vjp(f, x, v)[1].numpy(), v.numpy() @ want, rtol=1e-12)
-    np.testing.assert_allclose(functional.jvp(f, x, v)[1].numpy(), want @ v.numpy(), rtol=1e-12)
-    np.testing.assert_allclose(functional.hvp(g, x, v)[1].numpy(), [0.0, -11.0], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(functional.vjp(f, x, v)[1].cpu().numpy(), v.cpu().numpy() @ want, rtol=1e-12)
+    np.testing.assert_allclose(functional.jvp(f, x, v)[1].cpu().numpy(), want @ v.cpu().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(functional.hvp(g, x, v)[1].cpu().numpy(), [0.0, -11.0], rtol=1e-12, atol=1e-12)
 
 
 def test_several_inputs_to_functional() -> None:

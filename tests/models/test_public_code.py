@@ -148,7 +148,7 @@ def test_training_follows_pytorch(make, optimizer):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     ours, shape, classes = make(ccdl)
     theirs = make(torch)[0]
-    theirs.load_state_dict({k: torch.from_numpy(v.numpy().copy()) for k, v in ours.state_dict().items()})
+    theirs.load_state_dict({k: torch.from_numpy(v.cpu().numpy().copy()) for k, v in ours.state_dict().items()})
     x, y = batch(shape, classes)
     a = losses(ccdl, ours, ccdl.tensor(x), ccdl.tensor(y), optimizer, STEPS[optimizer])
     b = losses(torch, theirs, torch.tensor(x), torch.tensor(y), optimizer, STEPS[optimizer])

@@ -20,7 +20,7 @@ def seed():
 
 
 def fits(tensor, distribution):
-    return stats.kstest(tensor.detach().reshape(-1).numpy(), distribution.cdf).pvalue > 1e-3
+    return stats.kstest(tensor.detach().reshape(-1).cpu().numpy(), distribution.cdf).pvalue > 1e-3
 
 
 def uniform(bound):

@@ -100,7 +100,7 @@ def test_shape_and_gradient(case):
 
 
 def numpy_of(t):
-    return t.detach().numpy()
+    return t.detach().cpu().numpy()
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=ids)
@@ -243,7 +243,7 @@ def test_padding_modes_and_same():
     x = ccdl.arange(12.0).reshape(1, 1, 3, 4)
     for mode, numpy_mode in (("zeros", "constant"), ("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")):
         conv = nn.Conv2d(1, 1, 3, padding=1, padding_mode=mode, bias=False)
-        padded = np.pad(x[0, 0].numpy(), 1, mode=numpy_mode)
+        padded = np.pad(x[0, 0].cpu().numpy(), 1, mode=numpy_mode)
         want = F.conv2d(ccdl.tensor(padded).reshape(1, 1, 5, 6), conv.weight)
         assert ccdl.allclose(conv(x), want, atol=1e-5), mode
     assert nn.Conv2d(1, 1, (4, 3), padding="same")(x).shape == x.shape

@@ -2,15 +2,18 @@
 
 Nothing here asks ccdl for an answer it should be checked on: references come from NumPy, gradients from central
 differences of the forward pass, second opinions from PyTorch. CCDL_TESTS_LIB=torch runs the cases on PyTorch itself.
+With --device cuda every tensor of the library under test is made on that device and comes back by .cpu().
 """
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import importlib
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,10 @@ import numpy as np
 from opcase import TOLERANCE, D, OpCase, Sample
 
 LIB = os.environ.get("CCDL_TESTS_LIB", "ccdl")
-DEVICE = "cpu"
+DEVICE = "cpu"  # where the library under test works; on() changes it
+SIZE_LIMIT: int | None = None  # elements of one sample; set where the device is emulated
 EXECUTED: set[tuple[str, str]] = set()  # (op, check) cells that compared something
+LEFT_OUT: collections.Counter[str] = collections.Counter()  # op -> samples over SIZE_LIMIT
 
 FLOAT_DTYPES = ("float64", "float32", "float16", "bfloat16")
 
@@ -40,6 +45,18 @@ def families() -> list[Any]:
 
 def library() -> Any:
     return importlib.import_module(LIB)
+
+
+@contextlib.contextmanager
+def on(device: str) -> Iterator[None]:
+    """Tensors made inside live on this device, whether the test or the op under test makes them."""
+    global DEVICE
+    before, DEVICE = DEVICE, device
+    try:
+        with library().device(device):
+            yield
+    finally:
+        DEVICE = before
 
 
 def torch_or_none() -> Any:
@@ -100,14 +117,14 @@ def to_tensor(T: Any, a: np.ndarray, dtype: str | None = None) -> Any:
     t = T.from_numpy(np.array(a, dtype=a.dtype if dtype is None else np_dtype(dtype), order="C", copy=True))
     if dtype == "bfloat16":
         t = t.to(T.bfloat16)
-    return t.to(DEVICE) if DEVICE != "cpu" else t
+    return t.to(DEVICE) if DEVICE != "cpu" and T is library() else t
 
 
 def to_numpy(T: Any, t: Any) -> np.ndarray:
-    t = t.detach()
+    t = t.detach().cpu()
     if t.dtype in (T.float16, T.bfloat16):
         t = t.to(T.float32)
-    return np.array(t.to("cpu").numpy() if DEVICE != "cpu" else t.numpy())
+    return np.array(t.numpy())
 
 
 def dtype_of(t: Any) -> str:
@@ -243,6 +260,17 @@ def compare_arrays(a: np.ndarray, w: np.ndarray, dtype: str, tol: tuple[float, f
     np.testing.assert_allclose(a, w, rtol=tol[0], atol=tol[1], equal_nan=True, err_msg=where)
 
 
+def compare_gradients(T: Any, got: Any, want: Any, dtype: str, terms: int, where: str) -> None:
+    """The same gradient from two devices: the dtype's tolerance at the gradient's own scale, sqrt(terms) wide."""
+    a, w = to_numpy(T, got).astype(np.float64), to_numpy(T, want).astype(np.float64)
+    assert a.shape == w.shape, f"{where}: shape {a.shape} != {w.shape}"
+    rtol, atol = TOLERANCE[dtype]
+    finite = np.abs(w[np.isfinite(w)])
+    scale = max(1.0, float(finite.max(initial=0.0)))
+    np.testing.assert_allclose(a, w, rtol=rtol * math.sqrt(terms), atol=atol * scale * math.sqrt(terms), equal_nan=True,
+                               err_msg=where)
+
+
 def expected_dtype(rule: Any, dtype: str) -> str | None:
     if rule is None:
         return None
@@ -257,10 +285,21 @@ def expected_dtype(rule: Any, dtype: str) -> str | None:
     return str(rule)
 
 
+def elements(sample: Sample) -> int:
+    sizes: list[int] = []
+    for value in (*sample.args, *sample.kwargs.values()):
+        map_keep(value, lambda a: (sizes.append(a.size), a)[1])
+    return sum(sizes)
+
+
 def samples_of(case: OpCase, dtype: str = "float64") -> Iterable[Sample]:
     for sample in case.samples(rng_for(case)):
-        if sample.dtypes is None or dtype in sample.dtypes:
-            yield sample
+        if sample.dtypes is not None and dtype not in sample.dtypes:
+            continue
+        if SIZE_LIMIT is not None and DEVICE != "cpu" and elements(sample) > SIZE_LIMIT:
+            LEFT_OUT[case.name] += 1
+            continue
+        yield sample
 
 
 def with_nonfinite(sample: Sample) -> Sample | None:

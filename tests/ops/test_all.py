@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import pytest
 from harness import (
-    EXECUTED,
     FLOAT_DTYPES,
     LIB,
     Call,
     applies,
     compare,
     compare_arrays,
+    compare_gradients,
     cotangents,
     count,
     dtype_of,
+    elements,
     expected_dtype,
     families,
     flatten,
@@ -26,6 +27,7 @@ from harness import (
     grads,
     library,
     numerical_grad,
+    on,
     reference,
     replace_free,
     resolve,
@@ -39,8 +41,11 @@ from harness import (
 )
 from opcase import OpCase, Sample
 
-HERE = Path(__file__).resolve().parent
 T = library()
+
+# What needs no kernel on a device, and what has to wait for one because a size or an answer for Python is data.
+NO_LAUNCH: frozenset[str] = frozenset()
+READS_BACK: frozenset[str] = frozenset()
 
 
 def all_cases() -> list[OpCase]:
@@ -126,6 +131,7 @@ def test_layouts(case: OpCase, layout: str) -> None:
                 count(case, f"layout {layout}")
 
 
+@pytest.mark.host
 @each(lambda c: c.strides)
 def test_strides(case: OpCase) -> None:
     torch = torch_or_none()
@@ -162,6 +168,8 @@ def test_errors(case: OpCase) -> None:
     for i, error in enumerate(case.errors):
         with pytest.raises(error.exc) as caught:
             error.fn(T)
+            if harness.DEVICE != "cpu":  # bad values met by a kernel surface at the next read
+                T.cuda.synchronize()
         message = str(caught.value)
         if LIB == "ccdl":
             for part in error.parts:
@@ -209,9 +217,9 @@ def test_out(case: OpCase) -> None:
     for sample in samples_of(case):
         call = Call(T, sample)
         want = op(*call.args, **call.kwargs)
-        target = T.empty(0, dtype=want.dtype)
+        target = T.empty(0, dtype=want.dtype, device=want.device)
         if tuple(want.shape) != (0,):
-            target = T.empty(tuple(want.shape), dtype=want.dtype)
+            target = T.empty(tuple(want.shape), dtype=want.dtype, device=want.device)
         result = op(*call.args, **call.kwargs, out=target)
         assert result is target
         np.testing.assert_array_equal(to_numpy(T, target), to_numpy(T, want))
@@ -236,7 +244,8 @@ def test_gradcheck(case: OpCase) -> None:
             results = [r for r in float_results(T, op(*moved.args, **moved.kwargs)) if r.requires_grad]
             return sum(float(np.sum(to_numpy(T, r) * w)) for r, w in zip(results, weights, strict=True))
 
-        want = numerical_grad(loss, free_arrays(sample))
+        with on("cpu"):  # whose forward is checked elsewhere: thousands of small launches would add nothing
+            want = numerical_grad(loss, free_arrays(sample))
         for j, (g, w) in enumerate(zip(got, want, strict=True)):
             g = np.zeros(w.shape) if g is None else to_numpy(T, g)
             assert g.shape == w.shape
@@ -273,7 +282,8 @@ def test_gradgradcheck(case: OpCase) -> None:
             call = Call(T, replace_free(sample, moved[:n]), requires_grad=True)
             return float(to_numpy(T, first(call, [to_tensor(T, w) for w in moved[n:]], False)))
 
-        want = numerical_grad(scalar, [*arrays, *weights])
+        with on("cpu"):
+            want = numerical_grad(scalar, [*arrays, *weights])
         for j, (g, w) in enumerate(zip(got, want, strict=True)):
             g = np.zeros(w.shape) if g is None else to_numpy(T, g)
             np.testing.assert_allclose(g, w, rtol=case.grad_tol[0] * 10, atol=case.grad_tol[1] * 10,
@@ -281,6 +291,7 @@ def test_gradgradcheck(case: OpCase) -> None:
         count(case, "gradgradcheck")
 
 
+@pytest.mark.host
 @each(lambda c: c.torch is not False)
 def test_torch(case: OpCase) -> None:
     torch = torch_or_none()
@@ -319,12 +330,14 @@ def test_deterministic(case: OpCase) -> None:
     dtype = "float32" if "float32" in case.dtypes else case.dtypes[0]
     samples = list(samples_of(case, dtype))[-2:]
     if case.big is not None:
-        samples.append(case.big(rng_for(case)))
+        big = case.big(rng_for(case))
+        if harness.SIZE_LIMIT is None or elements(big) <= harness.SIZE_LIMIT:
+            samples.append(big)
     before = T.get_num_threads()
     try:
         for sample in samples:
             seen = []
-            for threads in (1, 2, 2):
+            for threads in (1, 2, 2) if harness.DEVICE == "cpu" else (before, before):
                 T.set_num_threads(threads)
                 call = Call(T, sample, dtype, requires_grad=case.grad)
                 result = op(*call.args, **call.kwargs)
@@ -332,19 +345,73 @@ def test_deterministic(case: OpCase) -> None:
                 if case.grad and free_arrays(sample) and dtype in FLOAT_DTYPES:
                     bits += [b"" if g is None else to_numpy(T, g).tobytes() for g in grads(T, op, call, None, dtype)[0]]
                 seen.append(bits)
-            assert seen[0] == seen[1] == seen[2], f"{case.name} {sample}: bits depend on the thread count or the run"
+            assert all(b == seen[0] for b in seen), f"{case.name} {sample}: bits depend on the thread count or the run"
             count(case, "deterministic")
     finally:
         T.set_num_threads(before)
 
 
-def test_cells_floor(request: pytest.FixtureRequest) -> None:
-    """The executed (op x check) cells may only grow: tests/cells_floor.txt holds the floor."""
-    option = request.config.option
-    if option.keyword or option.markexpr or any("::" in str(a) for a in request.config.args):
-        pytest.skip("partial run")
-    floor = int((HERE.parent / "cells_floor.txt").read_text().split()[0])
-    executed = {cell for cell in EXECUTED if not cell[1].startswith(("torch", "strides"))}  # PyTorch is optional
-    print(f"executed (op x check) cells: {len(executed)} (with PyTorch {len(EXECUTED)}), floor {floor}")
-    assert len(executed) >= floor, f"{len(executed)} cells executed, the floor is {floor}"
+def tensors_in(value: Any) -> list[Any]:
+    return [t for t in flatten(value) if hasattr(t, "detach")]
 
+
+@pytest.mark.gpu
+@each()
+def test_devices(case: OpCase) -> None:
+    """The device gives what the host gives: values, dtype, strides, requires_grad, and gradients in every float dtype."""
+    op = resolve(T, case.op)
+    for dtype in case.dtypes:
+        for i, sample in enumerate(samples_of(case, dtype)):
+            differentiable = case.grad and sample.grad and dtype in FLOAT_DTYPES and bool(free_arrays(sample))
+
+            def run(device: str, sample: Sample = sample, dtype: str = dtype, wanted: bool = differentiable) -> Any:
+                with on(device):
+                    call = Call(T, sample, dtype, requires_grad=wanted)
+                    result = op(*call.args, **call.kwargs)
+                    return result, grads(T, op, call, None, dtype)[0] if wanted else []
+
+            what = f"{case.name} {dtype} sample {i} {sample}"
+            (want, want_grads), (got, got_grads) = run("cpu"), run(harness.DEVICE)
+            tol = tolerance(case, dtype, sample.k)
+            compare(T, got, [to_numpy(T, w) if hasattr(w, "detach") else w for w in flatten(want)], tol, what)
+            for g, w in zip(tensors_in(got), tensors_in(want), strict=True):
+                assert g.dtype == w.dtype and g.requires_grad == w.requires_grad, what
+                assert g.device.type == harness.DEVICE, f"{what}: the result is on {g.device}"
+                assert not w.numel() or g.stride() == w.stride(), f"{what}: strides {g.stride()}, host {w.stride()}"
+            for j, (g, w) in enumerate(zip(got_grads, want_grads, strict=True)):
+                assert (g is None) == (w is None), f"{what}: gradient {j}"
+                if w is not None:
+                    assert g.device.type == harness.DEVICE and g.dtype == w.dtype, f"{what}: gradient {j}"
+                    compare_gradients(T, g, w, dtype, max(sample.k, elements(sample)), f"{what}: gradient {j}")
+            count(case, f"devices {dtype}")
+
+
+@pytest.mark.gpu
+@each()
+def test_launches(case: OpCase) -> None:
+    """The op runs as kernels of the device, and nothing in it or its backward waits for them."""
+    op = resolve(T, case.op)
+    dtype = "float32" if "float32" in case.dtypes else case.dtypes[0]
+    sample = max(samples_of(case, dtype), key=elements)
+    call = Call(T, sample, dtype, requires_grad=case.grad)
+    T.cuda.synchronize()
+    launches, syncs = T.cuda._launch_count(), T.cuda._sync_count()
+    result = op(*call.args, **call.kwargs)
+    launches, syncs = T.cuda._launch_count() - launches, T.cuda._sync_count() - syncs
+    assert all(t.device.type == harness.DEVICE for t in tensors_in(result)), f"{case.name}: a result on the host"
+    if case.name in NO_LAUNCH:
+        assert launches == 0, f"{case.name}: listed as running no kernel, yet {launches} were launched"
+    else:
+        assert launches > 0, f"{case.name}: no kernel was launched"
+    if case.name in READS_BACK:
+        assert syncs > 0, f"{case.name}: listed as reading back, yet it did not"
+    else:
+        assert syncs == 0, f"{case.name}: waits for the device"
+    if case.grad and free_arrays(sample) and dtype in FLOAT_DTYPES:
+        results = [r for r in float_results(T, result) if r.requires_grad]
+        weights = [to_tensor(T, w, dtype) for w in cotangents(results, 7)]
+        syncs = T.cuda._sync_count()
+        found = T.autograd.grad(results, call.free, weights, allow_unused=True)
+        assert T.cuda._sync_count() == syncs, f"{case.name}: its backward waits for the device"
+        assert all(g is None or g.device.type == harness.DEVICE for g in found)
+    count(case, "launches")

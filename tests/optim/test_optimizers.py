@@ -56,7 +56,7 @@ def test_against_pytorch(name, options):
         a.step()
         b.step()
     for p, q in zip(ours, theirs):
-        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(p.detach().cpu().numpy(), q.detach().cpu().numpy(), rtol=1e-10, atol=1e-12)
     assert set(a.state_dict()["param_groups"][0]) == set(b.state_dict()["param_groups"][0])
     mine, other = a.state_dict()["state"], b.state_dict()["state"]
     assert mine.keys() == other.keys() and all(mine[k].keys() == other[k].keys() for k in mine)

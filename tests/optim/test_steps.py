@@ -74,18 +74,18 @@ CASES = [("sgd", o) for o in SGD] + [("adam", o) for o in ADAM]
 def test_fifty_steps(kind, options, dtype):
     rng = np.random.default_rng(1)
     start = [rng.standard_normal(s).astype(dtype) for s in SHAPES]
-    params = [ccdl.from_numpy(p.copy()).requires_grad_() for p in start]
+    params = [ccdl.tensor(p.copy()).requires_grad_() for p in start]
     opt = optimizer(ccdl, kind, params, options)
     rule = sgd if kind == "sgd" else adam
     expected, states = [p.astype(np.float64) for p in start], [{} for _ in start]
     for _ in range(STEPS):
         for i, p in enumerate(params):
             g = rng.standard_normal(SHAPES[i]).astype(dtype)
-            p.grad = ccdl.from_numpy(g)
+            p.grad = ccdl.tensor(g)
             expected[i] = rule(expected[i], g.astype(np.float64), states[i], **options)
         opt.step()
     for p, e in zip(params, expected):
-        np.testing.assert_allclose(p.detach().numpy(), e, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+        np.testing.assert_allclose(p.detach().cpu().numpy(), e, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize(("kind", "options"), CASES, ids=[f"{k}{i}" for i, (k, _) in enumerate(CASES)])
@@ -93,17 +93,17 @@ def test_against_torch(kind, options):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     rng = np.random.default_rng(2)
     start = [rng.standard_normal(s) for s in SHAPES]
-    ours = [ccdl.from_numpy(p.copy()).requires_grad_() for p in start]
+    ours = [ccdl.tensor(p.copy()).requires_grad_() for p in start]
     theirs = [torch.from_numpy(p.copy()).requires_grad_() for p in start]
     a, b = optimizer(ccdl, kind, ours, options), optimizer(torch, kind, theirs, options)
     for _ in range(STEPS):
         for p, q, s in zip(ours, theirs, SHAPES):
             g = rng.standard_normal(s)
-            p.grad, q.grad = ccdl.from_numpy(g.copy()), torch.from_numpy(g.copy())
+            p.grad, q.grad = ccdl.tensor(g.copy()), torch.from_numpy(g.copy())
         a.step()
         b.step()
     for p, q in zip(ours, theirs):
-        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(p.detach().cpu().numpy(), q.detach().cpu().numpy(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -113,7 +113,7 @@ def test_half_moves_by_the_learning_rate(dtype):
     g = ccdl.linspace(-1, 1, 100).to(p.dtype)
     p.grad = g
     ccdl.optim.Adam([p], lr=0.125).step()
-    np.testing.assert_allclose(p.detach().float().numpy(), 1 - 0.125 * np.sign(g.float().numpy()), rtol=1e-2)
+    np.testing.assert_allclose(p.detach().float().cpu().numpy(), 1 - 0.125 * np.sign(g.float().cpu().numpy()), rtol=1e-2)
 
 
 def test_transposed_parameters_and_gradients():
@@ -121,9 +121,9 @@ def test_transposed_parameters_and_gradients():
     base = ccdl.arange(12, dtype=ccdl.float64).reshape(3, 4)
     p = base.t().detach().clone().t().contiguous().t().requires_grad_()
     p.grad = ccdl.arange(12, dtype=ccdl.float64).reshape(4, 3)
-    expected = p.detach().numpy() - 0.1 * p.grad.numpy()
+    expected = p.detach().cpu().numpy() - 0.1 * p.grad.cpu().numpy()
     ccdl.optim.SGD([p], lr=0.1).step()
-    np.testing.assert_allclose(p.detach().numpy(), expected, rtol=1e-15)
+    np.testing.assert_allclose(p.detach().cpu().numpy(), expected, rtol=1e-15)
 
 
 def test_many_parameters_and_versions():
@@ -136,7 +136,7 @@ def test_many_parameters_and_versions():
     opt.step()
     assert params[0]._version > before
     for p in params:
-        np.testing.assert_allclose(p.detach().numpy(), 1 - 0.5 - 0.5 * 1.9, rtol=1e-6)
+        np.testing.assert_allclose(p.detach().cpu().numpy(), 1 - 0.5 - 0.5 * 1.9, rtol=1e-6)
 
 
 def test_threads_do_not_change_bits():
@@ -150,7 +150,7 @@ def test_threads_do_not_change_bits():
             for _ in range(3):
                 p.grad = p.detach() * 0.5
                 opt.step()
-            return p.detach().numpy().tobytes()
+            return p.detach().cpu().numpy().tobytes()
         finally:
             ccdl.set_num_threads(before)
 
