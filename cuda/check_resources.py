@@ -1,0 +1,292 @@
+"""Compiles every kernel file with nvcc and holds what ptxas reports against cuda/resource_budget.json.
+
+    python cuda/check_resources.py                          all files for sm_80 and sm_90a, two at a time
+    python cuda/check_resources.py cuda/kernels/softmax.cu  some files
+    python cuda/check_resources.py --update                 rewrites the recorded numbers (of the files given)
+    python cuda/check_resources.py --log build.log          judges a build made with -Xptxas -v
+
+It fails on: spills in a kernel that matches one of the budget's "no_spills" patterns; more spilled bytes, stack
+or shared memory than recorded in the others; more registers than recorded (compared in steps of eight, the
+hardware's unit); a kernel that is not recorded; ptxas's warnings C7508 and C7510 (serialised wgmma); a file that
+does not compile, or takes more than 60 s for one architecture. *_sm90.cu are compiled for sm_90a alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import dataclasses
+import fnmatch
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+CUDA = Path(__file__).resolve().parent
+BUDGET = CUDA / "resource_budget.json"
+ARCHITECTURES = ("sm_80", "sm_90a")
+FLAGS = (
+    "-std=c++20",
+    "--fmad=false",
+    "-DNDEBUG",
+    "-DCCDL_HAVE_SM90",
+    "-Xcompiler",
+    "-Wall,-Wextra",
+    "-Xptxas",
+    "-v",
+    f"-I{CUDA}",
+    f"-I{CUDA.parent / 'csrc'}",
+)
+SECONDS = 60.0
+REGISTER_UNIT = 8  # registers per thread are handed out in eights
+
+
+@dataclasses.dataclass
+class Kernel:
+    """What ptxas says about one kernel for one architecture; bytes except registers."""
+
+    name: str
+    arch: str
+    registers: int = 0
+    spills: int = 0  # stores + loads
+    stack: int = 0
+    shared: int = 0
+
+    def numbers(self) -> list[int]:
+        return [self.registers, self.spills, self.stack, self.shared]
+
+
+@dataclasses.dataclass
+class Compiled:
+    """One file for one architecture."""
+
+    file: str
+    arch: str
+    kernels: list[Kernel]
+    warnings: list[str]
+    seconds: float = 0.0
+    status: int = 0
+    text: str = ""
+
+
+def without_parameters(name: str) -> str:
+    """A demangled name without return type, parameter list, our namespaces and the anonymous ones."""
+    name = name.replace("(anonymous namespace)::", "").replace("ccdl::cu::", "").replace("ccdl::", "")
+    if name.endswith(")"):  # the balanced group at the end
+        depth = 0
+        for i in range(len(name) - 1, -1, -1):
+            depth += (name[i] == ")") - (name[i] == "(")
+            if depth == 0:
+                name = name[:i]
+                break
+    depth, start = 0, 0
+    for i, c in enumerate(name):  # "void f<A, B>" -> "f<A, B>"
+        depth += (c in "<(") - (c in ">)")
+        if c == " " and depth == 0:
+            start = i + 1
+    return name[start:]
+
+
+def demangle(names: Iterable[str]) -> dict[str, str]:
+    names = sorted(set(names))
+    if not names:
+        return {}
+    text = subprocess.run(
+        ["c++filt"], input="\n".join(names) + "\n", capture_output=True, text=True, check=True
+    ).stdout
+    return {
+        mangled: without_parameters(plain) for mangled, plain in zip(names, text.splitlines(), strict=True)
+    }
+
+
+ENTRY = re.compile(r"Compiling entry function '([^']+)' for '([^']+)'")
+PROPERTIES = re.compile(r"Function properties for (\S+)")
+STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
+USED = re.compile(r"Used (\d+) registers")
+SHARED = re.compile(r"(\d+) bytes smem")
+SERIALISED = re.compile(r"\((?:C7508|C7510)\)")
+
+
+def parse(text: str) -> tuple[list[Kernel], list[str]]:
+    """The kernels (mangled names) and the warnings that count, from the output of nvcc -Xptxas -v."""
+    kernels: list[Kernel] = []
+    warnings = []
+    current: Kernel | None = None
+    inside = ""  # the function whose properties come next; called device functions have some of their own
+    for line in text.splitlines():
+        if SERIALISED.search(line):
+            warnings.append(line.strip())
+        elif found := ENTRY.search(line):
+            current = Kernel(found[1], found[2])
+            inside = found[1]
+            kernels.append(current)
+        elif found := PROPERTIES.search(line):
+            inside = found[1]
+        elif current is not None and (found := STACK.search(line)):
+            if inside == current.name:
+                current.stack, current.spills = int(found[1]), int(found[2]) + int(found[3])
+            else:
+                current.spills += int(found[2]) + int(found[3])
+        elif current is not None and (found := USED.search(line)):
+            current.registers = int(found[1])
+            if shared := SHARED.search(line):
+                current.shared = int(shared[1])
+    return kernels, warnings
+
+
+def named(kernels: list[Kernel]) -> list[Kernel]:
+    """The same with readable, unique names, sorted."""
+    plain = demangle(k.name for k in kernels)
+    seen: dict[str, int] = {}
+    result = []
+    for k in sorted(kernels, key=lambda k: (plain[k.name], k.name)):
+        name = plain[k.name]
+        seen[name] = seen.get(name, 0) + 1
+        result.append(dataclasses.replace(k, name=name if seen[name] == 1 else f"{name} #{seen[name]}"))
+    return result
+
+
+def compile_one(path: Path, arch: str, nvcc: str) -> Compiled:
+    file = path.relative_to(CUDA / "kernels").as_posix()
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
+        done = subprocess.run(
+            [nvcc, *FLAGS, f"-arch={arch}", "-c", str(path), "-o", f"{folder}/x.o"],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        seconds = time.monotonic() - begin
+    kernels, warnings = parse(done.stdout)
+    return Compiled(file, arch, named(kernels), warnings, seconds, done.returncode, done.stdout)
+
+
+def architectures(path: Path, asked: Iterable[str]) -> list[str]:
+    return [a for a in asked if a == "sm_90a" or not path.stem.endswith("_sm90")]
+
+
+def steps(registers: int) -> int:
+    return -(-registers // REGISTER_UNIT) * REGISTER_UNIT
+
+
+def absolute(unit: Compiled, budget: dict[str, Any]) -> list[str]:
+    """What no recorded number excuses, one line each."""
+    where = f"{unit.file} {unit.arch}"
+    if unit.status != 0:
+        return [f"{where}: does not compile\n{unit.text}"]
+    wrong = [f"{where}: {warning}" for warning in unit.warnings]
+    if unit.seconds > SECONDS:
+        wrong.append(f"{where}: took {unit.seconds:.0f} s to compile, the limit is {SECONDS:.0f} s")
+    for k in unit.kernels:
+        if k.spills and any(fnmatch.fnmatchcase(k.name, pattern) for pattern in budget.get("no_spills", ())):
+            wrong.append(f"{where}: {k.name} spills {k.spills} bytes; it is listed under no_spills")
+    return wrong
+
+
+def drift(unit: Compiled, budget: dict[str, Any]) -> list[str]:
+    """What grew over the recorded numbers, one line each."""
+    where = f"{unit.file} {unit.arch}"
+    recorded = budget.get("recorded", {}).get(unit.arch, {}).get(unit.file, {})
+    wrong = []
+    for k in unit.kernels:
+        if k.name not in recorded:
+            wrong.append(f"{where}: {k.name} is not recorded; run with --update")
+            continue
+        registers, spills, stack, shared = recorded[k.name]
+        if steps(k.registers) > steps(registers):
+            wrong.append(f"{where}: {k.name} uses {k.registers} registers, recorded {registers}")
+        for what, now, before in (
+            ("spills", k.spills, spills),
+            ("stack", k.stack, stack),
+            ("shared memory", k.shared, shared),
+        ):
+            if now > before:
+                wrong.append(f"{where}: {k.name}: {what} grew from {before} to {now} bytes")
+    return wrong
+
+
+def judge_log(text: str, budget: dict[str, Any]) -> list[str]:
+    """The output of a whole build: the file of a kernel is the one the budget records it under."""
+    kernels, warnings = parse(text)
+    wrong = [f"build: {w}" for w in warnings]
+    for arch in sorted({k.arch for k in kernels}):
+        recorded = budget.get("recorded", {}).get(arch, {})
+        flat = {name: numbers for file in recorded.values() for name, numbers in file.items()}
+        unit = Compiled("build", arch, named([k for k in kernels if k.arch == arch]), [])
+        wrong += absolute(unit, budget) + drift(unit, {"recorded": {arch: {"build": flat}}})
+    return wrong
+
+
+def updated(budget: dict[str, Any], units: list[Compiled], whole: bool) -> dict[str, Any]:
+    """The budget with these files' numbers; whole: files that were not compiled are gone."""
+    recorded: dict[str, dict[str, Any]] = (
+        {} if whole else {a: dict(f) for a, f in budget.get("recorded", {}).items()}
+    )
+    for unit in units:
+        recorded.setdefault(unit.arch, {})[unit.file] = {k.name: k.numbers() for k in unit.kernels}
+    return {
+        "no_spills": budget.get("no_spills", []),
+        "numbers": ["registers", "spills", "stack", "shared"],
+        "recorded": {arch: dict(sorted(files.items())) for arch, files in sorted(recorded.items())},
+    }
+
+
+def render(budget: dict[str, Any]) -> str:
+    """JSON with one kernel per line, so that differences read well."""
+    lines = [json.dumps(budget, indent=1)]
+    text = re.sub(r"\[\s+(\d+),\s+(\d+),\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2, \3, \4]", lines[0])
+    return text + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, help="default: every kernel file")
+    parser.add_argument("--arch", action="append", choices=ARCHITECTURES)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--nvcc", default="nvcc")
+    parser.add_argument("--update", action="store_true", help="write the numbers found into the budget file")
+    parser.add_argument(
+        "--log", action="append", type=Path, default=[], help="output of a build; nothing is compiled"
+    )
+    parser.add_argument("--budget", type=Path, default=BUDGET)
+    options = parser.parse_args(arguments)
+    budget = json.loads(options.budget.read_text()) if options.budget.exists() else {}
+
+    if options.log:
+        wrong = [line for path in options.log for line in judge_log(path.read_text(), budget)]
+        print("\n".join(wrong) or "build logs: nothing to object to")
+        return 1 if wrong else 0
+
+    paths = [p.resolve() for p in options.files] or sorted((CUDA / "kernels").rglob("*.cu"))
+    work = [(p, a) for p in paths for a in architectures(p, options.arch or ARCHITECTURES)]
+    units: list[Compiled] = []
+    wrong = []
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for unit in pool.map(lambda pair: compile_one(*pair, options.nvcc), work):
+            units.append(unit)
+            most = max((k.registers for k in unit.kernels), default=0)
+            spilling = sum(1 for k in unit.kernels if k.spills)
+            print(
+                f"{unit.file:<40}{unit.arch:<8}{unit.seconds:6.1f} s {len(unit.kernels):4} kernels, at most {most} "
+                f"registers{f', {spilling} spill' if spilling else ''}",
+                flush=True,
+            )
+            wrong += absolute(unit, budget) + ([] if options.update or unit.status else drift(unit, budget))
+    if options.update:
+        compiled = [u for u in units if u.status == 0]
+        whole = not options.files and not options.arch and len(compiled) == len(units)
+        options.budget.write_text(render(updated(budget, compiled, whole)))
+    print(
+        "\n".join(wrong)
+        or f"{len(units)} compilations, {sum(len(u.kernels) for u in units)} kernels: nothing to object to"
+    )
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
