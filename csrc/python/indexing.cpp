@@ -289,7 +289,7 @@ int tensor_assign_subscript(PyObject* self, PyObject* o, PyObject* value) {
       const ops::Operand operand = is_number ? ops::Operand(number) : ops::Operand(v);
       if (fill_mask(view, key, operand)) return 0;
     }
-    if (is_number) v = scalar_tensor(number, x.dtype(), x.device());
+    if (is_number) v = ops::full(Dims{}, number, x.dtype(), x.device());
     ops::index_put_(view, key.indices, ops::to(source_for(view, v), x.dtype()));
     return 0;
   } catch (...) {

@@ -1,6 +1,7 @@
 // Rows of gather, scatter, index_* and the masks.
 #include "binding.h"
 
+#include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/index.h>
 #include <ccdl/ops/view.h>
@@ -22,7 +23,7 @@ std::string scatter_mode(const std::string& reduce) {
 }
 
 Tensor value_like(const Args& a) {  // a number spread over index, for scatter(..., value, reduce=)
-  return ops::expand(scalar_tensor(a.scalar(3), a.tensor(0).dtype(), a.tensor(0).device()),
+  return ops::expand(ops::full(Dims{}, a.scalar(3), a.tensor(0).dtype(), a.tensor(0).device()),
                      a.tensor(2).sizes());
 }
 

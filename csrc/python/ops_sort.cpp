@@ -2,6 +2,7 @@
 #include "binding.h"
 #include "named_pair.h"
 
+#include <ccdl/ops/create.h>
 #include <ccdl/ops/sort.h>
 
 namespace ccdl::python {
@@ -14,7 +15,7 @@ PyObject* quantile_row(const Args& a, const char* op, bool ignore_nan) {
   return a.run_out(5, op, [&] {
     const Tensor& x = a.tensor(0);
     const ops::Operand q = a.operand(1);
-    return ops::quantile(x, q.is_tensor() ? q.tensor : scalar_tensor(q.scalar, x.dtype(), x.device()),
+    return ops::quantile(x, q.is_tensor() ? q.tensor : ops::full(Dims{}, q.scalar, x.dtype(), x.device()),
                          a.integer_or(2), a.boolean(3), mode, ignore_nan);
   });
 }

@@ -1,4 +1,7 @@
 // Rows of views, copies and the small queries every tensor has.
+#include <ccdl/core/device_api.h>
+#include <ccdl/ops/transfer.h>
+
 #include "py_tensor.h"
 #include "signature.h"
 
@@ -30,8 +33,10 @@ Tensor to_device(const Tensor& x, const Args& a, int device, std::optional<DType
                  int format) {
   return ops::to(x, dtype.value_or(x.dtype()),
                  a.is_none(device) || !a.given(device) ? x.device() : a.device(device), a.boolean(copy),
-                 format_or(a, format, MemoryFormat::Preserve));
+                 format_or(a, format, MemoryFormat::Preserve), a.boolean(copy - 1));
 }
+
+Device current_cuda() { return {DeviceKind::Cuda, static_cast<int16_t>(cu::current_device())}; }
 
 PyObject* convert(const Args& a, DType t) {
   return a.run([&] {
@@ -161,7 +166,7 @@ const Row kRows[] = {
      [](const Args& a) {
        return a.run([&] {
          return ops::to(a.tensor(0), a.dtype(1), a.tensor(0).device(), a.boolean(3),
-                        format_or(a, 4, MemoryFormat::Preserve));
+                        format_or(a, 4, MemoryFormat::Preserve), a.boolean(2));
        });
      }},
     {"to(Tensor self, device? device=None, dtype? dtype=None, bool non_blocking=False, bool copy=False, *, "
@@ -172,11 +177,13 @@ const Row kRows[] = {
      [](const Args& a) {
        return a.run([&] {
          return ops::to(a.tensor(0), a.tensor(1).dtype(), a.tensor(1).device(), a.boolean(3),
-                        format_or(a, 4, MemoryFormat::Preserve));
+                        format_or(a, 4, MemoryFormat::Preserve), a.boolean(2));
        });
      }},
     {"type_as(Tensor self, Tensor other) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::to(a.tensor(0), a.tensor(1).dtype()); }); }},
+     [](const Args& a) {
+       return a.run([&] { return ops::to(a.tensor(0), a.tensor(1).dtype(), a.tensor(1).device(), false); });
+     }},
     {"float(Tensor self, memory_format? memory_format=None) -> Tensor",
      [](const Args& a) { return convert(a, DType::Float32); }},
     {"double(Tensor self, memory_format? memory_format=None) -> Tensor",
@@ -203,15 +210,20 @@ const Row kRows[] = {
      "Tensor",
      [](const Args& a) {
        return wrap(ops::to(a.tensor(0), a.tensor(0).dtype(),
-                           a.given(1) && !a.is_none(1) ? a.device(1) : Device{DeviceKind::Cuda, 0}, false));
+                           a.given(1) && !a.is_none(1) ? a.device(1) : current_cuda(), false,
+                           format_or(a, 3, MemoryFormat::Preserve), a.boolean(2)));
      }},
     {"pin_memory(Tensor self, device? device=None) -> Tensor",
-     [](const Args& a) { return wrap(a.tensor(0)); }},
-    {"is_pinned(Tensor self) -> bool", [](const Args&) { return wrap(false); }},
+     [](const Args& a) { return a.run([&] { return ops::pin_memory(a.tensor(0)); }); }},
+    {"is_pinned(Tensor self) -> bool",
+     [](const Args& a) {
+       return wrap(a.tensor(0).device().is_cpu() && cu::is_pinned(a.tensor(0).storage()->data()));
+     }},
+
     {"share_memory_(Tensor self) -> Tensor", [](const Args& a) { return wrap(a.tensor(0)); }},
     {"is_shared(Tensor self) -> bool", [](const Args&) { return wrap(false); }},
     {"copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::copy_(a.tensor(0), a.tensor(1)); }); }},
+     [](const Args& a) { return a.run([&] { return ops::copy_(a.tensor(0), a.tensor(1), a.boolean(2)); }); }},
     {"fill_(Tensor self, Scalar value) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::fill_(a.tensor(0), a.scalar(1)); }); }},
     {"zero_(Tensor self) -> Tensor",
@@ -253,7 +265,10 @@ const Row kRows[] = {
        return wrap(ops::item(x));
      }},
     {"tolist(Tensor self) -> object",
-     [](const Args& a) { return to_list(a.tensor(0), 0, a.tensor(0).offset()); }},
+     [](const Args& a) {
+       const Tensor x = ops::on_host(a.tensor(0));
+       return to_list(x, 0, x.offset());
+     }},
     {"dim(Tensor self) -> int", [](const Args& a) { return wrap(a.tensor(0).dim()); }},
     {"ndimension(Tensor self) -> int", [](const Args& a) { return wrap(a.tensor(0).dim()); }},
     {"numel(Tensor input) -> int", [](const Args& a) { return wrap(a.tensor(0).numel()); }, kBoth},

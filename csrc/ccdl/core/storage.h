@@ -21,6 +21,7 @@ class Storage : public RefCounted {
   int64_t bytes() const { return bytes_; }
   Device device() const { return device_; }
   bool read_only() const { return read_only_; }
+  void* block() const { return block_; }
   bool is_borrowed() const { return borrowed_; }
   uint32_t version() const { return version_.load(std::memory_order_acquire); }
   void bump_version() { version_.fetch_add(1, std::memory_order_acq_rel); }
@@ -31,6 +32,7 @@ class Storage : public RefCounted {
   void* data_ = nullptr;
   int64_t bytes_ = 0;
   size_t capacity_ = 0;
+  void* block_ = nullptr;  // CUDA: the allocator's name of the block
   Device device_;
   bool borrowed_ = false, read_only_ = false;
   std::atomic<uint32_t> version_{0};

@@ -5,18 +5,18 @@
 #include <cstring>
 
 #include <ccdl/core/allocator.h>
+#include <ccdl/core/device_api.h>
 
 namespace ccdl {
 
 void (*TensorImpl::drop_object)(TensorImpl*) = nullptr;
 
 Ref<Storage> Storage::allocate(int64_t bytes, Device device) {
-  CCDL_CHECK(device.is_cpu(), Device, "allocate: device ", device.name(),
-             " is not available: this build of ccdl has no CUDA kernels; use device 'cpu'");
   Ref<Storage> s(new Storage());
   s->bytes_ = bytes;
   s->device_ = device;
-  s->data_ = cpu_allocate(static_cast<size_t>(bytes), &s->capacity_);
+  s->data_ = device.is_cpu() ? cpu_allocate(static_cast<size_t>(bytes), &s->capacity_)
+                             : cu::allocate(bytes, device.index, &s->capacity_, &s->block_);
   return s;
 }
 
@@ -36,7 +36,10 @@ Storage::~Storage() {
   if (borrowed_) {
     if (release_) release_();
   } else if (data_) {
-    cpu_free(data_, capacity_);
+    if (device_.is_cpu())
+      cpu_free(data_, capacity_);
+    else
+      cu::deallocate(data_, capacity_, device_.index, block_);
   }
 }
 
@@ -45,14 +48,15 @@ void Storage::resize(int64_t bytes) {
              "resize_: the memory belongs to another library (NumPy or DLPack) and cannot grow; clone the "
              "tensor first");
   if (static_cast<size_t>(bytes) > capacity_) {
-    size_t capacity = 0;
-    void* fresh = cpu_allocate(static_cast<size_t>(bytes), &capacity);
-    if (data_) {
-      std::memcpy(fresh, data_, static_cast<size_t>(std::min(bytes, bytes_)));
-      cpu_free(data_, capacity_);
-    }
-    data_ = fresh;
-    capacity_ = capacity;
+    const Ref<Storage> fresh = allocate(bytes, device_);
+    const auto kept = std::min(bytes, bytes_);
+    if (device_.is_cuda())
+      cu::copy_device_to_device(fresh->data_, device_.index, data_, device_.index, kept);
+    else if (data_)
+      std::memcpy(fresh->data_, data_, static_cast<size_t>(kept));
+    std::swap(data_, fresh->data_);
+    std::swap(capacity_, fresh->capacity_);
+    std::swap(block_, fresh->block_);
   }
   bytes_ = bytes;
 }
@@ -82,6 +86,7 @@ View Tensor::view() const {
   v.data = data();
   v.ndim = static_cast<int32_t>(dim());
   v.dtype = dtype();
+  v.device = device_tag();
   for (int i = 0; i < v.ndim; ++i) {
     v.sizes[i] = impl_->sizes[i];
     v.strides[i] = impl_->strides[i];
@@ -94,6 +99,7 @@ View Tensor::view_as(const Dims& target) const {
   v.data = data();
   v.ndim = static_cast<int32_t>(target.size());
   v.dtype = dtype();
+  v.device = device_tag();
   const int lead = v.ndim - static_cast<int>(dim());
   for (int i = 0; i < v.ndim; ++i) {
     v.sizes[i] = target[i];
@@ -158,8 +164,8 @@ Tensor alias(const Tensor& x, const Dims& sizes, const Dims& strides, int64_t of
   return Tensor(std::move(impl));
 }
 
-Tensor scalar_tensor(Scalar value, DType dtype, Device device) {
-  Tensor t = empty(Dims{}, dtype, device);
+Tensor scalar_tensor(Scalar value, DType dtype) {
+  Tensor t = empty(Dims{}, dtype);
   void* p = t.data();
   const double d = value.to_double();
   const int64_t i = value.to_int();

@@ -73,6 +73,7 @@ class Tensor {
   int64_t numel() const { return impl_->numel; }
   DType dtype() const { return impl_->dtype; }
   Device device() const { return impl_->storage->device(); }
+  int8_t device_tag() const { return device().tag(); }  // as View::device has it
   const Ref<Storage>& storage() const { return impl_->storage; }
   uint32_t version() const { return impl_->storage->version(); }
   void bump_version() const { impl_->storage->bump_version(); }
@@ -106,7 +107,7 @@ Tensor empty_like(const Tensor& x, DType dtype);
 // Another tensor over the same storage, without history: ops/view.h builds differentiable views on it.
 Tensor alias(const Tensor& x, const Dims& sizes, const Dims& strides, int64_t offset);
 // 0-d CPU tensor holding a number.
-Tensor scalar_tensor(Scalar value, DType dtype, Device device = {});
+Tensor scalar_tensor(Scalar value, DType dtype);
 
 // Tensors made on this thread carry the inference flag (set by inference_mode).
 bool tensors_are_inference();

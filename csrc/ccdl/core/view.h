@@ -1,6 +1,7 @@
 // What a kernel sees of a tensor: pointer, element type, sizes and strides in elements. Plain data; owns
 // nothing. Strides are never negative; 0 means broadcast, and only inputs may have it: an output never
 // overlaps itself.
+// A view of host memory in a CUDA kernel's argument list is one number (all strides 0), passed by value.
 #pragma once
 #include <ccdl/core/dtype.h>
 
@@ -14,7 +15,9 @@ struct View {
   int64_t strides[kMaxDims];
   int32_t ndim;
   DType dtype;
+  int8_t device = -1;  // CUDA device of the memory, -1 for host memory
 
+  CCDL_HD CCDL_INLINE bool on_host() const { return device < 0; }
   template <class T>
   CCDL_HD CCDL_INLINE T* ptr() const {
     return static_cast<T*>(data);

@@ -12,6 +12,7 @@ struct IndexAxis {
   View index;    // int64
   int64_t size;  // of the indexed dimension; valid indices are [0, size), with wrap also [-size, 0)
   int64_t step;  // its stride in the indexed operand, in elements
+  int64_t dim;   // its number, for messages
 };
 
 // The first index outside its dimension, in walk order; axis is -1 when there is none.

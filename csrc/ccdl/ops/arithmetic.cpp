@@ -76,7 +76,7 @@ struct Prepared {
 Prepared prepare(const char* name, const Operand& a, const Operand& b, Result result) {
   Prepared p;
   if (a.is_tensor() && b.is_tensor()) {
-    if (!(a.tensor.device() == b.tensor.device()))
+    if (!(a.tensor.device() == b.tensor.device()) && !is_host_number(a.tensor) && !is_host_number(b.tensor))
       check_same_device(name, {{"input", &a.tensor}, {"other", &b.tensor}});
     p.sizes = a.tensor.sizes() == b.tensor.sizes()
                   ? a.tensor.sizes()
@@ -94,6 +94,7 @@ View flat_view(const Tensor& x) {
   View v;
   v.data = x.data();
   v.dtype = x.dtype();
+  v.device = x.device_tag();
   v.ndim = 1;
   v.sizes[0] = x.numel();
   v.strides[0] = 1;
@@ -119,6 +120,7 @@ bool run_views(BinaryOp op, const Operand& a, const Operand& b, const Prepared& 
 
 void run_kernel(const char* name, BinaryOp op, const Operand& a, const Operand& b, const Prepared& p,
                 const Tensor& out, const ElementParams& params) {
+  const OpName scope(name);
   CCDL_CHECK(run_views(op, a, b, p, out, params), Runtime, name,
              ": \"ZeroDivisionError\": integer division or modulo by zero");
 }
@@ -370,14 +372,15 @@ Tensor write_binary(const char* name, BinaryOp op, const Tensor& x, const Operan
 }  // namespace
 
 Tensor empty_result(const Dims& sizes, DType dtype, std::initializer_list<const Tensor*> operands) {
-  Device device;
+  Device device;  // of the first operand that is more than a number on the host
   for (const Tensor* t : operands)
-    if (t->defined()) {
+    if (t->defined() && !is_host_number(*t)) {
       device = t->device();
       break;
     }
   for (const Tensor* t : operands)
-    if (t->defined() && t->sizes() == sizes && (t->is_contiguous() || strides_dense(sizes, t->strides())))
+    if (t->defined() && t->device() == device && t->sizes() == sizes &&
+        (t->is_contiguous() || strides_dense(sizes, t->strides())))
       return empty_like(*t, dtype);
   return empty(sizes, dtype, device);
 }

@@ -23,6 +23,7 @@ View spatial_view(const Tensor& x, int dims) {  // contiguous x as [N, C, D, H, 
   View v;
   v.data = x.data();
   v.dtype = x.dtype();
+  v.device = x.device_tag();
   v.ndim = 5;
   v.sizes[0] = x.size(0);
   v.sizes[1] = x.size(1);

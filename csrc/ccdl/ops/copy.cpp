@@ -1,9 +1,10 @@
 // Copies and storage-level views: clone, contiguous, to, copy_, fill_, as_strided, unfold, resize_.
-#include <ccdl/kernels/elementwise.h>
+#include <ccdl/kernels/create.h>
 #include <ccdl/kernels/shape.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/reduce.h>
+#include <ccdl/ops/transfer.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::ops {
@@ -157,7 +158,7 @@ Tensor unfold(const Tensor& x, int64_t dim, int64_t size, int64_t step) {
 Tensor clone(const Tensor& x, MemoryFormat format) {
   Tensor y =
       format == MemoryFormat::Preserve ? empty_like(x) : empty(x.sizes(), x.dtype(), x.device(), format);
-  CCDL_KERNEL(x, copy_cast(x.view(), y.view()));
+  transfer(x, y);
   if (needs_graph(x)) record(make_ref<CopyBackward>("CloneBackward"), {x}, y);
   return y;
 }
@@ -170,14 +171,14 @@ Tensor contiguous(const Tensor& x, MemoryFormat format) {
 
 Tensor to(const Tensor& x, DType dtype) { return dtype == x.dtype() ? x : to(x, dtype, x.device(), false); }
 
-Tensor to(const Tensor& x, DType dtype, Device device, bool copy, MemoryFormat format) {
+Tensor to(const Tensor& x, DType dtype, Device device, bool copy, MemoryFormat format, bool non_blocking) {
   const bool layout_ok = format == MemoryFormat::Preserve || x.is_contiguous(format);
   if (!copy && dtype == x.dtype() && device == x.device() && layout_ok) return x;
-  CCDL_CHECK(device.is_cpu(), Device, "to: device ", device.name(),
-             " is not available: this build of ccdl has no CUDA kernels; use device 'cpu'");
-  Tensor y =
-      format == MemoryFormat::Preserve ? empty_like(x, dtype) : empty(x.sizes(), dtype, device, format);
-  CCDL_KERNEL(x, copy_cast(x.view(), y.view()));
+  const bool keep_strides = format == MemoryFormat::Preserve && strides_dense(x.sizes(), x.strides());
+  Tensor y = keep_strides ? empty_strided(x.sizes(), x.strides(), dtype, device)
+                          : empty(x.sizes(), dtype, device,
+                                  format == MemoryFormat::Preserve ? MemoryFormat::Contiguous : format);
+  transfer(x, y, non_blocking);
   if (is_floating(dtype) && needs_graph(x)) record(make_ref<CopyBackward>("ToCopyBackward"), {x}, y);
   return y;
 }
@@ -192,7 +193,7 @@ Tensor sum_to(const Tensor& x, const Dims& sizes) {
   return reshape(s, sizes);
 }
 
-Tensor copy_(const Tensor& x, const Tensor& src) {
+Tensor copy_(const Tensor& x, const Tensor& src, bool non_blocking) {
   autograd::check_inplace("copy_", x);
   CCDL_CHECK(is_expandable_to(src.sizes(), x.sizes()), Shape, "copy_: The size of tensor src ", src.sizes(),
              " must match the size of the target ", x.sizes(), " (or broadcast to it)");
@@ -202,7 +203,7 @@ Tensor copy_(const Tensor& x, const Tensor& src) {
     NoGradGuard no_grad;
     from = clone(src);
   }
-  if (x.numel()) CCDL_KERNEL(x, copy_cast(from.view_as(x.sizes()), x.view()));
+  transfer(from, x, non_blocking);
   if (needs_graph(src) && is_floating(x.dtype())) {
     autograd::rebase_history(x, make_ref<CopyBackward>("CopyBackward"), {src});
   } else {
@@ -214,8 +215,8 @@ Tensor copy_(const Tensor& x, const Tensor& src) {
 Tensor fill_(const Tensor& x, Scalar value) {
   autograd::check_inplace("fill_", x);
   if (x.numel()) {
-    const Tensor one = scalar_tensor(value, x.dtype(), x.device());
-    CCDL_KERNEL(x, copy_cast(one.view_as(x.sizes()), x.view()));
+    const Tensor one = scalar_tensor(value, x.dtype());
+    CCDL_KERNEL(x, fill(x.view(), one.data()));
   }
   autograd::rebase_history(x, Edge{});
   return x;
@@ -226,27 +227,28 @@ Tensor zero_(const Tensor& x) { return fill_(x, Scalar(0)); }
 Scalar item(const Tensor& x) {
   CCDL_CHECK(x.numel() == 1, Runtime, "item: a Tensor with ", x.numel(),
              " elements cannot be converted to Scalar");
-  switch (x.dtype()) {
+  const Tensor element = on_host(x);
+  switch (element.dtype()) {
     case DType::Bool:
-      return Scalar(*x.ptr<bool>());
+      return Scalar(*element.ptr<bool>());
     case DType::UInt8:
-      return Scalar(static_cast<int>(*x.ptr<uint8_t>()));
+      return Scalar(static_cast<int>(*element.ptr<uint8_t>()));
     case DType::Int8:
-      return Scalar(static_cast<int>(*x.ptr<int8_t>()));
+      return Scalar(static_cast<int>(*element.ptr<int8_t>()));
     case DType::Int16:
-      return Scalar(static_cast<int>(*x.ptr<int16_t>()));
+      return Scalar(static_cast<int>(*element.ptr<int16_t>()));
     case DType::Int32:
-      return Scalar(*x.ptr<int32_t>());
+      return Scalar(*element.ptr<int32_t>());
     case DType::Int64:
-      return Scalar(static_cast<long>(*x.ptr<int64_t>()));
+      return Scalar(static_cast<long>(*element.ptr<int64_t>()));
     case DType::Float16:
-      return Scalar(static_cast<float>(*x.ptr<float16>()));
+      return Scalar(static_cast<float>(*element.ptr<float16>()));
     case DType::BFloat16:
-      return Scalar(static_cast<float>(*x.ptr<bfloat16>()));
+      return Scalar(static_cast<float>(*element.ptr<bfloat16>()));
     case DType::Float32:
-      return Scalar(*x.ptr<float>());
+      return Scalar(*element.ptr<float>());
     default:
-      return Scalar(*x.ptr<double>());
+      return Scalar(*element.ptr<double>());
   }
 }
 

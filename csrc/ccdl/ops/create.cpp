@@ -127,10 +127,9 @@ Tensor one_hot(const Tensor& index, int64_t classes) {
   if (index.numel() == 0) {
     CCDL_CHECK(classes > 0, Runtime,
                "one_hot: Can not infer total number of classes from empty tensor; pass num_classes");
-  } else {
-    const Tensor flat = contiguous(reshape(index, Dims{index.numel()}));
-    const int64_t low = to(amin(flat, Dims{0}, false), DType::Int64).ptr<int64_t>()[0];
-    const int64_t high = to(amax(flat, Dims{0}, false), DType::Int64).ptr<int64_t>()[0];
+  } else if (classes < 0 ||
+             index.device().is_cpu()) {  // with classes given, scatter_ finds bad values itself
+    const int64_t low = item(amin(index)).to_int(), high = item(amax(index)).to_int();
     CCDL_CHECK(low >= 0, Runtime, "one_hot: Class values must be non-negative, got ", low);
     if (classes < 0) classes = high + 1;
     CCDL_CHECK(classes > 0 && high < classes, Runtime,

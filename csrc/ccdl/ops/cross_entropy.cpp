@@ -225,6 +225,7 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& we
     CCDL_KERNEL(out, cross_entropy_prob_forward(p.x_view(p.x), p.target_view(), w, y, p.row_view(lse),
                                                 p.row_view(losses), reduction, label_smoothing));
   } else {
+    const OpName name(p.op);
     const int64_t bad = CCDL_KERNEL(
         out, cross_entropy_forward(p.x_view(p.x), p.target_view(), w, y, p.row_view(lse), p.row_view(losses),
                                    total.view(), reduction, ignore_index, label_smoothing));
@@ -249,6 +250,7 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight,
   Problem p = check("nll_loss", input, target, weight, reduction, ignore_index, 0.0, false);
   Tensor out = empty(p.out_sizes(), input.dtype(), input.device());
   Tensor total = empty(Dims{}, DType::Float64, input.device());
+  const OpName name(p.op);
   const int64_t bad =
       CCDL_KERNEL(out, nll_loss_forward(p.x_view(p.x), p.target_view(), maybe_view(p.weight),
                                         reduction == LossReduction::None ? p.row_view(out) : out.view(),

@@ -28,6 +28,7 @@ struct EmbeddingBackward : Node {
     const Tensor g = dy.stride(1) == 1 ? dy : contiguous(dy);
     const Tensor flat = contiguous(reshape(i, Dims{n}));
     Tensor dw = empty(Dims{rows, dy.size(1)}, dy.dtype(), dy.device());
+    const OpName name("embedding");
     const IndexFault fault =
         CCDL_KERNEL(dw, embedding_backward(g.view(), flat.view(), padding_idx, by_frequency, dw.view()));
     CCDL_CHECK(fault.axis < 0, Index, "embedding: index ", fault.value, " is out of range for a table of ",

@@ -196,7 +196,7 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Opera
     NoGradGuard no_grad;
     y = clone(x);
     v = value.is_tensor() ? to(value.tensor, x.dtype(), x.device(), false)
-                          : scalar_tensor(value.scalar, x.dtype(), x.device());
+                          : full(Dims{}, value.scalar, x.dtype(), x.device());
   }
   IndexPlan plan = slice_plan(y, a.dim, a.index);
   plan.wrap = true;

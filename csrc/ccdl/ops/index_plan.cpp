@@ -6,6 +6,7 @@ View IndexPlan::target(const Tensor& x) const {
   View v;
   v.data = x.data();
   v.dtype = x.dtype();
+  v.device = x.device_tag();
   v.ndim = sizes.ndim();
   for (int d = 0; d < v.ndim; ++d) {
     v.sizes[d] = sizes[d];
@@ -18,6 +19,7 @@ void IndexPlan::add(const Tensor& index, const Dims& index_strides, const Tensor
   IndexAxis axis;
   axis.index.data = index.data();
   axis.index.dtype = DType::Int64;
+  axis.index.device = index.device_tag();
   axis.index.ndim = sizes.ndim();
   for (int d = 0; d < sizes.ndim(); ++d) {
     axis.index.sizes[d] = sizes[d];
@@ -25,23 +27,24 @@ void IndexPlan::add(const Tensor& index, const Dims& index_strides, const Tensor
   }
   axis.size = x.dim() ? x.size(dim) : 1;
   axis.step = x.dim() ? x.stride(dim) : 0;
+  axis.dim = dim;
   axes.push_back(axis);
-  axis_dims.push_back(dim);
 }
 
 void IndexPlan::check(const char* op, const IndexFault& fault) const {
   if (fault.axis < 0) return;
-  const auto a = static_cast<size_t>(fault.axis);
-  fail(ErrorKind::Index,
-       str(op, ": index ", fault.value, " is out of bounds for dimension ", axis_dims[a], " with size ",
-           axes[a].size, wrap ? " (negative indices count from the end)" : ""));
+  const IndexAxis& axis = axes[static_cast<size_t>(fault.axis)];
+  fail(ErrorKind::Index, str(op, ": index ", fault.value, " is out of bounds for dimension ", axis.dim,
+                             " with size ", axis.size, wrap ? " (negative indices count from the end)" : ""));
 }
 
 void IndexPlan::get(const char* op, const Tensor& x, const Tensor& y) const {
+  const OpName name(op);
   check(op, CCDL_KERNEL(x, index_get(target(x), axes.data(), static_cast<int>(axes.size()), wrap, y.view())));
 }
 
 void IndexPlan::put(const char* op, const Tensor& y, const Tensor& src, PutMode mode, bool fresh) const {
+  const OpName name(op);
   check(op, CCDL_KERNEL(y, index_put(target(y), axes.data(), static_cast<int>(axes.size()), wrap,
                                      src.view_as(sizes), mode, !fresh)));
 }

@@ -12,7 +12,6 @@ struct IndexPlan {
   Dims sizes;    // of the walk and of the values
   Dims strides;  // of the indexed tensor: 0 along its indexed dimensions
   std::vector<IndexAxis> axes;
-  std::vector<int64_t> axis_dims;  // the dimension each axis indexes, for messages
   bool wrap = false;
 
   View target(const Tensor& x) const;  // the indexed tensor as the kernel sees it

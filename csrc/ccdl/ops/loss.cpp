@@ -1,6 +1,7 @@
 #include <ccdl/ops/loss.h>
 
 #include <ccdl/kernels/loss.h>
+#include <ccdl/kernels/random.h>
 
 #include <ccdl/ops/dense.h>
 #include <ccdl/ops/elementwise.h>
@@ -175,10 +176,8 @@ Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Ten
   Tensor loss;
   {
     NoGradGuard no_grad;
-    const Tensor inside =
-        mul(to(ge(input, Scalar(0.0)), DType::UInt8), to(le(input, Scalar(1.0)), DType::UInt8));
-    const Tensor least = input.numel() ? contiguous(amin(inside)) : Tensor();
-    CCDL_CHECK(!least.defined() || *least.ptr<uint8_t>() != 0, Runtime, op,
+    const OpName name(op);
+    CCDL_CHECK(CCDL_KERNEL(input, probabilities_valid(input.view())), Runtime, op,
                ": all elements of input should be between 0 and 1, got ", describe(input),
                " with others; use binary_cross_entropy_with_logits for logits");
     const Tensor yes = clamp(log(input), Scalar(-100.0), std::nullopt);

@@ -22,7 +22,7 @@ Tensor fill_value(const char* op, const Tensor& x, const Operand& value) {
                    (value.scalar.to_double() > -9.3e18 && value.scalar.to_double() < 9.2e18),
                Runtime, op, ": value cannot be converted to type ", dtype_name(x.dtype()),
                " without overflow, got ", value.scalar);
-    return scalar_tensor(value.scalar, x.dtype(), x.device());
+    return full(Dims{}, value.scalar, x.dtype(), x.device());
   }
   CCDL_CHECK(value.tensor.dim() == 0, Shape, op,
              ": only supports a 0-dimensional value tensor, but got tensor with ", value.tensor.dim(),

@@ -30,6 +30,7 @@ View matrix_view(const Tensor& x) {
   const bool batched = x.dim() == 3;
   v.data = x.data();
   v.dtype = x.dtype();
+  v.device = x.device_tag();
   v.ndim = 3;
   v.sizes[0] = batched ? x.size(0) : 1;
   v.strides[0] = batched ? x.stride(0) : 0;

@@ -18,6 +18,11 @@ void check_same_device(const char* op, std::initializer_list<std::pair<const cha
   }
 }
 
+static thread_local const char* t_op_name = nullptr;
+OpName::OpName(const char* name) : before_(t_op_name) { t_op_name = name; }
+OpName::~OpName() { t_op_name = before_; }
+const char* current_op_name() { return t_op_name ? t_op_name : "op"; }
+
 namespace ops {
 
 Tensor inplace(const char* op, const Tensor& x, const std::function<Tensor(const Tensor&)>& f) {

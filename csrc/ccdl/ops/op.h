@@ -27,6 +27,9 @@ struct Operand {
   Scalar scalar;
 };
 
+// A 0-d tensor in host memory mixes with tensors of any device: it is a number with a dtype.
+inline bool is_host_number(const Tensor& x) { return x.dim() == 0 && x.device().is_cpu(); }
+
 // x.op_(...) from the functional op: f gets x (a tracked clone while a graph is recorded, so that saved
 // inputs survive the write) and returns the new value, which must have x's shape after broadcasting and a
 // dtype that casts to x's.

@@ -279,6 +279,7 @@ Tensor max_unpool(int nd, const Tensor& x, const Tensor& indices, const Dims& ou
   checked_numel(op.c_str(), g.in);
   const Tensor flat = dense(indices);
   Tensor y = make(g, g.in, x, x.dtype());
+  const OpName name("max_unpool");
   const int64_t bad =
       CCDL_KERNEL(x, max_unpool_forward(plane_view(g, dense(x)), plane_view(g, flat), plane_view(g, y)));
   CCDL_CHECK(bad < 0, Index, op, ": Found an invalid max index: ", flat.ptr<int64_t>()[bad < 0 ? 0 : bad],

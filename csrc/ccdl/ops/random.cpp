@@ -190,6 +190,7 @@ Tensor normal(double mean, double std, IntSpan sizes, DType dtype, Generator* ge
 Tensor bernoulli(const Tensor& p, Generator* generator) {
   check_floating("bernoulli", p);
   Tensor y = empty_like(p);
+  const OpName name("bernoulli");
   CCDL_CHECK(CCDL_KERNEL(p, probabilities_valid(p.view())), Value,
              "bernoulli: expects every probability in input to be in [0, 1], input is ", describe(p));
   const RandomState state = reserve(generator, p.numel());
@@ -214,6 +215,7 @@ Tensor multinomial(const Tensor& weights, int64_t samples, bool replacement, Gen
   CCDL_CHECK(k > 0, Shape, "multinomial: input has no categories: ", describe(weights));
   CCDL_CHECK(replacement || samples <= k, Value, "multinomial: cannot sample num_samples=", samples, " > ", k,
              " categories without replacement");
+  const OpName name("multinomial");
   const int faults = CCDL_KERNEL(weights, multinomial_check(weights.view(), replacement ? 0 : samples));
   CCDL_CHECK(
       (faults & 1) == 0, Value,
@@ -284,6 +286,7 @@ Tensor bernoulli_(const Tensor& x, double p, Generator* generator) {
 
 Tensor bernoulli_(const Tensor& x, const Tensor& p, Generator* generator) {
   check_floating("bernoulli_", p);
+  const OpName name("bernoulli_");
   CCDL_CHECK(CCDL_KERNEL(p, probabilities_valid(p.view())), Value,
              "bernoulli_: expects every probability in p to be in [0, 1], p is ", describe(p));
   CCDL_CHECK(is_expandable_to(p.sizes(), x.sizes()), Shape, "bernoulli_: p of shape ", p.sizes(),

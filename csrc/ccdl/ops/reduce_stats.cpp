@@ -201,7 +201,7 @@ Tensor cov(const Tensor& input, int64_t correction, const Tensor& fweights, cons
     w = w.defined() ? mul(w, f) : f;
   }
   const Tensor total =
-      w.defined() ? sum(w) : scalar_tensor(Scalar(static_cast<double>(n)), x.dtype(), x.device());
+      w.defined() ? sum(w) : full(Dims{}, Scalar(static_cast<double>(n)), x.dtype(), x.device());
   const Tensor avg = w.defined() ? div(sum(mul(x, w), Dims{1}), total) : div(sum(x, Dims{1}), total);
   Tensor free;
   if (!w.defined() || !aweights.defined() || correction == 0) {

@@ -117,7 +117,7 @@ Ref<N> point_node(const Tensor& x, const PointArgs& a, const Tensor& src) {
 
 // What scatter writes and its history: a tensor's corner, or a number.
 Tensor scatter_source(const char* op, const Tensor& x, const PointArgs& a, const Operand& src) {
-  return src.is_tensor() ? corner(op, x, src.tensor, a) : scalar_tensor(src.scalar, x.dtype(), x.device());
+  return src.is_tensor() ? corner(op, x, src.tensor, a) : full(Dims{}, src.scalar, x.dtype(), x.device());
 }
 
 }  // namespace
@@ -193,19 +193,19 @@ Reduce reduce_named(const std::string& name) {
 
 // The value that changes nothing; for amax and amin the end of the dtype's range.
 Tensor neutral(Reduce r, DType t, Device device) {
-  if (r == Reduce::Sum || r == Reduce::Mean) return scalar_tensor(0, t, device);
-  if (r == Reduce::Prod) return scalar_tensor(1, t, device);
+  if (r == Reduce::Sum || r == Reduce::Mean) return full(Dims{}, 0, t, device);
+  if (r == Reduce::Prod) return full(Dims{}, 1, t, device);
   const bool low = r == Reduce::Amax;
   const double inf = std::numeric_limits<double>::infinity();
-  if (is_floating(t)) return scalar_tensor(low ? -inf : inf, t, device);
+  if (is_floating(t)) return full(Dims{}, low ? -inf : inf, t, device);
   switch (t) {
     case DType::Bool:
-      return scalar_tensor(!low, t, device);
+      return full(Dims{}, !low, t, device);
     case DType::UInt8:
-      return scalar_tensor(low ? 0 : 255, t, device);
+      return full(Dims{}, low ? 0 : 255, t, device);
     default: {
       const int64_t top = static_cast<int64_t>((uint64_t{1} << (8 * item_size(t) - 1)) - 1);
-      return scalar_tensor(low ? -top - 1 : top, t, device);
+      return full(Dims{}, low ? -top - 1 : top, t, device);
     }
   }
 }
@@ -215,7 +215,7 @@ Tensor meeting_count(const Tensor& like, const PointArgs& a, bool include_self) 
   NoGradGuard no_grad;
   const DType t = is_half(like.dtype()) ? DType::Float32 : like.dtype();
   Tensor count = full(like.sizes(), include_self ? 1 : 0, t, like.device());
-  put_points("scatter_reduce", count, a, scalar_tensor(1, t, like.device()), PutMode::Add);
+  put_points("scatter_reduce", count, a, full(Dims{}, 1, t, like.device()), PutMode::Add);
   return include_self ? count : maximum(count, ones(Dims{}, t, like.device()));
 }
 

@@ -74,7 +74,7 @@ std::pair<Tensor, Tensor> common(const Operand& a, const Operand& b) {
     if (o.is_tensor()) return o.tensor;
     const DType t = other.tensor.dtype();
     const bool fits = is_floating(t) || (!o.scalar.is_float() && t != DType::Bool);
-    return scalar_tensor(o.scalar, fits ? t : o.scalar.dtype(default_dtype()), device);
+    return full(Dims{}, o.scalar, fits ? t : o.scalar.dtype(default_dtype()), device);
   };
   const Tensor x = as_tensor(a, b), y = as_tensor(b, a);
   const DType t = promote_types(x.dtype(), y.dtype());

@@ -28,7 +28,7 @@ struct WhereBackward : Node {
 };
 
 Tensor as_operand_tensor(const Operand& o, DType dtype, Device device) {
-  return o.is_tensor() ? to(o.tensor, dtype) : scalar_tensor(o.scalar, dtype, device);
+  return o.is_tensor() ? to(o.tensor, dtype) : full(Dims{}, o.scalar, dtype, device);
 }
 
 Tensor ternary_kernel(const char* name, TernaryOp op, const Tensor& a, const Tensor& b, const Tensor& c,
@@ -154,7 +154,7 @@ Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
              dtype_name(start.dtype()), " for `weight`, but got dtype ", dtype_name(weight.tensor.dtype()));
   check_same_device("lerp", {{"input", &start}, {"end", &end}, {"weight", &weight.tensor}});
   const Tensor w =
-      weight.is_tensor() ? weight.tensor : scalar_tensor(weight.scalar, start.dtype(), start.device());
+      weight.is_tensor() ? weight.tensor : full(Dims{}, weight.scalar, start.dtype(), start.device());
   const Tensor y = ternary_kernel("lerp", TernaryOp::Lerp, start, end, w, 0);
   if (needs_graph(start, end, weight.tensor)) {
     auto node = make_ref<LerpBackward>();

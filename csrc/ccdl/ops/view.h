@@ -46,12 +46,12 @@ Tensor contiguous(const Tensor& x,
                   MemoryFormat format = MemoryFormat::Contiguous);  // x itself when it already is
 Tensor to(const Tensor& x, DType dtype);                            // x itself when it already is
 Tensor to(const Tensor& x, DType dtype, Device device, bool copy,
-          MemoryFormat format = MemoryFormat::Preserve);
+          MemoryFormat format = MemoryFormat::Preserve, bool non_blocking = false);
 // Sums over the dims that broadcasting `sizes` to x.sizes() expanded.
 Tensor sum_to(const Tensor& x, const Dims& sizes);
 
 // In place; each returns x.
-Tensor copy_(const Tensor& x, const Tensor& src);  // src broadcast and cast to x
+Tensor copy_(const Tensor& x, const Tensor& src, bool non_blocking = false);  // src broadcast and cast to x
 Tensor fill_(const Tensor& x, Scalar value);
 Tensor zero_(const Tensor& x);
 Scalar item(const Tensor& x);                          // the value of a one-element tensor
