@@ -3,6 +3,10 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#ifdef CCDL_CUDA_EMULATED
+#include <emulator/device.h>
+#endif
+
 #include <ccdl/core/error.h>
 #include <ccdl/core/rng.h>
 #include <ccdl/core/view.h>
@@ -11,7 +15,7 @@ namespace ccdl::cu {
 
 // Of the calling thread. The device is the one the stream belongs to.
 cudaStream_t current_stream();
-int current_device();
+int current_device() noexcept;
 
 struct DeviceTraits {
   int sm_count;
@@ -41,9 +45,8 @@ class Scratch {
 
  private:
   void* data_ = nullptr;
-  size_t capacity_ = 0;
-  cudaStream_t stream_;
-  int device_;
+  void* block_ = nullptr;
+  int device_ = 0;
 };
 
 // Copies bytes from the device and waits for them: a host synchronisation, for data-dependent sizes only.
@@ -92,10 +95,14 @@ struct FaultSink {
 // The sink of the current device, tagged with the op that runs now on this thread (ccdl/core/dispatch.h).
 FaultSink fault_sink();
 
-// Random state as a kernel sees it: inside a captured graph the offset also counts replays.
+// Random state as a kernel sees it. In a captured graph `base` holds what the generator stands at when the
+// graph is replayed: its offset, to which s.offset counts from, and its seed.
 CCDL_HD CCDL_INLINE RandomState resolve(RandomState s) {
 #if defined(__CUDA_ARCH__) || defined(CCDL_CUDA_EMULATED)
-  if (s.base) s.offset += *s.base;
+  if (s.base) {
+    s.offset += s.base[0];
+    s.seed = s.base[1];
+  }
   s.base = nullptr;
 #endif
   return s;

@@ -42,10 +42,24 @@ void Generator::set_state(RandomState state) {
   offset_ = state.offset;
 }
 
+namespace {
+thread_local RandomCapture* t_capture = nullptr;
+}
+
+RandomCapture* set_random_capture(RandomCapture* capture) noexcept {
+  return std::exchange(t_capture, capture);
+}
+
 RandomState Generator::reserve(int64_t words) {
+  if (t_capture != nullptr) [[unlikely]]
+    return t_capture->reserve(*this, words);
+  return advance((static_cast<uint64_t>(words) + 3) / 4);
+}
+
+RandomState Generator::advance(uint64_t counters) {
   std::lock_guard<std::mutex> lock(mutex_);
   const RandomState s{seed_, offset_};
-  offset_ += (static_cast<uint64_t>(words) + 3) / 4;
+  offset_ += counters;
   return s;
 }
 

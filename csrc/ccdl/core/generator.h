@@ -21,12 +21,24 @@ class Generator : public RefCounted {
   void set_state(RandomState state);
   // State for an op that draws `words` 32-bit words; the position moves on by ceil(words / 4) counters.
   RandomState reserve(int64_t words);
+  RandomState advance(uint64_t counters);  // the state before; moves on by this many counters
   std::mutex& mutex() { return mutex_; }
 
  private:
   mutable std::mutex mutex_;
   uint64_t seed_, offset_ = 0;
 };
+
+// While a thread captures a CUDA graph, draws that it reserves count from where the generator will stand at
+// each replay: the graph answers in the generator's place.
+class RandomCapture {
+ public:
+  virtual RandomState reserve(Generator& generator, int64_t words) = 0;
+
+ protected:
+  ~RandomCapture() = default;
+};
+RandomCapture* set_random_capture(RandomCapture* capture) noexcept;  // of this thread; returns the one before
 
 // State as 16 bytes: seed, then offset, little endian.
 constexpr int kRandomStateBytes = 16;

@@ -15,15 +15,21 @@ struct OptimItem {
   int64_t step;  // of this parameter, counting the present one as 1
 };
 
+// Inside a captured CUDA graph lr and step change from replay to replay: *device_lr (device memory) then stands
+// for lr, and *device_step is added to the step of every item. Null otherwise, and always on the CPU.
 struct SgdOptions {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, maximize;
+  const double* device_lr = nullptr;
+  const int64_t* device_step = nullptr;
 };
 
 struct AdamOptions {
   double lr, beta1, beta2, eps, weight_decay;
   bool decoupled;  // AdamW: p *= 1 - lr wd instead of g += wd p
   bool maximize;
+  const double* device_lr = nullptr;
+  const int64_t* device_step = nullptr;
 };
 
 }  // namespace ccdl
