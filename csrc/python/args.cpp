@@ -1,12 +1,19 @@
 // Signatures: parsed once from their text, then used to match and convert the arguments of every call.
 #include "signature.h"
 
+#include <ccdl/core/device_api.h>
+
 #include <cstring>
 #include <stdexcept>
 
 namespace ccdl::python {
 
 namespace {
+
+// Rows whose tensors may live on different devices.
+constexpr const char* kMovesBetweenDevices[] = {"copy_",     "to",         "type_as",    "set_data",
+                                                "index_put", "index_put_", "resize_as_", "expand_as",
+                                                "view_as",   "reshape_as", "is_set_to"};
 
 struct TypeName {
   const char* text;
@@ -347,7 +354,11 @@ Signature::Signature(const Row* r) : row(r) {
   flush();
   if (params.size() > kMaxArgs) bad_signature(text, "has too many parameters");
   is_method = !params.empty() && params[0].name == "self";
-  for (const Param& p : params) positional += !p.kw_only;
+  for (const Param& p : params) {
+    positional += !p.kw_only;
+    takes_numbers |= p.type == ArgType::Number;
+  }
+  for (const char* row_name : kMovesBetweenDevices) moves_between_devices |= name == row_name;
 }
 
 int Signature::find(PyObject* key) const {
@@ -445,7 +456,29 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
     if (!p.fallback.reals.empty()) s.reals = p.fallback.reals;
   }
   a->signature_ = this;
+  if (cu::is_initialized()) check_devices(*a);
   return true;
+}
+
+// All tensors of a call live on one device. Numbers in host memory (0-d) mix where an argument may be a
+// number as well; `moves` rows are the ones whose purpose is to cross devices.
+void Signature::check_devices(const Args& a) const {
+  if (moves_between_devices) return;
+  const Tensor* first = nullptr;
+  const char* first_name = nullptr;
+  const auto look = [&](const Tensor& t, const Param& p) {
+    if (!t.defined() || (takes_numbers && ops::is_host_number(t))) return;
+    if (!first) {
+      first = &t;
+      first_name = p.name.c_str();
+    }
+    if (!(t.device() == first->device()))
+      check_same_device(name.c_str(), {{first_name, first}, {p.name.c_str(), &t}});
+  };
+  for (size_t i = 0; i < params.size(); ++i) {
+    if (a.slots_[i].tensor) look(*a.slots_[i].tensor, params[i]);
+    for (const Tensor& t : a.slots_[i].tensors) look(t, params[i]);
+  }
 }
 
 std::string Signature::shown_args(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {

@@ -3,6 +3,9 @@
 #include <cstring>
 #include <iterator>
 
+#include <ccdl/core/device_api.h>
+#include <ccdl/ops/transfer.h>
+
 #include "py_tensor.h"
 #include "signature.h"
 
@@ -71,6 +74,8 @@ bool column_major(const Tensor& x) {
 }
 
 void check_exportable(const char* op, const Tensor& x) {
+  CCDL_CHECK(x.device().is_cpu(), Type, op, ": can't convert ", x.device().name(),
+             " device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.");
   CCDL_CHECK(!(autograd::requires_grad(x) && autograd::grad_enabled()), Runtime, op,
              ": Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
   CCDL_CHECK(
@@ -111,7 +116,7 @@ struct DLManagedTensorVersioned {
   DLTensor dl_tensor;
 };
 constexpr uint64_t kReadOnly = 1, kIsCopied = 2;
-constexpr int32_t kDLCPU = 1;
+constexpr int32_t kDLCPU = 1, kDLCuda = 2, kDLCudaHost = 3;
 enum : uint8_t { kDLInt = 0, kDLUInt = 1, kDLFloat = 2, kDLBfloat = 4, kDLBool = 6 };
 
 DLDataType dl_type(DType t) {
@@ -150,6 +155,10 @@ struct DLExport {
   int64_t shape[kMaxDims], strides[kMaxDims];
 };
 
+DLDevice dl_device(const Tensor& x) {
+  return x.device().is_cpu() ? DLDevice{kDLCPU, 0} : DLDevice{kDLCuda, x.device().index};
+}
+
 template <class Managed>
 Managed* export_dlpack(const Tensor& x) {
   auto* e = new DLExport<Managed>();
@@ -160,7 +169,7 @@ Managed* export_dlpack(const Tensor& x) {
   }
   DLTensor& t = e->managed.dl_tensor;
   t.data = x.data();
-  t.device = {kDLCPU, 0};
+  t.device = dl_device(x);
   t.ndim = static_cast<int32_t>(x.dim());
   t.dtype = dl_type(x.dtype());
   t.shape = e->shape;
@@ -180,6 +189,29 @@ void destroy_capsule(PyObject* capsule, const char* name) {
 void destroy_legacy(PyObject* c) { destroy_capsule<DLManagedTensor>(c, "dltensor"); }
 void destroy_versioned(PyObject* c) { destroy_capsule<DLManagedTensorVersioned>(c, "dltensor_versioned"); }
 
+[[noreturn]] void raise_buffer_error(const std::string& text) {
+  PyErr_SetString(PyExc_BufferError, text.c_str());
+  throw PyError{};
+}
+
+// What is queued for x here happens before what the consumer queues on its stream from now on: -1 asks for no
+// ordering, None, 0 and 1 mean the default stream, anything above 2 is a stream handle.
+void order_for_consumer(const Tensor& x, PyObject* stream) {
+  int64_t handle = 1;
+  if (stream && stream != Py_None) {
+    handle = PyLong_AsLongLong(stream);
+    if (handle == -1 && PyErr_Occurred()) throw PyError{};
+  }
+  if (handle == -1) return;
+  const int device = x.device().index;
+  const cu::Stream mine = cu::Stream::current(device);
+  const cu::Stream theirs{device, handle <= 2 ? nullptr : reinterpret_cast<void*>(handle)};
+  if (mine == theirs) return;
+  const auto event = make_ref<cu::Event>(false);
+  event->record(mine);
+  event->wait(theirs);
+}
+
 PyObject* row_dlpack(const Args& a) {
   Tensor x = a.tensor(0);
   CCDL_CHECK(!autograd::requires_grad(x), Runtime,
@@ -191,14 +223,17 @@ PyObject* row_dlpack(const Args& a) {
     major = static_cast<uint32_t>(PyLong_AsUnsignedLong(PyTuple_GET_ITEM(v, 0)));
   }
   if (PyObject* d = a.object(3); d && d != Py_None) {
-    const bool cpu =
-        PyTuple_Check(d) && PyTuple_GET_SIZE(d) == 2 && PyLong_AsLong(PyTuple_GET_ITEM(d, 0)) == kDLCPU;
-    if (!cpu) {
-      PyErr_SetString(PyExc_BufferError,
-                      "__dlpack__: the tensor is on the CPU and cannot be exported to another device; copy "
-                      "it there first");
-      throw PyError{};
-    }
+    const DLDevice here = dl_device(x);
+    if (!PyTuple_Check(d) || PyTuple_GET_SIZE(d) != 2 || PyLong_AsLong(PyTuple_GET_ITEM(d, 0)) != here.type ||
+        PyLong_AsLong(PyTuple_GET_ITEM(d, 1)) != here.id)
+      raise_buffer_error("__dlpack__: the tensor is on " + x.device().name() +
+                         " and cannot be exported to another device; copy it there first");
+  }
+  if (x.device().is_cuda()) {
+    if (cu::is_emulated())
+      raise_buffer_error(
+          "__dlpack__: memory of the emulated CUDA device means nothing to other libraries; use .cpu()");
+    order_for_consumer(x, a.object(1));
   }
   const bool copied = a.object(4) == Py_True;
   if (copied) {
@@ -219,9 +254,15 @@ PyObject* row_dlpack(const Args& a) {
 template <class Managed>
 Tensor import_managed(Managed* m, bool read_only) {
   const DLTensor& t = m->dl_tensor;
-  CCDL_CHECK(t.device.type == kDLCPU, Device,
-             "from_dlpack: only CPU memory is supported by this build, got DLPack device type ",
-             t.device.type);
+  CCDL_CHECK(t.device.type == kDLCPU || t.device.type == kDLCuda || t.device.type == kDLCudaHost, Device,
+             "from_dlpack: only CPU and CUDA memory are supported, got DLPack device type ", t.device.type);
+  Device device;
+  if (t.device.type == kDLCuda) {
+    device = {DeviceKind::Cuda, static_cast<int16_t>(t.device.id)};
+    CCDL_CHECK(t.device.id >= 0 && t.device.id < cu::device_count() && !cu::is_emulated(), Device,
+               "from_dlpack: the array is on ", device.name(), ", which ccdl cannot use here: ",
+               cu::is_emulated() ? "the CUDA device is emulated" : cu::unavailable_reason());
+  }
   CCDL_CHECK(t.ndim >= 0 && t.ndim <= kMaxDims, Value, "from_dlpack: ", t.ndim, " dimensions; at most ",
              kMaxDims, " are supported");
   DType dtype;
@@ -244,7 +285,7 @@ Tensor import_managed(Managed* m, bool read_only) {
   CCDL_CHECK(reinterpret_cast<uintptr_t>(data) % item_size(dtype) == 0, Value,
              "from_dlpack: data is not aligned to its element size");
   auto storage = Storage::wrap(
-      data, reach * item_size(dtype), Device{},
+      data, reach * item_size(dtype), device,
       [m] {
         if (m->deleter) m->deleter(m);
       },
@@ -269,6 +310,21 @@ Tensor import_capsule(PyObject* capsule) {
   return x;
 }
 
+// A producer on CUDA is told on which stream its memory will be used: the current one.
+void add_stream(PyObject* kwargs, PyObject* producer) {
+  PyObject* where = PyObject_CallMethod(producer, "__dlpack_device__", nullptr);
+  if (!where) return PyErr_Clear();
+  int type = 0, id = 0;
+  if (PyArg_ParseTuple(where, "ii", &type, &id) && type == kDLCuda) {
+    void* handle = cu::Stream::current(id).handle;
+    PyObject* stream = handle ? PyLong_FromVoidPtr(handle) : PyLong_FromLong(1);
+    PyDict_SetItemString(kwargs, "stream", stream);
+    Py_DECREF(stream);
+  }
+  PyErr_Clear();
+  Py_DECREF(where);
+}
+
 PyObject* row_from_dlpack(const Args& a) {
   PyObject* o = a.object(0);
   if (PyCapsule_CheckExact(o)) return wrap(import_capsule(o));
@@ -280,6 +336,7 @@ PyObject* row_from_dlpack(const Args& a) {
              Py_TYPE(o)->tp_name));
   }
   PyObject* kwargs = Py_BuildValue("{s(ii)}", "max_version", 1, 0);
+  if (cu::is_initialized() && !cu::is_emulated()) add_stream(kwargs, o);
   PyObject* empty_args = PyTuple_New(0);
   PyObject* capsule = PyObject_Call(method, empty_args, kwargs);
   if (!capsule && PyErr_ExceptionMatches(PyExc_TypeError)) {  // a producer from before DLPack 1.0
@@ -304,7 +361,7 @@ PyObject* row_numpy(const Args& a) {
   const Tensor& x = a.tensor(0);
   const bool force = a.boolean(1);
   if (!force) check_exportable("numpy", x);
-  Tensor plain = autograd::detach(x);
+  Tensor plain = ops::on_host(autograd::detach(x));
   if (plain.dtype() == DType::BFloat16) check_exportable("numpy", plain);
   PyObject* np = PyImport_ImportModule("numpy");
   if (!np) throw PyError{};
@@ -368,7 +425,10 @@ const Row kRows[] = {
      "copy=None) -> object",
      row_dlpack},
     {"__dlpack_device__(Tensor self) -> object",
-     [](const Args&) { return Py_BuildValue("(ii)", kDLCPU, 0); }},
+     [](const Args& a) {
+       const DLDevice d = dl_device(a.tensor(0));
+       return Py_BuildValue("(ii)", d.type, d.id);
+     }},
     {"from_dlpack(object ext_tensor) -> Tensor", row_from_dlpack},
     {"from_numpy(object ndarray) -> Tensor", row_from_numpy},
     {"frombuffer(object buffer, *, dtype dtype, int count=-1, int offset=0) -> Tensor", row_frombuffer},

@@ -2,6 +2,7 @@
 #include "binding.h"
 
 #include <ccdl/io/safetensors.h>
+#include <ccdl/ops/transfer.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::python {
@@ -47,7 +48,7 @@ PyObject* save(const Args& a) {
     std::string name = text(key, "a tensor name");
     CCDL_CHECK(is_tensor(value), Type, "save: entry '", name, "' must be a tensor, got ",
                Py_TYPE(value)->tp_name);
-    const Tensor x = ops::contiguous(autograd::detach(unwrap(value)));
+    const Tensor x = ops::on_host(ops::contiguous(autograd::detach(unwrap(value))));
     kept.push_back(x);
     tensors.push_back({std::move(name), x.dtype(), {x.sizes().begin(), x.sizes().end()}, x.data()});
   }

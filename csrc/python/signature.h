@@ -24,8 +24,11 @@ struct Signature {
   std::vector<Param> params;
   int positional = 0;
   bool is_method = false;
+  bool takes_numbers = false;          // some argument is a tensor or a number
+  bool moves_between_devices = false;  // copy_, to, ...: arguments may live apart
 
  private:
+  void check_devices(const Args& a) const;
   static bool convert(const Param& p, PyObject* o, Slot* s, int64_t* work);
   int find(PyObject* key) const;
 };

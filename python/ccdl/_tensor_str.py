@@ -154,7 +154,7 @@ def _values_text(t, indent):
     if t.numel() == 0:
         return "[]"
     is_float = t.is_floating_point()
-    plain = t.detach()
+    plain = t.detach().cpu()
     if is_float and t.dtype in (_C.float16, _C.bfloat16):
         plain = plain.float()
     form = _Format(_edge_values(plain), is_float)

@@ -1,5 +1,6 @@
 #include <ccdl/ops/files.h>
 
+#include <ccdl/ops/transfer.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::ops {
@@ -9,7 +10,7 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors, cons
   TensorList kept;  // contiguous copies live until the file is written
   for (const auto& [name, x] : tensors) {
     CCDL_CHECK(x.defined(), Value, "save_safetensors: tensor '", name, "' is undefined");
-    kept.push_back(contiguous(autograd::detach(x)));
+    kept.push_back(on_host(contiguous(autograd::detach(x))));
     const Tensor& dense = kept.back();
     rows.push_back({name, dense.dtype(), {dense.sizes().begin(), dense.sizes().end()}, dense.data()});
   }
