@@ -95,7 +95,11 @@ struct TileStore {
 
   template <int N>
   CCDL_DEVICE void operator()(int row, int column, const Vec<Acc, N>& v) const {
-    const int64_t i = row0 + row, j = column0 + column;
+    at(row0 + row, column0 + column, v);
+  }
+  // Element (i, j) of C and its right neighbours.
+  template <int N>
+  CCDL_DEVICE void at(int64_t i, int64_t j, const Vec<Acc, N>& v) const {
     if (i >= m || j >= n) return;
     if (partial != nullptr) {
       Acc* to = partial + i * out->pitch + j;
@@ -179,8 +183,9 @@ void gemm_tf32(const GemmProblem<float>& p, bool large_tile);
 void gemm_tf32x3(const GemmProblem<float>& p, bool large_tile);
 void gemm_mma(const GemmProblem<bfloat16>& p, bool large_tile);
 void gemm_mma(const GemmProblem<float16>& p, bool large_tile);
-// m <= kSmallRows, B of unit stride in one direction
-constexpr int64_t kSmallRows = 16;
+// m <= kSmallRows<T>; B has unit stride along its fast direction
+template <class T>
+constexpr int kSmallRows = kIsHalf<T> ? 8 : 16;
 template <class T>
 void gemm_small(const GemmProblem<T>& p);
 
