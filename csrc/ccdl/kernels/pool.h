@@ -10,6 +10,8 @@
 namespace ccdl {
 struct PoolWindow {
   int64_t kernel[3], stride[3], pad[3], dilation[3];
+  // Where int64 indices handed back to max pooling come from: these windows, adaptive ones, or anywhere.
+  enum Origin : int32_t { kWindows, kAdaptive, kUnknown } origin;
 };
 }  // namespace ccdl
 
@@ -17,7 +19,7 @@ struct PoolWindow {
   /* First maximum wins, NaN wins over everything; indices.data may be null. */                             \
   void max_pool_forward(const View& x, const View& y, const View& indices, const PoolWindow& window);       \
   void adaptive_max_pool_forward(const View& x, const View& y, const View& indices /* int64 */);            \
-  /* dx[plane position of indices[o]] = sum of dy[o]. int64 indices: window is not read. */                 \
+  /* dx[plane position of indices[o]] = sum of dy[o]. int64 indices: window is a hint. */                   \
   void max_pool_backward(const View& dy, const View& indices, const View& dx, const PoolWindow& window);    \
   /* out[o] = src[plane position of indices[o]], the transpose of max_pool_backward */                      \
   void max_pool_gather(const View& src, const View& indices, const View& out, const PoolWindow& window);    \

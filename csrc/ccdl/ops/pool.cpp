@@ -231,7 +231,8 @@ std::tuple<Tensor, Tensor> max_pool_with_indices(int nd, const Tensor& x, const 
 
 std::tuple<Tensor, Tensor> adaptive_max_pool(int nd, const Tensor& x, const Dims& output_size) {
   const std::string op = op_name("adaptive_max_pool", nd);
-  const Geometry g = adaptive_geometry(op.c_str(), nd, x, output_size);
+  Geometry g = adaptive_geometry(op.c_str(), nd, x, output_size);
+  g.window.origin = PoolWindow::kAdaptive;
   Tensor y = make(g, g.out, x, x.dtype()), indices = make(g, g.out, x, DType::Int64);
   CCDL_KERNEL(x, adaptive_max_pool_forward(plane_view(g, dense(x, g.format)), plane_view(g, y),
                                            plane_view(g, indices)));
@@ -272,6 +273,7 @@ Tensor max_unpool(int nd, const Tensor& x, const Tensor& indices, const Dims& ou
   check_same_device(op.c_str(), {{"input", &x}, {"indices", &indices}});
   Geometry g = base_geometry(nd, x);
   g.format = MemoryFormat::Contiguous;
+  g.window.origin = PoolWindow::kUnknown;
   for (int i = 0; i < nd; ++i) {
     CCDL_CHECK(output_size[i] > 0, Value, op, ": output_size must be positive, got ", output_size);
     g.in[static_cast<size_t>(x.dim() - nd + i)] = output_size[i];
