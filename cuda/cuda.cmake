@@ -27,8 +27,8 @@ if(CCDL_CUDA_MODE STREQUAL "EMULATED")
   target_include_directories(ccdl_emulated_flags INTERFACE ${PROJECT_SOURCE_DIR}/cuda/emulator/include
                                                            ${CCDL_CUDA_INCLUDES})
   set(CCDL_EMULATED_KERNEL_OPTIONS -O1 -g1 -fsanitize=thread -ffp-contract=off -fno-gnu-unique -fno-tree-sra
-      -Wall -Wextra -Wno-tsan -Wno-unknown-pragmas --param tsan-instrument-func-entry-exit=0
-      --param tsan-distinguish-volatile=1)
+      -Wall -Wextra -Wno-tsan -Wno-unknown-pragmas "SHELL:--param tsan-instrument-func-entry-exit=0"
+      "SHELL:--param tsan-distinguish-volatile=1" -Wno-strict-aliasing)
   set_source_files_properties(${CCDL_CUDA_KERNELS} PROPERTIES LANGUAGE CXX)
   add_library(ccdl_cuda_kernels OBJECT ${CCDL_CUDA_KERNELS})
   set_target_properties(ccdl_cuda_kernels PROPERTIES POSITION_INDEPENDENT_CODE ON)
