@@ -8,8 +8,10 @@
 #include <runtime/launch.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <optional>
 
+#include <kernels/gemm/gemm_sm90.cuh>
 #include <kernels/gemm/problem.cuh>
 
 namespace ccdl::cu {
@@ -211,6 +213,21 @@ int64_t tiles_of(const GemmProblem<T>& p, int64_t tile_m, int64_t tile_n) {
   return p.batch * ceil_div(p.m, tile_m) * ceil_div(p.n, tile_n);
 }
 
+// CCDL_SM90=1 sends large half-precision products to the Hopper kernel.
+template <class T>
+bool run_sm90([[maybe_unused]] const GemmProblem<T>& p) {
+#ifdef CCDL_HAVE_SM90
+  if constexpr (kIsHalf<T>) {
+    static const bool wanted = [] {
+      const char* value = std::getenv("CCDL_SM90");
+      return value != nullptr && value[0] == '1';
+    }();
+    return wanted && device_traits().major == 9 && gemm_sm90(p);
+  }
+#endif
+  return false;
+}
+
 // The tensor-core loop: asynchronous copies need unit stride and lines aligned to 4 bytes; lines of only 4
 // are worth a copy where they are read often.
 template <class T, class Launch>
@@ -222,6 +239,7 @@ void run_mma(GemmProblem<T> p, int64_t tile_n, const Launch& launch) {
   }
   const int64_t large = tiles_of(p, 128, tile_n);
   const bool large_tile = large >= kFullGrid && p.m > 64 && p.n > 64;
+  if (large_tile && p.k > 0 && run_sm90(p)) return;
   plan_splits(p, large_tile ? large : tiles_of(p, 64, 64), sums);
   launch(p, large_tile);
   add_splits(p);

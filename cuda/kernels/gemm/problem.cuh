@@ -133,20 +133,27 @@ struct BlockPlace {
 };
 
 // Tiles are visited in bands of eight tile rows, so that blocks running together share operands in L2.
-template <class T>
-CCDL_DEVICE BlockPlace block_place(const GemmProblem<T>& p, int tile_m, int tile_n) {
+CCDL_DEVICE void band_order(unsigned tile, unsigned tiles_m, unsigned tiles_n, unsigned& row,
+                            unsigned& column) {
   constexpr unsigned kBand = 8;
-  const unsigned tiles_m = static_cast<unsigned>(ceil_div<int64_t>(p.m, tile_m));
-  const unsigned tiles_n = static_cast<unsigned>(ceil_div<int64_t>(p.n, tile_n));
-  const unsigned tiles = tiles_m * tiles_n, tile = blockIdx.x % tiles;
   const unsigned band = tile / (kBand * tiles_n), in_band = tile % (kBand * tiles_n);
   const unsigned height = least(kBand, tiles_m - band * kBand);
+  row = band * kBand + in_band % height;
+  column = in_band / height;
+}
+
+template <class T>
+CCDL_DEVICE BlockPlace block_place(const GemmProblem<T>& p, int tile_m, int tile_n) {
+  const unsigned tiles_m = static_cast<unsigned>(ceil_div<int64_t>(p.m, tile_m));
+  const unsigned tiles_n = static_cast<unsigned>(ceil_div<int64_t>(p.n, tile_n));
+  unsigned row, column;
+  band_order(blockIdx.x % (tiles_m * tiles_n), tiles_m, tiles_n, row, column);
   BlockPlace at;
-  at.split = static_cast<int>(blockIdx.x / tiles);
+  at.split = static_cast<int>(blockIdx.x / (tiles_m * tiles_n));
   at.batch = blockIdx.y + static_cast<int64_t>(blockIdx.z) * gridDim.y;
   at.valid = at.batch < p.batch;
-  at.row0 = static_cast<int64_t>(band * kBand + in_band % height) * tile_m;
-  at.column0 = static_cast<int64_t>(in_band / height) * tile_n;
+  at.row0 = static_cast<int64_t>(row) * tile_m;
+  at.column0 = static_cast<int64_t>(column) * tile_n;
   at.k_begin = static_cast<int64_t>(at.split) * p.split_depth;
   at.depth = static_cast<int>(least<int64_t>(p.k - at.k_begin, p.split_depth));
   return at;
