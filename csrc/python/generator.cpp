@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include <ccdl/core/device_api.h>
+
 namespace ccdl::python {
 namespace {
 
@@ -36,7 +38,8 @@ PyObject* generator_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
         PyErr_SetString(PyExc_TypeError, "Generator: device must be a device or a string");
       return nullptr;
     }
-    CCDL_CHECK(d.is_cpu(), Device, "Generator: device ", d.name(), " is not available");
+    CCDL_CHECK(d.is_cpu() || d.index < cu::device_count(), Device, "Generator: device ", d.name(),
+               " is not available: ", cu::unavailable_reason());
     PyObject* o = type->tp_alloc(type, 0);
     if (o != nullptr)
       new (&reinterpret_cast<GeneratorObject*>(o)->generator) Ref<Generator>(make_ref<Generator>());

@@ -417,6 +417,7 @@ bool memory_format_from(PyObject* o, int64_t* out) {
 bool is_layout(PyObject* o) { return Py_TYPE(o) == LayoutType; }
 PyObject* strided_layout() { return Py_NewRef(strided_object); }
 Device current_default_device() { return t_default_device; }
+void set_current_default_device(Device d) { t_default_device = d; }
 
 bool init_objects(PyObject* module) {
   if (!init_errors(module)) return false;

@@ -1,7 +1,8 @@
 // Threads, Ctrl-C, memory and processor level.
-#include "binding.h"
+#include "signature.h"
 
 #include <ccdl/core/allocator.h>
+#include <ccdl/core/device_api.h>
 #include <ccdl/core/parallel.h>
 #include <ccdl/core/system.h>
 #include <ccdl/cpu/isa.h>
@@ -36,6 +37,15 @@ PyObject* stats(const Args&) {
 PyObject* none() { return Py_NewRef(Py_None); }
 
 const Row kRows[] = {
+    {"set_default_device(device? device=None) -> None",
+     [](const Args& a) {
+       const Device d = a.is_none(0) || !a.given(0) ? Device{} : a.device(0);
+       CCDL_CHECK(d.is_cpu() || d.index < cu::device_count(), Device, "set_default_device: device ", d.name(),
+                  " is not available: ", cu::unavailable_reason());
+       set_current_default_device(d);
+       return none();
+     }},
+    {"get_default_device() -> device", [](const Args&) { return wrap(current_default_device()); }},
     {"set_num_threads(int num) -> None",
      [](const Args& a) {
        CCDL_CHECK(a.integer(0) >= 1 && a.integer(0) <= 1024, Value,

@@ -36,6 +36,7 @@ struct Signature {
 bool memory_format_from(PyObject* o, int64_t* out);
 bool is_layout(PyObject* o);
 Device current_default_device();
+void set_current_default_device(Device d);
 bool init_op_types(PyObject* module);     // op_function.cpp
 bool init_objects(PyObject* module);      // objects.cpp
 bool init_tensor_type(PyObject* module);  // tensor_type.cpp

@@ -28,9 +28,9 @@ def deepcopy(x, memo):
     return result
 
 
-def _rebuild(cls, data, dtype, shape, requires_grad, state):
-    x = _C.frombuffer(bytearray(data), dtype=dtype) if data else _C.empty(0, dtype=dtype)
-    x = x.reshape(shape)
+def _rebuild(cls, data, dtype, shape, requires_grad, state, device="cpu"):
+    x = _C.frombuffer(bytearray(data), dtype=dtype) if data else _C.empty(0, dtype=dtype, device="cpu")
+    x = x.reshape(shape).to(device)
     if cls is not _C.Tensor:
         x = _C.Tensor._make_subclass(cls, x, requires_grad)
     elif requires_grad:
@@ -41,12 +41,14 @@ def _rebuild(cls, data, dtype, shape, requires_grad, state):
 
 
 def reduce_ex(x, protocol):
-    """Pickling for transports between processes: values, dtype, shape, requires_grad, attributes."""
-    flat = x.detach().contiguous()
+    """Pickling for transports between processes: values, dtype, shape, device, requires_grad, attributes."""
+    flat = x.detach().contiguous().cpu()
     if flat.dtype is _C.bfloat16:
         flat = flat.view(_C.int16)
     data = memoryview(flat.reshape(-1)).cast("B").tobytes() if flat.numel() else b""
-    return _rebuild, (type(x), data, x.dtype, tuple(x.shape), x.requires_grad and x.is_leaf, dict(x.__dict__))
+    requires_grad = x.requires_grad and x.is_leaf
+    rest = (str(x.device),) if x.is_cuda else ()
+    return _rebuild, (type(x), data, x.dtype, tuple(x.shape), requires_grad, dict(x.__dict__), *rest)
 
 
 def format_(x, spec):

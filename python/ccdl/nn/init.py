@@ -230,12 +230,12 @@ def _orthogonal_matrix(rows, cols, dtype, generator):
     import numpy as np
 
     tall, narrow = max(rows, cols), min(rows, cols)
-    gaussian = _C.empty((tall, narrow), dtype=_C.float64).normal_(generator=generator)
+    gaussian = _C.empty((tall, narrow), dtype=_C.float64, device="cpu").normal_(generator=generator)
     q, r = np.linalg.qr(gaussian.numpy())
     signs = np.sign(np.diag(r))
     signs[signs == 0] = 1
     q = q * signs
-    return _C.tensor(q if rows >= cols else np.ascontiguousarray(q.T)).to(dtype)
+    return _C.tensor(q if rows >= cols else np.ascontiguousarray(q.T), device="cpu").to(dtype)
 
 
 def orthogonal_(tensor, gain=1, generator=None):
@@ -270,7 +270,7 @@ def delta_orthogonal_(tensor, gain=1, generator=None):
     with _unrecorded():
         tensor.zero_()
         centre = tuple((size - 1) // 2 for size in tensor.shape[2:])
-        matrix = _orthogonal_matrix(out, inner, tensor.dtype, generator) * gain
+        matrix = _orthogonal_matrix(out, inner, tensor.dtype, generator).to(tensor.device) * gain
         tensor[(slice(None), slice(None)) + centre] = matrix
     return tensor
 

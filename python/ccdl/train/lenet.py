@@ -35,6 +35,7 @@ def add_arguments(parser):
     parser.add_argument("--no-augment", action="store_true", help="train on the images as they are")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="number of threads (results do not depend on it)")
+    parser.add_argument("--device", default="cpu", help="where to train: cpu, cuda or cuda:<index>")
     parser.add_argument("--workers", type=int, default=0, help="loader worker threads")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out, to the same bits")
     parser.add_argument("--stop-after", type=int, help="stop after this many epochs in all; --resume goes on")
@@ -74,6 +75,7 @@ def train(
     stop_after=None,
     quiet=False,
     say=print,
+    device="cpu",
 ):
     """Trains LeNet-5 and returns a dict with test accuracy, loss, confusion matrix, history and files.
 
@@ -86,7 +88,7 @@ def train(
     std = train_x.std().item() or 1.0
     classes = int(train_y.max().item()) + 1
     _C.manual_seed(mix(seed, 3))
-    net = _Normalised(LeNet5(classes), mean, std)
+    net = _Normalised(LeNet5(classes), mean, std).to(device)
     optimizer = AdamW(net.parameters(), lr=lr, weight_decay=weight_decay)
     scheduler = CosineAnnealingLR(optimizer, T_max=max(1, epochs))
     index = _C.arange(train_x.shape[0], dtype=_C.int64)
@@ -107,7 +109,8 @@ def train(
         "augment": augment,
     }
     warp = RandomAffine(seed=mix(seed, 4)) if augment else None
-    state = Run(out, net, optimizer, scheduler, loader, (val_x.unsqueeze(1), val_y), warp, seed, options)
+    validation = val_x.unsqueeze(1).to(device), val_y.to(device)
+    state = Run(out, net, optimizer, scheduler, loader, validation, warp, seed, options, device)
     if resume and state.resume():
         say(f"resumed after epoch {state.epoch}")
     say(
@@ -130,7 +133,7 @@ def train(
         say(f"stopped after epoch {state.epoch}; --resume goes on")
         return {"finished": False, "history": state.history, "files": files}
     state.load_best()
-    loss, accuracy, predictions = evaluate(net, test_x.unsqueeze(1), test_y)
+    loss, accuracy, predictions = evaluate(net, test_x.unsqueeze(1).to(device), test_y.to(device))
     counts = confusion_matrix(test_y.tolist(), predictions, classes)
     files += write_confusion(counts, out)
     say(confusion_text(counts))
@@ -184,5 +187,6 @@ def run(arguments):
         resume=arguments.resume,
         stop_after=arguments.stop_after,
         quiet=arguments.quiet,
+        device=arguments.device,
     )
     return 0

@@ -58,13 +58,14 @@ class Run:
         augment: object with ``start_epoch(epoch, samples)`` and ``__call__(images, index)``, or None.
         seed: of the run.
         options: recorded in the checkpoint and compared at resume.
+        device: where the batches go; the model and the validation set are there already.
     """
 
-    def __init__(self, folder, model, optimizer, scheduler, loader, validation, augment, seed, options):
+    def __init__(self, folder, model, optimizer, scheduler, loader, validation, augment, seed, options, device="cpu"):
         self.folder = folder
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.loader, self.validation, self.augment = loader, validation, augment
-        self.seed, self.options = seed, options
+        self.seed, self.options, self.device = seed, options, device
         self.epoch = 0
         self.history = []
         self.best = {"epoch": 0, "accuracy": -1.0, "loss": float("inf")}
@@ -119,20 +120,24 @@ class Run:
         self.loader.generator.manual_seed(mix(self.seed, 2 * self.epoch + 1))
         if self.augment is not None:
             self.augment.start_epoch(self.epoch, len(self.loader.dataset))
-        total, right, count = 0.0, 0, 0
+        seen = []  # (loss, right answers, images) of every batch, read at the end: no wait for the device between
         batches = progress(self.loader, len(self.loader), f"epoch {self.epoch + 1}", quiet)
         for images, labels, index in batches:
             if self.augment is not None:
                 images = self.augment(images, index)
+            images, labels = images.to(self.device), labels.to(self.device)
             logits = self.model(images.unsqueeze(1))
             loss = F.cross_entropy(logits, labels, label_smoothing=self.options.get("label_smoothing", 0.0))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
-            total += loss.item() * labels.shape[0]
-            right += int((logits.detach().argmax(1) == labels).sum().item())
-            count += labels.shape[0]
+            seen.append((loss.detach(), (logits.detach().argmax(1) == labels).sum(), labels.shape[0]))
         self.scheduler.step()
+        total, right, count = 0.0, 0, 0
+        for loss, correct, images in seen:
+            total += loss.item() * images
+            right += int(correct.item())
+            count += images
         return total / count, right / count
 
     def run(self, epochs, quiet=False, report=None):
