@@ -1,6 +1,6 @@
-// Sums, products, norms, extremes and counts: the policies of reduce.cuh for one accumulator of 8 bytes. Float
-// vectors of 16 bytes are added in a tree in float, then in double; squares, powers and products in double;
-// integers in int64. Bound: bytes of x.
+// Sums, products, norms, extremes and counts: the policies of reduce.cuh for one accumulator of 8 bytes.
+// Float vectors of 16 bytes are added in a tree in float, then in double; squares, powers and products in
+// double; integers in int64. Bound: bytes of x.
 #include <ccdl/kernels/reduce.h>
 
 #include <algorithm>
@@ -95,7 +95,8 @@ ReduceShape plan_reduction(const View& x, const View& y, const View& z, int lane
     s.group = pow2_at_least(ceil_div<int64_t>(s.reduced, 4), lane_limit);
     s.width = std::max(1, std::min(kReduceThreads / s.group, pow2_at_least(s.outputs, kReduceThreads)));
     const int64_t tiles = ceil_div<int64_t>(s.outputs, s.width);
-    s.chunks = std::clamp<int64_t>(s.reduced / (16 * s.group), 1, std::max<int64_t>(kReduceBlocks / tiles, 1));
+    s.chunks =
+        std::clamp<int64_t>(s.reduced / (16 * s.group), 1, std::max<int64_t>(kReduceBlocks / tiles, 1));
     s.chunk = even_chunk(s.reduced, s.chunks, 1);
   }
   s.chunks = ceil_div(s.reduced, s.chunk);
@@ -247,7 +248,8 @@ int64_t count_of(const View& x, const View& y) {
 
 template <class Bits>
 void count(ReduceOp op, const View& x, const View& y, Bits mask) {
-  run_reduction(x, y, View{}, CountPolicy<Bits>{x.ptr<const Bits>(), {y.data, y.dtype}, mask, op, count_of(x, y)},
+  run_reduction(x, y, View{},
+                CountPolicy<Bits>{x.ptr<const Bits>(), {y.data, y.dtype}, mask, op, count_of(x, y)},
                 aligned16(x.data));
 }
 
@@ -294,8 +296,8 @@ void reduce(ReduceOp op, const View& x, const View& y, double p) {
       case ReduceOp::NanSum:
       case ReduceOp::Mean:
       case ReduceOp::Norm1:
-        return run_reduction(x, y, View{},
-                             SumPolicy<T>{data, out, op, static_cast<double>(count_of(x, y))}, aligned);
+        return run_reduction(x, y, View{}, SumPolicy<T>{data, out, op, static_cast<double>(count_of(x, y))},
+                             aligned);
       case ReduceOp::Prod:
       case ReduceOp::Norm2:
       case ReduceOp::NormP:

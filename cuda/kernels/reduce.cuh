@@ -46,7 +46,8 @@ struct JoinBy {
 template <class P>
 __global__ void __launch_bounds__(kReduceThreads)
     reduce_rows_kernel(ReduceShape s, P policy, typename P::Acc* partial) {
-  const int lane = static_cast<int>(threadIdx.x) % s.group, in_block = static_cast<int>(threadIdx.x) / s.group;
+  const int lane = static_cast<int>(threadIdx.x) % s.group,
+            in_block = static_cast<int>(threadIdx.x) / s.group;
   const int per_block = static_cast<int>(blockDim.x) / s.group;
   const int64_t unit = static_cast<int64_t>(blockIdx.x) * per_block + in_block;
   const bool live = unit < s.outputs * s.chunks;
@@ -64,8 +65,7 @@ __global__ void __launch_bounds__(kReduceThreads)
 #pragma unroll 4
     for (int64_t r = begin + lane; r < end; r += s.group) policy.one(state, at[0] + s.red_offset(r), r);
   }
-  const typename P::Acc acc =
-      group_reduce(policy.close(state), JoinBy<P>{policy}, s.group, policy.empty());
+  const typename P::Acc acc = group_reduce(policy.close(state), JoinBy<P>{policy}, s.group, policy.empty());
   if (!live || lane != 0) return;
   if (s.chunks > 1)
     partial[unit] = acc;
@@ -119,8 +119,8 @@ __global__ void __launch_bounds__(kReduceThreads)
   policy.store(acc, o, at);
 }
 
-// x reduced to y and z (of y's sizes; may be absent). aligned: everything read through x's offsets starts at a
-// multiple of 16 bytes; lanes = elements of one access.
+// x reduced to y and z (of y's sizes; may be absent). aligned: everything read through x's offsets starts at
+// a multiple of 16 bytes; lanes = elements of one access.
 ReduceShape plan_reduction(const View& x, const View& y, const View& z, int lanes, bool aligned);
 
 template <class P>
@@ -128,9 +128,11 @@ void run_reduction(const View& x, const View& y, const View& z, const P& policy,
   const ReduceShape s = plan_reduction(x, y, z, P::kVec, aligned);
   if (s.outputs == 0) return;
   LaunchConfig c;
-  const Scratch partial(s.chunks > 1 ? s.outputs * s.chunks * static_cast<int64_t>(sizeof(typename P::Acc)) : 0);
+  const Scratch partial(s.chunks > 1 ? s.outputs * s.chunks * static_cast<int64_t>(sizeof(typename P::Acc))
+                                     : 0);
   if (s.reduced > 0 && s.rows) {
-    const int threads = s.group > kWarp ? s.group : most(kWarp, pow2_at_least(s.outputs * s.group, kReduceThreads));
+    const int threads =
+        s.group > kWarp ? s.group : most(kWarp, pow2_at_least(s.outputs * s.group, kReduceThreads));
     c.grid = dim3(static_cast<unsigned>(ceil_div<int64_t>(s.outputs * s.chunks, threads / s.group)));
     c.block = dim3(static_cast<unsigned>(threads));
     CCDL_LAUNCH(c, reduce_rows_kernel<P>, s, policy, partial.template ptr<typename P::Acc>());

@@ -120,7 +120,9 @@ struct ArgPolicy {
 #pragma unroll
     for (int k = 0; k < kVec; ++k) add(s, mirror(convert<C>(v[k])), index + k);
   }
-  CCDL_DEVICE void one(State& s, int64_t at, int64_t index) const { add(s, mirror(convert<C>(x[at])), index); }
+  CCDL_DEVICE void one(State& s, int64_t at, int64_t index) const {
+    add(s, mirror(convert<C>(x[at])), index);
+  }
   CCDL_DEVICE void store(const State& s, int64_t, const int64_t (&at)[3]) const {
     indices[at[1]] = s.index;
     if (values.data) values.put(at[2], mirror(s.value));
@@ -152,9 +154,10 @@ void variance(const View& x, const View& y, const View& mean, double correction,
 void arg_reduce(bool largest, const View& x, int, const View& values, const View& indices) {
   const auto with = [&](auto tag) {
     using T = decltype(tag);
-    run_reduction(x, indices, values,
-                  ArgPolicy<T>{x.ptr<const T>(), {values.data, values.dtype}, indices.ptr<int64_t>(), !largest},
-                  aligned16(x.data));
+    run_reduction(
+        x, indices, values,
+        ArgPolicy<T>{x.ptr<const T>(), {values.data, values.dtype}, indices.ptr<int64_t>(), !largest},
+        aligned16(x.data));
   };
   is_floating(x.dtype) ? by_float(x.dtype, with) : by_integer(x.dtype, with);
 }

@@ -2,10 +2,10 @@
 // block) that reduce plain structs in a fixed order, vectors that start anywhere in a row, single reads and
 // writes through a run-time dtype, and the online (maximum, sum of exponentials) pair.
 #pragma once
+#include <runtime/launch.h>
 #include <device/block.cuh>
 #include <device/index.cuh>
 #include <device/vec.cuh>
-#include <runtime/launch.h>
 
 namespace ccdl::cu {
 
@@ -124,6 +124,12 @@ CCDL_DEVICE void online_add(Online<C>& acc, const C (&v)[N]) {
 #pragma unroll
   for (int k = 0; k < N; ++k) sum += exp_of(v[k] - shift);
   acc = {max, sum};
+}
+
+// A row of only -inf has no softmax: its sum becomes NaN.
+template <class C>
+CCDL_DEVICE Online<C> proper(const Online<C>& v) {
+  return v.max == -C(kInfinity) ? Online<C>{v.max, v.max - v.max} : v;
 }
 
 // V elements from p in the compute type; p is aligned to them.
@@ -250,6 +256,54 @@ inline RowConfig row_config(int64_t rows, int64_t vectors, int per_lane, int mos
   }
   const int threads = pow2_at_least(ceil_div<int64_t>(vectors, per_lane), most_threads);
   return {threads, threads, 1};
+}
+
+// [outer, n, inner] reduced over n: a block takes `width` neighbouring columns (of inner) of one outer index,
+// the `lanes` threads of a column take every lanes-th row.
+constexpr int kColumnThreads = 256;
+struct Columns {
+  int64_t outer, n, inner;
+  int width, lanes;
+  LaunchConfig launch() const {
+    LaunchConfig c;
+    c.grid = dim3(static_cast<unsigned>(ceil_div<int64_t>(inner, width) * outer));
+    c.block = dim3(static_cast<unsigned>(width * lanes));
+    return c;
+  }
+};
+inline Columns columns_of(int64_t outer, int64_t n, int64_t inner) {
+  Columns s{outer, n, inner, 0, 0};
+  s.lanes = pow2_at_least(ceil_div<int64_t>(n, 8), inner >= 16 ? 8 : inner >= 4 ? 32 : 128);
+  s.width = pow2_at_least(inner, least(kColumnThreads / s.lanes, 64));
+  return s;
+}
+// The calling thread's place: offset of row 0 of its column, past-the-last row (0 outside), its lane.
+struct ColumnPlace {
+  int64_t slab, column, base, end;
+  int lane;
+  CCDL_DEVICE explicit ColumnPlace(const Columns& s) {
+    const int64_t tiles = ceil_div<int64_t>(s.inner, s.width);
+    slab = blockIdx.x / tiles;
+    column = (blockIdx.x - slab * tiles) * s.width + static_cast<int>(threadIdx.x) % s.width;
+    lane = static_cast<int>(threadIdx.x) / s.width;
+    base = slab * s.n * s.inner + column;
+    end = column < s.inner ? s.n : 0;
+  }
+};
+// op over the lanes of each column, in a fixed tree; every thread of the block calls.
+template <class A, class Op>
+CCDL_DEVICE A column_reduce(const A& v, const Op& op, const Columns& s) {
+  CCDL_SHARED(A, all, [kColumnThreads]);
+  const int me = static_cast<int>(threadIdx.x), lane = me / s.width;
+  all[me] = v;
+  for (int step = s.lanes / 2; step > 0; step /= 2) {
+    __syncthreads();  // the upper half is complete
+    if (lane < step) all[me] = op(all[me], all[me + step * s.width]);
+  }
+  __syncthreads();  // the first lane holds the result
+  const A result = all[me % s.width];
+  __syncthreads();  // read by everybody: the next call may overwrite
+  return result;
 }
 
 }  // namespace ccdl::cu
