@@ -8,6 +8,7 @@
   X(random)              \
   X(io)                  \
   X(runtime)             \
+  X(cuda)                \
   X(index)               \
   X(shape)               \
   X(create)              \

@@ -30,16 +30,17 @@ std::string reason_of(cudaError_t status) {
   if (cudaDriverGetVersion(&driver) != cudaSuccess) driver = 0;
   if (cudaRuntimeGetVersion(&library) != cudaSuccess) library = 0;
   cudaGetLastError();
-  if (driver == 0) return "no NVIDIA driver is installed";
+  if (driver == 0) return "cuda: no NVIDIA driver is installed; use device 'cpu'";
   if (status == cudaErrorInsufficientDriver)
-    return str("the NVIDIA driver is too old: it supports CUDA ", version_text(driver),
-               " and this build needs ", version_text(library), "; update the driver");
+    return str("cuda: the NVIDIA driver is too old: it supports CUDA ", version_text(driver),
+               " and this build needs ", version_text(library), "; update the driver, or use device 'cpu'");
   if (status == cudaErrorNoDevice || status == cudaSuccess) {
     const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-    return visible ? str("no GPU is visible (CUDA_VISIBLE_DEVICES='", visible, "')") : "no GPU was found";
+    return visible ? str("cuda: no GPU is visible (CUDA_VISIBLE_DEVICES='", visible, "'); use device 'cpu'")
+                   : "cuda: no GPU was found; use device 'cpu'";
   }
-  return str("the NVIDIA driver does not answer: ", cudaGetErrorName(status), " (",
-             cudaGetErrorString(status), ")");
+  return str("cuda: the NVIDIA driver does not answer: ", cudaGetErrorName(status), " (",
+             cudaGetErrorString(status), "); use device 'cpu'");
 }
 
 const Probe& probe() noexcept {
@@ -177,7 +178,7 @@ std::string size_text(int64_t bytes) {
 
 void check_device(int device) {
   const Probe& p = probe();
-  CCDL_CHECK(p.count > 0, Device, "CUDA is not available: ", p.reason, "; use device='cpu'");
+  CCDL_CHECK(p.count > 0, Device, p.reason);
   CCDL_CHECK(device >= 0 && device < p.count, Device, "device cuda:", device, " does not exist: there ",
              p.count == 1 ? str("is one CUDA device, cuda:0")
                           : str("are ", p.count, " CUDA devices, cuda:0 to cuda:", p.count - 1));

@@ -77,9 +77,13 @@ bool keep_for_graph(void* pinned, size_t capacity) {
 }
 
 void check_not_capturing(const char* what) {
-  CCDL_CHECK(thread_state().capture == nullptr, Runtime, current_op_name(), ": ", what,
-             " is not possible while a CUDA graph is being captured: nothing may wait for the device or read "
-             "host memory there; move it out of the captured function");
+  if (thread_state().capture == nullptr) [[likely]]
+    return;
+  const std::string op = current_op_name();
+  fail(ErrorKind::Runtime,
+       str(op == "op" ? "" : op + ": ", what,
+           " is not possible while a CUDA graph is being captured: nothing may wait for the device or read "
+           "host memory there; move it out of the captured function"));
 }
 
 CapturedGraph::~CapturedGraph() {

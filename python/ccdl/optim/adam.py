@@ -7,7 +7,7 @@ far.
 """
 
 from .. import _C
-from .optimizer import Optimizer, _number
+from .optimizer import Optimizer, _check_state_exists, _graph_scalars, _number
 
 __all__ = ["Adam", "AdamW"]
 
@@ -98,6 +98,7 @@ class Adam(Optimizer):
 
     def _state_of(self, p, amsgrad):
         state = self.state[p]
+        _check_state_exists(self, state)
         if not state:
             zeros = p.detach()
             state["step"] = _C.tensor(0.0, dtype=_C.float32)
@@ -142,6 +143,7 @@ class Adam(Optimizer):
             weight_decay=float(_number(group["weight_decay"])),
             decoupled=bool(group["decoupled_weight_decay"]),
             maximize=bool(group["maximize"]),
+            **_graph_scalars(self, group, params),
         )
 
 

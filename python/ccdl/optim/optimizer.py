@@ -286,3 +286,21 @@ def _check_range(op, name, value, low, high=None, open_high=False):
     bad = not number >= low or (high is not None and (number >= high if open_high else number > high))
     if bad:
         raise ValueError(f"Invalid {name} value: {value} ({op})")
+
+
+def _graph_scalars(optimizer, group, params):
+    """Where the fused step finds lr and step count while a CUDA graph is captured; empty outside."""
+    if not _C._cuda_graph_capturing():
+        return {}
+    from ..cuda.graphs import _step_scalars
+
+    return _step_scalars(optimizer, group, params)
+
+
+def _check_state_exists(optimizer, exists):
+    """State made during the capture of a CUDA graph would be made anew by every replay."""
+    if not exists and _C._cuda_graph_capturing():
+        raise RuntimeError(
+            f"{type(optimizer).__name__}.step: the first step makes the optimizer's state and cannot be "
+            "captured in a CUDA graph; run a step before the capture"
+        )

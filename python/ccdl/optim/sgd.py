@@ -5,7 +5,7 @@ d = g + momentum b (Nesterov) or b;  p -= lr d.
 """
 
 from .. import _C
-from .optimizer import Optimizer, _check_range, _number
+from .optimizer import Optimizer, _check_range, _check_state_exists, _graph_scalars, _number
 
 __all__ = ["SGD", "sgd"]
 
@@ -87,6 +87,7 @@ class SGD(Optimizer):
                     state = self.state[p]
                     buffer = state.get("momentum_buffer")
                     first.append(buffer is None)
+                    _check_state_exists(self, buffer is not None)
                     if buffer is None:
                         buffer = state["momentum_buffer"] = _C.zeros_like(p.detach())
                     buffers.append(buffer)
@@ -108,6 +109,7 @@ class SGD(Optimizer):
                     maximize=bool(group["maximize"]),
                     first=first,
                     **{k: float(_number(v)) for k, v in options.items()},
+                    **_graph_scalars(self, group, params),
                 )
         return loss
 

@@ -1,0 +1,203 @@
+// ccdl.cuda: devices, memory, streams, events and graphs. Streams, events and graphs travel as integers; the
+// classes of python/ccdl/cuda own them.
+#include "binding.h"
+
+#include <ccdl/core/device_api.h>
+
+#include <limits>
+
+namespace ccdl::python {
+namespace {
+
+constexpr int64_t kWaits = std::numeric_limits<int64_t>::max();
+
+PyObject* none() { return Py_NewRef(Py_None); }
+int device_of(const Args& a, int i) { return static_cast<int>(a.integer(i)); }
+cu::Stream stream_of(const Args& a, int device, int handle) {
+  return {device_of(a, device), reinterpret_cast<void*>(a.integer(handle))};
+}
+// An integer attribute of a ccdl.cuda.Stream.
+int64_t attribute(PyObject* o, const char* name) {
+  PyObject* value = PyObject_GetAttrString(o, name);
+  const int64_t number = value != nullptr ? PyLong_AsLongLong(value) : -1;
+  Py_XDECREF(value);
+  if (PyErr_Occurred()) throw PyError{};
+  return number;
+}
+PyObject* address(const void* p) { return wrap(reinterpret_cast<int64_t>(p)); }
+cu::Event& event_of(const Args& a, int i) { return *reinterpret_cast<cu::Event*>(a.integer(i)); }
+cu::Graph& graph_of(const Args& a, int i) { return *reinterpret_cast<cu::Graph*>(a.integer(i)); }
+
+// Runs f, which may wait for the device or another thread, without the GIL.
+template <class F>
+PyObject* unlocked(const F& f) {
+  {
+    const Args::Unlocked released(kWaits);
+    f();
+  }
+  return none();
+}
+
+PyObject* properties(const Args& a) {
+  const cu::DeviceProperties p = cu::device_properties(device_of(a, 0));
+  return Py_BuildValue(
+      "{s:s,s:i,s:i,s:L,s:i,s:i,s:i,s:L,s:L,s:L,s:L}", "name", p.name.c_str(), "major", p.major, "minor",
+      p.minor, "total_memory", static_cast<long long>(p.total_memory), "multi_processor_count", p.sm_count,
+      "warp_size", p.warp_size, "max_threads_per_block", p.max_threads_per_block, "shared_memory_per_block",
+      static_cast<long long>(p.shared_per_block), "shared_memory_per_multiprocessor",
+      static_cast<long long>(p.shared_per_sm), "L2_cache_size", static_cast<long long>(p.l2_bytes),
+      "regs_per_multiprocessor", static_cast<long long>(p.registers_per_sm));
+}
+
+PyObject* stats(const Args& a) {
+  const cu::DeviceMemoryStats m = cu::device_memory_stats(device_of(a, 0));
+  return Py_BuildValue(
+      "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L}", "allocated_bytes", static_cast<long long>(m.allocated),
+      "reserved_bytes", static_cast<long long>(m.reserved), "peak_allocated_bytes",
+      static_cast<long long>(m.peak_allocated), "peak_reserved_bytes",
+      static_cast<long long>(m.peak_reserved), "allocations", static_cast<long long>(m.allocations), "frees",
+      static_cast<long long>(m.frees), "device_allocations", static_cast<long long>(m.device_allocations),
+      "device_frees", static_cast<long long>(m.device_frees), "num_alloc_retries",
+      static_cast<long long>(m.retries), "num_ooms", static_cast<long long>(m.out_of_memory), "limit_bytes",
+      static_cast<long long>(m.limit));
+}
+
+const Row kDeviceRows[] = {
+    {"_cuda_device_count() -> int",
+     [](const Args&) { return wrap(static_cast<int64_t>(cu::device_count())); }},
+    {"_cuda_unavailable_reason() -> str", [](const Args&) { return wrap(cu::unavailable_reason()); }},
+    {"_cuda_is_emulated() -> bool", [](const Args&) { return wrap(cu::is_emulated()); }},
+    {"_cuda_is_initialized() -> bool", [](const Args&) { return wrap(cu::is_initialized()); }},
+    {"_cuda_launch_count() -> int", [](const Args&) { return wrap(cu::launch_count()); }},
+    {"_cuda_sync_count() -> int", [](const Args&) { return wrap(cu::sync_count()); }},
+    {"_cuda_current_device() -> int",
+     [](const Args&) { return wrap(static_cast<int64_t>(cu::current_device())); }},
+    {"_cuda_set_device(int device) -> None",
+     [](const Args& a) {
+       cu::set_current_device(device_of(a, 0));
+       return none();
+     }},
+    {"_cuda_properties(int device) -> object", properties},
+    {"_cuda_memory_info(int device) -> object",
+     [](const Args& a) {
+       int64_t free_bytes = 0, total = 0;
+       cu::memory_info(device_of(a, 0), &free_bytes, &total);
+       return Py_BuildValue("(LL)", static_cast<long long>(free_bytes), static_cast<long long>(total));
+     }},
+    {"_cuda_synchronize(int device) -> None",
+     [](const Args& a) { return unlocked([&] { cu::synchronize(device_of(a, 0)); }); }},
+    {"_cuda_memory_stats(int device) -> object", stats},
+    {"_cuda_reset_peak_memory_stats(int device) -> None",
+     [](const Args& a) {
+       cu::reset_peak_device_memory_stats(device_of(a, 0));
+       return none();
+     }},
+    {"_cuda_empty_cache() -> None", [](const Args&) { return unlocked([] { cu::empty_device_cache(); }); }},
+    {"_cuda_set_memory_limit(int device, int bytes) -> None",
+     [](const Args& a) {
+       cu::set_device_memory_limit(device_of(a, 0), a.integer(1));
+       return none();
+     }},
+    {"_cuda_set_alloc_fault(int nth) -> None",
+     [](const Args& a) {
+       cu::set_device_alloc_fault(a.integer(0));
+       return none();
+     }},
+};
+
+const Row kStreamRows[] = {
+    {"_cuda_stream_make(int device, int priority) -> int",
+     [](const Args& a) { return address(cu::Stream::make(device_of(a, 0), device_of(a, 1)).handle); }},
+    {"_cuda_stream_current(int device) -> int",
+     [](const Args& a) { return address(cu::Stream::current(device_of(a, 0)).handle); }},
+    {"_cuda_stream_set(int device, int stream) -> None",
+     [](const Args& a) {
+       stream_of(a, 0, 1).make_current();
+       return none();
+     }},
+    {"_cuda_stream_query(int device, int stream) -> bool",
+     [](const Args& a) { return wrap(stream_of(a, 0, 1).query()); }},
+    {"_cuda_stream_synchronize(int device, int stream) -> None",
+     [](const Args& a) { return unlocked([&] { stream_of(a, 0, 1).synchronize(); }); }},
+    {"_cuda_stream_is_capturing(int device, int stream) -> bool",
+     [](const Args& a) { return wrap(stream_of(a, 0, 1).is_capturing()); }},
+    {"record_stream(Tensor self, object stream) -> None",
+     [](const Args& a) {
+       const Device d = a.tensor(0).device();
+       const int64_t device = attribute(a.object(1), "device_index");
+       CCDL_CHECK(d.is_cuda() && d.index == device, Device, "record_stream: a tensor on ", d.name(),
+                  " is not used by a stream of cuda:", device);
+       cu::record_stream(a.tensor(0).storage()->block(),
+                         {d.index, reinterpret_cast<void*>(attribute(a.object(1), "cuda_stream"))});
+       return none();
+     }},
+    {"_cuda_event_make(bool timing) -> int",
+     [](const Args& a) { return address(make_ref<cu::Event>(a.boolean(0)).detach()); }},
+    {"_cuda_event_free(int event) -> None",
+     [](const Args& a) {
+       event_of(a, 0).release();
+       return none();
+     }},
+    {"_cuda_event_record(int event, int device, int stream) -> None",
+     [](const Args& a) {
+       event_of(a, 0).record(stream_of(a, 1, 2));
+       return none();
+     }},
+    {"_cuda_event_wait(int event, int device, int stream) -> None",
+     [](const Args& a) {
+       event_of(a, 0).wait(stream_of(a, 1, 2));
+       return none();
+     }},
+    {"_cuda_event_query(int event) -> bool", [](const Args& a) { return wrap(event_of(a, 0).query()); }},
+    {"_cuda_event_synchronize(int event) -> None",
+     [](const Args& a) { return unlocked([&] { event_of(a, 0).synchronize(); }); }},
+    {"_cuda_event_elapsed(int start, int end) -> float",
+     [](const Args& a) { return wrap(event_of(a, 0).elapsed_ms(event_of(a, 1))); }},
+    {"_cuda_event_handle(int event) -> int", [](const Args& a) { return address(event_of(a, 0).handle()); }},
+};
+
+const Row kGraphRows[] = {
+    {"_cuda_graph_make() -> int", [](const Args&) { return address(cu::Graph::make().detach()); }},
+    {"_cuda_graph_free(int graph) -> None",
+     [](const Args& a) { return unlocked([&] { graph_of(a, 0).release(); }); }},
+    {"_cuda_graph_begin(int graph, int device, int share) -> None",
+     [](const Args& a) {
+       return unlocked([&] {
+         graph_of(a, 0).begin_capture(device_of(a, 1), reinterpret_cast<cu::Graph*>(a.integer(2)));
+       });
+     }},
+    {"_cuda_graph_end(int graph) -> None",
+     [](const Args& a) { return unlocked([&] { graph_of(a, 0).end_capture(); }); }},
+    {"_cuda_graph_abandon(int graph) -> None",
+     [](const Args& a) { return unlocked([&] { graph_of(a, 0).abandon_capture(); }); }},
+    {"_cuda_graph_replay(int graph) -> None",
+     [](const Args& a) { return unlocked([&] { graph_of(a, 0).replay(); }); }},
+    {"_cuda_graph_reset(int graph) -> None",
+     [](const Args& a) { return unlocked([&] { graph_of(a, 0).reset(); }); }},
+    {"_cuda_graph_nodes(int graph) -> int", [](const Args& a) { return wrap(graph_of(a, 0).node_count()); }},
+    {"_cuda_graph_capturing() -> int", [](const Args&) { return address(cu::capturing_graph()); }},
+    {"_cuda_graph_add_number(int graph, float value) -> int",
+     [](const Args& a) { return address(graph_of(a, 0).add_scalar(a.real(1))); }},
+    {"_cuda_graph_add_count(int graph, int value) -> int",
+     [](const Args& a) { return address(graph_of(a, 0).add_scalar(a.integer(1))); }},
+    {"_cuda_graph_set_number(int graph, int scalar, float value) -> None",
+     [](const Args& a) {
+       graph_of(a, 0).set_scalar(reinterpret_cast<void*>(a.integer(1)), a.real(2));
+       return none();
+     }},
+    {"_cuda_graph_set_count(int graph, int scalar, int value) -> None",
+     [](const Args& a) {
+       graph_of(a, 0).set_scalar(reinterpret_cast<void*>(a.integer(1)), a.integer(2));
+       return none();
+     }},
+};
+
+}  // namespace
+
+void bind_cuda(PyObject* m) {
+  add_rows(m, kDeviceRows);
+  add_rows(m, kStreamRows);
+  add_rows(m, kGraphRows);
+}
+
+}  // namespace ccdl::python

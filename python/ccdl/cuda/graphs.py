@@ -1,0 +1,320 @@
+"""CUDA graphs: the kernels of a function, recorded once and queued again by one call.
+
+What changes between replays lives on the device and is written there before each: the position of the
+random generator, the learning rates and the step counts of optimisers. Everything else that is not a tensor
+is fixed at the capture.
+"""
+
+import gc
+import threading
+
+from .. import _C
+from ..errors import RuntimeError as CcdlRuntimeError
+from .devices import _index
+
+__all__ = ["CUDAGraph", "GraphedStep", "graph", "graph_pool_handle", "is_current_stream_capturing"]
+
+_captures = threading.local()
+
+
+class _Stale(Exception):
+    """An optimiser changed in a way that a captured graph cannot follow."""
+
+
+class _Pool:
+    """Memory that several graphs share, which then must not be replayed at the same time."""
+
+    def __init__(self, owner=None):
+        self.owner = owner
+
+
+class CUDAGraph:
+    """A sequence of kernels with fixed arguments: capture once, :meth:`replay` often.
+
+    Everything the capture allocates stays at its address as long as the graph; results are read from the
+    same tensors after each replay, inputs are written into the same tensors before. Captured optimiser steps
+    follow changes of ``lr`` and count their steps.
+    """
+
+    def __init__(self, keep_graph=False):
+        self._handle = 0
+        _index("CUDAGraph")
+        self._handle = _C._cuda_graph_make()
+        self._steps, self._pool, self._replays = [], None, 0
+
+    def __del__(self):
+        handle, self._handle = getattr(self, "_handle", 0), 0
+        if handle:
+            _C._cuda_graph_free(handle)
+
+    def capture_begin(self, pool=None, capture_error_mode="global"):
+        """From here on work of this thread is recorded instead of run."""
+        if isinstance(pool, CUDAGraph):
+            pool = pool.pool()
+        share = pool.owner._handle if pool is not None and pool.owner is not None else 0
+        self._steps, self._replays = [], 0
+        gc.collect()  # nothing may be given back to the driver meanwhile
+        _C._cuda_graph_begin(self._handle, _index("CUDAGraph"), share)
+        self._pool = _Pool() if pool is None else pool
+        if self._pool.owner is None:
+            self._pool.owner = self
+        self._collected = gc.isenabled()
+        gc.disable()
+        _captures.graph = self
+
+    def _left(self):
+        _captures.graph = None
+        if self._collected:
+            gc.enable()
+
+    def capture_end(self):
+        """Ends the recording; the graph can be replayed."""
+        if getattr(_captures, "graph", None) is not self:
+            raise CcdlRuntimeError("CUDAGraph.capture_end: this thread does not capture this graph")
+        self._left()
+        _C._cuda_graph_end(self._handle)
+
+    def _abandon(self):
+        if getattr(_captures, "graph", None) is self:
+            self._left()
+        _C._cuda_graph_abandon(self._handle)
+        self._steps = []
+
+    def replay(self):
+        """Queues all recorded work on the current stream."""
+        for step in self._steps:
+            step.check()
+        for step in self._steps:
+            step.advance(self._replays)
+        _C._cuda_graph_replay(self._handle)
+        self._replays += 1
+
+    def reset(self):
+        """Forgets the recording and gives its memory back."""
+        self._steps = []
+        _C._cuda_graph_reset(self._handle)
+
+    def pool(self):
+        """The graph's memory, for ``pool=`` of another capture."""
+        if self._pool is None:
+            raise CcdlRuntimeError("CUDAGraph.pool: nothing was captured")
+        return self._pool
+
+    @property
+    def node_count(self):
+        """Number of recorded kernels, copies and fills."""
+        return _C._cuda_graph_nodes(self._handle)
+
+
+class _Step:
+    """One captured optimiser step: its learning rate and count on the device."""
+
+    def __init__(self, owner, optimizer, group, params):
+        handle = owner._handle
+        self.handle, self.optimizer, self.group, self.params = handle, optimizer, group, params
+        self.states = [optimizer.state[p] for p in params]
+        self.options = self._options()
+        self.tensors = self._tensors()
+        self.first = self._count()
+        self.lr = _C._cuda_graph_add_number(handle, _float(group["lr"]))
+        self.count = _C._cuda_graph_add_count(handle, 0)
+
+    def _options(self):
+        return {k: v for k, v in self.group.items() if k not in ("params", "lr", "initial_lr")}
+
+    def _tensors(self):
+        return [id(v) for s in self.states for k, v in s.items() if k != "step"]
+
+    def _count(self):
+        step = self.states[0].get("step", 0) if self.states else 0
+        return int(step.item() if isinstance(step, _C.Tensor) else step)
+
+    def check(self):
+        same = all(self.optimizer.state.get(p) is s for p, s in zip(self.params, self.states))
+        if not same or self._tensors() != self.tensors or self._options() != self.options:
+            raise _Stale(
+                "CUDAGraph.replay: the optimizer's state or options other than lr changed since the capture; "
+                "capture again"
+            )
+
+    def advance(self, replays):
+        if replays:
+            for state in self.states:
+                if "step" in state:
+                    state["step"] += 1
+        counted = self._count() - self.first if any("step" in s for s in self.states) else replays
+        _C._cuda_graph_set_number(self.handle, self.lr, _float(self.group["lr"]))
+        _C._cuda_graph_set_count(self.handle, self.count, counted)
+
+
+def _float(value):
+    return float(value.item() if isinstance(value, _C.Tensor) else value)
+
+
+def _step_scalars(optimizer, group, params):
+    """Keywords that make a fused optimiser step read lr and count from the device, during a capture."""
+    graph = getattr(_captures, "graph", None)
+    if graph is None:
+        return {}
+    step = _Step(graph, optimizer, group, params)
+    graph._steps.append(step)
+    return {"device_lr": step.lr, "device_step": step.count}
+
+
+def is_current_stream_capturing():
+    """Whether this thread records a graph."""
+    return _C._cuda_graph_capturing() != 0
+
+
+def graph_pool_handle():
+    """Memory for several captures to share by ``pool=``."""
+    return _Pool()
+
+
+class _Capture:
+    """``with ccdl.cuda.graph(g):`` records the block into ``g``."""
+
+    def __init__(self, graph, pool):
+        self.graph, self.pool = graph, pool
+
+    def __enter__(self):
+        self.graph.capture_begin(self.pool)
+
+    def __exit__(self, kind, *exception):
+        if kind is None:
+            self.graph.capture_end()
+        else:
+            self.graph._abandon()
+        return False
+
+
+class _Recording:
+    """One signature of a graphed step: runs so far, then the graph with its static inputs and outputs."""
+
+    def __init__(self):
+        self.runs, self.graph, self.inputs, self.outputs = 0, None, None, None
+
+
+class GraphedStep:
+    """A function whose calls are replays of its recorded kernels; made by :func:`graph`."""
+
+    def __init__(self, function, warmup=3, pool=None, copy_outputs=True):
+        if not callable(function):
+            raise TypeError(
+                f"ccdl.cuda.graph: expected a function or a CUDAGraph, got {type(function).__name__}"
+            )
+        if warmup < 1:
+            raise ValueError(
+                f"ccdl.cuda.graph: warmup must be at least 1, got {warmup}: the first call makes state"
+            )
+        _index("graph")
+        self.function, self.warmup, self.copy_outputs = function, warmup, copy_outputs
+        self._pool, self._recordings = pool, {}
+
+    def __call__(self, *args, **kwargs):
+        tensors, key = [], []
+        shape_of = _flatten((args, kwargs), tensors, key)
+        recording = self._recordings.setdefault((shape_of, tuple(key)), None)
+        if recording is None:
+            recording = self._recordings[(shape_of, tuple(key))] = _Recording()
+        if recording.runs < self.warmup:
+            recording.runs += 1
+            return self.function(*args, **kwargs)
+        if recording.graph is None:
+            self._capture(recording, args, kwargs, tensors)
+        try:
+            return self._replay(recording, tensors)
+        except _Stale:
+            self._capture(recording, args, kwargs, tensors)
+            return self._replay(recording, tensors)
+
+    def _capture(self, recording, args, kwargs, tensors):
+        recording.graph = recording.outputs = None
+        static = [t.detach().clone().requires_grad_(t.requires_grad) for t in tensors]
+        args, kwargs = _rebuild((args, kwargs), iter(static))
+        graph = CUDAGraph()
+        with _Capture(graph, self._pool):
+            outputs = self.function(*args, **kwargs)
+        recording.graph, recording.inputs, recording.outputs = graph, static, outputs
+
+    def _replay(self, recording, tensors):
+        previous = _C._set_grad_enabled(False)
+        try:
+            for mine, given in zip(recording.inputs, tensors):
+                mine.copy_(given, non_blocking=True)
+            recording.graph.replay()
+            if not self.copy_outputs:
+                return recording.outputs
+            return _map(recording.outputs, lambda t: t.detach().clone())
+        finally:
+            _C._set_grad_enabled(previous)
+
+    def reset(self):
+        """Forgets all recordings; the next calls warm up and record again."""
+        self._recordings = {}
+
+    def __repr__(self):
+        recorded = sum(r is not None and r.graph is not None for r in self._recordings.values())
+        return f"<ccdl.cuda.GraphedStep of {getattr(self.function, '__name__', self.function)}, {recorded} recorded>"
+
+
+def _flatten(value, tensors, key):
+    """Collects tensors and what decides the recording; the rest must be hashable."""
+    if isinstance(value, _C.Tensor):
+        tensors.append(value)
+        key.append(
+            (tuple(value.shape), value.stride(), str(value.dtype), str(value.device), value.requires_grad)
+        )
+        return "tensor"
+    if isinstance(value, (list, tuple)):
+        return (type(value).__name__, *(_flatten(v, tensors, key) for v in value))
+    if isinstance(value, dict):
+        return ("dict", *((k, _flatten(v, tensors, key)) for k, v in value.items()))
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            "ccdl.cuda.graph: arguments must be tensors, lists, tuples, dicts or hashable, got "
+            f"{type(value).__name__}"
+        ) from None
+    return ("value", type(value).__name__, value)
+
+
+def _map(value, f):
+    if isinstance(value, _C.Tensor):
+        return f(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_map(v, f) for v in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(_map(v, f) for v in value)
+    if isinstance(value, dict):
+        return {k: _map(v, f) for k, v in value.items()}
+    return value
+
+
+def _rebuild(value, static):
+    return _map(value, lambda t: next(static))
+
+
+def graph(target, pool=None, stream=None, capture_error_mode="global", *, warmup=3, copy_outputs=True):
+    """Records kernels: of the block in ``with ccdl.cuda.graph(g):`` for a :class:`CUDAGraph` ``g``, or of a
+    function.
+
+    ``step = ccdl.cuda.graph(step_fn)`` gives a function of the same arguments. Its first ``warmup`` calls for
+    each set of argument shapes run ``step_fn`` as it is; the next one records it, and from then on a call
+    copies the tensors into the recorded inputs and replays: forward, backward, clipping and optimiser step
+    without any Python or launch cost between. The results are bitwise those of calling ``step_fn``. Inside
+    ``step_fn`` nothing may wait for the device (``.item()``, ``.cpu()``, ``nonzero``, printing): that raises
+    an error naming the op.
+
+    Args:
+        target: a CUDAGraph, or a function.
+        pool: memory shared with other graphs, from :func:`graph_pool_handle` or ``CUDAGraph.pool()``.
+        stream, capture_error_mode: accepted without effect; captures use a stream of their own.
+        warmup: calls before the recording, at least one: state such as momentum buffers must exist.
+        copy_outputs: return copies of the results; False returns the graph's own tensors, which the next call
+            overwrites.
+    """
+    if isinstance(target, CUDAGraph):
+        return _Capture(target, pool)
+    return GraphedStep(target, warmup, pool, copy_outputs)
