@@ -57,7 +57,7 @@ template <class P, class F>
       &compute, false, file, line);
 }
 
-// ---- asynchronous copies: run at some later point, at the latest in the wait that covers them ----
+// ---- asynchronous copies: run in the wait that covers them; touching the destination before is a fault ----
 // src_bytes are copied, the rest of bytes is zero-filled; bytes is 4, 8 or 16, both sides aligned to it.
 void cp_async(void* shared_dst, const void* global_src, int bytes, int src_bytes);
 inline void cp_async(void* shared_dst, const void* global_src, int bytes) {
@@ -128,7 +128,7 @@ inline T vote(const char* op, unsigned mask, T value, F fold, const char* file, 
 #define blockIdx (::ccdl::emu::block_index())
 #define blockDim (::ccdl::emu::block_dimensions())
 #define gridDim (::ccdl::emu::grid_dimensions())
-#define warpSize 32
+inline constexpr int warpSize = 32;
 
 #define CCDL_EMU_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
