@@ -11,6 +11,10 @@ namespace {
 
 const char* barrier_name(int id) { return id == 0 ? "__syncthreads" : "named barrier"; }
 
+bool same_place(const char* file, int line, const char* other_file, int other_line) {
+  return line == other_line && (file == other_file || std::strcmp(file, other_file) == 0);
+}
+
 std::string lanes_text(unsigned mask) {
   char text[16];
   std::snprintf(text, sizeof text, "0x%08x", mask);
@@ -55,7 +59,7 @@ int join_barrier(int id, int expected, BarrierOp op, int value, bool sync, const
                    "barrier " + std::to_string(id) + " is joined for " + std::to_string(expected) +
                        " threads and for " + std::to_string(b.expected),
                    {file, line, nullptr}, describe({b.file, b.line, nullptr}));
-    if (id == 0 && (b.op != op || b.line != line || std::strcmp(b.file, file) != 0))
+    if (id == 0 && (b.op != op || !same_place(b.file, b.line, file, line)))
       kernel_fault("divergent-barrier", "threads of one block wait at different barriers",
                    {file, line, nullptr}, describe({b.file, b.line, nullptr}));
   }
@@ -143,7 +147,7 @@ void meet(const char* op, unsigned mask, size_t payload_bytes, void* payload, Me
                    std::string(op) + " with mask " + lanes_text(mask) + " meets " + m.op + " with mask " +
                        lanes_text(m.mask),
                    here, describe({m.file, m.line, nullptr}));
-    if (!orders_memory && (m.line != line || std::strcmp(m.file, file) != 0))
+    if (!orders_memory && !same_place(m.file, m.line, file, line))
       kernel_fault("divergent-shuffle", std::string("lanes meet in ") + op + " at different places", here,
                    describe({m.file, m.line, nullptr}));
     found = &m;
