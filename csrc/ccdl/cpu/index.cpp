@@ -372,14 +372,14 @@ IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, con
   return found;
 }
 
-void masked_fill(const View& y, const View& mask, const void* value) {
+void masked_fill(const View& y, const View& mask, const View& value) {
   const View* views[] = {&mask, &y};
   const Walk w = make_walk(views, 2);
   const int64_t sm = w.inner()[0], sy = w.inner()[1];
   by_item_size(y.dtype, [&](auto t) {
     using T = decltype(t);
     T v;
-    __builtin_memcpy(&v, value, sizeof(T));
+    __builtin_memcpy(&v, value.data, sizeof(T));
     walk_all(w, [&](const int64_t* off, int64_t n, int64_t) {
       const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
       T* p = y.ptr<T>() + off[1];

@@ -35,8 +35,9 @@ enum class PutMode { Set, Add, Mul, Max, Min };
    */                                                                                                        \
   IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, const View& src,              \
                        PutMode mode, bool check_first);                                                      \
-  /* y[c] = value where mask[c]; mask bool or uint8, value points to one element of y's dtype */             \
-  void masked_fill(const View& y, const View& mask, const void* value);                                      \
+  /* y[c] = value where mask[c]; mask bool or uint8, value is one element of y's dtype, may be on the host   \
+   */                                                                                                        \
+  void masked_fill(const View& y, const View& mask, const View& value);                                      \
   /* Number of true elements; mask bool or uint8, any strides */                                             \
   int64_t masked_count(const View& mask);                                                                    \
   /* y (1-d, masked_count elements, contiguous) = elements of x where mask, in row-major order */            \

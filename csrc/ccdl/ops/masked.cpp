@@ -22,7 +22,7 @@ Tensor fill_value(const char* op, const Tensor& x, const Operand& value) {
                    (value.scalar.to_double() > -9.3e18 && value.scalar.to_double() < 9.2e18),
                Runtime, op, ": value cannot be converted to type ", dtype_name(x.dtype()),
                " without overflow, got ", value.scalar);
-    return full(Dims{}, value.scalar, x.dtype(), x.device());
+    return scalar_tensor(value.scalar, x.dtype());
   }
   CCDL_CHECK(value.tensor.dim() == 0, Shape, op,
              ": only supports a 0-dimensional value tensor, but got tensor with ", value.tensor.dim(),
@@ -92,7 +92,7 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, const Operand& value) {
     NoGradGuard no_grad;
     y = x.sizes() == sizes ? clone(x) : clone(expand(x, sizes), MemoryFormat::Contiguous);
   }
-  CCDL_KERNEL(y, masked_fill(y.view(), mask.view_as(sizes), v.data()));
+  CCDL_KERNEL(y, masked_fill(y.view(), mask.view_as(sizes), v.view()));
   if (node) record(node, {x, value.tensor}, y);
   return y;
 }
@@ -104,7 +104,7 @@ Tensor masked_fill_(const Tensor& x, const Tensor& mask, const Operand& value) {
              " cannot be broadcast to the input's shape ", x.sizes());
   autograd::check_inplace("masked_fill_", x);
   const auto node = fill_node(x, mask, value);
-  CCDL_KERNEL(x, masked_fill(x.view(), mask.view_as(x.sizes()), v.data()));
+  CCDL_KERNEL(x, masked_fill(x.view(), mask.view_as(x.sizes()), v.view()));
   autograd::rebase_history(x, node, {x, value.tensor});
   return x;
 }
