@@ -46,17 +46,18 @@ CCDL_DEVICE A shuffle_up(const A& v, int offset) {
   }
 }
 
-// op over the `group` threads of a row. group is a power of two up to kWarp (aligned lanes; every lane of the
-// warp calls), or blockDim.x (a multiple of kWarp; every thread of the block calls).
+// op over the `group` threads of a row, a power of two of neighbours: up to kWarp every lane of the warp
+// calls; above, up to the whole block, every thread of the block.
 template <class A, class Op>
 CCDL_DEVICE A group_reduce(A v, const Op& op, int group, const A& identity) {
   for (int offset = least(group, kWarp) / 2; offset > 0; offset /= 2) v = op(v, shuffle_xor(v, offset));
   if (group <= kWarp) return v;
   CCDL_SHARED(A, partial, [kWarp]);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int warps = group / kWarp;
   if (lane == 0) partial[warp] = v;
   __syncthreads();  // partials are complete
-  v = lane < group / kWarp ? partial[lane] : identity;
+  v = lane < warps ? partial[warp / warps * warps + lane] : identity;
 #pragma unroll
   for (int offset = kWarp / 2; offset > 0; offset /= 2) v = op(v, shuffle_xor(v, offset));
   __syncthreads();  // partials may be overwritten
