@@ -10,7 +10,7 @@ namespace ccdl::cu {
 struct FastDiv {
   uint32_t d = 1, magic = 0, shift = 0;
   FastDiv() = default;
-  explicit FastDiv(uint32_t divisor) : d(divisor) {
+  explicit FastDiv(uint32_t divisor) : d(divisor ? divisor : 1) {  // 0: walks of empty views
     while ((uint64_t{1} << shift) < d) ++shift;
     magic = static_cast<uint32_t>(((uint64_t{1} << 32) * ((uint64_t{1} << shift) - d)) / d + 1);
   }
