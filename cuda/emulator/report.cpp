@@ -95,15 +95,18 @@ cudaError_t error_of(const char* kind) {
 
 // ---- signals ----
 
-struct sigaction previous_segv, previous_bus;
+struct sigaction previous_segv, previous_bus, previous_fpe;
+thread_local const char* signal_kind;
 thread_local Place signal_place;
 thread_local char signal_message[160];
 
 // Runs on the fiber after the handler has returned.
-void fault_after_signal() { kernel_fault("invalid-address", signal_message, signal_place); }
+void fault_after_signal() { kernel_fault(signal_kind, signal_message, signal_place); }
 
 void chain(int number, siginfo_t* info, void* context) {
-  const struct sigaction& before = number == SIGSEGV ? previous_segv : previous_bus;
+  const struct sigaction& before = number == SIGSEGV  ? previous_segv
+                                   : number == SIGBUS ? previous_bus
+                                                      : previous_fpe;
   if (before.sa_flags & SA_SIGINFO) {
     before.sa_sigaction(number, info, context);
   } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
@@ -119,7 +122,12 @@ void on_signal(int number, siginfo_t* info, void* context) {
     auto* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
     signal_place = {};
     signal_place.pc = reinterpret_cast<const char*>(registers[REG_RIP]) + 1;
-    if (on_guard_page(info->si_addr)) {
+    signal_kind = "invalid-address";
+    if (number == SIGFPE) {
+      signal_kind = "integer-division";
+      std::snprintf(signal_message, sizeof signal_message,
+                    "integer division by zero, or of the most negative integer by -1");
+    } else if (on_guard_page(info->si_addr)) {
       std::snprintf(signal_message, sizeof signal_message, "the thread's stack of %zu KB overflowed",
                     kStackBytes / 1024);
     } else {
@@ -132,7 +140,7 @@ void on_signal(int number, siginfo_t* info, void* context) {
     registers[REG_RIP] = reinterpret_cast<greg_t>(&fault_after_signal);
     return;
 #endif
-  } else if (arena.base && in_arena(info->si_addr)) {
+  } else if (number != SIGFPE && arena.base && in_arena(info->si_addr)) {
     char text[400];
     const void* pc = nullptr;
 #if defined(__x86_64__)
@@ -219,6 +227,7 @@ void install_signal_handlers() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGSEGV, &action, &previous_segv);
   sigaction(SIGBUS, &action, &previous_bus);
+  sigaction(SIGFPE, &action, &previous_fpe);
 }
 
 void prepare_signal_stack() {
