@@ -6,6 +6,8 @@
 
 #include "signature.h"
 
+#include <ccdl/core/dispatch.h>
+
 namespace ccdl::python {
 
 namespace {
@@ -25,9 +27,10 @@ std::map<std::string, OpObject*>& registry(bool method) {
   return method ? methods : functions;
 }
 
-PyObject* call_row(const Row* row, const Args& a) {
+PyObject* call_row(const Signature& s, const Args& a) {
+  const OpName name(s.name.c_str());  // what errors met later on the device are reported under
   try {
-    return row->call(a);
+    return s.row->call(a);
   } catch (...) {
     raise_current_exception();
     return nullptr;
@@ -41,7 +44,7 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
   try {
     for (const Signature* s : overloads) {
       Args a(static_cast<int>(s->params.size()));
-      if (s->bind(&a, args, nargs, kwnames, nullptr)) return call_row(s->row, a);
+      if (s->bind(&a, args, nargs, kwnames, nullptr)) return call_row(*s, a);
     }
     std::string why;
     if (overloads.size() == 1) {

@@ -8,6 +8,7 @@
 #include <runtime/state.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 
@@ -49,6 +50,16 @@ constexpr int64_t kRedZone = 0;
 #endif
 
 std::atomic<int64_t> g_fault{0};
+
+// CCDL_CUDA_CACHE=0: every block comes from the driver and returns to it, so that memory checkers see the
+// exact borders. Captured graphs keep their pools.
+bool bypass() {
+  static const bool on = [] {
+    const char* v = std::getenv("CCDL_CUDA_CACHE");
+    return v != nullptr && v[0] == '0' && v[1] == '\0';
+  }();
+  return on;
+}
 
 int64_t round_up(int64_t bytes, int64_t step) { return (bytes + step - 1) / step * step; }
 
@@ -99,6 +110,8 @@ class DeviceAllocator {
  private:
   Block* take(Heap* heap, int64_t size);
   Block* new_segment(Heap* heap, int64_t size, int64_t requested);
+  Block* from_driver(int64_t bytes, int device);
+  void to_driver(Block* b);
   void make_free(Block* b);
   void defer(Block* b);
   void collect(bool wait);
@@ -118,6 +131,7 @@ class DeviceAllocator {
   std::deque<PendingEvent> pending_;
   std::vector<cudaEvent_t> spare_events_;
   std::vector<Block*> spare_blocks_;
+  std::vector<Block*> leaving_;  // bypassed blocks that a capture kept from leaving
   DeviceMemoryStats stats_{};
   int64_t limit_ = 0, total_ = 0;
 };
@@ -142,12 +156,12 @@ void DeviceAllocator::out_of_memory(int device, int64_t bytes, const char* why) 
   stats_.out_of_memory += 1;
   size_t free_now = 0, total = 0;
   if (cudaMemGetInfo(&free_now, &total) != cudaSuccess) cudaGetLastError();
-  fail(ErrorKind::Memory,
-       str("CUDA out of memory: ", size_text(bytes), " on cuda:", device, " ", why, "; the device has ",
-           size_text(static_cast<int64_t>(free_now)), " free of ", size_text(static_cast<int64_t>(total)),
-           "; in use by tensors ", size_text(stats_.allocated), ", reserved by ccdl ",
-           size_text(stats_.reserved), ", limit ", limit_ > 0 ? size_text(limit_) : std::string("none"),
-           ". Use a smaller batch, or release tensors that are not needed"));
+  fail(ErrorKind::Memory, str("CUDA out of memory: a request of ", size_text(bytes), " on cuda:", device, " ",
+                              why, "; the device has ", size_text(static_cast<int64_t>(free_now)),
+                              " free of ", size_text(static_cast<int64_t>(total)), "; in use by tensors ",
+                              size_text(stats_.allocated), ", reserved by ccdl ", size_text(stats_.reserved),
+                              ", limit ", limit_ > 0 ? size_text(limit_) : std::string("none"),
+                              ". Use a smaller batch, or release tensors that are not needed"));
 }
 
 // Cross-stream blocks whose other streams are done become free. Waits for them when asked to.
@@ -206,19 +220,25 @@ Block* DeviceAllocator::new_segment(Heap* heap, int64_t size, int64_t requested)
     }
   }
   const bool limited = limit_ > 0 && stats_.reserved + round_up(size, kLargeStep) > limit_;
-  out_of_memory(pool->device, requested, limited ? "would exceed the memory limit" : "do not fit");
+  out_of_memory(pool->device, requested, limited ? "would exceed the memory limit" : "does not fit");
 }
 
 void* DeviceAllocator::allocate(int64_t bytes, int device, MemoryPool* pool, cudaStream_t stream,
                                 size_t* capacity, void** handle) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (g_fault.load(std::memory_order_relaxed) > 0 && g_fault.fetch_sub(1) == 1) [[unlikely]]
-    out_of_memory(device, bytes, "were refused by the fault injection of a test");
+    out_of_memory(device, bytes, "was refused by the fault injection of a test");
   if (bytes > kMaxBytes || (limit_ > 0 && bytes > limit_) || bytes > total_memory(device)) [[unlikely]]
     out_of_memory(
         device, bytes,
-        limit_ > 0 && bytes > limit_ ? "exceed the memory limit" : "exceed the memory of the device");
+        limit_ > 0 && bytes > limit_ ? "exceeds the memory limit" : "exceeds the memory of the device");
   if (!pending_.empty()) collect(false);
+  if (bypass() && pool == nullptr) {
+    Block* b = from_driver(bytes, device);
+    *capacity = static_cast<size_t>(bytes);
+    *handle = b;
+    return b->data;
+  }
   if (pools_.empty()) pools_.push_back(new MemoryPool(device, -1));
   if (pool == nullptr) pool = pools_.front();
   const int64_t size = round_up(bytes + kRedZone, kBlockStep);
@@ -249,6 +269,39 @@ void* DeviceAllocator::allocate(int64_t bytes, int device, MemoryPool* pool, cud
 #endif
   *handle = b;
   return b->data;
+}
+
+Block* DeviceAllocator::from_driver(int64_t bytes, int device) {
+  const RelaxedCapture relaxed;
+  void* p = nullptr;
+  const bool allowed = limit_ == 0 || stats_.reserved + bytes <= limit_;
+  if (!allowed || cudaMalloc(&p, static_cast<size_t>(bytes)) != cudaSuccess) {
+    cudaGetLastError();
+    out_of_memory(device, bytes, allowed ? "does not fit" : "would exceed the memory limit");
+  }
+  Block* b = make_block();
+  b->data = static_cast<char*>(p);
+  b->size = b->counted = bytes;
+  b->live = true;
+  stats_.allocated += bytes;
+  stats_.reserved += bytes;
+  stats_.peak_allocated = std::max(stats_.peak_allocated, stats_.allocated);
+  stats_.peak_reserved = std::max(stats_.peak_reserved, stats_.reserved);
+  stats_.allocations += 1;
+  stats_.device_allocations += 1;
+  return b;
+}
+
+void DeviceAllocator::to_driver(Block* b) {
+  leaving_.push_back(b);
+  if (thread_state().capture != nullptr) return;
+  for (Block* gone : leaving_) {  // waits for the device: other streams may still use them
+    if (cudaFree(gone->data) != cudaSuccess) cudaGetLastError();
+    stats_.reserved -= gone->size;
+    stats_.device_frees += 1;
+    drop_block(gone);
+  }
+  leaving_.clear();
 }
 
 // Joins free neighbours and enters the free list.
@@ -298,6 +351,7 @@ void DeviceAllocator::deallocate(Block* b) noexcept {
   stats_.allocated -= b->counted;
   stats_.frees += 1;
   b->live = false;
+  if (b->heap == nullptr) return to_driver(b);
   if (b->users == nullptr || b->users->empty()) return make_free(b);
   // Within a graph the whole block waits for the graph's end: its pool is only used by replays in order.
   if (b->heap->pool->graphs >= 0 && thread_state().capture != nullptr) {
@@ -315,7 +369,7 @@ void DeviceAllocator::deallocate(Block* b) noexcept {
 
 void DeviceAllocator::record_stream(Block* b, cudaStream_t stream) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (b->heap->stream == stream) return;
+  if (b->heap == nullptr || b->heap->stream == stream) return;
   if (b->users == nullptr) b->users = std::make_unique<std::vector<cudaStream_t>>();
   if (std::find(b->users->begin(), b->users->end(), stream) == b->users->end()) b->users->push_back(stream);
 }

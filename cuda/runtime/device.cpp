@@ -122,7 +122,7 @@ bool is_fatal(cudaError_t status) {
 std::string status_text(cudaError_t status) {
   std::string text = str(cudaGetErrorName(status), " (", cudaGetErrorString(status), ")");
 #ifdef CCDL_CUDA_EMULATED
-  if (is_fatal(status)) return str(text, ": ", emu::fault_text());
+  if (is_fatal(status)) return text;  // the emulator's whole report
 #endif
   if (is_fatal(status))
     text +=

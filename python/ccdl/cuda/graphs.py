@@ -255,7 +255,8 @@ class GraphedStep:
 
     def __repr__(self):
         recorded = sum(r is not None and r.graph is not None for r in self._recordings.values())
-        return f"<ccdl.cuda.GraphedStep of {getattr(self.function, '__name__', self.function)}, {recorded} recorded>"
+        name = getattr(self.function, "__name__", self.function)
+        return f"<ccdl.cuda.GraphedStep of {name}, {recorded} recorded>"
 
 
 def _flatten(value, tensors, key):

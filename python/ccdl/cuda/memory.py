@@ -12,8 +12,12 @@ __all__ = [
 ]  # fmt: skip
 
 _NONE = dict.fromkeys(
-    ("allocated_bytes", "reserved_bytes", "peak_allocated_bytes", "peak_reserved_bytes", "allocations", "frees",
-     "device_allocations", "device_frees", "num_alloc_retries", "num_ooms", "limit_bytes"), 0)  # fmt: skip
+    (
+        "allocated_bytes", "reserved_bytes", "peak_allocated_bytes", "peak_reserved_bytes", "allocations",
+        "frees", "device_allocations", "device_frees", "num_alloc_retries", "num_ooms", "limit_bytes",
+    ),
+    0,
+)  # fmt: skip
 
 
 def _stats(name, device):
@@ -110,7 +114,7 @@ def memory_summary(device=None, abbreviated=False):
         text += f"{name:<24}{now / 2**20:>12.1f} MiB{peak / 2**20:>12.1f} MiB\n"
     limit = f"{s['limit_bytes'] / 2**20:.1f} MiB" if s["limit_bytes"] else "none"
     return text + (
-        f"limit {limit}; {s['allocations']} allocations, {s['frees']} frees; {s['device_allocations']} blocks "
-        f"from the driver, {s['device_frees']} given back; {s['num_alloc_retries']} retries, {s['num_ooms']} "
-        "out of memory\n"
+        f"limit {limit}; {s['allocations']} allocations, {s['frees']} frees; "
+        f"{s['device_allocations']} blocks from the driver, {s['device_frees']} given back; "
+        f"{s['num_alloc_retries']} retries, {s['num_ooms']} out of memory\n"
     )

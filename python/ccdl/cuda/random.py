@@ -1,13 +1,15 @@
-"""Seeds and states. Random ops of every device draw from the one generator, by the same counters, so that
-a program gives the same numbers on CPU and GPU.
+"""Seeds and states.
+
+Random ops of every device draw from the one generator by the same counters: a program gives the same numbers
+on CPU and GPU.
 """
 
 from .. import _C
 from .devices import device_count
 
 __all__ = [
-    "get_rng_state", "get_rng_state_all", "initial_seed", "manual_seed", "manual_seed_all", "seed", "seed_all",
-    "set_rng_state", "set_rng_state_all",
+    "get_rng_state", "get_rng_state_all", "initial_seed", "manual_seed", "manual_seed_all", "seed",
+    "seed_all", "set_rng_state", "set_rng_state_all",
 ]  # fmt: skip
 
 
