@@ -97,7 +97,7 @@ Walk<N> make_walk(const View* const (&views)[N]) {
   }
   for (int k = 0; k < N; ++k) w.small = w.small && fits_32bit(*views[k]);
   w.small = w.small && w.numel <= INT32_MAX;
-  for (int d = 0; d < w.ndim && w.small; ++d) w.divs[d] = FastDiv(static_cast<uint32_t>(w.sizes[d]));
+  for (int d = 0; d < w.ndim && w.small && w.numel > 0; ++d) w.divs[d] = FastDiv(static_cast<uint32_t>(w.sizes[d]));
   return w;
 }
 
