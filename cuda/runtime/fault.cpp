@@ -33,6 +33,12 @@ std::string text(const FaultRecord& r) {
       return str(r.op, ": expected probabilities between 0 and 1; element ", r.value, " is not");
     case FaultKind::Negative:
       return str(r.op, ": expected numbers >= 0 but got ", r.value);
+    case FaultKind::Weights:
+      if (r.value == 4)
+        return str(r.op, ": a row has fewer non-zero categories than num_samples=", r.bound,
+                   " and replacement is False");
+      return str(r.op, r.value == 1 ? ": probability tensor contains either `inf`, `nan` or element < 0"
+                                    : ": invalid multinomial distribution (sum of probabilities <= 0)");
     case FaultKind::None:
       break;
   }
@@ -45,6 +51,7 @@ ErrorKind kind_of(FaultKind kind) {
     case FaultKind::Label:
       return ErrorKind::Index;
     case FaultKind::Negative:
+    case FaultKind::Weights:
       return ErrorKind::Value;
     default:
       return ErrorKind::Runtime;

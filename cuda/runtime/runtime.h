@@ -63,6 +63,8 @@ enum class FaultKind : int32_t {
   IntegerDivision,  // division by zero: ZeroDivisionError's cousin, Error(Runtime)
   Probability,      // outside [0, 1]: Error(Runtime)
   Negative,         // a count below zero: Error(Value)
+  Weights,          // of multinomial; value 1: negative, inf or NaN, 2: a row of zeros, 4: fewer than bound:
+                    // Error(Value)
 };
 
 struct FaultRecord {
