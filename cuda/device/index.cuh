@@ -54,8 +54,7 @@ struct Walk {
       for (int d = 0; d < ndim; ++d) {
         const uint32_t q = d + 1 < ndim ? divs[d].div(rest) : 0;
         const uint32_t r = rest - q * static_cast<uint32_t>(sizes[d]);
-        for (int k = 0; k < N; ++k)
-          out[k] += static_cast<int64_t>(r) * strides[k][d];
+        for (int k = 0; k < N; ++k) out[k] += static_cast<int64_t>(r) * strides[k][d];
         rest = q;
       }
     } else {
@@ -97,7 +96,8 @@ Walk<N> make_walk(const View* const (&views)[N]) {
   }
   for (int k = 0; k < N; ++k) w.small = w.small && fits_32bit(*views[k]);
   w.small = w.small && w.numel <= INT32_MAX;
-  for (int d = 0; d < w.ndim && w.small && w.numel > 0; ++d) w.divs[d] = FastDiv(static_cast<uint32_t>(w.sizes[d]));
+  for (int d = 0; d < w.ndim && w.small && w.numel > 0; ++d)
+    w.divs[d] = FastDiv(static_cast<uint32_t>(w.sizes[d]));
   return w;
 }
 
