@@ -1,5 +1,9 @@
 """Contractions over named or listed dimensions; the work is done by the native matrix products."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from . import _C
 
 __all__ = ["einsum", "tensordot", "chain_matmul"]
@@ -22,7 +26,7 @@ def _subscripts(labels):
     return text
 
 
-def einsum(equation, *operands):
+def einsum(equation: Any, *operands: Any) -> Any:
     """Sum of products over named dimensions (Einstein's convention), with ellipsis for broadcast dimensions.
 
     Args:
@@ -46,7 +50,7 @@ def einsum(equation, *operands):
     """
     if isinstance(equation, str):
         if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
-            operands = operands[0]
+            operands = tuple(operands[0])
         return _C._einsum(equation, list(operands))
     arguments = (equation, *operands)
     pairs = len(arguments) // 2
@@ -55,7 +59,7 @@ def einsum(equation, *operands):
     return _C._einsum(left + right, list(arguments[0 : 2 * pairs : 2]))
 
 
-def tensordot(a, b, dims=2, out=None):
+def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     """Sum of products over ``dims``: the last ``dims`` dimensions of a with the first of b, or two lists.
 
     >>> import ccdl
@@ -76,7 +80,7 @@ def tensordot(a, b, dims=2, out=None):
     return result if out is None else _write(out, result)
 
 
-def chain_matmul(*matrices, out=None):
+def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     """The product of matrices in the cheapest order; the older name of :func:`ccdl.linalg.multi_dot`.
 
     >>> import ccdl

@@ -45,10 +45,12 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
         result = result if keepdim else result.squeeze((rows, columns))
     elif ord in _SINGULAR:
         raise errors.NotImplementedError(
-            f"linalg.matrix_norm: ord={ord!r} needs singular values; use 'fro', 1, -1, inf or -inf")
+            f"linalg.matrix_norm: ord={ord!r} needs singular values; use 'fro', 1, -1, inf or -inf"
+        )
     else:
         raise errors.ValueError(
-            f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 1, -1, inf or -inf")
+            f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 1, -1, inf or -inf"
+        )
     return result if out is None else _write(out, result)
 
 
@@ -74,7 +76,8 @@ def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     if A.dim() not in (1, 2):
         shape = tuple(A.shape)
         raise errors.RuntimeError(
-            f"linalg.norm: with ord but no dim the input must be 1D or 2D, got shape {shape}")
+            f"linalg.norm: with ord but no dim the input must be 1D or 2D, got shape {shape}"
+        )
     if A.dim() == 1:
         return vector_norm(A, ord, None, keepdim, dtype=dtype, out=out)
     return matrix_norm(A, ord, (0, 1), keepdim, dtype=dtype, out=out)

@@ -1,11 +1,15 @@
 """Shape arithmetic without tensors."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from . import _C
 
 __all__ = ["broadcast_shapes"]
 
 
-def broadcast_shapes(*shapes):
+def broadcast_shapes(*shapes: Any) -> Any:
     """The shape that tensors of the given shapes broadcast to.
 
     Raises:
@@ -15,9 +19,9 @@ def broadcast_shapes(*shapes):
     >>> ccdl.broadcast_shapes((2, 1), (3,))
     ccdl.Size([2, 3])
     """
-    shapes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
-    result = [1] * max((len(s) for s in shapes), default=0)
-    for shape in shapes:
+    tuples = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    result = [1] * max((len(s) for s in tuples), default=0)
+    for shape in tuples:
         for i, size in enumerate(reversed(shape), 1):
             if size < 0:
                 raise RuntimeError(f"broadcast_shapes: sizes must not be negative, got {shape}")

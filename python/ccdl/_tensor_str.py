@@ -4,7 +4,10 @@ Floats share one format per tensor: integers as "1.", others with 4 digits, or s
     large.
 """
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 from . import _C
 
@@ -20,7 +23,7 @@ class _Options:
 
 
 _options = _Options()
-_PROFILES = {
+_PROFILES: dict[str, dict[str, Any]] = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
     "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
     "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
@@ -28,8 +31,13 @@ _PROFILES = {
 
 
 def set_printoptions(
-    precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None
-):
+    precision: Any = None,
+    threshold: Any = None,
+    edgeitems: Any = None,
+    linewidth: Any = None,
+    profile: Any = None,
+    sci_mode: Any = None,
+) -> None:
     """Options of tensor printing.
 
     Args:
@@ -62,7 +70,7 @@ def set_printoptions(
     _options.sci_mode = sci_mode
 
 
-def get_printoptions():
+def get_printoptions() -> Any:
     """The options of :func:`set_printoptions` as a dict."""
     return {k: getattr(_options, k) for k in ("precision", "threshold", "edgeitems", "linewidth", "sci_mode")}
 
@@ -70,7 +78,7 @@ def get_printoptions():
 class _Format:
     """Chooses one notation and width for all values of a tensor."""
 
-    def __init__(self, values, is_float):
+    def __init__(self, values: Any, is_float: Any) -> None:
         self.is_float = is_float
         self.integral = True
         self.scientific = False
@@ -106,7 +114,7 @@ class _Format:
             return f"{value:.0f}."
         return f"{value:.{_options.precision}f}"
 
-    def __call__(self, value):
+    def __call__(self, value: Any) -> Any:
         return self._plain(value).rjust(self.width)
 
 

@@ -1,5 +1,9 @@
 """Limits of the element types: ``finfo`` and ``iinfo``."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from . import _C
 
 __all__ = ["finfo", "iinfo"]
@@ -32,7 +36,7 @@ class finfo:
     1.1920928955078125e-07
     """
 
-    def __init__(self, type=None):
+    def __init__(self, type: Any = None) -> None:
         type = _C.get_default_dtype() if type is None else type
         self.dtype = _name(type)
         if self.dtype not in _FLOATS:
@@ -44,7 +48,7 @@ class finfo:
         self.tiny = self.smallest_normal = 2.0 ** (1 - exponent)
         self.resolution = 10.0 ** -int(digits * 0.30102999566398120)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
             f"smallest_normal={self.tiny:g}, tiny={self.tiny:g}, dtype={self.dtype})"
@@ -59,7 +63,7 @@ class iinfo:
     127
     """
 
-    def __init__(self, type):
+    def __init__(self, type: Any) -> None:
         self.dtype = _name(type)
         if self.dtype not in _INTS:
             raise TypeError(
@@ -69,5 +73,5 @@ class iinfo:
         self.max = 2 ** (self.bits - signed) - 1
         self.min = -(2 ** (self.bits - 1)) if signed else 0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"

@@ -1,6 +1,10 @@
 """The global generator, under PyTorch's module name."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 from . import _C
 
@@ -14,7 +18,7 @@ seed = getattr(_C, "seed", None)
 
 
 @contextlib.contextmanager
-def fork_rng(devices=None, enabled=True, **ignored):
+def fork_rng(devices: Any = None, enabled: bool = True, **ignored: Any) -> Iterator[Any]:
     """Leaves the global generator at exit as it was at entry."""
     if not enabled:
         yield

@@ -5,11 +5,14 @@ is ever unpickled: loading builds only the types listed in :func:`save`. A file 
     dict of tensors.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import tempfile
 from collections import OrderedDict
+from typing import Any
 
 from . import _C
 from .errors import CheckpointError
@@ -21,7 +24,13 @@ _MAX_DEPTH = 200
 _TAG = "$"
 
 
-def save(obj, f, pickle_module=None, pickle_protocol=None, _use_new_zipfile_serialization=True):
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = None,
+    pickle_protocol: Any = None,
+    _use_new_zipfile_serialization: bool = True,
+) -> None:
     """Writes ``obj`` to a file.
 
     Args:
@@ -55,7 +64,15 @@ def save(obj, f, pickle_module=None, pickle_protocol=None, _use_new_zipfile_seri
             f.write(file.read())
 
 
-def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=None, **pickle_load_args):
+def load(
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: Any = None,
+    mmap: Any = None,
+    **pickle_load_args: Any,
+) -> Any:
     """Reads what :func:`save` wrote, or any safetensors file as a dict name -> tensor.
 
     Args:
@@ -108,13 +125,13 @@ def _refuse_foreign(path, shown=None):
 class _Writer:
     """Turns nested data into JSON, collecting the tensors."""
 
-    def __init__(self):
-        self.tensors = {}
-        self._stored = {}  # identity of the memory -> name
-        self._keep = []
-        self._open = set()  # ids of the containers being encoded
+    def __init__(self) -> None:
+        self.tensors: dict[str, Any] = {}
+        self._stored: dict[Any, str] = {}  # identity of the memory -> name
+        self._keep: list[Any] = []
+        self._open: set[int] = set()  # ids of the containers being encoded
 
-    def encode(self, obj, path, depth):
+    def encode(self, obj: Any, path: Any, depth: Any) -> Any:
         kind = type(obj)
         if obj is None or kind in (bool, int, str):
             return obj
@@ -211,12 +228,12 @@ def _decode_file(path, map_location):
 class _Reader:
     """Turns JSON back into nested data; anything unexpected is an error."""
 
-    def __init__(self, tensors, map_location):
+    def __init__(self, tensors: Any, map_location: Any) -> None:
         self._tensors = tensors
         self._map_location = map_location
-        self._made = {}
+        self._made: dict[Any, Any] = {}
 
-    def decode(self, node, depth):
+    def decode(self, node: Any, depth: Any) -> Any:
         if depth > 2 * _MAX_DEPTH:
             raise ValueError("nested too deeply")
         if node is None or isinstance(node, (bool, int, float, str)):
@@ -229,7 +246,7 @@ class _Reader:
         if kind == "tuple":
             return tuple(self.decode(v, depth + 1) for v in value)
         if kind in ("dict", "odict"):
-            result = {} if kind == "dict" else OrderedDict()
+            result: Any = {} if kind == "dict" else OrderedDict()
             for key, item in value:
                 result[self.decode(key, depth + 1)] = self.decode(item, depth + 1)
             if kind == "odict" and "m" in node:

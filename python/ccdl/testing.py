@@ -1,5 +1,9 @@
 """Comparison for tests."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from . import _C
 
 __all__ = ["assert_close"]
@@ -14,19 +18,19 @@ _TOLERANCES = {
 
 
 def assert_close(
-    actual,
-    expected,
+    actual: Any,
+    expected: Any,
     *,
-    allow_subclasses=True,
-    rtol=None,
-    atol=None,
-    equal_nan=False,
-    check_device=True,
-    check_dtype=True,
-    check_layout=True,
-    check_stride=False,
-    msg=None,
-):
+    allow_subclasses: bool = True,
+    rtol: Any = None,
+    atol: Any = None,
+    equal_nan: bool = False,
+    check_device: bool = True,
+    check_dtype: bool = True,
+    check_layout: bool = True,
+    check_stride: bool = False,
+    msg: Any = None,
+) -> None:
     """Raises AssertionError unless ``|actual - expected| <= atol + rtol |expected|`` everywhere.
 
     Tensors, numbers, and sequences or mappings of them; shapes and dtypes must agree. Tolerances default by

@@ -2,6 +2,10 @@
 calls.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import _C
 from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -27,7 +31,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: Any) -> Any:
     if name in _SUBMODULES:
         import importlib
 
@@ -57,8 +61,13 @@ def _output_grads(op, outputs, grads):
 
 
 def backward(
-    tensors, grad_tensors=None, retain_graph=None, create_graph=False, grad_variables=None, inputs=None
-):
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: Any = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
     """Accumulates into the leaves' ``.grad`` the gradient of ``sum_k <grad_tensors_k, tensors_k>``.
 
     Args:
@@ -91,16 +100,16 @@ def backward(
 
 
 def grad(
-    outputs,
-    inputs,
-    grad_outputs=None,
-    retain_graph=None,
-    create_graph=False,
-    only_inputs=True,
-    allow_unused=None,
-    is_grads_batched=False,
-    materialize_grads=False,
-):
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: Any = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: Any = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> Any:
     """Returns the gradients of ``sum_k <grad_outputs_k, outputs_k>`` with respect to ``inputs``; ``.grad``
     stays.
 
@@ -139,7 +148,7 @@ def grad(
     return tuple(result)
 
 
-def Variable(data, requires_grad=False, volatile=None):
+def Variable(data: Any, requires_grad: bool = False, volatile: Any = None) -> Any:
     """Older PyTorch's wrapper; tensors need none, so this only sets ``requires_grad``."""
     return data.requires_grad_(requires_grad) if requires_grad else data
 
@@ -147,20 +156,20 @@ def Variable(data, requires_grad=False, volatile=None):
 class set_detect_anomaly:
     """Accepted without effect: ccdl names the op in every backward error."""
 
-    def __init__(self, mode, check_nan=True):
+    def __init__(self, mode: Any, check_nan: bool = True) -> None:
         self.mode = bool(mode)
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return None
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: Any) -> Any:
         return None
 
 
 class detect_anomaly(set_detect_anomaly):
     """Accepted without effect: see :class:`set_detect_anomaly`."""
 
-    def __init__(self, check_nan=True):
+    def __init__(self, check_nan: bool = True) -> None:
         super().__init__(True)
 
 

@@ -6,6 +6,10 @@ lowers it. Pathwise: x = mean + std * noise moves the randomness out, so that th
     sample itself.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import _C
 from .function import Function
 
@@ -23,17 +27,17 @@ __all__ = [
 class _GuidedReLU(Function):
     # dx = dy where x > 0 and dy > 0, else 0
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Any) -> Any:
         ctx.save_for_backward(x)
         return x.clamp(min=0)
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.saved_tensors
         return _C.where((x > 0) & (dy > 0), dy, _C.zeros_like(dy))
 
 
-def guided_relu(input):
+def guided_relu(input: Any) -> Any:
     """ReLU whose backward lets only positive gradients through, for guided backpropagation.
 
     Source: Springenberg et al., 2015.
@@ -51,15 +55,15 @@ def guided_relu(input):
 class _StraightThrough(Function):
     # y = value, dx = dy
     @staticmethod
-    def forward(ctx, x, value):
+    def forward(ctx: Any, x: Any, value: Any) -> Any:
         return value.clone()
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx: Any, dy: Any) -> Any:
         return dy, None
 
 
-def straight_through(input, value):
+def straight_through(input: Any, value: Any) -> Any:
     """``value`` in forward, the identity's gradient with respect to ``input`` in backward.
 
     Args:
@@ -92,12 +96,12 @@ def straight_through(input, value):
     return _StraightThrough.apply(input, value.detach().to(input.dtype))
 
 
-def straight_through_round(input):
+def straight_through_round(input: Any) -> Any:
     """Rounds in forward; the gradient passes unchanged."""
     return straight_through(input, _C.round)
 
 
-def straight_through_sign(input, limit=1.0):
+def straight_through_sign(input: Any, limit: float = 1.0) -> Any:
     """The sign in forward; the gradient passes where ``|x| <= limit`` (None: everywhere).
 
     Source: Courbariaux et al., 2016 (binarised networks).
@@ -105,12 +109,12 @@ def straight_through_sign(input, limit=1.0):
     return straight_through(input if limit is None else input.clamp(-limit, limit), _C.sign)
 
 
-def straight_through_threshold(input, threshold=0.0):
+def straight_through_threshold(input: Any, threshold: float = 0.0) -> Any:
     """1 above ``threshold`` and 0 elsewhere in forward; the gradient passes unchanged."""
     return straight_through(input, lambda x: (x > threshold).to(x.dtype))
 
 
-def score_function_loss(log_prob, reward, baseline=None):
+def score_function_loss(log_prob: Any, reward: Any, baseline: Any = None) -> Any:
     """The REINFORCE surrogate ``-mean(log_prob * (reward - baseline))``.
 
     Its gradient estimates the negative gradient of the expected reward, so minimising it raises the reward.
@@ -150,7 +154,7 @@ def score_function_loss(log_prob, reward, baseline=None):
     return -(log_prob * reward).mean()
 
 
-def pathwise_normal(mean, std, generator=None):
+def pathwise_normal(mean: Any, std: Any, generator: Any = None) -> Any:
     """A normal sample ``mean + std * noise`` that is differentiable in ``mean`` and ``std``.
 
     Source: Kingma and Welling, 2014 (the reparameterisation trick).

@@ -1,6 +1,9 @@
 """User-defined differentiable operations in Python, over the engine's node for Python functions."""
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 from .. import _C
 
@@ -11,7 +14,7 @@ class FunctionCtx:
     """What ``forward`` leaves for ``backward``. Attributes of your own may be set freely; tensors belong into
     :meth:`save_for_backward`, which checks them against in-place change and makes no reference cycle."""
 
-    def __init__(self, function, args):
+    def __init__(self, function: Any, args: Any) -> None:
         self._function = function
         self._tensor_places = tuple(i for i, a in enumerate(args) if isinstance(a, _C.Tensor))
         self._argument_count = len(args)
@@ -23,30 +26,30 @@ class FunctionCtx:
         self._constant = ()
         self._materialize = True
 
-    def save_for_backward(self, *tensors):
+    def save_for_backward(self, *tensors: Any) -> None:
         """Keeps inputs, outputs or other tensors (or None) for backward."""
         for t in tensors:
             if t is not None and not isinstance(t, _C.Tensor):
                 raise TypeError(f"save_for_backward can only save variables, but got {type(t).__name__}")
         self._to_save = tensors
 
-    def save_for_forward(self, *tensors):
+    def save_for_forward(self, *tensors: Any) -> None:
         """Accepted without effect: there is no forward-mode differentiation."""
 
-    def mark_dirty(self, *tensors):
+    def mark_dirty(self, *tensors: Any) -> None:
         """Names the inputs that forward changed in place; they must be returned."""
         self._dirty = tensors
 
-    def mark_non_differentiable(self, *tensors):
+    def mark_non_differentiable(self, *tensors: Any) -> None:
         """Names the outputs that have no gradient."""
         self._constant = tensors
 
-    def set_materialize_grads(self, value):
+    def set_materialize_grads(self, value: Any) -> None:
         """Whether missing output gradients arrive as zeros (default) or as None."""
         self._materialize = bool(value)
 
     @property
-    def saved_tensors(self):
+    def saved_tensors(self) -> Any:
         """What :meth:`save_for_backward` kept; available in backward."""
         if self._saved is None:
             return self._to_save
@@ -129,23 +132,23 @@ class Function:
     tensor(6.)
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError(
             f"{type(self).__name__} should not be instantiated; use {type(self).__name__}.apply(...)"
         )
 
     @staticmethod
-    def forward(*args, **kwargs):
+    def forward(*args: Any, **kwargs: Any) -> Any:
         """Computes the outputs; called without recording."""
         raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> Any:
         """Fills ``ctx`` after a ``forward`` without ``ctx``."""
         raise NotImplementedError("setup_context is not implemented.")
 
     @staticmethod
-    def backward(ctx, *grad_outputs):
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Turns output gradients into input gradients."""
         raise NotImplementedError(
             "You must implement either the backward or vjp method for your custom autograd.Function to use "
@@ -160,7 +163,7 @@ class Function:
         return cls.vjp if cls.vjp is not Function.vjp else cls.backward
 
     @classmethod
-    def apply(cls, *args):
+    def apply(cls, *args: Any) -> Any:
         """Runs ``forward`` and records the op if an argument requires grad."""
         ctx = FunctionCtx(cls, args)
         recording = _C._set_grad_enabled(False)
@@ -177,7 +180,7 @@ class Function:
         return _record(cls, ctx, args, output)
 
     @staticmethod
-    def clone(*args):
+    def clone(*args: Any) -> Any:
         raise RuntimeError("Function has no clone")
 
 
@@ -204,7 +207,7 @@ def _record(cls, ctx, args, output):
 InplaceFunction = Function
 
 
-def once_differentiable(backward):
+def once_differentiable(backward: Any) -> Any:
     """Decorates a ``backward`` that must not be differentiated again: a second derivative raises
     RuntimeError.
 
@@ -236,11 +239,11 @@ class _DerivativeRefused(Function):
     """Passes values on, with a graph edge whose traversal is an error."""
 
     @staticmethod
-    def forward(ctx, anchor, *tensors):
+    def forward(ctx: Any, anchor: Any, *tensors: Any) -> Any:
         return tuple(t.clone() for t in tensors)
 
     @staticmethod
-    def backward(ctx, *grads):
+    def backward(ctx: Any, *grads: Any) -> Any:
         raise RuntimeError(
             "trying to differentiate twice a function that was marked with @once_differentiable"
         )

@@ -4,6 +4,10 @@ jvp uses the double-backward trick: u -> J^T u is linear in u, so the gradient o
     is J v.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import _C
 from . import grad as _grad
 
@@ -78,7 +82,7 @@ def _check_vectors(v, like, op, what):
     return v
 
 
-def vjp(func, inputs, v=None, create_graph=False, strict=False):
+def vjp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(func(inputs), v^T J): the vector-Jacobian product; ``v`` has the outputs' shapes.
 
     >>> import ccdl
@@ -98,7 +102,7 @@ def vjp(func, inputs, v=None, create_graph=False, strict=False):
     )
 
 
-def jvp(func, inputs, v=None, create_graph=False, strict=False):
+def jvp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(func(inputs), J v): the Jacobian-vector product; ``v`` has the inputs' shapes.
 
     >>> import ccdl
@@ -129,7 +133,7 @@ def _scalar(func, inputs, op, strict):
     return outputs[0]
 
 
-def vhp(func, inputs, v=None, create_graph=False, strict=False):
+def vhp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(func(inputs), v^T H) of a scalar function; ``v`` has the inputs' shapes.
 
     >>> import ccdl
@@ -147,7 +151,7 @@ def vhp(func, inputs, v=None, create_graph=False, strict=False):
     return _finish((output,), create_graph)[0], _unpack(_finish(product, create_graph), single_in)
 
 
-def hvp(func, inputs, v=None, create_graph=False, strict=False):
+def hvp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
     """(func(inputs), H v) of a scalar function. H is symmetric, so this is :func:`vhp` under its other name.
 
     >>> import ccdl
@@ -176,7 +180,14 @@ def _jacobian_rows(y, inputs, create_graph, strict, op):
     )
 
 
-def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, strategy="reverse-mode"):
+def jacobian(
+    func: Any,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    strategy: str = "reverse-mode",
+) -> Any:
     """The Jacobian: a tensor of shape output.shape + input.shape, or a (nested) tuple of them for tuples.
 
     Args:
@@ -203,8 +214,13 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
 
 
 def hessian(
-    func, inputs, create_graph=False, strict=False, vectorize=False, outer_jacobian_strategy="reverse-mode"
-):
+    func: Any,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
+) -> Any:
     """The Hessian of a scalar function: shape input.shape + input.shape, or a tuple of tuples for tuples.
 
     >>> import ccdl

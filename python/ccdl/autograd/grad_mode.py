@@ -2,8 +2,11 @@
 only.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
+from typing import Any
 
 from .. import _C
 
@@ -15,19 +18,19 @@ class _GradSwitch:
 
     mode = True
 
-    def __init__(self):
-        self._previous = []
+    def __init__(self) -> None:
+        self._previous: list[Any] = []
 
     def _fresh(self):
         return type(self)()
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self._previous.append(_C._set_grad_enabled(self.mode))
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: Any) -> None:
         _C._set_grad_enabled(self._previous.pop())
 
-    def __call__(self, target):
+    def __call__(self, target: Any) -> Any:
         if inspect.isclass(target):
             raise TypeError(
                 f"{type(self).__name__}: cannot decorate the class {target.__name__}; decorate its methods "
@@ -68,14 +71,14 @@ class _GradSwitch:
 class _PlainSwitch(_GradSwitch):
     """A switch without arguments: ``@no_grad`` works like ``@no_grad()``."""
 
-    def __new__(cls, target=None):
+    def __new__(cls, target: Any = None) -> Any:
         self = super().__new__(cls)
         if target is None:
             return self
         self._previous = []
         return self(target)
 
-    def __init__(self, target=None):
+    def __init__(self, target: Any = None) -> None:
         super().__init__()
 
 
@@ -119,7 +122,7 @@ class set_grad_enabled(_GradSwitch):
     False
     """
 
-    def __init__(self, mode):
+    def __init__(self, mode: Any) -> None:
         super().__init__()
         self.mode = bool(mode)
         self._outer = _C._set_grad_enabled(self.mode)
@@ -127,11 +130,11 @@ class set_grad_enabled(_GradSwitch):
     def _fresh(self):
         return set_grad_enabled(self.mode)
 
-    def __call__(self, target):
+    def __call__(self, target: Any) -> Any:
         _C._set_grad_enabled(self._outer)
         return super().__call__(target)
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         _C._set_grad_enabled(self.mode)
         self._previous.append(self._outer)
 
@@ -145,25 +148,25 @@ class inference_mode(_GradSwitch):
     False
     """
 
-    def __new__(cls, mode=True):
+    def __new__(cls, mode: Any = True) -> Any:
         self = super().__new__(cls)
         if callable(mode):
-            self.__init__()
+            self.__init__()  # type: ignore[misc]
             return self(mode)
         return self
 
-    def __init__(self, mode=True):
+    def __init__(self, mode: bool = True) -> None:
         super().__init__()
         self._inference = bool(mode)
 
     def _fresh(self):
         return inference_mode(self._inference)
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         grad = _C._set_grad_enabled(_C.is_grad_enabled() and not self._inference)
         self._previous.append((grad, _C._set_inference_mode(self._inference)))
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: Any) -> None:
         grad, inference = self._previous.pop()
         _C._set_inference_mode(inference)
         _C._set_grad_enabled(grad)

@@ -1,9 +1,13 @@
 """Looking at the recorded graph."""
 
+from __future__ import annotations
+
+from typing import Any
+
 __all__ = ["to_dot", "nodes"]
 
 
-def nodes(tensor):
+def nodes(tensor: Any) -> Any:
     """All graph nodes reachable from ``tensor.grad_fn``, each once, breadth first.
 
     >>> import ccdl
@@ -23,7 +27,7 @@ def nodes(tensor):
     return order
 
 
-def to_dot(tensor):
+def to_dot(tensor: Any) -> Any:
     """The graph as text for Graphviz' ``dot``: one box per node, edges from outputs to inputs.
 
     >>> import ccdl

@@ -1,5 +1,7 @@
 """CUDA build facts; flags may be set and have no effect."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 __all__ = ["is_built", "matmul"]
@@ -11,6 +13,6 @@ matmul = SimpleNamespace(
 )
 
 
-def is_built():
+def is_built() -> bool:
     """Whether this build has CUDA kernels: False."""
     return False

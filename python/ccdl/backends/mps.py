@@ -1,13 +1,15 @@
 """A backend that ccdl does not use."""
 
+from __future__ import annotations
+
 __all__ = ["is_available", "is_built"]
 
 
-def is_available():
+def is_available() -> bool:
     """Always False."""
     return False
 
 
-def is_built():
+def is_built() -> bool:
     """Always False."""
     return False

@@ -1,25 +1,29 @@
 """The CPU as a device, in the words of ``ccdl.cuda``."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .memory import *
 from .memory import __all__ as _memory_names
 
 __all__ = ["current_device", "device_count", "is_available", "synchronize", *_memory_names]
 
 
-def is_available():
+def is_available() -> bool:
     """Always True."""
     return True
 
 
-def device_count():
+def device_count() -> Any:
     """Always 1."""
     return 1
 
 
-def current_device():
+def current_device() -> Any:
     """Always ``"cpu"``."""
     return "cpu"
 
 
-def synchronize(device=None):
+def synchronize(device: Any = None) -> None:
     """Nothing to wait for: CPU ops are finished when they return."""

@@ -1,5 +1,9 @@
 """Statistics and limits of the allocator of CPU tensors."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import _C
 
 __all__ = [
@@ -8,7 +12,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def memory_stats(device=None):
+def memory_stats(device: Any = None) -> Any:
     """Figures of the allocator, in bytes and counts.
 
     ``allocated_bytes`` are in live blocks, ``reserved_bytes`` are held from the system (live and cached), the
@@ -22,37 +26,37 @@ def memory_stats(device=None):
     return _C._memory_stats()
 
 
-def memory_allocated(device=None):
+def memory_allocated(device: Any = None) -> Any:
     """Bytes in live blocks."""
     return _C._memory_stats()["allocated_bytes"]
 
 
-def max_memory_allocated(device=None):
+def max_memory_allocated(device: Any = None) -> Any:
     """Largest number of bytes in live blocks, exact to 1 MiB per thread."""
     return _C._memory_stats()["peak_allocated_bytes"]
 
 
-def memory_reserved(device=None):
+def memory_reserved(device: Any = None) -> Any:
     """Bytes held from the system: live blocks and cached ones."""
     return _C._memory_stats()["reserved_bytes"]
 
 
-def max_memory_reserved(device=None):
+def max_memory_reserved(device: Any = None) -> Any:
     """Largest number of bytes held from the system."""
     return _C._memory_stats()["peak_reserved_bytes"]
 
 
-def reset_peak_memory_stats(device=None):
+def reset_peak_memory_stats(device: Any = None) -> None:
     """Starts the peaks again from what is in use now."""
     _C._reset_peak_memory_stats()
 
 
-def empty_cache():
+def empty_cache() -> None:
     """Gives cached blocks back to the system: the shared ones and those of the calling thread."""
     _C._empty_cache()
 
 
-def set_memory_limit(bytes):
+def set_memory_limit(bytes: Any) -> None:
     """Limits what tensors may take from the system; 0 returns to the default.
 
     The default is ``CCDL_MEMORY_LIMIT`` (bytes) or the machine's limit.
@@ -70,12 +74,12 @@ def set_memory_limit(bytes):
     _C._set_memory_limit(bytes)
 
 
-def memory_limit():
+def memory_limit() -> Any:
     """The limit in bytes."""
     return _C._memory_limit()
 
 
-def memory_summary(device=None, abbreviated=False):
+def memory_summary(device: Any = None, abbreviated: bool = False) -> Any:
     """The statistics as a small table."""
     stats = _C._memory_stats()
     rows = [

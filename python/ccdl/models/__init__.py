@@ -1,5 +1,9 @@
 """Ready models."""
 
+from __future__ import annotations
+
+from typing import Any
+
 __all__ = ["LeNet5", "MLP", "Perceptron", "ThresholdUnit", "conv_pattern", "xor_from_and_or"]
 
 _WHERE = {
@@ -12,7 +16,7 @@ _WHERE = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: Any) -> Any:
     import importlib
 
     if name in _WHERE:

@@ -4,6 +4,10 @@
 Source: LeCun, Bottou, Bengio, Haffner, 1998.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import nn
 
 __all__ = ["LeNet5"]
@@ -29,7 +33,9 @@ class LeNet5(nn.Module):
     ccdl.Size([2, 10])
     """
 
-    def __init__(self, num_classes=10, activation="relu", pool="max", dropout=0.0):
+    def __init__(
+        self, num_classes: int = 10, activation: str = "relu", pool: str = "max", dropout: float = 0.0
+    ) -> None:
         super().__init__()
         for name, value, known in (("activation", activation, _ACTIVATIONS), ("pool", pool, _POOLS)):
             if value not in known:
@@ -53,5 +59,5 @@ class LeNet5(nn.Module):
             nn.Linear(84, num_classes),
         )
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.classifier(self.features(x).flatten(1))

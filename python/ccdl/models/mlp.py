@@ -1,5 +1,9 @@
 """Multi-layer perceptron; a net without hidden layer is (multinomial) logistic regression."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import nn
 
 __all__ = ["MLP"]
@@ -18,7 +22,7 @@ class MLP(nn.Sequential):
     41
     """
 
-    def __init__(self, sizes, activation=nn.ReLU, flatten=False):
+    def __init__(self, sizes: Any, activation: Any = nn.ReLU, flatten: bool = False) -> None:
         sizes = tuple(sizes)
         if len(sizes) < 2:
             raise ValueError(f"MLP: sizes is {sizes}, must hold at least inputs and outputs")

@@ -1,22 +1,26 @@
 """The common pattern Input -> ((Conv -> ReLU) * N -> Pool) * M -> (FC -> ReLU) * K -> FC as a builder."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import nn
 
 __all__ = ["conv_pattern"]
 
 
 def conv_pattern(
-    input_shape,
-    num_classes,
-    n=2,
-    m=2,
-    k=1,
-    channels=16,
-    hidden=128,
-    kernel_size=3,
-    padding="same",
-    pool_size=2,
-):
+    input_shape: Any,
+    num_classes: Any,
+    n: Any = 2,
+    m: Any = 2,
+    k: Any = 1,
+    channels: Any = 16,
+    hidden: Any = 128,
+    kernel_size: Any = 3,
+    padding: Any = "same",
+    pool_size: Any = 2,
+) -> Any:
     """Builds the pattern as a Sequential.
 
     Args:

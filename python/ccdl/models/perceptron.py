@@ -4,6 +4,10 @@ Unit: y = 1 if w.x + b > 0 else 0. Rule: w += rate (target - y) x, b += rate (ta
 Source: McCulloch and Pitts, 1943; Rosenblatt, 1958.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import _C, nn
 
 __all__ = ["ThresholdUnit", "Perceptron", "xor_from_and_or"]
@@ -18,12 +22,12 @@ class ThresholdUnit(nn.Module):
     tensor([0., 0., 0., 1.])
     """
 
-    def __init__(self, weight, bias=0.0):
+    def __init__(self, weight: Any, bias: float = 0.0) -> None:
         super().__init__()
         self.register_buffer("weight", _C.as_tensor(weight, dtype=_C.float32).clone())
         self.register_buffer("bias", _C.tensor(float(bias)))
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return ((x * self.weight).sum(-1) + self.bias > 0).to(x.dtype)
 
 
@@ -38,10 +42,10 @@ class Perceptron(ThresholdUnit):
     False
     """
 
-    def __init__(self, inputs):
+    def __init__(self, inputs: Any) -> None:
         super().__init__([0.0] * inputs)
 
-    def fit(self, x, targets, rate=1.0, epochs=100):
+    def fit(self, x: Any, targets: Any, rate: float = 1.0, epochs: Any = 100) -> bool:
         """Learns until a whole epoch is without error (True) or ``epochs`` are over (False).
 
         Args:
@@ -63,7 +67,7 @@ class Perceptron(ThresholdUnit):
         return False
 
 
-def xor_from_and_or():
+def xor_from_and_or() -> Any:
     """XOR = (x1 OR x2) AND NOT (x1 AND x2), as two layers of threshold units.
 
     >>> import ccdl
@@ -74,11 +78,11 @@ def xor_from_and_or():
 
 
 class _Xor(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.logical_or = ThresholdUnit([1.0, 1.0], -0.5)
         self.logical_and = ThresholdUnit([1.0, 1.0], -1.5)
         self.combine = ThresholdUnit([1.0, -1.0], -0.5)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.combine(_C.stack((self.logical_or(x), self.logical_and(x)), -1))

@@ -1,5 +1,9 @@
 """Neural-network building blocks under PyTorch's names."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from . import functional, init, parameter
 from .modules import *
 from .modules import __all__ as _module_names
@@ -8,7 +12,7 @@ from .parameter import Buffer, Parameter, UninitializedParameter
 __all__ = ["Buffer", "Parameter", "UninitializedParameter", "functional", "init", "parameter", *_module_names]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in ("utils", "modules", "parallel"):
         import importlib
 

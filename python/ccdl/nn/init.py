@@ -4,10 +4,14 @@ fan_in is the number of values that feed one output (size(1) times the receptive
 outputs fed.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
+from typing import Any
 
 from .. import _C
+from .._C import Tensor
 
 __all__ = [
     "calculate_gain",
@@ -31,10 +35,10 @@ __all__ = [
 
 
 class _unrecorded:
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.previous = _C._set_grad_enabled(False)
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: Any) -> None:
         _C._set_grad_enabled(self.previous)
 
 
@@ -53,7 +57,7 @@ _GAINS = {
 }
 
 
-def calculate_gain(nonlinearity, param=None):
+def calculate_gain(nonlinearity: Any, param: Any = None) -> Any:
     """The factor that keeps the signal's scale through a nonlinearity; ``param`` is leaky_relu's slope.
 
     >>> import ccdl.nn as nn
@@ -102,19 +106,26 @@ def _correct_fan(tensor, mode):
 _calculate_correct_fan = _correct_fan
 
 
-def uniform_(tensor, a=0.0, b=1.0, generator=None):
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
     """Uniform in [a, b)."""
     with _unrecorded():
         return tensor.uniform_(a, b, generator=generator)
 
 
-def normal_(tensor, mean=0.0, std=1.0, generator=None):
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
     """Normal with the given mean and standard deviation."""
     with _unrecorded():
         return tensor.normal_(mean, std, generator=generator)
 
 
-def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
+) -> Any:
     """Normal limited to [a, b], by inverting the distribution function of the interval.
 
     >>> import ccdl, ccdl.nn as nn
@@ -137,23 +148,23 @@ def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0, generator=None):
         return tensor.mul_(std * math.sqrt(2.0)).add_(mean).clamp_(min=a, max=b)
 
 
-def constant_(tensor, val):
+def constant_(tensor: Tensor, val: Any) -> Any:
     """All elements ``val``. Equal weights never break symmetry: use for biases only."""
     with _unrecorded():
         return tensor.fill_(val)
 
 
-def ones_(tensor):
+def ones_(tensor: Tensor) -> Any:
     """All elements 1."""
     return constant_(tensor, 1.0)
 
 
-def zeros_(tensor):
+def zeros_(tensor: Tensor) -> Any:
     """All elements 0."""
     return constant_(tensor, 0.0)
 
 
-def eye_(tensor):
+def eye_(tensor: Tensor) -> Any:
     """Ones on the diagonal of a 2-d tensor, zeros elsewhere."""
     if tensor.dim() != 2:
         raise ValueError(f"Only tensors with 2 dimensions are supported, got {list(tensor.shape)}")
@@ -163,7 +174,7 @@ def eye_(tensor):
     return tensor
 
 
-def dirac_(tensor, groups=1):
+def dirac_(tensor: Tensor, groups: int = 1) -> Any:
     """A convolution weight (3-5-d) that copies as many input channels as possible, in each group."""
     if tensor.dim() not in (3, 4, 5):
         raise ValueError(f"Only tensors with 3, 4, or 5 dimensions are supported, got {list(tensor.shape)}")
@@ -180,20 +191,20 @@ def dirac_(tensor, groups=1):
     return tensor
 
 
-def xavier_uniform_(tensor, gain=1.0, generator=None):
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Any:
     """Uniform with variance ``gain^2 2 / (fan_in + fan_out)``. Source: Glorot and Bengio, 2010."""
     fan_in, fan_out = _fans(tensor)
     bound = gain * math.sqrt(6.0 / float(fan_in + fan_out))
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor, gain=1.0, generator=None):
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Any:
     """Normal with variance ``gain^2 2 / (fan_in + fan_out)``. Source: Glorot and Bengio, 2010."""
     fan_in, fan_out = _fans(tensor)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / float(fan_in + fan_out)), generator)
 
 
-def lecun_normal_(tensor, generator=None):
+def lecun_normal_(tensor: Tensor, generator: Any = None) -> Any:
     """Normal with variance ``1 / fan_in``, the older form of Xavier initialisation. Source: LeCun et al.,
     1998.
     """
@@ -207,7 +218,13 @@ def _is_empty(tensor):
     return False
 
 
-def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+) -> Any:
     """Uniform with variance ``gain^2 / fan``. Source: He et al., 2015."""
     if _is_empty(tensor):
         return tensor
@@ -216,7 +233,13 @@ def kaiming_uniform_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", gene
     return uniform_(tensor, -bound, bound, generator)
 
 
-def kaiming_normal_(tensor, a=0, mode="fan_in", nonlinearity="leaky_relu", generator=None):
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+) -> Any:
     """Normal with variance ``gain^2 / fan``: 2 / fan_in for ReLU. Source: He et al., 2015."""
     if _is_empty(tensor):
         return tensor
@@ -238,7 +261,7 @@ def _orthogonal_matrix(rows, cols, dtype, generator):
     return _C.tensor(q if rows >= cols else np.ascontiguousarray(q.T), device="cpu").to(dtype)
 
 
-def orthogonal_(tensor, gain=1, generator=None):
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Any:
     """A random (semi-)orthogonal matrix of shape [size(0), rest], times ``gain``. Source: Saxe et al., 2014.
 
     >>> import ccdl, ccdl.nn as nn
@@ -257,7 +280,7 @@ def orthogonal_(tensor, gain=1, generator=None):
     return tensor
 
 
-def delta_orthogonal_(tensor, gain=1, generator=None):
+def delta_orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Any:
     """A convolution weight [out, in, ...] that is an orthogonal matrix at the kernel's centre and zero
     elsewhere, so that the convolution keeps norms; needs out >= in. Source: Xiao et al., 2018 (plain networks
     of 10,000 layers).
@@ -275,7 +298,7 @@ def delta_orthogonal_(tensor, gain=1, generator=None):
     return tensor
 
 
-def sparse_(tensor, sparsity, std=0.01, generator=None):
+def sparse_(tensor: Tensor, sparsity: Any, std: float = 0.01, generator: Any = None) -> Any:
     """Normal values with the share ``sparsity`` of each column set to zero (2-d). Source: Martens, 2010."""
     if tensor.dim() != 2:
         raise ValueError(f"Only tensors with 2 dimensions are supported, got {list(tensor.shape)}")

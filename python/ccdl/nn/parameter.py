@@ -1,5 +1,9 @@
 """Tensors that belong to a module: Parameter (trained) and Buffer (kept beside, not trained)."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import _C
 
 __all__ = ["Parameter", "Buffer", "UninitializedParameter"]
@@ -20,14 +24,14 @@ class Parameter(_C.Tensor):
     True
     """
 
-    def __new__(cls, data=None, requires_grad=True):
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         if data is None:
             data = _C.empty(0)
         if not isinstance(data, _C.Tensor):
             raise TypeError(f"Parameter: data is {type(data).__name__}, must be a Tensor")
-        return _C.Tensor._make_subclass(cls, data.detach(), bool(requires_grad))
+        return _C.Tensor._make_subclass(cls, data.detach(), bool(requires_grad))  # type: ignore[arg-type]
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: Any) -> Any:
         if id(self) in memo:
             return memo[id(self)]
         result = type(self)(self.detach().clone(), self.requires_grad)
@@ -41,10 +45,10 @@ class Parameter(_C.Tensor):
             result.__dict__.update(copy.deepcopy(extra, memo))
         return result
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: Any) -> Any:
         return _rebuild_parameter, (type(self), self.detach(), self.requires_grad, dict(self.__dict__))
 
-    def __repr__(self, *, tensor_contents=None):
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
         return "Parameter containing:\n" + _C.Tensor.__repr__(self)
 
 
@@ -66,19 +70,21 @@ class Buffer(_C.Tensor):
     ['mean']
     """
 
-    def __new__(cls, data=None, *, persistent=True):
+    persistent: bool
+
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         if data is None:
             data = _C.empty(0)
-        result = _C.Tensor._make_subclass(cls, data.detach(), data.requires_grad)
+        result: Any = _C.Tensor._make_subclass(cls, data.detach(), data.requires_grad)  # type: ignore[arg-type]
         result.persistent = persistent
         return result
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: Any) -> Any:
         if id(self) not in memo:
             memo[id(self)] = type(self)(self.detach().clone(), persistent=self.persistent)
         return memo[id(self)]
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: Any) -> Any:
         return _rebuild_buffer, (self.detach(), self.persistent)
 
 
@@ -89,10 +95,10 @@ def _rebuild_buffer(data, persistent):
 class UninitializedParameter(Parameter):
     """A parameter whose shape a lazy module fixes at its first call."""
 
-    def __new__(cls, requires_grad=True, device=None, dtype=None):
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
         return Parameter.__new__(cls, _C.empty(0, device=device, dtype=dtype), requires_grad)
 
-    def materialize(self, shape, device=None, dtype=None):
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Gives the parameter its shape (uninitialised values) and makes it an ordinary Parameter."""
         self.data = _C.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
-        self.__class__ = Parameter
+        self.__class__ = Parameter  # type: ignore[assignment]

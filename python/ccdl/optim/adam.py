@@ -6,6 +6,10 @@ Adam adds weight_decay p to g; AdamW shrinks p by 1 - lr weight_decay instead. A
 far.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import _C
 from .optimizer import Optimizer, _check_state_exists, _graph_scalars, _number
 
@@ -37,20 +41,20 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0,
-        amsgrad=False,
+        params: Any,
+        lr: float = 1e-3,
+        betas: Any = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
         *,
-        foreach=None,
-        maximize=False,
-        capturable=False,
-        differentiable=False,
-        fused=None,
-        decoupled_weight_decay=False,
-    ):
+        foreach: Any = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: Any = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
         name = type(self).__name__
         if not _number(lr) >= 0.0:
             raise ValueError(f"Invalid learning rate: {lr} ({name})")
@@ -78,7 +82,7 @@ class Adam(Optimizer):
             },
         )
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
             for key, value in (
@@ -108,7 +112,7 @@ class Adam(Optimizer):
                 state["max_exp_avg_sq"] = _C.zeros_like(zeros)
         return state
 
-    def step(self, closure=None):
+    def step(self, closure: Any = None) -> Any:
         """One update of every parameter that has a gradient; returns the closure's loss."""
         loss = self._closure_loss(closure)
         for group in self.param_groups:
@@ -172,19 +176,19 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=1e-2,
-        amsgrad=False,
+        params: Any,
+        lr: float = 1e-3,
+        betas: Any = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
         *,
-        maximize=False,
-        foreach=None,
-        capturable=False,
-        differentiable=False,
-        fused=None,
-    ):
+        maximize: bool = False,
+        foreach: Any = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: Any = None,
+    ) -> None:
         super().__init__(
             params,
             lr,

@@ -4,9 +4,12 @@ Schedules multiply the present rate, so several may act on one optimiser; ``step
 instead.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
 from bisect import bisect_right
+from typing import Any
 
 from .. import _C
 from .optimizer import Optimizer
@@ -48,7 +51,7 @@ class LRScheduler:
         last_epoch: -1 to start anew.
     """
 
-    def __init__(self, optimizer, last_epoch=-1):
+    def __init__(self, optimizer: Any, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
         self.optimizer = optimizer
@@ -64,30 +67,29 @@ class LRScheduler:
         self._step_count = 0
         self.step()
 
-    def state_dict(self):
+    def state_dict(self) -> Any:
         """All attributes but the optimiser."""
         return {k: v for k, v in self.__dict__.items() if k != "optimizer"}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: Any) -> None:
         """Takes what :meth:`state_dict` gave."""
         self.__dict__.update(state_dict)
 
-    def get_last_lr(self):
+    def get_last_lr(self) -> Any:
         """The rates set last."""
         return self._last_lr
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         """The rates at ``self.last_epoch``."""
         raise NotImplementedError
 
-    def step(self, epoch=None):
+    def step(self, epoch: Any = None) -> None:
         """Moves on by one epoch (or to ``epoch``) and sets the rates."""
         self._step_count += 1
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        closed = epoch is not None and hasattr(self, "_get_closed_form_lr")
-        for group, lr in zip(
-            self.optimizer.param_groups, self._get_closed_form_lr() if closed else self.get_lr()
-        ):
+        closed_form = getattr(self, "_get_closed_form_lr", None)
+        rates = self.get_lr() if epoch is None or closed_form is None else closed_form()
+        for group, lr in zip(self.optimizer.param_groups, rates):
             _set_lr(group, lr)
         self._last_lr = [_get_lr(group) for group in self.optimizer.param_groups]
 
@@ -104,20 +106,20 @@ class LambdaLR(LRScheduler):
     [1.0]
     """
 
-    def __init__(self, optimizer, lr_lambda, last_epoch=-1):
+    def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
         count = len(optimizer.param_groups)
         self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * count
         if len(self.lr_lambdas) != count:
             raise ValueError(f"Expected {count} lr_lambdas, but got {len(self.lr_lambdas)}")
         super().__init__(optimizer, last_epoch)
 
-    def state_dict(self):
+    def state_dict(self) -> Any:
         """As the base, without the functions (callable objects keep their attributes)."""
         state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
         state["lr_lambdas"] = [None if hasattr(f, "__code__") else dict(f.__dict__) for f in self.lr_lambdas]
         return state
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: Any) -> None:
         """Takes what :meth:`state_dict` gave."""
         state_dict = dict(state_dict)
         for f, saved in zip(self.lr_lambdas, state_dict.pop("lr_lambdas", [])):
@@ -125,14 +127,14 @@ class LambdaLR(LRScheduler):
                 f.__dict__.update(saved)
         self.__dict__.update(state_dict)
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs)]
 
 
 class MultiplicativeLR(LambdaLR):
     """Multiplies the rate by ``f(epoch)`` at each epoch."""
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         if self.last_epoch == 0:
             return self._current()
         return [lr * f(self.last_epoch) for f, lr in zip(self.lr_lambdas, self._current())]
@@ -141,12 +143,12 @@ class MultiplicativeLR(LambdaLR):
 class StepLR(LRScheduler):
     """``lr = initial * gamma^floor(epoch / step_size)``."""
 
-    def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
+    def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         if self.last_epoch == 0 or self.last_epoch % self.step_size:
             return self._current()
         return [lr * self.gamma for lr in self._current()]
@@ -158,12 +160,12 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """Multiplies the rate by ``gamma`` at each of the epochs ``milestones``."""
 
-    def __init__(self, optimizer, milestones, gamma=0.1, last_epoch=-1):
+    def __init__(self, optimizer: Any, milestones: Any, gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.milestones = sorted(milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         count = self.milestones.count(self.last_epoch)
         return [lr * self.gamma**count for lr in self._current()]
 
@@ -175,14 +177,16 @@ class MultiStepLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """``lr = initial * factor`` for the first ``total_iters`` epochs, then ``initial``."""
 
-    def __init__(self, optimizer, factor=1.0 / 3, total_iters=5, last_epoch=-1):
+    def __init__(
+        self, optimizer: Any, factor: Any = 1.0 / 3, total_iters: Any = 5, last_epoch: int = -1
+    ) -> None:
         if not 0 <= factor <= 1.0:
             raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         if self.last_epoch == 0:
             return [lr * self.factor for lr in self._current()]
         if self.last_epoch != self.total_iters:
@@ -199,7 +203,14 @@ class LinearLR(LRScheduler):
     warm-up.
     """
 
-    def __init__(self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5, last_epoch=-1):
+    def __init__(
+        self,
+        optimizer: Any,
+        start_factor: Any = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: Any = 5,
+        last_epoch: int = -1,
+    ) -> None:
         if not 0 < start_factor <= 1.0:
             raise ValueError(
                 "Starting multiplicative factor expected to be greater than 0 and less or equal to 1."
@@ -211,7 +222,7 @@ class LinearLR(LRScheduler):
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         if self.last_epoch == 0:
             return [lr * self.start_factor for lr in self._current()]
         if self.last_epoch > self.total_iters:
@@ -229,11 +240,11 @@ class LinearLR(LRScheduler):
 class ExponentialLR(LRScheduler):
     """``lr = initial * gamma^epoch``."""
 
-    def __init__(self, optimizer, gamma, last_epoch=-1):
+    def __init__(self, optimizer: Any, gamma: Any, last_epoch: int = -1) -> None:
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         if self.last_epoch == 0:
             return self._current()
         return [lr * self.gamma for lr in self._current()]
@@ -245,12 +256,14 @@ class ExponentialLR(LRScheduler):
 class PolynomialLR(LRScheduler):
     """``lr = initial * (1 - epoch / total_iters)^power``."""
 
-    def __init__(self, optimizer, total_iters=5, power=1.0, last_epoch=-1):
+    def __init__(
+        self, optimizer: Any, total_iters: Any = 5, power: float = 1.0, last_epoch: int = -1
+    ) -> None:
         self.total_iters = total_iters
         self.power = power
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         done = min(self.last_epoch, self.total_iters) / self.total_iters
         return [base * (1.0 - done) ** self.power for base in self.base_lrs]
 
@@ -261,12 +274,12 @@ class CosineAnnealingLR(LRScheduler):
     Source: Loshchilov and Hutter, 2017.
     """
 
-    def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):
+    def __init__(self, optimizer: Any, T_max: Any, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         share = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
 
@@ -276,7 +289,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     epochs.
     """
 
-    def __init__(self, optimizer, T_0, T_mult=1, eta_min=0.0, last_epoch=-1):
+    def __init__(
+        self, optimizer: Any, T_0: Any, T_mult: Any = 1, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         if T_0 <= 0 or not isinstance(T_0, int):
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if T_mult < 1 or not isinstance(T_mult, int):
@@ -286,7 +301,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         position, length = self.last_epoch, self.T_0
         if self.T_mult == 1:
             position %= length
@@ -305,21 +320,21 @@ class OneCycleLR(LRScheduler):
 
     def __init__(
         self,
-        optimizer,
-        max_lr,
-        total_steps=None,
-        epochs=None,
-        steps_per_epoch=None,
-        pct_start=0.3,
-        anneal_strategy="cos",
-        cycle_momentum=True,
-        base_momentum=0.85,
-        max_momentum=0.95,
-        div_factor=25.0,
-        final_div_factor=1e4,
-        three_phase=False,
-        last_epoch=-1,
-    ):
+        optimizer: Any,
+        max_lr: Any,
+        total_steps: Any = None,
+        epochs: Any = None,
+        steps_per_epoch: Any = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
@@ -369,7 +384,7 @@ class OneCycleLR(LRScheduler):
             return start + (end - start) * share
         return end + (start - end) / 2.0 * (1 + math.cos(math.pi * share))
 
-    def get_lr(self):
+    def get_lr(self) -> Any:
         step = self.last_epoch
         if step > self.total_steps:
             raise ValueError(
@@ -392,7 +407,7 @@ class OneCycleLR(LRScheduler):
 class SequentialLR(LRScheduler):
     """Runs ``schedulers`` one after the other, changing at the epochs ``milestones``."""
 
-    def __init__(self, optimizer, schedulers, milestones, last_epoch=-1):
+    def __init__(self, optimizer: Any, schedulers: Any, milestones: Any, last_epoch: int = -1) -> None:
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} milestones, "
@@ -412,7 +427,7 @@ class SequentialLR(LRScheduler):
         self._schedulers[0].step()
         self._last_lr = self._schedulers[0].get_last_lr()
 
-    def step(self):
+    def step(self) -> None:  # type: ignore[override]
         """Moves on by one epoch."""
         self.last_epoch += 1
         index = bisect_right(self._milestones, self.last_epoch)
@@ -422,13 +437,13 @@ class SequentialLR(LRScheduler):
             self._schedulers[index].step()
         self._last_lr = self._schedulers[index].get_last_lr()
 
-    def state_dict(self):
+    def state_dict(self) -> Any:
         """Own counters and the schedulers' states."""
         state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")}
         state["_schedulers"] = [s.state_dict() for s in self._schedulers]
         return state
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: Any) -> None:
         """Takes what :meth:`state_dict` gave."""
         state_dict = dict(state_dict)
         for scheduler, state in zip(self._schedulers, state_dict.pop("_schedulers")):
@@ -452,16 +467,16 @@ class ReduceLROnPlateau(LRScheduler):
 
     def __init__(
         self,
-        optimizer,
-        mode="min",
-        factor=0.1,
-        patience=10,
-        threshold=1e-4,
-        threshold_mode="rel",
-        cooldown=0,
-        min_lr=0,
-        eps=1e-8,
-    ):
+        optimizer: Any,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: Any = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: Any = 0,
+        min_lr: Any = 0,
+        eps: float = 1e-8,
+    ) -> None:
         if factor >= 1.0:
             raise ValueError("Factor should be < 1.0.")
         if mode not in ("min", "max"):
@@ -488,7 +503,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.last_epoch = 0
         self._last_lr = self._current()
 
-    def is_better(self, a, best):
+    def is_better(self, a: Any, best: Any) -> Any:
         """Whether ``a`` improves on ``best``."""
         if self.threshold_mode == "rel":
             if self.mode == "min":
@@ -497,11 +512,11 @@ class ReduceLROnPlateau(LRScheduler):
         return a < best - self.threshold if self.mode == "min" else a > best + self.threshold
 
     @property
-    def in_cooldown(self):
+    def in_cooldown(self) -> bool:
         """Whether a reduction is too recent for another."""
         return self.cooldown_counter > 0
 
-    def step(self, metrics, epoch=None):
+    def step(self, metrics: Any, epoch: Any = None) -> None:  # type: ignore[override]
         """Takes the epoch's metric."""
         if epoch is not None:
             warnings.warn("ReduceLROnPlateau.step: epoch is deprecated", stacklevel=2)

@@ -1,8 +1,11 @@
 """Optimizer: parameter groups, per-parameter state, and their saving in PyTorch's format."""
 
+from __future__ import annotations
+
 import copy
 import functools
 from collections import OrderedDict, defaultdict
+from typing import Any
 
 from .. import _C
 from ..nn.modules.module import RemovableHandle
@@ -11,7 +14,7 @@ __all__ = ["Optimizer"]
 
 
 class _Required:
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "<required parameter>"
 
 
@@ -57,13 +60,13 @@ class Optimizer:
     a dict.
     """
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         step = cls.__dict__.get("step")
         if step is not None and not getattr(step, "_has_hooks", False):
-            cls.step = _with_hooks(step)
+            cls.step = _with_hooks(step)  # type: ignore[method-assign]
 
-    def __init__(self, params, defaults):
+    def __init__(self, params: Any, defaults: Any) -> None:
         self.defaults = defaults
         self._make_hook_tables()
         if isinstance(params, _C.Tensor):
@@ -71,8 +74,8 @@ class Optimizer:
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
                 f"but got {type(params).__name__}"
             )
-        self.state = defaultdict(dict)
-        self.param_groups = []
+        self.state: Any = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -89,16 +92,16 @@ class Optimizer:
         self._optimizer_load_state_dict_pre_hooks = OrderedDict()
         self._optimizer_load_state_dict_post_hooks = OrderedDict()
 
-    def __getstate__(self):
+    def __getstate__(self) -> Any:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         if "_optimizer_step_pre_hooks" not in self.__dict__:
             self._make_hook_tables()
         self.defaults.setdefault("differentiable", False)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         text = type(self).__name__ + " ("
         for i, group in enumerate(self.param_groups):
             text += f"\nParameter Group {i}\n"
@@ -107,27 +110,27 @@ class Optimizer:
                     text += f"    {key}: {group[key]}\n"
         return text + ")"
 
-    def register_step_pre_hook(self, hook):
+    def register_step_pre_hook(self, hook: Any) -> Any:
         """``hook(optimizer, args, kwargs)`` before each step; may return new args and kwargs."""
         return _add_hook(self._optimizer_step_pre_hooks, hook)
 
-    def register_step_post_hook(self, hook):
+    def register_step_post_hook(self, hook: Any) -> Any:
         """``hook(optimizer, args, kwargs)`` after each step."""
         return _add_hook(self._optimizer_step_post_hooks, hook)
 
-    def register_state_dict_pre_hook(self, hook, prepend=False):
+    def register_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> Any:
         """``hook(optimizer)`` before ``state_dict``."""
         return self._hook_with_order(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
-    def register_state_dict_post_hook(self, hook, prepend=False):
+    def register_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> Any:
         """``hook(optimizer, state_dict)`` after ``state_dict``; may return another dict."""
         return self._hook_with_order(self._optimizer_state_dict_post_hooks, hook, prepend)
 
-    def register_load_state_dict_pre_hook(self, hook, prepend=False):
+    def register_load_state_dict_pre_hook(self, hook: Any, prepend: bool = False) -> Any:
         """``hook(optimizer, state_dict)`` before loading; may return another dict."""
         return self._hook_with_order(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
 
-    def register_load_state_dict_post_hook(self, hook, prepend=False):
+    def register_load_state_dict_post_hook(self, hook: Any, prepend: bool = False) -> Any:
         """``hook(optimizer)`` after loading."""
         return self._hook_with_order(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
@@ -138,7 +141,7 @@ class Optimizer:
             table.move_to_end(handle.id, last=False)
         return handle
 
-    def add_param_group(self, param_group):
+    def add_param_group(self, param_group: Any) -> None:
         """Adds parameters with options of their own, for example a layer unfrozen later."""
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
@@ -172,7 +175,7 @@ class Optimizer:
             raise ValueError("some parameters appear in more than one parameter group")
         self.param_groups.append(param_group)
 
-    def zero_grad(self, set_to_none=True):
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops (or fills with zeros) the gradients of all parameters."""
         for group in self.param_groups:
             for p in group["params"]:
@@ -183,7 +186,7 @@ class Optimizer:
                 else:
                     p.grad = _C.zeros_like(p.grad)
 
-    def step(self, closure=None):
+    def step(self, closure: Any = None) -> Any:
         """One update; ``closure`` recomputes and returns the loss where given."""
         raise NotImplementedError(f"{type(self).__name__} does not implement step")
 
@@ -199,13 +202,14 @@ class Optimizer:
 
     # --- state ---
 
-    def state_dict(self):
+    def state_dict(self) -> Any:
         """``{"state": {index: {...}}, "param_groups": [{options, "params": [indices]}]}``, as PyTorch has
         it.
         """
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
-        index, groups = {}, []
+        index: dict[int, int] = {}
+        groups = []
         for group in self.param_groups:
             packed = {k: v for k, v in group.items() if k != "params"}
             for p in group["params"]:
@@ -219,7 +223,7 @@ class Optimizer:
             result = result if replaced is None else replaced
         return result
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: Any) -> None:
         """Takes what :meth:`state_dict` gave; group and parameter counts must agree.
 
         State tensors take their parameter's dtype and device, except counters under the key ``step``.
@@ -242,10 +246,10 @@ class Optimizer:
                     "optimizer's group: "
                     f"group {i} has {len(theirs['params'])} parameters, must have {len(mine['params'])}"
                 )
-        by_index = {}
+        by_index: dict[int, Any] = {}
         for mine, theirs in zip(groups, saved):
             by_index.update(zip(theirs["params"], mine["params"]))
-        state = defaultdict(dict)
+        state: Any = defaultdict(dict)
         for key, value in state_dict["state"].items():
             if key in by_index:
                 param = by_index[key]

@@ -4,6 +4,10 @@ g += weight_decay p;  b = momentum b + (1 - dampening) g  (b = g at the first st
 d = g + momentum b (Nesterov) or b;  p -= lr d.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import _C
 from .optimizer import Optimizer, _check_range, _check_state_exists, _graph_scalars, _number
 
@@ -34,18 +38,18 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params,
-        lr=1e-3,
-        momentum=0,
-        dampening=0,
-        weight_decay=0,
-        nesterov=False,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
         *,
-        maximize=False,
-        foreach=None,
-        differentiable=False,
-        fused=None,
-    ):
+        maximize: bool = False,
+        foreach: Any = None,
+        differentiable: bool = False,
+        fused: Any = None,
+    ) -> None:
         for name, value in (("learning rate", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
             _check_range("SGD", name, value, 0.0)
         if nesterov and (momentum <= 0 or dampening != 0):
@@ -65,14 +69,14 @@ class SGD(Optimizer):
             },
         )
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
             for key, value in (("nesterov", False), ("maximize", False), ("foreach", None), ("fused", None)):
                 group.setdefault(key, value)
             group.setdefault("differentiable", False)
 
-    def step(self, closure=None):
+    def step(self, closure: Any = None) -> Any:
         """One update of every parameter that has a gradient; returns the closure's loss."""
         loss = self._closure_loss(closure)
         for group in self.param_groups:
@@ -108,13 +112,25 @@ class SGD(Optimizer):
                     nesterov=bool(group["nesterov"]),
                     maximize=bool(group["maximize"]),
                     first=first,
-                    **{k: float(_number(v)) for k, v in options.items()},
+                    **{k: float(_number(v)) for k, v in options.items()},  # type: ignore[arg-type]
                     **_graph_scalars(self, group, params),
                 )
         return loss
 
 
-def sgd(params, grads, buffers, first, nesterov, maximize, *, lr, momentum, dampening, weight_decay):
+def sgd(
+    params: Any,
+    grads: Any,
+    buffers: Any,
+    first: Any,
+    nesterov: Any,
+    maximize: Any,
+    *,
+    lr: Any,
+    momentum: Any,
+    dampening: Any,
+    weight_decay: Any,
+) -> Any:
     """The update as recorded tensor ops: the plain form of the fused step. Returns the new momentum
     buffers.
     """

@@ -1,9 +1,13 @@
 """Utilities; so far ``ccdl.utils.data``."""
 
+from __future__ import annotations
+
+from typing import Any
+
 __all__ = ["data"]
 
 
-def __getattr__(name):
+def __getattr__(name: Any) -> Any:
     if name in ("data", "checkpoint", "tensorboard", "model_zoo"):
         import importlib
 

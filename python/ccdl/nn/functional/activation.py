@@ -2,7 +2,12 @@
 tensors.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C
+from ..._C import Tensor
 
 __all__ = [
     "celu",
@@ -40,7 +45,7 @@ __all__ = [
 ]
 
 
-def relu(input, inplace=False):
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Rectified linear unit: ``max(x, 0)``; the gradient at 0 is 0.
 
     Args:
@@ -56,7 +61,7 @@ def relu(input, inplace=False):
     return _C.relu_(input) if inplace else _C.relu(input)
 
 
-def relu6(input, inplace=False):
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """``min(max(x, 0), 6)``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -66,7 +71,7 @@ def relu6(input, inplace=False):
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
-def leaky_relu(input, negative_slope=0.01, inplace=False):
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """``x`` where x > 0, else ``negative_slope * x``.
 
     Source: Maas et al., 2013.
@@ -78,7 +83,7 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
     return _C.leaky_relu_(input, negative_slope) if inplace else _C.leaky_relu(input, negative_slope)
 
 
-def prelu(input, weight):
+def prelu(input: Tensor, weight: Any) -> Tensor:
     """``x`` where x > 0, else ``weight * x`` with a learned weight.
 
     Args:
@@ -97,7 +102,9 @@ def prelu(input, weight):
     return _C.prelu(input, weight)
 
 
-def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
+def rrelu(
+    input: Tensor, lower: Any = 1.0 / 8, upper: Any = 1.0 / 3, training: bool = False, inplace: bool = False
+) -> Tensor:
     """Randomised leaky ReLU: the negative slope is uniform in [lower, upper] per element in training, else
     their mean.
 
@@ -115,7 +122,7 @@ def rrelu(input, lower=1.0 / 8, upper=1.0 / 3, training=False, inplace=False):
     return input.copy_(result) if inplace else result
 
 
-def elu(input, alpha=1.0, inplace=False):
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` where x > 0, else ``alpha * (exp(x) - 1)``.
 
     Source: Clevert et al., 2016.
@@ -127,7 +134,7 @@ def elu(input, alpha=1.0, inplace=False):
     return _C.elu_(input, alpha) if inplace else _C.elu(input, alpha)
 
 
-def selu(input, inplace=False):
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """``scale * elu(x, alpha)`` with alpha 1.6732632423543772 and scale 1.0507009873554805.
 
     Source: Klambauer et al., 2017 (self-normalising networks).
@@ -139,7 +146,7 @@ def selu(input, inplace=False):
     return _C.selu_(input) if inplace else _C.selu(input)
 
 
-def celu(input, alpha=1.0, inplace=False):
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))``; ``alpha`` must not be 0.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -149,7 +156,7 @@ def celu(input, alpha=1.0, inplace=False):
     return _C.celu_(input, alpha) if inplace else _C.celu(input, alpha)
 
 
-def silu(input, inplace=False):
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Swish with beta 1: ``x * sigmoid(x)``; its minimum is -0.278465 near x = -1.2785.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -159,7 +166,7 @@ def silu(input, inplace=False):
     return _C.silu_(input) if inplace else _C.silu(input)
 
 
-def mish(input, inplace=False):
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * tanh(softplus(x))``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -169,7 +176,7 @@ def mish(input, inplace=False):
     return _C.mish_(input) if inplace else _C.mish(input)
 
 
-def gelu(input, approximate="none"):
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """Gaussian error linear unit: ``x * Phi(x)`` with the normal distribution function Phi.
 
     Args:
@@ -186,7 +193,7 @@ def gelu(input, approximate="none"):
     return _C.gelu(input, approximate=approximate)
 
 
-def softplus(input, beta=1.0, threshold=20.0):
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """``log(1 + exp(beta x)) / beta``; equal to ``x`` where ``beta x > threshold``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -196,7 +203,7 @@ def softplus(input, beta=1.0, threshold=20.0):
     return _C.softplus(input, beta, threshold)
 
 
-def softsign(input):
+def softsign(input: Tensor) -> Tensor:
     """``x / (1 + |x|)``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -206,7 +213,7 @@ def softsign(input):
     return input / (input.abs() + 1)
 
 
-def softshrink(input, lambd=0.5):
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """``x - lambd`` above lambd, ``x + lambd`` below -lambd, else 0; ``lambd`` must not be negative.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -216,7 +223,7 @@ def softshrink(input, lambd=0.5):
     return _C.softshrink(input, lambd)
 
 
-def hardshrink(input, lambd=0.5):
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """``x`` where ``|x| > lambd``, else 0.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -226,7 +233,7 @@ def hardshrink(input, lambd=0.5):
     return _C.hardshrink(input, lambd)
 
 
-def tanhshrink(input):
+def tanhshrink(input: Tensor) -> Tensor:
     """``x - tanh(x)``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -236,7 +243,7 @@ def tanhshrink(input):
     return input - input.tanh()
 
 
-def threshold(input, threshold, value, inplace=False):
+def threshold(input: Tensor, threshold: Any, value: Any, inplace: bool = False) -> Tensor:
     """``x`` where ``x > threshold``, else ``value``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -246,7 +253,7 @@ def threshold(input, threshold, value, inplace=False):
     return _C.threshold_(input, threshold, value) if inplace else _C.threshold(input, threshold, value)
 
 
-def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` limited to [min_val, max_val]; the gradient is 0 at and beyond the limits.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -258,7 +265,7 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     return _C.hardtanh_(input, min_val, max_val) if inplace else _C.hardtanh(input, min_val, max_val)
 
 
-def hardsigmoid(input, inplace=False):
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """``min(max(x + 3, 0), 6) / 6``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -268,7 +275,7 @@ def hardsigmoid(input, inplace=False):
     return _C.hardsigmoid_(input) if inplace else _C.hardsigmoid(input)
 
 
-def hardswish(input, inplace=False):
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * hardsigmoid(x)``.
 
     Source: Howard et al., 2019.
@@ -280,7 +287,7 @@ def hardswish(input, inplace=False):
     return _C.hardswish_(input) if inplace else _C.hardswish(input)
 
 
-def logsigmoid(input):
+def logsigmoid(input: Tensor) -> Tensor:
     """``log(1 / (1 + exp(-x)))``, computed without overflow.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -290,7 +297,7 @@ def logsigmoid(input):
     return _C.logsigmoid(input)
 
 
-def sigmoid(input):
+def sigmoid(input: Tensor) -> Tensor:
     """Logistic function ``1 / (1 + exp(-x))``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -300,7 +307,7 @@ def sigmoid(input):
     return _C.sigmoid(input)
 
 
-def tanh(input):
+def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -310,7 +317,7 @@ def tanh(input):
     return _C.tanh(input)
 
 
-def glu(input, dim=-1):
+def glu(input: Tensor, dim: int = -1) -> Tensor:
     """Gated linear unit: halves ``a, b`` along ``dim`` (of even size) give ``a * sigmoid(b)``.
 
     Source: Dauphin et al., 2017.
@@ -324,41 +331,41 @@ def glu(input, dim=-1):
     return _C.glu(input, dim)
 
 
-def relu_(input):
+def relu_(input: Tensor) -> Tensor:
     """In-place :func:`relu`."""
     return _C.relu_(input)
 
 
-def leaky_relu_(input, negative_slope=0.01):
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """In-place :func:`leaky_relu`."""
     return _C.leaky_relu_(input, negative_slope)
 
 
-def elu_(input, alpha=1.0):
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """In-place :func:`elu`."""
     return _C.elu_(input, alpha)
 
 
-def selu_(input):
+def selu_(input: Tensor) -> Tensor:
     """In-place :func:`selu`."""
     return _C.selu_(input)
 
 
-def celu_(input, alpha=1.0):
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """In-place :func:`celu`."""
     return _C.celu_(input, alpha)
 
 
-def hardtanh_(input, min_val=-1.0, max_val=1.0):
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """In-place :func:`hardtanh`."""
     return hardtanh(input, min_val, max_val, inplace=True)
 
 
-def threshold_(input, threshold, value):
+def threshold_(input: Tensor, threshold: Any, value: Any) -> Tensor:
     """In-place :func:`threshold`."""
     return _C.threshold_(input, threshold, value)
 
 
-def rrelu_(input, lower=1.0 / 8, upper=1.0 / 3, training=False):
+def rrelu_(input: Tensor, lower: Any = 1.0 / 8, upper: Any = 1.0 / 3, training: bool = False) -> Tensor:
     """In-place :func:`rrelu`."""
     return rrelu(input, lower, upper, training, inplace=True)

@@ -3,7 +3,12 @@
 Output size per dimension: floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C
+from ..._C import Tensor
 
 __all__ = [
     "conv1d",
@@ -17,7 +22,15 @@ __all__ = [
 ]
 
 
-def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv1d(
+    input: Tensor,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
     """1-d cross-correlation. Input [N, C, L] or [C, L]; weight [out, C / groups, k]; otherwise as
     :func:`conv2d`.
 
@@ -28,7 +41,15 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _C.conv1d(input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv2d(
+    input: Tensor,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
     """2-d cross-correlation: ``y[n,o,i,j] = b[o] + sum_{c,r,s} w[o,c,r,s] x[n,c, i*stride+r*dilation-pad,
     ...]``.
 
@@ -58,7 +79,15 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _C.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+def conv3d(
+    input: Tensor,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
     """3-d cross-correlation. Input [N, C, D, H, W] or [C, D, H, W]; weight [out, C / groups, kD, kH, kW].
 
     Otherwise as :func:`conv2d`.
@@ -70,7 +99,16 @@ def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _C.conv3d(input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+def conv_transpose1d(
+    input: Tensor,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
     """1-d transposed convolution. Input [N, C, L]; weight [C, out / groups, k]; as :func:`conv_transpose2d`.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -80,7 +118,16 @@ def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_paddi
     return _C.conv_transpose1d(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+def conv_transpose2d(
+    input: Tensor,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
     """2-d transposed convolution: the gradient of :func:`conv2d` with respect to its input, as a forward op.
 
     Args:
@@ -98,7 +145,16 @@ def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_paddi
     return _C.conv_transpose2d(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+def conv_transpose3d(
+    input: Tensor,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
     """3-d transposed convolution. Input [N, C, D, H, W]; weight [C, out / groups, kD, kH, kW].
 
     Otherwise as :func:`conv_transpose2d`.
@@ -110,7 +166,7 @@ def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_paddi
     return _C.conv_transpose3d(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
+def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """Every patch the kernel sees, as a column: [N, C, H, W] -> [N, C kH kW, L] with L positions.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -120,7 +176,9 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     return _C.im2col(input, _pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride))
 
 
-def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
+def fold(
+    input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
     """Adds columns of patches back into an image, the transpose of :func:`unfold`: [N, C kH kW, L] -> [N, C,
     H, W].
 

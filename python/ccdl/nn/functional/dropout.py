@@ -4,7 +4,10 @@ identity.
 The masks come from the counter-based generator, so one seed gives the same masks at any thread count.
 """
 
+from __future__ import annotations
+
 from ... import _C
+from ..._C import Tensor
 
 __all__ = [
     "alpha_dropout",
@@ -21,7 +24,7 @@ def _check(op, p):
         raise ValueError(f"{op}: p is {p}, must be in [0, 1]")
 
 
-def dropout(input, p=0.5, training=True, inplace=False):
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeros each element with probability ``p`` and scales the others by ``1 / (1 - p)``.
 
     Source: Srivastava et al., 2014.
@@ -44,7 +47,7 @@ def _feature_dropout(op, input, p, training, inplace, channel_dim):
     return input.mul_(mask) if inplace else input * mask
 
 
-def dropout1d(input, p=0.5, training=True, inplace=False):
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeros whole channels of [N, C, L] or [C, L].
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -56,7 +59,7 @@ def dropout1d(input, p=0.5, training=True, inplace=False):
     return _feature_dropout("dropout1d", input, p, training, inplace, input.dim() - 2)
 
 
-def dropout2d(input, p=0.5, training=True, inplace=False):
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeros whole channels of [N, C, H, W]; one decision per sample and channel.
 
     Source: Tompson et al., 2015.
@@ -70,7 +73,7 @@ def dropout2d(input, p=0.5, training=True, inplace=False):
     return _feature_dropout("dropout2d", input, p, training, inplace, 1)
 
 
-def dropout3d(input, p=0.5, training=True, inplace=False):
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeros whole channels of [N, C, D, H, W] or [C, D, H, W]."""
     if input.dim() not in (4, 5):
         raise RuntimeError(f"dropout3d: Expected 4D or 5D input, but received a {input.dim()}D input")
@@ -97,7 +100,7 @@ def _alpha_dropout(op, input, p, training, inplace, mask_shape):
     return input * (keep * a) + shift
 
 
-def alpha_dropout(input, p=0.5, training=False, inplace=False):
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Dropout for SELU networks: keeps mean and variance of a standard normal input.
 
     Source: Klambauer et al., 2017.
@@ -109,7 +112,9 @@ def alpha_dropout(input, p=0.5, training=False, inplace=False):
     return _alpha_dropout("alpha_dropout", input, p, training, inplace, tuple(input.shape))
 
 
-def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
     """:func:`alpha_dropout` of whole channels of [N, C, ...]."""
     shape = tuple(input.shape[:2]) + (1,) * (input.dim() - 2)
     return _alpha_dropout("feature_alpha_dropout", input, p, training, inplace, shape)

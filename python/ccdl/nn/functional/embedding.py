@@ -1,6 +1,11 @@
 """Table look-up."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C
+from ..._C import Tensor
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
 
@@ -29,8 +34,14 @@ def _padding_row(op, padding_idx, weight):
 
 
 def embedding(
-    input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False
-):
+    input: Tensor,
+    weight: Any,
+    padding_idx: Any = None,
+    max_norm: Any = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
     """Rows of ``weight`` named by ``input``: [*] -> [*, embedding_dim].
 
     Args:
@@ -78,18 +89,18 @@ def _bags(input, offsets, include_last_offset, per_sample_weights):
 
 
 def embedding_bag(
-    input,
-    weight,
-    offsets=None,
-    max_norm=None,
-    norm_type=2,
-    scale_grad_by_freq=False,
-    mode="mean",
-    sparse=False,
-    per_sample_weights=None,
-    include_last_offset=False,
-    padding_idx=None,
-):
+    input: Tensor,
+    weight: Any,
+    offsets: Any = None,
+    max_norm: Any = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: Any = None,
+) -> Tensor:
     """Sum, mean or maximum of the embeddings of each bag; an empty bag gives zeros.
 
     Args:
@@ -150,7 +161,7 @@ def _reduce_bags(rows, mask, mode, per_sample_weights):
     return total
 
 
-def one_hot(tensor, num_classes=-1):
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """int64 tensor [*, num_classes] that is 1 at each index; the largest index + 1 if ``num_classes`` is -1.
 
     >>> import ccdl, ccdl.nn.functional as F

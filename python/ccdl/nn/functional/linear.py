@@ -1,11 +1,16 @@
 """Affine maps."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C
+from ..._C import Tensor
 
 __all__ = ["linear", "bilinear"]
 
 
-def linear(input, weight, bias=None):
+def linear(input: Tensor, weight: Any, bias: Any = None) -> Tensor:
     """``y = x W^T + b``.
 
     Args:
@@ -26,7 +31,7 @@ def linear(input, weight, bias=None):
     return _C.linear(input, weight, bias)
 
 
-def bilinear(input1, input2, weight, bias=None):
+def bilinear(input1: Tensor, input2: Tensor, weight: Any, bias: Any = None) -> Tensor:
     """``y_k = x1^T W_k x2 + b_k``.
 
     Args:

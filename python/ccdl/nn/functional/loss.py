@@ -2,10 +2,14 @@
 PyTorch's deprecated spelling of it. Targets that are class numbers are int64; an index out of range is an
 IndexError."""
 
+from __future__ import annotations
+
 import math
 import warnings
+from typing import Any
 
 from ... import _C, errors
+from ..._C import Tensor
 
 __all__ = [
     "binary_cross_entropy",
@@ -61,15 +65,15 @@ def _warn_broadcast(op, input, target):
 
 
 def cross_entropy(
-    input,
-    target,
-    weight=None,
-    size_average=None,
-    ignore_index=-100,
-    reduce=None,
-    reduction="mean",
-    label_smoothing=0.0,
-):
+    input: Tensor,
+    target: Tensor,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Cross-entropy between ``softmax(input)`` along the class dimension and the target, from logits.
 
     For class numbers y: ``l = -w_y log softmax(x)_y``; for probabilities q: ``l = -sum_c w_c q_c log
@@ -101,7 +105,15 @@ def cross_entropy(
     )
 
 
-def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
     """Negative log-likelihood ``-w_y x_y`` of log-probabilities; arguments as :func:`cross_entropy`.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -112,7 +124,14 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     return _C.nll_loss(input, target, weight=weight, ignore_index=ignore_index, reduction=reduction)
 
 
-def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Any = None,
+) -> Tensor:
     """Squared error ``(x - y)^2``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -126,7 +145,14 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     return _weighted(_C.mse_loss(input, target, reduction="none"), weight, reduction)
 
 
-def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Any = None,
+) -> Tensor:
     """Absolute error ``|x - y|``; its gradient at 0 is 0.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -147,7 +173,14 @@ def _weighted(loss, weight, reduction):
     return _reduce(loss, reduction)
 
 
-def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
     """``d^2 / (2 beta)`` where ``d = |x - y| < beta``, else ``d - beta / 2``; ``beta`` 0 is :func:`l1_loss`.
 
     Source: Girshick, 2015.
@@ -161,7 +194,9 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     return _C.smooth_l1_loss(input, target, reduction=reduction, beta=beta)
 
 
-def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Tensor:
     """``d^2 / 2`` where ``d = |x - y| <= delta``, else ``delta (d - delta / 2)``; ``delta`` must be positive.
 
     Source: Huber, 1964.
@@ -177,7 +212,14 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     return _weighted(_C.huber_loss(input, target, reduction="none", delta=delta), weight, reduction)
 
 
-def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
     """``-(y log p + (1 - y) log(1 - p))`` of probabilities p in [0, 1]; each logarithm is limited to -100
     below.
 
@@ -195,8 +237,14 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
 
 
 def binary_cross_entropy_with_logits(
-    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
-):
+    input: Tensor,
+    target: Tensor,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+) -> Tensor:
     """Binary cross-entropy of ``sigmoid(input)``, computed without overflow.
 
     Args:
@@ -220,7 +268,14 @@ def binary_cross_entropy_with_logits(
     )
 
 
-def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
     """Kullback-Leibler divergence ``y (log y - x)`` with ``input`` x already log-probabilities.
 
     ``reduction='batchmean'`` divides the sum by the batch size, which is the mathematical value;
@@ -243,8 +298,15 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 
 
 def poisson_nll_loss(
-    input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
-):
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: Any = None,
+    eps: float = 1e-8,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
     """``exp(x) - y x`` (or ``x - y log(x + eps)`` if not ``log_input``); ``full`` adds Stirling's ``log y!``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -259,7 +321,9 @@ def poisson_nll_loss(
     return _reduce(loss, reduction)
 
 
-def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Tensor:
     """``(log v + (x - y)^2 / v) / 2`` with ``v = max(var, eps)``; ``full`` adds ``log(2 pi) / 2``.
 
     ``var`` has the input's size, or lacks the last dimension, or has it as 1; or is a number.
@@ -287,7 +351,14 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     return _reduce(loss, reduction)
 
 
-def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
     """``x`` where y = 1, ``max(0, margin - x)`` where y = -1.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -300,7 +371,15 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
     return _reduce(loss, reduction)
 
 
-def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
     """``max(0, -y (x1 - x2) + margin)``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -311,7 +390,15 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     return _reduce((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
-def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean"):
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
     """``1 - cos(x1, x2)`` where y = 1, ``max(0, cos - margin)`` where y = -1.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -330,7 +417,9 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     return _reduce(loss, reduction)
 
 
-def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Tensor:
     """``log(1 + exp(-y x))`` with y in {-1, 1}.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -342,8 +431,15 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
 
 
 def multi_margin_loss(
-    input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"
-):
+    input: Tensor,
+    target: Tensor,
+    p: float = 1,
+    margin: float = 1.0,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
     """Multi-class hinge: ``sum_{j != y} max(0, w_y (margin - x_y + x_j))^p / C``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -367,7 +463,9 @@ def multi_margin_loss(
     return _reduce(loss[0] if single and reduction == "none" else loss, reduction)
 
 
-def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+) -> Tensor:
     """``sum_{j in targets, i not in targets} max(0, 1 - (x_j - x_i)) / C``; each row of ``target`` lists its
     classes and ends at the first -1.
 
@@ -390,7 +488,14 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     return _reduce(loss[0] if single and reduction == "none" else loss, reduction)
 
 
-def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+def multilabel_soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
     """Mean over the classes (last dimension) of the binary cross-entropy from logits.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -405,17 +510,17 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
 
 
 def triplet_margin_loss(
-    anchor,
-    positive,
-    negative,
-    margin=1.0,
-    p=2,
-    eps=1e-6,
-    swap=False,
-    size_average=None,
-    reduce=None,
-    reduction="mean",
-):
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Tensor:
     """``max(0, d(a, p) - d(a, n) + margin)`` with the p-norm distance; ``swap`` uses the nearer of d(a, n),
     d(p, n).
 
@@ -440,8 +545,15 @@ def triplet_margin_loss(
 
 
 def triplet_margin_with_distance_loss(
-    anchor, positive, negative, *, distance_function=None, margin=1.0, swap=False, reduction="mean"
-):
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Any = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
     """:func:`triplet_margin_loss` with a distance of your own (the 2-norm if left out)."""
     from .distance import pairwise_distance
 
@@ -458,8 +570,14 @@ def triplet_margin_with_distance_loss(
 
 
 def ctc_loss(
-    log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False
-):
+    log_probs: Any,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: Any = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
     """Connectionist temporal classification loss.
 
     Args:

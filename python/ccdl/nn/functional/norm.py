@@ -1,6 +1,11 @@
 """Normalisations. Statistics use the biased variance ``mean((x - mean)^2)``, as in PyTorch."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C, errors
+from ..._C import Tensor
 
 __all__ = [
     "batch_norm",
@@ -14,8 +19,15 @@ __all__ = [
 
 
 def batch_norm(
-    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-):
+    input: Tensor,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """``(x - mean) / sqrt(var + eps) * weight + bias`` per channel (dimension 1), over all other dimensions.
 
     Args:
@@ -56,7 +68,9 @@ def batch_norm(
     )
 
 
-def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+def layer_norm(
+    input: Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
     """``(x - mean) / sqrt(var + eps) * weight + bias`` over the last dimensions, whose sizes are
     ``normalized_shape``.
 
@@ -69,7 +83,9 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     return _C.layer_norm(input, tuple(normalized_shape), weight=weight, bias=bias, eps=eps)
 
 
-def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+def group_norm(
+    input: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
     """Normalises each sample's channels in ``num_groups`` groups, with one weight and bias per channel.
 
     Source: Wu and He, 2018.
@@ -82,15 +98,15 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def instance_norm(
-    input,
-    running_mean=None,
-    running_var=None,
-    weight=None,
-    bias=None,
-    use_input_stats=True,
-    momentum=0.1,
-    eps=1e-5,
-):
+    input: Tensor,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """Normalises every channel of every sample over its spatial dimensions; input [N, C, ...].
 
     With ``use_input_stats=False`` the running statistics are used instead.
@@ -112,8 +128,8 @@ def instance_norm(
             )
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    mean = running_mean.repeat(n) if running_mean is not None else None
-    var = running_var.repeat(n) if running_var is not None else None
+    mean: Any = running_mean.repeat(n) if running_mean is not None else None
+    var: Any = running_var.repeat(n) if running_var is not None else None
     flat = batch_norm(
         input.reshape(1, n * c, *spatial),
         mean,
@@ -135,7 +151,7 @@ def instance_norm(
     return flat.reshape(input.shape)
 
 
-def rms_norm(input, normalized_shape, weight=None, eps=None):
+def rms_norm(input: Tensor, normalized_shape: Any, weight: Any = None, eps: Any = None) -> Tensor:
     """``x / sqrt(mean(x^2) + eps) * weight`` over the last dimensions; ``eps`` defaults to the dtype's
     epsilon.
 
@@ -148,7 +164,9 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     return _C.rms_norm(input, tuple(normalized_shape), weight=weight, eps=eps)
 
 
-def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+def local_response_norm(
+    input: Tensor, size: Any, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
     """``x / (k + alpha * mean of x^2 over size neighbouring channels)^beta``; input [N, C, ...], zeros
     outside.
 
@@ -172,7 +190,7 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
     return input / (mean * alpha + k).pow(beta)
 
 
-def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Tensor:
     """``x / max(||x||_p, eps)`` along ``dim``.
 
     >>> import ccdl, ccdl.nn.functional as F

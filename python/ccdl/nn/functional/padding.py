@@ -1,11 +1,16 @@
 """Padding of the last dimensions."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C
+from ..._C import Tensor
 
 __all__ = ["pad"]
 
 
-def pad(input, pad, mode="constant", value=None):
+def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Tensor:
     """Enlarges ``input`` at its borders.
 
     Args:

@@ -4,7 +4,12 @@ Output size: floor((in + 2 padding - dilation (kernel - 1) - 1) / stride) + 1; c
 the last window starts inside the input or its left padding. Padding may be at most half the kernel.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C, errors
+from ..._C import Tensor
 
 __all__ = [
     "max_pool1d",
@@ -38,7 +43,15 @@ def _tuple(value, n):
     return (value,) * n if isinstance(value, int) else tuple(value)
 
 
-def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """Largest value of each window of the last dimension; as :func:`max_pool2d`.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -50,7 +63,15 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     return _C.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """Largest value of each window; the gradient goes to the first position that holds it.
 
     Args:
@@ -73,7 +94,15 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     return _C.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """Largest value of each window of the last three dimensions; as :func:`max_pool2d`.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -86,22 +115,40 @@ def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 
 def max_pool1d_with_indices(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=True
-):
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = True,
+) -> Any:
     """:func:`max_pool1d` with the position of each maximum."""
     return _C.max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool2d_with_indices(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=True
-):
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = True,
+) -> Any:
     """:func:`max_pool2d` with the flat position of each maximum within its plane."""
     return _C.max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool3d_with_indices(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=True
-):
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = True,
+) -> Any:
     """:func:`max_pool3d` with the flat position of each maximum within its volume."""
     return _C.max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
 
@@ -133,7 +180,14 @@ def _max_unpool(op, input, indices, n, kernel_size, stride, padding, output_size
     return unpool(input, indices, tuple(size))
 
 
-def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+def max_unpool1d(
+    input: Tensor,
+    indices: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    output_size: Any = None,
+) -> Tensor:
     """Puts each value of ``input`` at its index in an else zero tensor; partial inverse of
     :func:`max_pool1d`.
 
@@ -145,7 +199,14 @@ def max_unpool1d(input, indices, kernel_size, stride=None, padding=0, output_siz
     return _max_unpool("max_unpool1d", input, indices, 1, kernel_size, stride, padding, output_size)
 
 
-def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+def max_unpool2d(
+    input: Tensor,
+    indices: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    output_size: Any = None,
+) -> Tensor:
     """Puts each value of ``input`` at its index in an else zero tensor; partial inverse of
     :func:`max_pool2d`.
 
@@ -160,12 +221,26 @@ def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_siz
     return _max_unpool("max_unpool2d", input, indices, 2, kernel_size, stride, padding, output_size)
 
 
-def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+def max_unpool3d(
+    input: Tensor,
+    indices: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    output_size: Any = None,
+) -> Tensor:
     """As :func:`max_unpool2d`, for three dimensions."""
     return _max_unpool("max_unpool3d", input, indices, 3, kernel_size, stride, padding, output_size)
 
 
-def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
     """Mean of each window of the last dimension; as :func:`avg_pool2d`.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -176,8 +251,14 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
 
 
 def avg_pool2d(
-    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
-):
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: Any = None,
+) -> Tensor:
     """Mean of each window.
 
     Args:
@@ -194,8 +275,14 @@ def avg_pool2d(
 
 
 def avg_pool3d(
-    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
-):
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: Any = None,
+) -> Tensor:
     """Mean of each window of the last three dimensions; as :func:`avg_pool2d`.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -215,7 +302,9 @@ def _lp_pool(average, input, n, norm_type, kernel_size, stride, ceil_mode):
     return (mean.sign() * _C.relu(mean.abs())).mul(count).pow(1.0 / p)
 
 
-def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+def lp_pool1d(
+    input: Tensor, norm_type: Any, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
     """``(sum of x^p over the window)^(1/p)`` along the last dimension.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -225,7 +314,9 @@ def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     return _lp_pool(avg_pool1d, input, 1, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+def lp_pool2d(
+    input: Tensor, norm_type: Any, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
     """``(sum of x^p over the window)^(1/p)`` over the last two dimensions.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -235,7 +326,9 @@ def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
     return _lp_pool(avg_pool2d, input, 2, norm_type, kernel_size, stride, ceil_mode)
 
 
-def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+def lp_pool3d(
+    input: Tensor, norm_type: Any, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
     """``(sum of x^p over the window)^(1/p)`` over the last three dimensions."""
     return _lp_pool(avg_pool3d, input, 3, norm_type, kernel_size, stride, ceil_mode)
 
@@ -247,7 +340,7 @@ def _adaptive_size(input, output_size, n):
     return tuple(i if o is None else o for o, i in zip(output_size, input.shape[-n:]))
 
 
-def adaptive_max_pool1d(input, output_size, return_indices=False):
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maximum over windows chosen so that the last dimension becomes ``output_size``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -258,7 +351,7 @@ def adaptive_max_pool1d(input, output_size, return_indices=False):
     return (y, indices) if return_indices else y
 
 
-def adaptive_max_pool2d(input, output_size, return_indices=False):
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maximum over windows from floor(i in / out) to ceil((i + 1) in / out), giving ``output_size``.
 
     Args:
@@ -274,28 +367,28 @@ def adaptive_max_pool2d(input, output_size, return_indices=False):
     return (y, indices) if return_indices else y
 
 
-def adaptive_max_pool3d(input, output_size, return_indices=False):
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """As :func:`adaptive_max_pool2d`, for three dimensions."""
     y, indices = _C.adaptive_max_pool3d(input, _adaptive_size(input, output_size, 3))
     return (y, indices) if return_indices else y
 
 
-def adaptive_max_pool1d_with_indices(input, output_size, return_indices=True):
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> Any:
     """:func:`adaptive_max_pool1d` with positions."""
     return adaptive_max_pool1d(input, output_size, True)
 
 
-def adaptive_max_pool2d_with_indices(input, output_size, return_indices=True):
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> Any:
     """:func:`adaptive_max_pool2d` with positions."""
     return adaptive_max_pool2d(input, output_size, True)
 
 
-def adaptive_max_pool3d_with_indices(input, output_size, return_indices=True):
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> Any:
     """:func:`adaptive_max_pool3d` with positions."""
     return adaptive_max_pool3d(input, output_size, True)
 
 
-def adaptive_avg_pool1d(input, output_size):
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Mean over windows chosen so that the last dimension becomes ``output_size``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -305,7 +398,7 @@ def adaptive_avg_pool1d(input, output_size):
     return _C.adaptive_avg_pool1d(input, _adaptive_size(input, output_size, 1))
 
 
-def adaptive_avg_pool2d(input, output_size):
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Mean over windows from floor(i in / out) to ceil((i + 1) in / out); ``output_size`` 1 is global
     pooling.
 
@@ -316,6 +409,6 @@ def adaptive_avg_pool2d(input, output_size):
     return _C.adaptive_avg_pool2d(input, _adaptive_size(input, output_size, 2))
 
 
-def adaptive_avg_pool3d(input, output_size):
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """As :func:`adaptive_avg_pool2d`, for three dimensions."""
     return _C.adaptive_avg_pool3d(input, _adaptive_size(input, output_size, 3))

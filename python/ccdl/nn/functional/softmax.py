@@ -1,8 +1,12 @@
 """Softmax family: normalised exponentials along one dimension."""
 
+from __future__ import annotations
+
 import warnings
+from typing import Any
 
 from ... import _C
+from ..._C import Tensor
 
 __all__ = ["softmax", "log_softmax", "softmin", "gumbel_softmax"]
 
@@ -14,7 +18,7 @@ def _dim(op, dim, input, stacklevel):
     return 0 if input.dim() in (0, 1, 3) else 1
 
 
-def softmax(input, dim=None, _stacklevel=3, dtype=None):
+def softmax(input: Tensor, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None) -> Tensor:
     """``exp(x_i) / sum_j exp(x_j)`` along ``dim``, with the maximum subtracted first.
 
     Args:
@@ -32,7 +36,7 @@ def softmax(input, dim=None, _stacklevel=3, dtype=None):
     return _C.softmax(input, _dim("softmax", dim, input, _stacklevel), dtype=dtype)
 
 
-def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
+def log_softmax(input: Tensor, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None) -> Tensor:
     """``x_i - log sum_j exp(x_j)`` along ``dim``, without overflow.
 
     Arguments as for :func:`softmax`.
@@ -44,7 +48,7 @@ def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     return _C.log_softmax(input, _dim("log_softmax", dim, input, _stacklevel), dtype=dtype)
 
 
-def softmin(input, dim=None, _stacklevel=3, dtype=None):
+def softmin(input: Tensor, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None) -> Tensor:
     """Softmax of ``-x``.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -54,7 +58,9 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
     return _C.softmax(-input, _dim("softmin", dim, input, _stacklevel), dtype=dtype)
 
 
-def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+def gumbel_softmax(
+    logits: Tensor, tau: Any = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
     """A relaxed one-hot sample: softmax of ``(logits + g) / tau`` with Gumbel noise ``g = -log(-log u)``.
 
     ``hard=True`` returns the exact one-hot of the largest entry and lets the gradient of the relaxed sample

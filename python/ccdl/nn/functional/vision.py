@@ -1,11 +1,16 @@
 """Rearrangements and sampling of images."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C
+from ..._C import Tensor
 
 __all__ = ["affine_grid", "channel_shuffle", "grid_sample", "pixel_shuffle", "pixel_unshuffle"]
 
 
-def pixel_shuffle(input, upscale_factor):
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """[*, C r^2, H, W] -> [*, C, H r, W r]: channels become r x r blocks of pixels.
 
     Source: Shi et al., 2016.
@@ -32,7 +37,7 @@ def pixel_shuffle(input, upscale_factor):
     )
 
 
-def pixel_unshuffle(input, downscale_factor):
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """[*, C, H r, W r] -> [*, C r^2, H, W], the inverse of :func:`pixel_shuffle`.
 
     >>> import ccdl, ccdl.nn.functional as F
@@ -54,7 +59,7 @@ def pixel_unshuffle(input, downscale_factor):
     )
 
 
-def channel_shuffle(input, groups):
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """[N, C, ...] with channels dealt out over ``groups``: (g, C / g) becomes (C / g, g).
 
     Source: Zhang et al., 2018.
@@ -69,7 +74,7 @@ def channel_shuffle(input, groups):
     return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
 
 
-def affine_grid(theta, size, align_corners=None):
+def affine_grid(theta: Any, size: Any, align_corners: Any = None) -> Tensor:
     """Sampling grid of an affine map: theta [N, 2, 3], size (N, C, H, W) -> [N, H, W, 2]; also 3-d ([N, 3,
     4]).
 
@@ -104,7 +109,9 @@ def affine_grid(theta, size, align_corners=None):
     return _C.matmul(points, theta.transpose(1, 2)).reshape(size[0], *spatial, n)
 
 
-def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
+def grid_sample(
+    input: Tensor, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: Any = None
+) -> Tensor:
     """Samples ``input`` at the positions of ``grid`` (values in [-1, 1], last dimension x, y[, z]).
 
     Args:

@@ -4,6 +4,10 @@ The node behind the outputs runs first and notes grad_output; the node before th
 grad_input is known. If no input needs a gradient, the hooks run right after the outputs' node with Nones.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C
 
 
@@ -64,11 +68,11 @@ def _replacement(result, current, what):
     return result
 
 
-def run_with_backward_hooks(module, args, kwargs):
+def run_with_backward_hooks(module: Any, args: Any, kwargs: Any) -> Any:
     """``module.forward`` with the module's backward hooks attached."""
     if not _C.is_grad_enabled():
         return module.forward(*args, **kwargs)
-    state = {}
+    state: dict[str, Any] = {}
     inputs_need_grad = any(isinstance(a, _C.Tensor) and a.requires_grad for a in args)
 
     def finish(grad_input, count):

@@ -2,7 +2,10 @@
 state_dict.
 """
 
+from __future__ import annotations
+
 from collections import OrderedDict, namedtuple
+from typing import Any
 
 from ... import _C
 from ..parameter import Parameter, UninitializedParameter
@@ -15,7 +18,7 @@ class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpec
 
     __slots__ = ()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
         return super().__repr__()
@@ -30,11 +33,18 @@ def _shape(tensor):
 class StateMethods:
     """Methods of Module that turn the tree into a dict of dotted names and back."""
 
-    def get_extra_state(self):
+    _version: int
+    _modules: dict[str, Any]
+    _parameters: dict[str, Any]
+    _buffers: dict[str, Any]
+    _state_dict_pre_hooks: dict[int, Any]
+    _state_dict_hooks: dict[int, Any]
+
+    def get_extra_state(self) -> Any:
         """Override to add an entry of your own to ``state_dict``."""
         raise RuntimeError("get_extra_state: not overridden by this module")
 
-    def set_extra_state(self, state):
+    def set_extra_state(self, state: Any) -> Any:
         """Override to take back what :meth:`get_extra_state` gave."""
         raise RuntimeError("set_extra_state: not overridden by this module")
 
@@ -49,7 +59,9 @@ class StateMethods:
         if type(self).get_extra_state is not StateMethods.get_extra_state:
             destination[prefix + "_extra_state"] = self.get_extra_state()
 
-    def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
         """Name -> tensor of all parameters and persistent buffers; the tensors share memory with the module.
 
         ``keep_vars=True`` gives the parameters themselves instead of detached tensors.
@@ -143,7 +155,7 @@ class StateMethods:
         else:
             self._buffers[name] = value
 
-    def load_state_dict(self, state_dict, strict=True, assign=False):
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Copies parameters and buffers from ``state_dict``.
 
         Args:
@@ -160,7 +172,9 @@ class StateMethods:
         """
         if not hasattr(state_dict, "keys"):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        missing, unexpected, errors = [], [], []
+        missing: list[str] = []
+        unexpected: list[str] = []
+        errors: list[str] = []
         metadata = getattr(state_dict, "_metadata", None)
         state_dict = OrderedDict(state_dict)
         if metadata is not None:

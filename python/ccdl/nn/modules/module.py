@@ -1,8 +1,12 @@
 """Module: the base of all layers and models. A tree of named children, parameters, buffers and hooks."""
 
+from __future__ import annotations
+
 import functools
 from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 from ... import _C
 from ..parameter import Buffer, Parameter
@@ -23,21 +27,21 @@ class RemovableHandle:
 
     __slots__ = ("id", "_tables", "__weakref__")
 
-    def __init__(self, *tables):
+    def __init__(self, *tables: Any) -> None:
         self.id = next(_hook_ids)
         self._tables = tables
 
-    def remove(self):
+    def remove(self) -> None:
         for table in self._tables:
             if isinstance(table, set):
                 table.discard(self.id)
             else:
                 table.pop(self.id, None)
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: Any) -> None:
         self.remove()
 
 
@@ -54,12 +58,12 @@ def _add_hook(table, hook, prepend=False, *more):
     return handle
 
 
-def register_module_forward_pre_hook(hook):
+def register_module_forward_pre_hook(hook: Any) -> Any:
     """Registers ``hook(module, args)`` to run before every module's forward."""
     return _add_hook(_global_forward_pre_hooks, hook)
 
 
-def register_module_forward_hook(hook, *, with_kwargs=False, always_call=False):
+def register_module_forward_hook(hook: Any, *, with_kwargs: bool = False, always_call: bool = False) -> Any:
     """Registers ``hook(module, args, output)`` to run after every module's forward."""
     if with_kwargs:
         plain = hook
@@ -97,7 +101,7 @@ class Module(StateMethods):
     training: bool
     call_super_init = False
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if not self.call_super_init and (args or kwargs):
             raise TypeError(f"{type(self).__name__}.__init__() got unexpected arguments {args or kwargs}")
         own = self.__dict__
@@ -125,12 +129,12 @@ class Module(StateMethods):
 
     # --- calling ---
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self._hooked and not _global_forward_hooks and not _global_forward_pre_hooks:
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
 
-    def _call_impl(self, *args, **kwargs):
+    def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         return self.__call__(*args, **kwargs)
 
     def _call_with_hooks(self, args, kwargs):
@@ -182,7 +186,7 @@ class Module(StateMethods):
 
     # --- attributes ---
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         for table in ("_parameters", "_buffers", "_modules"):
             found = own.get(table)
@@ -190,7 +194,7 @@ class Module(StateMethods):
                 return found[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
         parameters = own.get("_parameters")
         if isinstance(value, Parameter):
@@ -245,7 +249,7 @@ class Module(StateMethods):
         for table in tables:
             own[table].pop(name, None)
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         if name in self._parameters:
             del self._parameters[name]
         elif name in self._buffers:
@@ -256,7 +260,7 @@ class Module(StateMethods):
         else:
             object.__delattr__(self, name)
 
-    def __dir__(self):
+    def __dir__(self) -> Any:
         names = set(dir(type(self))) | set(self.__dict__)
         names |= set(self._parameters) | set(self._modules) | set(self._buffers)
         return sorted(n for n in names if not n[:1].isdigit())
@@ -273,7 +277,7 @@ class Module(StateMethods):
         if hasattr(self, name) and name not in self.__dict__[table]:
             raise KeyError(f"attribute '{name}' already exists")
 
-    def register_buffer(self, name, tensor, persistent=True):
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Adds a tensor that belongs to the module's state but is no parameter; None reserves the name.
 
         ``persistent=False`` leaves it out of ``state_dict``.
@@ -289,7 +293,7 @@ class Module(StateMethods):
         else:
             self._non_persistent_buffers_set.add(name)
 
-    def register_parameter(self, name, param):
+    def register_parameter(self, name: str, param: Any) -> None:
         """Adds a parameter under ``name``; None reserves the name."""
         self._check_new_name("parameter", name, "_parameters")
         if param is not None and not isinstance(param, Parameter):
@@ -304,18 +308,18 @@ class Module(StateMethods):
             )
         self._parameters[name] = param
 
-    def add_module(self, name, module):
+    def add_module(self, name: str, module: Any) -> None:
         """Adds a child module under ``name``; None reserves the name."""
         if not isinstance(module, Module) and module is not None:
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._check_new_name("module", name, "_modules")
         self._modules[name] = module
 
-    def register_module(self, name, module):
+    def register_module(self, name: str, module: Any) -> None:
         """Another name of :meth:`add_module`."""
         self.add_module(name, module)
 
-    def get_submodule(self, target):
+    def get_submodule(self, target: Any) -> Any:
         """The module at the dotted path ``target``; the module itself for ``""``."""
         module = self
         for part in target.split(".") if target else ():
@@ -326,7 +330,7 @@ class Module(StateMethods):
                 raise AttributeError(f"`{part}` is not an nn.Module")
         return module
 
-    def set_submodule(self, target, module, strict=False):
+    def set_submodule(self, target: Any, module: Any, strict: bool = False) -> None:
         """Replaces (or adds, unless ``strict``) the module at the dotted path ``target``."""
         if not target:
             raise ValueError("set_submodule: target is empty")
@@ -336,7 +340,7 @@ class Module(StateMethods):
             raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
         setattr(parent, name, module)
 
-    def get_parameter(self, target):
+    def get_parameter(self, target: Any) -> Any:
         """The parameter at the dotted path ``target``."""
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
@@ -347,7 +351,7 @@ class Module(StateMethods):
             raise AttributeError(f"`{name}` is not an nn.Parameter")
         return found
 
-    def get_buffer(self, target):
+    def get_buffer(self, target: Any) -> Any:
         """The buffer at the dotted path ``target``."""
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
@@ -357,7 +361,9 @@ class Module(StateMethods):
 
     # --- walking the tree ---
 
-    def named_modules(self, memo=None, prefix="", remove_duplicate=True):
+    def named_modules(
+        self, memo: Any = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[Any]:
         """(dotted name, module) of this module and all below, each once unless ``remove_duplicate`` is
         False.
         """
@@ -373,12 +379,12 @@ class Module(StateMethods):
                     memo, prefix + ("." if prefix else "") + name, remove_duplicate
                 )
 
-    def modules(self):
+    def modules(self) -> Iterator[Any]:
         """This module and all below."""
         for _, module in self.named_modules():
             yield module
 
-    def named_children(self):
+    def named_children(self) -> Iterator[Any]:
         """(name, module) of the direct children."""
         seen = set()
         for name, module in self._modules.items():
@@ -386,7 +392,7 @@ class Module(StateMethods):
                 seen.add(module)
                 yield name, module
 
-    def children(self):
+    def children(self) -> Iterator[Any]:
         """The direct children."""
         for _, module in self.named_children():
             yield module
@@ -406,20 +412,24 @@ class Module(StateMethods):
                     seen.add(id(value))
                 yield path + ("." if path else "") + name, value
 
-    def named_parameters(self, prefix="", recurse=True, remove_duplicate=True):
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[Any]:
         """(dotted name, parameter), shared ones once."""
         yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
 
-    def parameters(self, recurse=True):
+    def parameters(self, recurse: bool = True) -> Iterator[Any]:
         """The parameters, shared ones once: what an optimiser takes."""
         for _, value in self.named_parameters(recurse=recurse):
             yield value
 
-    def named_buffers(self, prefix="", recurse=True, remove_duplicate=True):
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[Any]:
         """(dotted name, buffer), shared ones once."""
         yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse, remove_duplicate)
 
-    def buffers(self, recurse=True):
+    def buffers(self, recurse: bool = True) -> Iterator[Any]:
         """The buffers, shared ones once."""
         for _, value in self.named_buffers(recurse=recurse):
             yield value
@@ -448,14 +458,14 @@ class Module(StateMethods):
             _C._set_grad_enabled(previous)
         return self
 
-    def apply(self, fn):
+    def apply(self, fn: Any) -> Any:
         """Calls ``fn(module)`` on every module below and then on this one; returns self."""
         for module in self.children():
             module.apply(fn)
         fn(self)
         return self
 
-    def to(self, *args, **kwargs):
+    def to(self, *args: Any, **kwargs: Any) -> Any:
         """Moves or converts in place: ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``,
         ``to(memory_format=...)``. Only floating tensors change dtype. Returns self."""
         device, dtype, non_blocking, memory_format = _parse_to(args, kwargs)
@@ -472,40 +482,40 @@ class Module(StateMethods):
 
         return self._apply(convert)
 
-    def type(self, dst_type):
+    def type(self, dst_type: Any) -> Any:
         """Converts all parameters and buffers to ``dst_type``."""
         return self._apply(lambda t: t.to(dst_type))
 
-    def float(self):
+    def float(self) -> Any:
         """Converts floating parameters and buffers to float32."""
         return self._apply(lambda t: t.float() if t.is_floating_point() else t)
 
-    def double(self):
+    def double(self) -> Any:
         """Converts floating parameters and buffers to float64."""
         return self._apply(lambda t: t.double() if t.is_floating_point() else t)
 
-    def half(self):
+    def half(self) -> Any:
         """Converts floating parameters and buffers to float16."""
         return self._apply(lambda t: t.half() if t.is_floating_point() else t)
 
-    def bfloat16(self):
+    def bfloat16(self) -> Any:
         """Converts floating parameters and buffers to bfloat16."""
         return self._apply(lambda t: t.bfloat16() if t.is_floating_point() else t)
 
-    def cpu(self):
+    def cpu(self) -> Any:
         """Moves parameters and buffers to the CPU."""
         return self._apply(lambda t: t.cpu())
 
-    def cuda(self, device=None):
+    def cuda(self, device: Any = None) -> Any:
         """Moves parameters and buffers to a CUDA device; an error where there is none."""
         target = "cuda" if device is None else (f"cuda:{device}" if isinstance(device, int) else device)
         return self._apply(lambda t: t.to(target))
 
-    def to_empty(self, *, device, recurse=True):
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Any:
         """Moves without copying: new memory on ``device``, values undefined."""
         return self._apply(lambda t: _C.empty_like(t, device=device), recurse)
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True) -> Any:
         """Sets training mode here and below (dropout active, batch norm from the batch); returns self."""
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
@@ -514,17 +524,17 @@ class Module(StateMethods):
             module.train(mode)
         return self
 
-    def eval(self):
+    def eval(self) -> Any:
         """Sets evaluation mode here and below; returns self."""
         return self.train(False)
 
-    def requires_grad_(self, requires_grad=True):
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Sets ``requires_grad`` of all parameters; returns self."""
         for param in self.parameters():
             param.requires_grad_(requires_grad)
         return self
 
-    def zero_grad(self, set_to_none=True):
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops (or fills with zeros) the gradients of all parameters."""
         for param in self.parameters():
             if param.grad is None:
@@ -534,16 +544,18 @@ class Module(StateMethods):
             else:
                 param.grad = _C.zeros_like(param.grad)
 
-    def share_memory(self):
+    def share_memory(self) -> Any:
         """Accepted without effect: worker threads share memory anyway."""
         return self
 
-    def compile(self, *args, **kwargs):
+    def compile(self, *args: Any, **kwargs: Any) -> None:
         """Accepted without effect: ccdl runs eagerly."""
 
     # --- hooks ---
 
-    def register_forward_pre_hook(self, hook, *, prepend=False, with_kwargs=False):
+    def register_forward_pre_hook(
+        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> Any:
         """``hook(module, args)`` before forward; may return replaced args. With ``with_kwargs``:
         ``hook(module, args, kwargs)`` returning a pair."""
         self._hooked = True
@@ -552,7 +564,9 @@ class Module(StateMethods):
             self._forward_pre_hooks_with_kwargs[handle.id] = True
         return handle
 
-    def register_forward_hook(self, hook, *, prepend=False, with_kwargs=False, always_call=False):
+    def register_forward_hook(
+        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> Any:
         """``hook(module, args, output)`` after forward; may return a replaced output. ``always_call``: also
         after an exception."""
         self._hooked = True
@@ -569,26 +583,26 @@ class Module(StateMethods):
             self._forward_hooks_always_called[handle.id] = True
         return handle
 
-    def register_full_backward_pre_hook(self, hook, prepend=False):
+    def register_full_backward_pre_hook(self, hook: Any, prepend: bool = False) -> Any:
         """``hook(module, grad_output)`` before the module's backward; may return replaced gradients."""
         self._hooked = True
         return _add_hook(self._backward_pre_hooks, hook, prepend)
 
-    def register_full_backward_hook(self, hook, prepend=False):
+    def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> Any:
         """``hook(module, grad_input, grad_output)`` once the gradients of the inputs are known; may return
         replaced ``grad_input``. Tuples have one entry per positional tensor argument or output."""
         self._hooked = True
         return _add_hook(self._backward_hooks, hook, prepend)
 
-    def register_backward_hook(self, hook):
+    def register_backward_hook(self, hook: Any) -> Any:
         """PyTorch's older name; the same as :meth:`register_full_backward_hook`."""
         return self.register_full_backward_hook(hook)
 
-    def register_state_dict_pre_hook(self, hook):
+    def register_state_dict_pre_hook(self, hook: Any) -> Any:
         """``hook(module, prefix, keep_vars)`` before ``state_dict`` collects."""
         return _add_hook(self._state_dict_pre_hooks, hook)
 
-    def register_state_dict_post_hook(self, hook):
+    def register_state_dict_post_hook(self, hook: Any) -> Any:
         """``hook(module, state_dict, prefix, local_metadata)`` after ``state_dict`` collected; edits it in
         place.
         """
@@ -597,7 +611,7 @@ class Module(StateMethods):
     def _register_state_dict_hook(self, hook):
         return _add_hook(self._state_dict_hooks, hook)
 
-    def register_load_state_dict_pre_hook(self, hook):
+    def register_load_state_dict_pre_hook(self, hook: Any) -> Any:
         """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
         error_msgs)`` before this module takes its values."""
         return _add_hook(self._load_state_dict_pre_hooks, functools.partial(hook, self))
@@ -607,14 +621,14 @@ class Module(StateMethods):
             self._load_state_dict_pre_hooks, functools.partial(hook, self) if with_module else hook
         )
 
-    def register_load_state_dict_post_hook(self, hook):
+    def register_load_state_dict_post_hook(self, hook: Any) -> Any:
         """``hook(module, incompatible_keys)`` after loading; may edit the two lists."""
         return _add_hook(self._load_state_dict_post_hooks, hook)
 
-    def __getstate__(self):
+    def __getstate__(self) -> Any:
         return self.__dict__.copy()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
 
     # --- text ---
@@ -622,11 +636,11 @@ class Module(StateMethods):
     def _get_name(self):
         return type(self).__name__
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Override to add text to the module's line in ``repr``."""
         return ""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
         children = [f"({name}): " + _indent(repr(module), 2) for name, module in self._modules.items()]

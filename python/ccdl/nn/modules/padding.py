@@ -1,5 +1,10 @@
 """Padding layers: zero, constant, reflect, replicate and circular, in one, two and three dimensions."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from ..._C import Tensor
 from .. import functional as F
 from .module import Module
 
@@ -29,7 +34,7 @@ class _Pad(Module):
 
     _mode = "constant"
 
-    def __init__(self, padding):
+    def __init__(self, padding: Any) -> None:
         super().__init__()
         self.padding = (padding,) * (2 * self._n) if isinstance(padding, int) else tuple(padding)
         if len(self.padding) != 2 * self._n:
@@ -37,30 +42,30 @@ class _Pad(Module):
                 f"{type(self).__name__}: padding is {padding}, must be a number or {2 * self._n} numbers"
             )
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.pad(input, self.padding, self._mode)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.padding}"
 
 
 class _ConstantPad(_Pad):
-    def __init__(self, padding, value):
+    def __init__(self, padding: Any, value: Any) -> None:
         super().__init__(padding)
         self.value = value
 
-    def forward(self, input):
+    def forward(self, input: Tensor) -> Tensor:
         return F.pad(input, self.padding, "constant", self.value)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"padding={self.padding}, value={self.value}"
 
 
 class _ZeroPad(_ConstantPad):
-    def __init__(self, padding):
+    def __init__(self, padding: Any) -> None:
         super().__init__(padding, 0.0)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.padding}"
 
 

@@ -1,5 +1,9 @@
 """Gradient clipping, in place, by the norm of all gradients together or by value."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from ... import _C
 
 __all__ = ["clip_grad_norm_", "clip_grad_norm", "clip_grad_value_", "get_total_norm"]
@@ -11,7 +15,9 @@ def _gradients(parameters):
     return [p.grad for p in parameters if p.grad is not None]
 
 
-def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=None):
+def get_total_norm(
+    tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
+) -> Any:
     """The ``norm_type``-norm of all ``tensors`` seen as one vector; ``inf`` is the largest absolute value.
 
     >>> import ccdl, ccdl.nn as nn
@@ -35,7 +41,13 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
     return total
 
 
-def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
+def clip_grad_norm_(
+    parameters: Any,
+    max_norm: Any,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: Any = None,
+) -> Any:
     """Scales all gradients by ``max_norm / (total norm + 1e-6)`` where that is below 1; returns the total
     norm.
 
@@ -60,12 +72,18 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     return total
 
 
-def clip_grad_norm(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False, foreach=None):
+def clip_grad_norm(
+    parameters: Any,
+    max_norm: Any,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: Any = None,
+) -> Any:
     """PyTorch's deprecated name of :func:`clip_grad_norm_`."""
     return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 
 
-def clip_grad_value_(parameters, clip_value, foreach=None):
+def clip_grad_value_(parameters: Any, clip_value: Any, foreach: Any = None) -> None:
     """Limits every gradient element to [-clip_value, clip_value].
 
     >>> import ccdl, ccdl.nn as nn

@@ -1,6 +1,9 @@
 """From a list of samples to a batch."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ... import _C
 
@@ -11,7 +14,7 @@ def _is_numpy(value):
     return type(value).__module__.split(".")[0] == "numpy"
 
 
-def default_collate(batch):
+def default_collate(batch: Any) -> Any:
     """Stacks the samples' tensors, arrays and numbers; keeps dicts, tuples and lists around them.
 
     Tensors [*] become [B, *]; Python floats float64 and ints int64 tensors; strings stay a list; a list of
@@ -46,7 +49,7 @@ def default_collate(batch):
     if isinstance(first, Mapping):
         merged = {key: default_collate([sample[key] for sample in batch]) for key in first}
         try:
-            return type(first)(merged)
+            return type(first)(merged)  # type: ignore[call-arg]
         except TypeError:
             return merged
     if isinstance(first, tuple) and hasattr(first, "_fields"):
@@ -70,7 +73,7 @@ def _like(first, columns):
         return columns
 
 
-def default_convert(data):
+def default_convert(data: Any) -> Any:
     """numpy arrays inside ``data`` become tensors; everything else stays. Used when batching is off."""
     if isinstance(data, _C.Tensor):
         return data
@@ -81,7 +84,7 @@ def default_convert(data):
     if isinstance(data, Mapping):
         converted = {key: default_convert(value) for key, value in data.items()}
         try:
-            return type(data)(converted)
+            return type(data)(converted)  # type: ignore[call-arg]
         except TypeError:
             return converted
     if isinstance(data, tuple) and hasattr(data, "_fields"):

@@ -4,11 +4,15 @@ Batch k goes to worker k % num_workers and batches are handed out in order, so o
 seed and the epoch alone, never on timing or on the number of workers.
 """
 
+from __future__ import annotations
+
 import itertools
 import queue
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from typing import Any
 
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset
@@ -19,7 +23,7 @@ __all__ = ["DataLoader"]
 
 
 class _InfiniteSampler:
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return itertools.repeat(None)
 
 
@@ -59,26 +63,26 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset,
-        batch_size=1,
-        shuffle=None,
-        sampler=None,
-        batch_sampler=None,
-        num_workers=0,
-        collate_fn=None,
-        pin_memory=False,
-        drop_last=False,
-        timeout=0,
-        worker_init_fn=None,
-        multiprocessing_context=None,
-        generator=None,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: Any = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Any = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: Any = 0,
+        worker_init_fn: Any = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
         *,
-        prefetch_factor=None,
-        persistent_workers=False,
-        pin_memory_device="",
-        in_order=True,
-        worker_type=None,
-    ):
+        prefetch_factor: Any = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        worker_type: Any = None,
+    ) -> None:
         _check_options(num_workers, timeout, prefetch_factor, persistent_workers, worker_type)
         self.dataset = dataset
         self.num_workers = num_workers
@@ -127,9 +131,9 @@ class DataLoader:
         if collate_fn is None:
             collate_fn = default_collate if self._auto_collation else default_convert
         self.collate_fn = collate_fn
-        self._pool = None
+        self._pool: Any = None
 
-    def __class_getitem__(cls, item):
+    def __class_getitem__(cls, item: Any) -> Any:
         return cls
 
     @property
@@ -140,7 +144,7 @@ class DataLoader:
     def _index_sampler(self):
         return self.batch_sampler if self._auto_collation else self.sampler
 
-    def __len__(self):
+    def __len__(self) -> int:
         if not self._iterable:
             return len(self._index_sampler)
         length = len(self.dataset)
@@ -148,7 +152,7 @@ class DataLoader:
             return length
         return length // self.batch_size if self.drop_last else -(-length // self.batch_size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         seed = draw_seed(self.generator)
         if self.num_workers == 0:
             return _SingleIterator(self, seed)
@@ -182,27 +186,27 @@ def _check_options(num_workers, timeout, prefetch_factor, persistent_workers, wo
 class _SingleIterator:
     """Fetches in the calling thread."""
 
-    def __init__(self, loader, seed):
+    def __init__(self, loader: Any, seed: Any) -> None:
         self._indices = iter(loader._index_sampler)
         self._fetcher = loader._fetcher_type()(
             loader.dataset, loader._auto_collation, loader.collate_fn, loader.drop_last, seed
         )
         self._loader = loader
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._loader)
 
-    def __next__(self):
+    def __next__(self) -> Any:
         return self._fetcher.fetch(next(self._indices))
 
 
 class _Pool:
     """The workers of a loader and their queues."""
 
-    def __init__(self, loader):
+    def __init__(self, loader: Any) -> None:
         self.is_process = loader.worker_type == "process"
         self.size = loader.num_workers
         self.epoch = 0
@@ -239,20 +243,20 @@ class _Pool:
             worker.start()
         self._finalizer = weakref.finalize(self, _stop, self.workers, self.tasks, self.is_process)
 
-    def start_epoch(self, seed):
+    def start_epoch(self, seed: Any) -> Any:
         """Begins a new epoch in every worker; tasks left over from the last are skipped."""
         self.epoch += 1
         for tasks in self.tasks:
             tasks.put(("epoch", self.epoch, seed))
         return self.epoch
 
-    def dead_workers(self):
+    def dead_workers(self) -> Any:
         """Ids, pids and exit codes of worker processes that are gone."""
         if not self.is_process:
             return []
         return [(i, w.pid, w.exitcode) for i, w in enumerate(self.workers) if not w.is_alive()]
 
-    def close(self):
+    def close(self) -> None:
         """Ends the workers."""
         if not self.closed:
             self.closed = True
@@ -281,23 +285,23 @@ def _stop(workers, tasks, is_process):
 class _WorkerIterator:
     """Keeps ``prefetch_factor`` batches per worker under way and hands them out in order."""
 
-    def __init__(self, loader, pool, seed, owns_pool):
+    def __init__(self, loader: Any, pool: Any, seed: Any, owns_pool: Any) -> None:
         self._loader, self._pool, self._owns_pool = loader, pool, owns_pool
         self._indices = iter(loader._index_sampler)
         self._epoch = pool.start_epoch(seed)
         self._sent = 0
         self._next = 0
-        self._ready = {}
-        self._ended = set()
-        self._owner = {}
+        self._ready: dict[int, Any] = {}
+        self._ended: set[int] = set()
+        self._owner: dict[int, int] = {}
         self._workers = itertools.cycle(range(pool.size))
         for _ in range(loader.prefetch_factor * pool.size):
             self._send()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._loader)
 
     def _send(self):
@@ -335,7 +339,7 @@ class _WorkerIterator:
                 self._shut_down(force=True)
                 raise RuntimeError(f"DataLoader timed out after {limit} seconds")
 
-    def __next__(self):
+    def __next__(self) -> Any:
         try:
             return self._take()
         except StopIteration:
@@ -368,6 +372,6 @@ class _WorkerIterator:
         if self._owns_pool or force:
             self._pool.close()
 
-    def __del__(self):
+    def __del__(self) -> None:
         if getattr(self, "_owns_pool", False):
             self._pool.close()

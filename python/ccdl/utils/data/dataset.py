@@ -1,7 +1,11 @@
 """Data sets: indexable (``__getitem__`` and ``__len__``) or iterable, and combinations of them."""
 
+from __future__ import annotations
+
 import bisect
 import math
+from collections.abc import Iterator
+from typing import Any
 
 from ... import _C
 
@@ -23,13 +27,13 @@ class Dataset:
     ``__getitems__(indices)`` may be added to fetch a whole batch as a list at once.
     """
 
-    def __class_getitem__(cls, item):
+    def __class_getitem__(cls, item: Any) -> Any:
         return cls
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not implement __getitem__")
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Any:
         return ConcatDataset([self, other])
 
 
@@ -37,10 +41,10 @@ class IterableDataset(Dataset):
     """Base of streams: write ``__iter__``. Each loader worker iterates its own copy; share out the work by
     :func:`get_worker_info`."""
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} does not implement __iter__")
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Any:
         return ChainDataset([self, other])
 
 
@@ -53,16 +57,16 @@ class TensorDataset(Dataset):
     (tensor(1), tensor(2))
     """
 
-    def __init__(self, *tensors):
+    def __init__(self, *tensors: Any) -> None:
         sizes = [t.shape[0] for t in tensors]
         if any(s != sizes[0] for s in sizes):
             raise AssertionError(f"Size mismatch between tensors: first sizes are {sizes}")
         self.tensors = tensors
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return tuple(t[index] for t in self.tensors)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.tensors[0].shape[0]
 
     def _collated(self, indices):
@@ -74,7 +78,7 @@ class TensorDataset(Dataset):
 class StackDataset(Dataset):
     """Several data sets of equal length side by side; samples are tuples, or dicts for keyword arguments."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if bool(args) == bool(kwargs):
             raise ValueError("StackDataset: give either positional or keyword data sets, at least one")
         self.datasets = args if args else kwargs
@@ -83,12 +87,12 @@ class StackDataset(Dataset):
             raise ValueError(f"Size mismatch between datasets: lengths are {sorted(lengths)}")
         self._length = lengths.pop()
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(self.datasets, dict):
             return {k: d[index] for k, d in self.datasets.items()}
         return tuple(d[index] for d in self.datasets)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._length
 
 
@@ -96,7 +100,7 @@ class ConcatDataset(Dataset):
     """Data sets one after the other."""
 
     @staticmethod
-    def cumsum(sequence):
+    def cumsum(sequence: Any) -> Any:
         """Running totals of the lengths."""
         totals, total = [], 0
         for d in sequence:
@@ -104,7 +108,7 @@ class ConcatDataset(Dataset):
             totals.append(total)
         return totals
 
-    def __init__(self, datasets):
+    def __init__(self, datasets: Any) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
             raise AssertionError("datasets should not be an empty iterable")
@@ -112,10 +116,10 @@ class ConcatDataset(Dataset):
             raise AssertionError("ConcatDataset does not support IterableDataset")
         self.cumulative_sizes = self.cumsum(self.datasets)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.cumulative_sizes[-1]
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         if index < 0:
             if -index > len(self):
                 raise ValueError("absolute value of index should not exceed dataset length")
@@ -129,41 +133,41 @@ class ConcatDataset(Dataset):
 class ChainDataset(IterableDataset):
     """Streams one after the other."""
 
-    def __init__(self, datasets):
+    def __init__(self, datasets: Any) -> None:
         self.datasets = datasets
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         for d in self.datasets:
             if not isinstance(d, IterableDataset):
                 raise AssertionError("ChainDataset only supports IterableDataset")
             yield from d
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(len(d) for d in self.datasets)
 
 
 class Subset(Dataset):
     """The samples of ``dataset`` at ``indices``."""
 
-    def __init__(self, dataset, indices):
+    def __init__(self, dataset: Any, indices: Any) -> None:
         self.dataset = dataset
         self.indices = indices
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, list):
             return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
-    def __getitems__(self, indices):
+    def __getitems__(self, indices: Any) -> Any:
         chosen = [self.indices[i] for i in indices]
         many = getattr(self.dataset, "__getitems__", None)
         return many(chosen) if callable(many) else [self.dataset[i] for i in chosen]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.indices)
 
 
-def random_split(dataset, lengths, generator=None):
+def random_split(dataset: Any, lengths: Any, generator: Any = None) -> Any:
     """Splits ``dataset`` at random into disjoint subsets of the given lengths, or fractions that sum to 1.
 
     Left-over samples of fractions go one each to the first subsets.

@@ -1,5 +1,10 @@
 """Samplers: iterables of sample indices, or of lists of them."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
 from ... import _C
 
 __all__ = [
@@ -12,12 +17,12 @@ __all__ = [
 ]
 
 
-def draw_seed(generator=None):
+def draw_seed(generator: Any = None) -> Any:
     """A new 63-bit seed from ``generator`` or the global generator."""
     return int(_C.randint(0, 2**62, (), dtype=_C.int64, generator=generator).item())
 
 
-def seeded_generator(seed):
+def seeded_generator(seed: Any) -> Any:
     """A generator that starts at ``seed``."""
     generator = _C.Generator()
     generator.manual_seed(seed)
@@ -27,26 +32,26 @@ def seeded_generator(seed):
 class Sampler:
     """Base: write ``__iter__`` and, where known, ``__len__``."""
 
-    def __init__(self, data_source=None):
+    def __init__(self, data_source: Any = None) -> None:
         pass
 
-    def __class_getitem__(cls, item):
+    def __class_getitem__(cls, item: Any) -> Any:
         return cls
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(f"{type(self).__name__} does not implement __iter__")
 
 
 class SequentialSampler(Sampler):
     """0, 1, 2, ... in order."""
 
-    def __init__(self, data_source):
+    def __init__(self, data_source: Any) -> None:
         self.data_source = data_source
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(range(len(self.data_source)))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.data_source)
 
 
@@ -59,7 +64,9 @@ class RandomSampler(Sampler):
         generator: source of the epoch's seed; the global generator if None.
     """
 
-    def __init__(self, data_source, replacement=False, num_samples=None, generator=None):
+    def __init__(
+        self, data_source: Any, replacement: bool = False, num_samples: Any = None, generator: Any = None
+    ) -> None:
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
@@ -72,11 +79,11 @@ class RandomSampler(Sampler):
             )
 
     @property
-    def num_samples(self):
+    def num_samples(self) -> Any:
         """Number of indices per epoch."""
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         n = len(self.data_source)
         generator = seeded_generator(draw_seed()) if self.generator is None else self.generator
         if self.replacement:
@@ -88,29 +95,31 @@ class RandomSampler(Sampler):
             yield from order
             left -= len(order)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_samples
 
 
 class SubsetRandomSampler(Sampler):
     """The given indices in random order."""
 
-    def __init__(self, indices, generator=None):
+    def __init__(self, indices: Any, generator: Any = None) -> None:
         self.indices = indices
         self.generator = generator
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         for i in _C.randperm(len(self.indices), generator=self.generator).tolist():
             yield self.indices[i]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.indices)
 
 
 class WeightedRandomSampler(Sampler):
     """Indices drawn with probabilities proportional to ``weights``."""
 
-    def __init__(self, weights, num_samples, replacement=True, generator=None):
+    def __init__(
+        self, weights: Any, num_samples: Any, replacement: bool = True, generator: Any = None
+    ) -> None:
         if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
             raise ValueError(
                 f"num_samples should be a positive integer value, but got num_samples={num_samples}"
@@ -126,11 +135,11 @@ class WeightedRandomSampler(Sampler):
         self.replacement = replacement
         self.generator = generator
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         drawn = _C.multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator)
         return iter(drawn.tolist())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_samples
 
 
@@ -142,7 +151,7 @@ class BatchSampler(Sampler):
     [[0, 1], [2, 3], [4]]
     """
 
-    def __init__(self, sampler, batch_size, drop_last):
+    def __init__(self, sampler: Any, batch_size: Any, drop_last: Any) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
             raise ValueError(
                 f"batch_size should be a positive integer value, but got batch_size={batch_size}"
@@ -153,7 +162,7 @@ class BatchSampler(Sampler):
         self.batch_size = batch_size
         self.drop_last = drop_last
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         batch = []
         for index in self.sampler:
             batch.append(index)
@@ -163,7 +172,7 @@ class BatchSampler(Sampler):
         if batch and not self.drop_last:
             yield batch
 
-    def __len__(self):
+    def __len__(self) -> int:
         if self.drop_last:
             return len(self.sampler) // self.batch_size
         return (len(self.sampler) + self.batch_size - 1) // self.batch_size

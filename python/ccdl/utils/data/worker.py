@@ -4,9 +4,12 @@ Randomness: while a sample is fetched, the thread's default generator is one see
 index), so random augmentation does not depend on the number or the kind of workers.
 """
 
+from __future__ import annotations
+
 import threading
 import traceback
 import zlib
+from typing import Any
 
 from ... import _C
 from .collate import default_collate
@@ -22,25 +25,25 @@ _MASK = (1 << 64) - 1
 class WorkerInfo:
     """About the present worker: ``id``, ``num_workers``, ``seed``, ``dataset``."""
 
-    def __init__(self, id, num_workers, seed, dataset):
+    def __init__(self, id: Any, num_workers: Any, seed: Any, dataset: Any) -> None:
         self.id = id
         self.num_workers = num_workers
         self.seed = seed
         self.dataset = dataset
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"WorkerInfo(id={self.id}, num_workers={self.num_workers}, seed={self.seed}, "
             f"dataset={self.dataset!r})"
         )
 
 
-def get_worker_info():
+def get_worker_info() -> Any:
     """The :class:`WorkerInfo` inside a loader worker, None elsewhere."""
     return getattr(_local, "info", None)
 
 
-def sample_generator():
+def sample_generator() -> Any:
     """The generator of the sample being fetched, seeded by (epoch seed, sample index); None outside a loader.
 
     Use it for random augmentation: ``ccdl.rand(2, generator=ccdl.utils.data.sample_generator())``.
@@ -53,7 +56,7 @@ def sample_generator():
     return _local.generator
 
 
-def mix(seed, value):
+def mix(seed: Any, value: Any) -> Any:
     """A 63-bit hash of two integers (two rounds of splitmix64)."""
     x = seed & _MASK
     for part in (value & _MASK, 0x9E3779B97F4A7C15):
@@ -67,15 +70,15 @@ def mix(seed, value):
 class _SampleRandomness:
     """Context in which random numbers belong to one sample."""
 
-    def __init__(self, seed, index):
+    def __init__(self, seed: Any, index: Any) -> None:
         key = index if isinstance(index, int) else zlib.crc32(repr(index).encode())
         self.seed = mix(seed, key)
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         _local.sample_seed, _local.generator = self.seed, None
         self.previous = _C._set_thread_generator(sample_generator())
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: Any) -> None:
         _C._set_thread_generator(self.previous)
         _local.sample_seed = _local.generator = None
 
@@ -83,13 +86,13 @@ class _SampleRandomness:
 class MapFetcher:
     """Fetches the samples at given indices and collates them."""
 
-    def __init__(self, dataset, auto_collation, collate_fn, drop_last, seed):
+    def __init__(self, dataset: Any, auto_collation: Any, collate_fn: Any, drop_last: Any, seed: Any) -> None:
         self.dataset = dataset
         self.auto_collation = auto_collation
         self.collate_fn = collate_fn
         self.seed = seed
 
-    def fetch(self, indices):
+    def fetch(self, indices: Any) -> Any:
         """One batch, or one sample when batching is off."""
         if not self.auto_collation:
             with _SampleRandomness(self.seed, indices):
@@ -124,7 +127,7 @@ def _gathered(dataset, indices):
 class IterableFetcher:
     """Takes the next samples of a stream and collates them; the indices only say how many."""
 
-    def __init__(self, dataset, auto_collation, collate_fn, drop_last, seed):
+    def __init__(self, dataset: Any, auto_collation: Any, collate_fn: Any, drop_last: Any, seed: Any) -> None:
         info = get_worker_info()
         self.seed = mix(seed, info.id if info else 0)
         with _SampleRandomness(self.seed, 0):
@@ -139,7 +142,7 @@ class IterableFetcher:
         with _SampleRandomness(self.seed, self.taken):
             return next(self.iterator)
 
-    def fetch(self, indices):
+    def fetch(self, indices: Any) -> Any:
         """One batch; StopIteration at the end."""
         if not self.auto_collation:
             return self.collate_fn(self._next())
@@ -161,14 +164,14 @@ class Exhausted:
 class WorkerError:
     """An exception from a worker: the object itself between threads, its text between processes."""
 
-    def __init__(self, error, where, keep):
+    def __init__(self, error: Any, where: Any, keep: Any) -> None:
         self.error = error if keep else None
         self.kind = type(error)
         self.text = f"Caught {self.kind.__name__} in DataLoader worker {where}.\nOriginal " + "".join(
             traceback.format_exception(type(error), error, error.__traceback__)
         )
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         try:
             import pickle
 
@@ -178,7 +181,7 @@ class WorkerError:
             kind = RuntimeError
         return _rebuild_error, (kind, self.text)
 
-    def reraise(self):
+    def reraise(self) -> Any:
         """Raises the worker's exception here, with the worker's traceback."""
         if self.error is not None:
             raise self.error
@@ -195,7 +198,7 @@ def _rebuild_error(kind, text):
     return result
 
 
-def worker_loop(settings, worker_id, tasks, results, is_process):
+def worker_loop(settings: Any, worker_id: Any, tasks: Any, results: Any, is_process: Any) -> None:
     """Serves tasks ("epoch", number, seed) and ("batch", number, position, indices) until None arrives."""
     dataset, fetcher_type, auto_collation, collate_fn, drop_last, init_fn, num_workers = settings
     where = f"{'process' if is_process else 'thread'} {worker_id}"
@@ -204,7 +207,8 @@ def worker_loop(settings, worker_id, tasks, results, is_process):
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     _C._set_thread_serial(True)  # the cores belong to the training loop
-    fetcher, failure, epoch, ended, initialised = None, None, None, False, False
+    fetcher: Any = None
+    failure, epoch, ended, initialised = None, None, False, False
     while True:
         task = tasks.get()
         if task is None:
