@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kColumnThreads)
   }
   all = proper(column_reduce(all, OnlineJoin(), s));
   if (labels.smoothing != 0) weighted = column_reduce(weighted, SumOp(), s);
-  if (at.lane != 0 || at.end == 0) return;
+  if (at.lane != 0 || at.column >= s.inner) return;
   out.finish(labels, at.slab * s.inner + at.column,
              static_cast<double>(all.max) + log(static_cast<double>(all.sum)), static_cast<double>(weighted),
              [&](int64_t c) { return convert<C>(x[at.base + c * s.inner]); });

@@ -296,7 +296,7 @@ __global__ void __launch_bounds__(kColumnThreads)
   for (int64_t r = at.lane; r < at.end; r += s.lanes)
     sum += static_cast<double>(partial[at.base + r * s.inner]);
   sum = column_reduce(sum, SumOp(), s);
-  if (at.lane != 0 || at.end == 0) return;
+  if (at.lane != 0 || at.column >= s.inner) return;
   T* out = at.column < n ? dw : db;
   if (out) out[at.column < n ? at.column : at.column - n] = convert<T>(static_cast<Compute<T>>(sum));
 }
