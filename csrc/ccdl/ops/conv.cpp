@@ -1,7 +1,7 @@
 // Convolution over three operations that are each other's derivatives: the product of input and weight, and
 // its adjoints in the input and in the weight. A transposed convolution is the adjoint in the input used
-// forward. Kernels see contiguous float32 or float64; halves are widened whole and rounded once,
-// channels_last is copied over.
+// forward. CPU kernels see contiguous float32 or float64: halves are widened whole and rounded once,
+// channels_last is copied over. CUDA kernels take every floating dtype and both layouts as they are.
 #include <ccdl/ops/conv.h>
 
 #include <ccdl/kernels/conv.h>
@@ -17,9 +17,11 @@ struct Geometry {
   int dims;
   ConvGeometry kernel;  // three spatial dims, missing ones in front
   Dims x_sizes, w_sizes, y_sizes;
+  // On CUDA: of x and y, and of w.
+  MemoryFormat format = MemoryFormat::Contiguous, w_format = MemoryFormat::Contiguous;
 };
 
-View spatial_view(const Tensor& x, int dims) {  // contiguous x as [N, C, D, H, W]
+View spatial_view(const Tensor& x, int dims, MemoryFormat format) {  // dense x as [N, C, D, H, W]
   View v;
   v.data = x.data();
   v.dtype = x.dtype();
@@ -28,26 +30,31 @@ View spatial_view(const Tensor& x, int dims) {  // contiguous x as [N, C, D, H, 
   v.sizes[0] = x.size(0);
   v.sizes[1] = x.size(1);
   for (int d = 0; d < 3; ++d) v.sizes[2 + d] = d < 3 - dims ? 1 : x.size(2 + d - (3 - dims));
-  int64_t stride = 1;
-  for (int d = 4; d >= 0; --d) {
+  const bool last = format != MemoryFormat::Contiguous;
+  int64_t stride = last ? v.sizes[1] : 1;
+  for (int d = 4; d >= 2; --d) {
     v.strides[d] = stride;
     stride *= v.sizes[d];
   }
+  v.strides[1] = last ? 1 : stride;
+  v.strides[0] = last ? stride : stride * v.sizes[1];
   return v;
 }
 
-// What the kernel takes of an operand: contiguous, halves as float.
-Tensor operand(const Tensor& x) {
+// What the kernel takes of an operand: dense in the format, on CPU contiguous and halves as float.
+Tensor operand(const Tensor& x, MemoryFormat format) {
   NoGradGuard guard;
-  return contiguous(is_half(x.dtype()) ? to(x, DType::Float32) : x);
+  return contiguous(is_half(x.dtype()) && x.device().is_cpu() ? to(x, DType::Float32) : x, format);
 }
 
-Tensor result_like(const Dims& sizes, const Tensor& x) {
-  return empty(sizes, is_half(x.dtype()) ? DType::Float32 : x.dtype(), x.device());
+Tensor result_like(const Dims& sizes, const Tensor& x, MemoryFormat format) {
+  const bool widened = is_half(x.dtype()) && x.device().is_cpu();
+  return empty(sizes, widened ? DType::Float32 : x.dtype(), x.device(), format);
 }
 
-// Back to the dtype and memory format of the operand that decides them.
+// A CPU result back to the dtype and memory format of the operand that decides them.
 Tensor finished(const Tensor& y, DType dtype, MemoryFormat format = MemoryFormat::Contiguous) {
+  if (!y.device().is_cpu()) return y;
   NoGradGuard guard;
   const Tensor cast = to(y, dtype);
   return format == MemoryFormat::Contiguous ? cast : contiguous(cast, format);
@@ -108,26 +115,30 @@ Tensor recorded(ConvBackward::Kind kind, const Tensor& a, const Tensor& b, const
 }
 
 Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g) {
-  const Tensor xc = operand(x), wc = operand(w), bc = bias.defined() ? operand(bias) : bias,
-               y = result_like(g.y_sizes, x);
-  CCDL_KERNEL(y, conv_forward(spatial_view(xc, g.dims), spatial_view(wc, g.dims),
-                              bias.defined() ? bc.data() : nullptr, spatial_view(y, g.dims), g.kernel,
-                              Activation::None));
+  const Tensor xc = operand(x, g.format), wc = operand(w, g.w_format),
+               bc = bias.defined() ? operand(bias, MemoryFormat::Contiguous) : bias,
+               y = result_like(g.y_sizes, x, g.format);
+  CCDL_KERNEL(y, conv_forward(spatial_view(xc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
+                              bias.defined() ? bc.data() : nullptr, spatial_view(y, g.dims, g.format),
+                              g.kernel, Activation::None));
   return recorded(ConvBackward::kProduct, x, w, bias, g, finished(y, x.dtype(), x.suggest_memory_format()));
 }
 
 Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
-  const Tensor dc = operand(dy), wc = operand(w), dx = result_like(g.x_sizes, dy);
-  CCDL_KERNEL(dx, conv_backward_input(spatial_view(dc, g.dims), spatial_view(wc, g.dims),
-                                      spatial_view(dx, g.dims), g.kernel));
+  const Tensor dc = operand(dy, g.format), wc = operand(w, g.w_format),
+               dx = result_like(g.x_sizes, dy, g.format);
+  CCDL_KERNEL(dx,
+              conv_backward_input(spatial_view(dc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
+                                  spatial_view(dx, g.dims, g.format), g.kernel));
   return recorded(ConvBackward::kAdjointInput, dy, w, {}, g,
                   finished(dx, dy.dtype(), dy.suggest_memory_format()));
 }
 
 Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g) {
-  const Tensor xc = operand(x), dc = operand(dy), dw = result_like(g.w_sizes, x);
-  CCDL_KERNEL(dw, conv_backward_weight(spatial_view(xc, g.dims), spatial_view(dc, g.dims),
-                                       spatial_view(dw, g.dims), g.kernel));
+  const Tensor xc = operand(x, g.format), dc = operand(dy, g.format),
+               dw = result_like(g.w_sizes, x, g.w_format);
+  CCDL_KERNEL(dw, conv_backward_weight(spatial_view(xc, g.dims, g.format), spatial_view(dc, g.dims, g.format),
+                                       spatial_view(dw, g.dims, g.w_format), g.kernel));
   return recorded(ConvBackward::kAdjointWeight, x, dy, {}, g, finished(dw, x.dtype()));
 }
 
@@ -192,9 +203,14 @@ int64_t reach_of(const std::string& op, int64_t kernel, int64_t dilation) {
   return reach;
 }
 
-Geometry base_geometry(int dims, const Dims& stride, const Dims& dilation, int64_t groups) {
+Geometry base_geometry(int dims, const Tensor& x, const Tensor& w, const Dims& stride, const Dims& dilation,
+                       int64_t groups) {
   Geometry g;
   g.dims = dims;
+  if (!x.device().is_cpu()) {
+    g.format = x.suggest_memory_format();
+    g.w_format = w.suggest_memory_format();
+  }
   g.kernel.groups = groups;
   for (int d = 0; d < 3; ++d) {
     const int own = d - (3 - dims);
@@ -224,7 +240,7 @@ Tensor conv(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, 
   CCDL_CHECK(w.size(0) % groups == 0, Shape, op, ": the ", w.size(0), " output channels of weight ",
              w.sizes(), " are not divisible by groups=", groups);
   check_bias(op, bias, w.size(0), w);
-  Geometry g = base_geometry(dims, stride, dilation, groups);
+  Geometry g = base_geometry(dims, x, w, stride, dilation, groups);
   g.x_sizes = x.sizes();
   g.w_sizes = w.sizes();
   g.y_sizes = {x.size(0), w.size(0)};
@@ -268,7 +284,7 @@ Tensor conv_transpose(int dims, const Tensor& input, const Tensor& w, const Tens
   CCDL_CHECK(w.size(0) % groups == 0, Shape, op, ": the ", w.size(0), " input channels of weight ", w.sizes(),
              " are not divisible by groups=", groups);
   check_bias(op, bias, w.size(1) * groups, w);
-  Geometry g = base_geometry(dims, stride, dilation, groups);
+  Geometry g = base_geometry(dims, x, w, stride, dilation, groups);
   g.y_sizes = x.sizes();
   g.w_sizes = w.sizes();
   g.x_sizes = {x.size(0), w.size(1) * groups};
