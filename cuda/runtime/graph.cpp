@@ -106,9 +106,11 @@ void CapturedGraph::begin_capture(int device, Graph* share) {
   size_t capacity = 0;
   table_ = allocate_outside_graphs(kScalars * 8, device, &capacity, &table_block_);
   if (share != nullptr) {
-    pool_ = static_cast<CapturedGraph*>(share)->pool();
-    CCDL_CHECK(pool_ != nullptr && static_cast<CapturedGraph*>(share)->device() == device, Value,
+    const auto* owner = static_cast<CapturedGraph*>(share);
+    CCDL_CHECK(owner->pool_ != nullptr && owner->device_ == device, Value,
                "CUDAGraph: the graph whose pool is to be shared holds none on this device");
+    pool_ = owner->pool_;
+    side_ = owner->side_;  // free blocks belong to a stream
     share_pool(pool_);
   } else {
     pool_ = make_private_pool(device);
@@ -163,7 +165,7 @@ void CapturedGraph::abandon_capture() noexcept {
 
 void CapturedGraph::reset() {
   CCDL_CHECK(!capturing_, Runtime, "CUDAGraph.reset: the graph is being captured");
-  if (pool_ == nullptr || in_forked_child()) return;
+  if (table_ == nullptr || in_forked_child()) return;
   const BoundDevice bound(device_);
   cudaDeviceSynchronize();  // replays may still be running
   if (exec_ != nullptr) cudaGraphExecDestroy(exec_);
@@ -179,7 +181,7 @@ void CapturedGraph::reset() {
   scalars_.clear();
   random_.clear();
   last_.reset();
-  release_pool(std::exchange(pool_, nullptr));
+  if (pool_ != nullptr) release_pool(std::exchange(pool_, nullptr));
 }
 
 void* CapturedGraph::add(uint64_t bits) {
