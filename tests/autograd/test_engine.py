@@ -329,3 +329,12 @@ def test_expand_and_index_gradients() -> None:
     x = leaf(1.0, 2.0, 3.0)
     (x.expand(4, 3)[:, [0, 0, 2]]).sum().backward()
     assert x.grad.tolist() == [8.0, 0.0, 4.0]
+
+
+def test_unused_leaf_inputs_do_not_receive_the_gradient_of_others():
+    x, unused, other = (ccdl.ones(2, requires_grad=True) for _ in range(3))
+    got = ccdl.autograd.grad([x], [unused, other, x], [ccdl.full((2,), 3.0)], allow_unused=True)
+    assert got[0] is None and got[1] is None
+    assert got[2].tolist() == [3.0, 3.0]
+    got = ccdl.autograd.grad([x], [x, unused], [ccdl.full((2,), 3.0)], allow_unused=True)
+    assert got[0].tolist() == [3.0, 3.0] and got[1] is None

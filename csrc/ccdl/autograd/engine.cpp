@@ -39,6 +39,7 @@ class Run {
   }
   void capture(const Edge& edge, size_t position) {
     capturing_ = true;
+    captured_.push_back(edge.node);  // a leaf outside the graph has no other owner of its node
     nodes_[edge.node.get()].captures.emplace_back(edge.output_nr, position);
   }
   TensorList execute(size_t results) {
@@ -201,7 +202,7 @@ class Run {
   }
 
   bool keep_graph_, create_graph_, capturing_ = false;
-  std::vector<Ref<Node>> roots_;
+  std::vector<Ref<Node>> roots_, captured_;
   std::vector<Node*> order_;
   std::unordered_map<Node*, Pending> nodes_;
   std::unordered_map<Node*, bool> queued_;
