@@ -79,7 +79,7 @@ template <bool kWide>
 CCDL_DEVICE int picked_rank(const Packs<kWide>& packs, int from, const Rows& r, Pick pick, int64_t k) {
   if (pick == Pick::Kth) return static_cast<int>(k);
   const int n = static_cast<int>(r.n);
-  const int numbers = is_floating(r.dtype) ? packs.bound(from, n, key_limit(r.dtype), false) : n;
+  const int numbers = is_floating(r.dtype) ? packs.bound(from, n, r.limit, false) : n;
   if (numbers < n && pick == Pick::Median) return numbers;  // the first NaN
   return most(numbers - 1, 0) / 2;
 }
@@ -202,7 +202,7 @@ SortedRows::SortedRows(const Rows& r, uint64_t mask) : SortedRows(r.rows, r.n, k
   sort();
 }
 
-void SortedRows::sort() {
+void SortedRows::sort(int bits) {
   const int64_t total = rows_ * n_;
   by_widths(view_, [&](auto k, auto v) {
     using K = decltype(k);
@@ -210,7 +210,7 @@ void SortedRows::sort() {
     K* key = static_cast<K*>(keys());
     V* position = static_cast<V*>(positions());
     RadixPairs<K, V> pairs{key, key + total, position, position + total};
-    radix_sort_pairs(pairs, n_, rows_, bits_);
+    radix_sort_pairs(pairs, n_, rows_, bits > 0 ? bits : bits_);
     view_.keys = pairs.keys;
     view_.positions = pairs.values;
   });

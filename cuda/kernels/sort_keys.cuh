@@ -51,11 +51,17 @@ CCDL_DEVICE uint64_t sort_key(DType t, const void* x, int64_t i) {
   }
 }
 
-CCDL_HD inline int key_bits(DType t) { return t == DType::Bool ? 1 : static_cast<int>(8 * item_size(t)); }
+inline int key_bits(DType t) { return t == DType::Bool ? 1 : static_cast<int>(8 * item_size(t)); }
 // The largest key; equals the key of NaN for floats.
-CCDL_HD inline uint64_t key_limit(DType t) {
+inline uint64_t key_limit(DType t) {
   const int bits = key_bits(t);
   return bits == 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
+}
+
+CCDL_DEVICE bool is_nan_key(DType t, uint64_t key) {
+  return t == DType::Float64   ? key == ~uint64_t{0}
+         : t == DType::Float32 ? key == 0xffffffffu
+                               : (t == DType::Float16 || t == DType::BFloat16) && key == 0xffffu;
 }
 
 // The rows of x, values and indices along dim: one offset per operand and row, and the strides along dim.
@@ -66,7 +72,8 @@ struct Rows {
   FastDiv by_n;
   bool small;  // rows * n fits in 31 bits
   DType dtype;
-  int item;  // bytes of an element
+  uint64_t limit;  // key_limit(dtype)
+  int item;        // bytes of an element
   const void* x;
   void* values;
   int64_t* indices;
@@ -94,6 +101,7 @@ inline Rows rows_of(const View& x, int dim, const View& values, const View& indi
   r.small = r.rows * r.n <= INT32_MAX;
   if (r.small && r.n > 0) r.by_n = FastDiv(static_cast<uint32_t>(r.n));
   r.dtype = x.dtype;
+  r.limit = key_limit(x.dtype);
   r.item = static_cast<int>(item_size(x.dtype));
   r.x = x.data;
   r.values = values.data;
@@ -148,7 +156,7 @@ class SortedRows {
   SortedRows(const Rows& r, uint64_t mask);
   // Rows of n pairs whose keys are filled in by the caller; sort() then sorts them.
   SortedRows(int64_t rows, int64_t n, int key_bits);
-  void sort();
+  void sort(int bits = 0);  // by the low bits of the keys; 0: all of them
   const SortedView& view() const { return view_; }
   void* keys() const { return const_cast<void*>(view_.keys); }
   void* positions() const { return const_cast<void*>(view_.positions); }
