@@ -148,54 +148,59 @@ void __tsan_vptr_read(void**) {}
 void __tsan_vptr_update(void**, void*) {}
 }
 
-// Atomics are real ones: launchers use them on host memory too.
-#define CCDL_EMU_ATOMIC(bits, T)                                                                            \
-  extern "C" T __tsan_atomic##bits##_load(const volatile T* p, int order) {                                 \
-    ccdl::emu::atomic_touch(const_cast<const T*>(p), sizeof(T), false, order, __builtin_return_address(0)); \
-    return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                                            \
-  }                                                                                                         \
-  extern "C" void __tsan_atomic##bits##_store(volatile T* p, T v, int order) {                              \
-    ccdl::emu::atomic_touch(const_cast<const T*>(p), sizeof(T), true, order, __builtin_return_address(0));  \
-    __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                                               \
-  }                                                                                                         \
-  CCDL_EMU_ATOMIC_RMW(bits, T, exchange, __atomic_exchange_n)                                               \
-  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_add, __atomic_fetch_add)                                               \
-  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_sub, __atomic_fetch_sub)                                               \
-  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_and, __atomic_fetch_and)                                               \
-  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_or, __atomic_fetch_or)                                                 \
-  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_xor, __atomic_fetch_xor)                                               \
-  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_nand, __atomic_fetch_nand)                                             \
-  extern "C" int __tsan_atomic##bits##_compare_exchange_strong(volatile T* p, T* expected, T v, int order,  \
-                                                               int) {                                       \
-    ccdl::emu::atomic_touch(const_cast<const T*>(p), sizeof(T), true, order, __builtin_return_address(0));  \
-    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);          \
-  }                                                                                                         \
-  extern "C" int __tsan_atomic##bits##_compare_exchange_weak(volatile T* p, T* expected, T v, int order,    \
-                                                             int) {                                         \
-    ccdl::emu::atomic_touch(const_cast<const T*>(p), sizeof(T), true, order, __builtin_return_address(0));  \
-    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);          \
-  }                                                                                                         \
-  extern "C" T __tsan_atomic##bits##_compare_exchange_val(volatile T* p, T expected, T v, int order, int) { \
-    ccdl::emu::atomic_touch(const_cast<const T*>(p), sizeof(T), true, order, __builtin_return_address(0));  \
-    __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                \
-    return expected;                                                                                        \
-  }
-#define CCDL_EMU_ATOMIC_RMW(bits, T, name, builtin)                                                        \
-  extern "C" T __tsan_atomic##bits##_##name(volatile T* p, T v, int order) {                               \
-    ccdl::emu::atomic_touch(const_cast<const T*>(p), sizeof(T), true, order, __builtin_return_address(0)); \
-    return builtin(p, v, __ATOMIC_SEQ_CST);                                                                \
-  }
-
 namespace ccdl::emu {
 namespace {
-void atomic_touch(const void* p, size_t bytes, bool writes, int order, const void* pc) {
-  touch(p, bytes, bytes, writes ? Access::AtomicWrite : Access::AtomicRead, pc);
+void atomic_touch(const void* p, size_t bytes, AtomicKind kind, int order, const void* pc) {
+  touch(p, bytes, bytes, kind == AtomicKind::Load ? Access::AtomicRead : Access::AtomicWrite, pc);
   if (current && in_arena(p))
-    order_atomic(current, p, order != __ATOMIC_RELEASE,
-                 order == __ATOMIC_RELEASE || order >= __ATOMIC_ACQ_REL);
+    order_atomic(current, p, kind, order == __ATOMIC_RELEASE || order >= __ATOMIC_ACQ_REL);
 }
 }  // namespace
 }  // namespace ccdl::emu
+using ccdl::emu::atomic_touch;
+using ccdl::emu::AtomicKind;
+
+// Atomics are real ones: launchers use them on host memory too.
+#define CCDL_EMU_ATOMIC(bits, T)                                                                             \
+  extern "C" T __tsan_atomic##bits##_load(const volatile T* p, int order) {                                  \
+    atomic_touch(const_cast<const T*>(p), sizeof(T), AtomicKind::Load, order, __builtin_return_address(0));  \
+    return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                                             \
+  }                                                                                                          \
+  extern "C" void __tsan_atomic##bits##_store(volatile T* p, T v, int order) {                               \
+    atomic_touch(const_cast<const T*>(p), sizeof(T), AtomicKind::Store, order, __builtin_return_address(0)); \
+    __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                                                \
+  }                                                                                                          \
+  CCDL_EMU_ATOMIC_RMW(bits, T, exchange, __atomic_exchange_n)                                                \
+  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_add, __atomic_fetch_add)                                                \
+  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_sub, __atomic_fetch_sub)                                                \
+  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_and, __atomic_fetch_and)                                                \
+  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_or, __atomic_fetch_or)                                                  \
+  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_xor, __atomic_fetch_xor)                                                \
+  CCDL_EMU_ATOMIC_RMW(bits, T, fetch_nand, __atomic_fetch_nand)                                              \
+  extern "C" int __tsan_atomic##bits##_compare_exchange_strong(volatile T* p, T* expected, T v, int order,   \
+                                                               int) {                                        \
+    atomic_touch(const_cast<const T*>(p), sizeof(T), AtomicKind::Update, order,                              \
+                 __builtin_return_address(0));                                                               \
+    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);           \
+  }                                                                                                          \
+  extern "C" int __tsan_atomic##bits##_compare_exchange_weak(volatile T* p, T* expected, T v, int order,     \
+                                                             int) {                                          \
+    atomic_touch(const_cast<const T*>(p), sizeof(T), AtomicKind::Update, order,                              \
+                 __builtin_return_address(0));                                                               \
+    return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);           \
+  }                                                                                                          \
+  extern "C" T __tsan_atomic##bits##_compare_exchange_val(volatile T* p, T expected, T v, int order, int) {  \
+    atomic_touch(const_cast<const T*>(p), sizeof(T), AtomicKind::Update, order,                              \
+                 __builtin_return_address(0));                                                               \
+    __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                 \
+    return expected;                                                                                         \
+  }
+#define CCDL_EMU_ATOMIC_RMW(bits, T, name, builtin)                             \
+  extern "C" T __tsan_atomic##bits##_##name(volatile T* p, T v, int order) {    \
+    atomic_touch(const_cast<const T*>(p), sizeof(T), AtomicKind::Update, order, \
+                 __builtin_return_address(0));                                  \
+    return builtin(p, v, __ATOMIC_SEQ_CST);                                     \
+  }
 
 CCDL_EMU_ATOMIC(8, uint8_t)
 CCDL_EMU_ATOMIC(16, uint16_t)

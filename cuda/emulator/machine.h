@@ -16,6 +16,7 @@ namespace ccdl::emu {
 struct Block;
 struct Warp;
 using VectorClock = std::vector<uint64_t>;
+struct Published;
 
 enum class State : uint8_t { New, Ready, Blocked, Done };
 
@@ -47,6 +48,9 @@ struct Thread {
   int result;  // of the barrier it waited at
   uint64_t clock;
   std::shared_ptr<const VectorClock> known;  // null: the block's and warp's base say everything
+  uint64_t fence_clock;                      // of the last fence; 0: none
+  uint64_t fence_base, fence_warp_base;
+  std::shared_ptr<const std::vector<Published>> learned;  // from atomics, about other blocks
   std::vector<CopyGroup> copies;  // cp.async groups not complete, oldest first; the last one is open
 };
 
@@ -107,8 +111,11 @@ struct Block {
   std::vector<SharedArray> arrays;
   std::vector<Warp> warps;
   Barrier barriers[16];
-  uint64_t base;   // race clock: everything in the block up to here is known to all its threads
-  uint64_t start;  // first clock of this block: shared bytes written before are uninitialised
+  uint64_t base;         // race clock: everything in the block up to here is known to all its threads
+  uint64_t linear;       // index in the grid
+  uint64_t fenced_base;  // a fence followed by a full barrier published everything up to here
+  bool fenced;           // some thread has fenced since the last full barrier
+  uint64_t start;        // first clock of this block: shared bytes written before are uninitialised
 };
 
 struct Launch {

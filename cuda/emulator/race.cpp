@@ -1,4 +1,4 @@
-// Race cells: per byte the last write and two earlier reads, each with its clock and thread.
+// Race cells: per byte the last write and three earlier reads, each with its clock and thread.
 #include <emulator/memory.h>
 #include <emulator/race.h>
 #include <emulator/report.h>
@@ -13,16 +13,9 @@ namespace {
 
 uint64_t now = 1;  // the highest clock in use
 
-// clock << 16 | thread of the block << 1 | atomic; 0 = never.
-using Stamp = uint64_t;
-constexpr Stamp kAtomic = 1;
-constexpr Stamp kPending = 1 << 11;  // a cp.async that has not been waited for
-uint64_t clock_of(Stamp s) { return s >> 16; }
-int thread_of(Stamp s) { return static_cast<int>(s >> 1 & 0x3ff); }
-
 struct Cell {
   Stamp write;
-  Stamp reads[2];
+  Stamp reads[kReads];
 };
 Cell* shared_cells = nullptr;
 
@@ -44,15 +37,6 @@ uint64_t known_clock(const Thread* t, int other) {
     if (t->warp->lane_clocks) known = std::max(known, t->warp->lane_clocks[t->lane * 32 + other % 32]);
   }
   return known;
-}
-
-bool unordered(const Thread* t, Stamp s) {
-  return clock_of(s) > t->block->base && thread_of(s) != t->linear &&
-         clock_of(s) > known_clock(t, thread_of(s));
-}
-
-const char* kind_text(Stamp s, bool write) {
-  return s & kAtomic ? (write ? "an atomic" : "an atomic read") : (write ? "a write" : "a read");
 }
 
 [[noreturn]] void report_race(const void* p, Stamp before, bool before_writes, Access kind, const void* pc) {
@@ -77,25 +61,26 @@ const char* kind_text(Stamp s, bool write) {
   kernel_fault("race", text, {nullptr, 0, pc});
 }
 
-void add_read(Cell& c, Stamp stamp, int warp) {
-  // Two readers of different warps tell as much as all of them where only full barriers and whole warps
-  // order.
-  if (thread_of(c.reads[0]) == thread_of(stamp) || clock_of(c.reads[0]) == 0) {
-    c.reads[0] = stamp;
-  } else if (thread_of(c.reads[1]) == thread_of(stamp) || clock_of(c.reads[1]) <= current->block->base) {
-    c.reads[1] = stamp;
-  } else if (clock_of(c.reads[0]) <= current->block->base || thread_of(c.reads[0]) / 32 == warp) {
-    c.reads[0] = stamp;
-  } else {
-    c.reads[1] = stamp;
-  }
+void add_read(const Thread* t, Cell& c, Stamp stamp) {
+  // A reader that this thread comes after is told about by this one. Of several unordered ones, the first two
+  // and the last are kept: whoever writes, another thread is among them, and usually one of another warp.
+  int slot = 0;
+  while (slot < kReads - 1 && unordered(t, c.reads[slot])) ++slot;
+  c.reads[slot] = stamp;
 }
 
 }  // namespace
 
-bool races_on = false;
+uint64_t next_clock() { return ++now; }
 
-void start_launch_clock() { ++now; }
+bool unordered(const Thread* t, Stamp s) {
+  return clock_of(s) > t->block->base && thread_of(s) != t->linear &&
+         clock_of(s) > known_clock(t, thread_of(s));
+}
+
+const char* kind_text(Stamp s, bool write) {
+  return s & kAtomic ? (write ? "an atomic" : "an atomic read") : (write ? "a write" : "a read");
+}
 
 void start_block_clock(Block* block) {
   ++now;
@@ -108,7 +93,7 @@ void shared_access(const void* p, size_t bytes, Access kind, const void* pc) {
   Cell* c = cells() + (reinterpret_cast<uintptr_t>(p) - arena.base);
   const bool atomic = kind == Access::AtomicRead || kind == Access::AtomicWrite;
   const bool writes = kind == Access::Write || kind == Access::AtomicWrite;
-  const Stamp stamp = t->clock << 16 | static_cast<Stamp>(t->linear) << 1 | (atomic ? kAtomic : 0);
+  const Stamp stamp = stamp_of(t) | (atomic ? kAtomic : 0);
   for (size_t i = 0; i < bytes; ++i, ++c) {
     if (c->write != stamp) {
       if ((c->write & kPending) && clock_of(c->write) >= t->block->start)
@@ -129,9 +114,9 @@ void shared_access(const void* p, size_t bytes, Access kind, const void* pc) {
         if (unordered(t, r) && !(atomic && (r & kAtomic)))
           report_race(static_cast<const char*>(p) + i, r, false, kind, pc);
       c->write = stamp;
-      c->reads[0] = c->reads[1] = 0;
+      for (Stamp& r : c->reads) r = 0;
     } else if (c->reads[0] != stamp) {
-      add_read(*c, stamp, t->warp->index);
+      add_read(t, *c, stamp);
     }
   }
 }
@@ -144,10 +129,19 @@ void shared_copy_begins(void* p, size_t bytes, const void* pc) {
 
 void shared_copy_ends(Thread* t, void* p, size_t bytes) {
   Cell* c = cells() + (reinterpret_cast<uintptr_t>(p) - arena.base);
-  for (size_t i = 0; i < bytes; ++i) c[i] = {t->clock << 16 | static_cast<Stamp>(t->linear) << 1, {0, 0}};
+  for (size_t i = 0; i < bytes; ++i) c[i] = {stamp_of(t), {}};
 }
 
 void order_block(Block* block) {
+  if (races_on) {
+    std::vector<Thread*> all;
+    for (Warp& w : block->warps)
+      for (Thread* t : w.lanes)
+        if (t) all.push_back(t);
+    share_knowledge(all.data(), all.size(), nullptr, 0);
+    if (block->fenced) block->fenced_base = now;
+    block->fenced = false;
+  }
   uint64_t highest = now;
   block->base = highest;
   now = highest + 1;
@@ -161,6 +155,12 @@ void order_block(Block* block) {
 
 void order_warp(Warp* warp, unsigned lanes) {
   ++now;
+  if (races_on) {
+    std::vector<Thread*> list;
+    for (int i = 0; i < 32; ++i)
+      if (lanes >> i & 1) list.push_back(warp->lanes[i]);
+    share_knowledge(list.data(), list.size(), nullptr, 0);
+  }
   bool any_known = false;
   for (int i = 0; i < 32; ++i)
     if (lanes >> i & 1) any_known = any_known || warp->lanes[i]->known != nullptr;
@@ -195,6 +195,7 @@ void order_threads(Thread* const* list, size_t n, Thread* const* silent, size_t 
   if (n + m == 0) return;
   Block* block = (n ? list[0] : silent[0])->block;
   ++now;
+  if (races_on) share_knowledge(list, n, silent, m);
   auto joined = std::make_shared<VectorClock>(static_cast<size_t>(block->threads), block->base);
   std::vector<const VectorClock*> seen;
   for (size_t i = 0; i < n + m; ++i) {
@@ -213,9 +214,5 @@ void order_threads(Thread* const* list, size_t n, Thread* const* silent, size_t 
   for (size_t i = 0; i < n; ++i) list[i]->known = shared;
   for (size_t i = 0; i < n + m; ++i) (i < n ? list[i] : silent[i - n])->clock = now;
 }
-
-void order_fence(Thread*) {}
-void order_atomic(Thread*, const void*, bool, bool) {}
-void global_access(const void*, size_t, Access, const void*) {}
 
 }  // namespace ccdl::emu

@@ -184,6 +184,9 @@ void worker() {
 
 void init_block(Block& b, uint3 index, const Launch& launch, int slot, size_t first_thread) {
   b.index = index;
+  b.linear = index.x + uint64_t{launch.grid.x} * (index.y + uint64_t{launch.grid.y} * index.z);
+  b.fenced_base = 0;
+  b.fenced = false;
   b.threads = static_cast<int>(launch.block.x * launch.block.y * launch.block.z);
   b.finished = 0;
   const int warps = (b.threads + 31) / 32;
@@ -221,7 +224,9 @@ void init_block(Block& b, uint3 index, const Launch& launch, int slot, size_t fi
     t.stack = nullptr;
     t.wait_op = nullptr;
     t.clock = b.base + 1;
+    t.fence_clock = 0;
     if (t.known) t.known.reset();
+    if (t.learned) t.learned.reset();
     if (!t.copies.empty()) t.copies.clear();
     t.warp->lanes[t.lane] = &t;
     if (++at.x == launch.block.x) {
