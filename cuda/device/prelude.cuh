@@ -9,16 +9,16 @@
 
 #ifdef CCDL_CUDA_EMULATED
 #include <emulator/device.h>
-#define CCDL_DEVICE inline
+#define CCDL_DEVICE inline __attribute__((always_inline))  // or stores through return slots go unseen
 #else
 #define CCDL_DEVICE __device__ __forceinline__
 #endif
 
 // CCDL_SHARED(float, tile, [32][33]) declares a block-wide array; dims are constant expressions.
 #ifdef CCDL_CUDA_EMULATED
-#define CCDL_SHARED(type, name, dims)                  \
-  using name##_shared_type = type dims;                \
-  static const char name##_shared_key = 0;             \
+#define CCDL_SHARED(type, name, dims)      \
+  using name##_shared_type = type dims;    \
+  static const char name##_shared_key = 0; \
   name##_shared_type& name = ::ccdl::emu::shared_array<name##_shared_type>(&name##_shared_key, #name)
 #else
 #define CCDL_SHARED(type, name, dims) __shared__ __align__(16) type name dims
