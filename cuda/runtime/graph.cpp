@@ -24,6 +24,7 @@ class CapturedGraph final : public Graph, public RandomCapture {
   void* add_scalar(int64_t value) override { return add(std::bit_cast<uint64_t>(value)); }
   void set_scalar(void* p, double value) override { set(p, std::bit_cast<uint64_t>(value)); }
   void set_scalar(void* p, int64_t value) override { set(p, std::bit_cast<uint64_t>(value)); }
+  void before_replay(std::function<void()> update) override { updates_.push_back(std::move(update)); }
   int64_t node_count() const override { return nodes_; }
   RandomState reserve(Generator& generator, int64_t words) override;
 
@@ -56,6 +57,7 @@ class CapturedGraph final : public Graph, public RandomCapture {
   void *table_ = nullptr, *table_block_ = nullptr;
   std::vector<uint64_t> scalars_;
   std::vector<RandomUse> random_;
+  std::vector<std::function<void()>> updates_;
   RandomCapture* random_before_ = nullptr;
   std::vector<std::pair<void*, size_t>> pinned_;
   Ref<Event> last_;  // of the replay before
@@ -180,6 +182,7 @@ void CapturedGraph::reset() {
   pinned_.clear();
   scalars_.clear();
   random_.clear();
+  updates_.clear();
   last_.reset();
   if (pool_ != nullptr) release_pool(std::exchange(pool_, nullptr));
 }
@@ -239,6 +242,7 @@ void CapturedGraph::replay() {
   check_not_capturing("CUDAGraph.replay");
   const BoundDevice bound(device_);
   const Stream stream{device_, current_stream()};
+  for (const auto& update : updates_) update();
   if (last_ && !(last_stream_ == stream)) last_->wait(stream);  // the graph's memory is still in use there
   upload(static_cast<cudaStream_t>(stream.handle));
   detail::count_launch();

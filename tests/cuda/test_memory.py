@@ -156,8 +156,9 @@ def test_record_stream_keeps_a_block_until_the_other_stream_is_done():
         x.record_stream(side)
         del x
         z = ccdl.full((5000,), 99.0, device="cuda")  # must not land in x's block before y was computed
+        side.synchronize()
         assert y.tolist() == [float(value)] * 5000
-        del z
+        assert z[0].item() == 99.0
 
 
 def test_record_stream_needs_the_tensor_s_device():

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -135,6 +136,7 @@ class Graph : public RefCounted {
   virtual void* add_scalar(int64_t value) = 0;
   virtual void set_scalar(void* device_scalar, double value) = 0;
   virtual void set_scalar(void* device_scalar, int64_t value) = 0;
+  virtual void before_replay(std::function<void()> update) = 0;  // called by every replay
   virtual int64_t node_count() const = 0;
 };
 Graph* capturing_graph() noexcept;  // of the calling thread, or null

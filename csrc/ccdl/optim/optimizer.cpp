@@ -1,5 +1,6 @@
 #include <ccdl/optim/optimizer.h>
 
+#include <ccdl/core/device_api.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/optim.h>
 
@@ -39,6 +40,33 @@ TensorList state_of(TensorList& all, const TensorList& parameters, const std::ve
   return chosen;
 }
 
+// While a CUDA graph is captured, lr and the number of replays live on the device: each replay takes lr as it
+// is then, and counts the steps of Adam. The optimiser must outlive the graph.
+template <class Fused>
+void follow_replays(Fused* fused, const double* lr, std::vector<double>* steps,
+                    const std::vector<size_t>& positions) {
+  cu::Graph* graph = cu::capturing_graph();
+  if (graph == nullptr) return;
+  void* device_lr = graph->add_scalar(*lr);
+  void* device_step = graph->add_scalar(int64_t{0});
+  fused->device_lr = static_cast<const double*>(device_lr);
+  fused->device_step = static_cast<const int64_t*>(device_step);
+  graph->before_replay([=, replays = int64_t{0}]() mutable {
+    if (steps != nullptr && replays > 0)
+      for (size_t i : positions) (*steps)[i] += 1;
+    graph->set_scalar(device_lr, *lr);
+    graph->set_scalar(device_step, replays++);
+  });
+}
+
+// State made by a captured step would be made anew by every replay.
+void check_state(const char* op, bool made) {
+  CCDL_CHECK(
+      made || cu::capturing_graph() == nullptr, Runtime, op,
+      ": the first step makes the optimiser's state and cannot be captured in a CUDA graph; run a step "
+      "before the capture");
+}
+
 TensorList pick(const TensorList& all, const std::vector<size_t>& positions) {
   TensorList chosen;
   for (size_t i : positions) chosen.push_back(all[i]);
@@ -57,16 +85,21 @@ SGD::SGD(TensorList parameters, const SGDOptions& o) : Optimizer(std::move(param
 void SGD::step() {
   TensorList grads;
   const std::vector<size_t> positions = with_gradient(&grads);
-  const ccdl::SgdOptions fused{options.lr,           options.momentum, options.dampening,
-                               options.weight_decay, options.nesterov, options.maximize};
+  ccdl::SgdOptions fused{options.lr,           options.momentum, options.dampening,
+                         options.weight_decay, options.nesterov, options.maximize};
   TensorList buffers;
   std::vector<bool> first;  // a parameter's first step fills its buffer with the gradient
   if (options.momentum != 0) {
     buffers_.resize(parameters_.size());
-    for (size_t i : positions) first.push_back(!buffers_[i].defined());
+    for (size_t i : positions) {
+      first.push_back(!buffers_[i].defined());
+      check_state("SGD::step", !first.back());
+    }
     buffers = state_of(buffers_, parameters_, positions);
   }
-  if (!positions.empty()) ops::fused_sgd_step(pick(parameters_, positions), grads, buffers, first, fused);
+  if (positions.empty()) return;
+  follow_replays(&fused, &options.lr, nullptr, positions);
+  ops::fused_sgd_step(pick(parameters_, positions), grads, buffers, first, fused);
 }
 
 Adam::Adam(TensorList parameters, const AdamOptions& o) : Optimizer(std::move(parameters)), options(o) {
@@ -82,9 +115,13 @@ void Adam::step() {
   if (positions.empty()) return;
   steps_.resize(parameters_.size(), 0);
   std::vector<double> steps;
-  for (size_t i : positions) steps.push_back(++steps_[i]);
-  const ccdl::AdamOptions fused{options.lr,           options.beta1,     options.beta2,   options.eps,
-                                options.weight_decay, options.decoupled, options.maximize};
+  for (size_t i : positions) {
+    check_state("Adam::step", steps_[i] > 0);
+    steps.push_back(++steps_[i]);
+  }
+  ccdl::AdamOptions fused{options.lr,           options.beta1,     options.beta2,   options.eps,
+                          options.weight_decay, options.decoupled, options.maximize};
+  follow_replays(&fused, &options.lr, &steps_, positions);
   ops::fused_adam_step(pick(parameters_, positions), grads, state_of(exp_avgs_, parameters_, positions),
                        state_of(exp_avg_sqs_, parameters_, positions),
                        options.amsgrad ? state_of(max_exp_avg_sqs_, parameters_, positions) : TensorList{},
