@@ -9,7 +9,7 @@ import importlib.util
 import os
 import sys
 
-from . import _C
+from . import _C, cuda
 
 __all__ = ["main", "cmake_dir", "report"]
 
@@ -43,14 +43,15 @@ def report():
     """Version, instruction-set level, threads, devices and optional packages, as text."""
     found = [name for name in _EXTRAS if importlib.util.find_spec(name) is not None]
     missing = [name for name in _EXTRAS if name not in found]
+    count = cuda.device_count()
     return "\n".join(
         (
             f"ccdl {_C.__version__}",
             f"python {sys.version.split()[0]} ({sys.executable})",
             f"ISA level {_C._isa_level()}",
             f"threads {_C.get_num_threads()}",
-            "devices cpu",
-            "cuda not available in this build",
+            f"devices {', '.join(['cpu'] + [f'cuda:{i} ({cuda.get_device_name(i)})' for i in range(count)])}",
+            'cuda: available' if count else _C._cuda_unavailable_reason(),
             f"extras found: {', '.join(found) or 'none'}",
             f"extras missing: {', '.join(missing) or 'none'}",
         )

@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include <ccdl/kernels/random.h>
 #include <ccdl/kernels/sort.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
@@ -143,7 +144,8 @@ Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bo
              Value, op,
              "() interpolation must be one of linear, lower, higher, midpoint or nearest, but got ",
              interpolation);
-  CCDL_CHECK(item(all(logical_and(ge(q, Scalar(0)), le(q, Scalar(1))))).to_bool(), Runtime, op,
+  const OpName name(op);
+  CCDL_CHECK(CCDL_KERNEL(q, probabilities_valid(q.view())), Runtime, op,
              "() q values must be in the range [0, 1]");
   Tensor t = x;
   int64_t d = 0;

@@ -14,7 +14,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from .collate import default_collate, default_convert
+from ... import _C
+from .collate import default_collate, default_convert, pin_memory
 from .dataset import IterableDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
 from .worker import Exhausted, IterableFetcher, MapFetcher, WorkerError, worker_loop
@@ -37,7 +38,7 @@ class DataLoader:
         sampler, batch_sampler: orders of your own instead.
         num_workers: 0 fetches in this thread.
         collate_fn: makes a batch from a list of samples.
-        pin_memory: accepted without effect on CPU.
+        pin_memory: batches arrive in page-locked memory, where there is a CUDA device.
         drop_last: leave out a last, smaller batch.
         timeout: seconds to wait for a worker, 0 for ever.
         worker_init_fn: called with the worker's id in each worker.
@@ -153,7 +154,10 @@ class DataLoader:
         return length // self.batch_size if self.drop_last else -(-length // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        seed = draw_seed(self.generator)
+        batches = self._batches(draw_seed(self.generator))
+        return map(pin_memory, batches) if self.pin_memory and _C._cuda_device_count() else batches
+
+    def _batches(self, seed):
         if self.num_workers == 0:
             return _SingleIterator(self, seed)
         if not self.persistent_workers:
