@@ -279,7 +279,7 @@ void run(const View& a, const View& b, const View& c, double alpha, double beta,
     if constexpr (kIsHalf<T>) {
       run_mma(p, 128, [](const GemmProblem<T>& q, bool large) { gemm_mma(q, large); });
     } else if constexpr (sizeof(T) == 8) {
-      run_simt(p, 64, [](const GemmProblem<T>& q, bool) { gemm_simt_f64(q); });
+      run_simt(p, 64, [](const GemmProblem<T>& q, bool) { gemm_f64(q); });
     } else {
       const MatmulPrecision how = matmul_precision();
       if (how == MatmulPrecision::Tf32)

@@ -8,17 +8,6 @@
 namespace ccdl::cu {
 namespace {
 
-template <int Rows, class Tile, class T>
-CCDL_DEVICE void place_tile(Tile& tile, const GemmOperand<T>& x, const BlockPlace& at, int64_t row0,
-                            int64_t rows) {
-  tile.base = x.data + at.batch * x.batch + row0 * x.row + at.k_begin * x.k;
-  tile.row_stride = x.row;
-  tile.k_stride = x.k;
-  tile.rows = static_cast<int>(least<int64_t>(rows - row0, Rows));
-  tile.depth = at.depth;
-  tile.k_fast = x.k_fast;
-}
-
 template <class T, class C>
 __global__ void __launch_bounds__(C::kThreads, 2) gemm_integer_kernel(const GemmProblem<T> p) {
   using S = typename C::S;

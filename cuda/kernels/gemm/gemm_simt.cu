@@ -1,6 +1,6 @@
-// Exact products of fp32 (128x128x8 tiles, 64x64x16 for small C) and fp64 (64x64x8). Each operand is read
-// along whichever of its strides is the smaller one, in 16-byte pieces where they are aligned, so all four
-// layouts and any strides run without packing. Bound: FMA rate, 2 M N K flops.
+// Exact fp32 products: 128x128x8 tiles, 64x64x16 for small C. Each operand is read along whichever of its
+// strides is the smaller one, in 16-byte pieces where they are aligned, so all four layouts and any strides
+// run without packing. Bound: FMA rate, 2 M N K flops.
 #include <runtime/launch.h>
 #include <kernels/gemm/mainloop_simt.cuh>
 #include <kernels/gemm/problem.cuh>
@@ -10,18 +10,6 @@ namespace {
 
 using Large = SimtConfig<float, 128, 128, 8, 32, 64>;
 using Small = SimtConfig<float, 64, 64, 16, 32, 32>;
-using Double = SimtConfig<double, 64, 64, 8, 32, 32>;
-
-template <int Rows, class Tile, class T>
-CCDL_DEVICE void place_tile(Tile& tile, const GemmOperand<T>& x, const BlockPlace& at, int64_t row0,
-                            int64_t rows) {
-  tile.base = x.data + at.batch * x.batch + row0 * x.row + at.k_begin * x.k;
-  tile.row_stride = x.row;
-  tile.k_stride = x.k;
-  tile.rows = static_cast<int>(least<int64_t>(rows - row0, Rows));
-  tile.depth = at.depth;
-  tile.vector = x.access == 16;
-}
 
 template <class C, bool KFastA, bool KFastB>
 __global__ void __launch_bounds__(C::kThreads, 2) gemm_simt_kernel(const GemmProblem<typename C::S> p) {
@@ -58,6 +46,5 @@ void gemm_simt_f32(const GemmProblem<float>& p, bool large_tile) {
   else
     launch_simt<Small>(p);
 }
-void gemm_simt_f64(const GemmProblem<double>& p) { launch_simt<Double>(p); }
 
 }  // namespace ccdl::cu

@@ -163,7 +163,7 @@ CCDL_DEVICE void multiply_tf32(const uint32_t (&a)[C::kMi][4], const uint32_t (&
 template <class C, bool KFastA, bool KFastB>
 CCDL_DEVICE void mma_step(const unsigned char* tile_a, const unsigned char* tile_b, MmaAcc<C>& acc) {
   using T = typename C::T;
-#pragma unroll(C::kTerms == 3 ? 1 : 2)  // three terms: no registers for two steps at once
+#pragma unroll(sizeof(T) == 4 ? 1 : 2)  // tf32 conversions leave no registers for two steps at once
   for (int step = 0; step < 2; ++step) {
     uint32_t a[C::kMi][4], b[C::kNi / 2][4];
 #pragma unroll
@@ -225,7 +225,8 @@ CCDL_DEVICE void mma_mainloop(LoadA& a, LoadB& b, int depth, MmaAcc<C>& acc) {
 }
 
 // Hands the accumulators to store(i, j, Vec<float, N>): N neighbouring columns (16 bytes of T) of tile row i
-// from tile column j on. Goes through shared memory so that a warp writes whole rows.
+// from tile column j on; N = 1 unless store.wide(). Goes through shared memory so that a warp writes whole
+// rows.
 template <class C, class Store>
 CCDL_DEVICE void mma_store(const MmaAcc<C>& acc, const Store& store) {
   constexpr int kV = 16 / static_cast<int>(sizeof(typename C::T)), kPitch = C::kStagePitch;
@@ -242,17 +243,26 @@ CCDL_DEVICE void mma_store(const MmaAcc<C>& acc, const Store& store) {
         store_vec(stage + (lane / 4 + half * 8) * kPitch + j * 8 + lane % 4 * 2, pair);
       }
     __syncwarp();  // the 16 rows are complete
+    if (store.wide()) {
 #pragma unroll
-    for (int e = lane; e < 16 * kAcross; e += kWarp) {
-      const int row = e / kAcross, column = e % kAcross * kV;
-      Vec<float, kV> v;
+      for (int e = lane; e < 16 * kAcross; e += kWarp) {
+        const int row = e / kAcross, column = e % kAcross * kV;
+        Vec<float, kV> v;
 #pragma unroll
-      for (int x = 0; x < kV; x += 4) {
-        const Vec<float, 4> part = load_vec<float, 4>(stage + row * kPitch + column + x);
+        for (int x = 0; x < kV; x += 4) {
+          const Vec<float, 4> part = load_vec<float, 4>(stage + row * kPitch + column + x);
 #pragma unroll
-        for (int y = 0; y < 4; ++y) v[x + y] = part[y];
+          for (int y = 0; y < 4; ++y) v[x + y] = part[y];
+        }
+        store(mma_warp_row<C>() + i * 16 + row, mma_warp_column<C>() + column, v);
       }
-      store(mma_warp_row<C>() + i * 16 + row, mma_warp_column<C>() + column, v);
+    } else {  // lanes side by side in a row of C that is not aligned
+#pragma unroll 4
+      for (int e = lane; e < 16 * C::kWarpN; e += kWarp) {
+        const int row = e / C::kWarpN, column = e % C::kWarpN;
+        store(mma_warp_row<C>() + i * 16 + row, mma_warp_column<C>() + column,
+              Vec<float, 1>{{stage[row * kPitch + column]}});
+      }
     }
     __syncwarp();  // read before the next rows overwrite them
   }

@@ -26,10 +26,11 @@ struct SimtConfig {
 // (k counts from the block's share of the sum on, so 32 bits are enough); put(tile) converts them into
 // tile[k * (Rows + G) + row]. This one reads any strides; KFast says along which
 // direction neighbouring threads run, `vector` that 16-byte loads along it are allowed.
-template <class T, class S, int Rows, int Depth, int Threads, bool KFast>
+template <class T, class S, int Rows, int Depth, int Threads, bool KFast,
+          int Pad = 16 / static_cast<int>(sizeof(S))>
 struct StridedTile {
-  static constexpr int kV = 16 / static_cast<int>(sizeof(T)), kG = 16 / static_cast<int>(sizeof(S));
-  static constexpr int kPieces = Rows * Depth / (kV * Threads), kPitch = Rows + kG;
+  static constexpr int kV = 16 / static_cast<int>(sizeof(T));
+  static constexpr int kPieces = Rows * Depth / (kV * Threads), kPitch = Rows + Pad;
   static constexpr int kAcross = (KFast ? Depth : Rows) / kV;  // pieces along the fast direction
   static_assert(kPieces * kV * Threads == Rows * Depth);
 
@@ -148,10 +149,17 @@ CCDL_DEVICE void simt_step(const typename C::S* a, const typename C::S* b,
         acc[i][j] = multiply_add(x[i / C::kG][i % C::kG], w[j / C::kG][j % C::kG], acc[i][j]);
   }
 }
+template <class C>
+struct SimtStep {
+  CCDL_DEVICE static void run(const typename C::S* a, const typename C::S* b,
+                              typename C::S (&acc)[C::kTm][C::kTn]) {
+    simt_step<C>(a, b, acc);
+  }
+};
 
 // acc = sum over k in [0, depth) in ascending order. Uses C::kSmem bytes of dynamic shared memory; every
 // thread of the block calls it, all are past the shared tiles when it returns.
-template <class C, class LoadA, class LoadB>
+template <class C, class Step = SimtStep<C>, class LoadA, class LoadB>
 CCDL_DEVICE void simt_mainloop(LoadA& a, LoadB& b, int depth, typename C::S (&acc)[C::kTm][C::kTn]) {
   using S = typename C::S;
   constexpr int kSizeA = C::kDepth * C::kPitchA, kSizeB = C::kDepth * C::kPitchB;
@@ -174,7 +182,7 @@ CCDL_DEVICE void simt_mainloop(LoadA& a, LoadB& b, int depth, typename C::S (&ac
       a.fetch(k + C::kDepth);
       b.fetch(k + C::kDepth);
     }
-    simt_step<C>(tile_a + stage * kSizeA, tile_b + stage * kSizeB, acc);
+    Step::run(tile_a + stage * kSizeA, tile_b + stage * kSizeB, acc);
     if (more) {
       a.put(tile_a + (stage ^ 1) * kSizeA);
       b.put(tile_b + (stage ^ 1) * kSizeB);

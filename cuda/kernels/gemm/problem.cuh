@@ -97,15 +97,32 @@ struct TileStore {
   CCDL_DEVICE void operator()(int row, int column, const Vec<Acc, N>& v) const {
     at(row0 + row, column0 + column, v);
   }
+  // Whole pieces of 16 bytes of T may be handed over; else single elements suit better.
+  CCDL_DEVICE bool wide() const { return partial != nullptr || out->vector; }
+  // Rows of partial sums are 16-byte aligned.
+  template <int N>
+  CCDL_DEVICE void store_partial(Acc* to, int64_t j, const Vec<Acc, N>& v) const {
+    constexpr int kG = 16 / static_cast<int>(sizeof(Acc));
+    if (N % kG == 0 && j + N <= n) {
+#pragma unroll
+      for (int x = 0; x + kG <= N; x += kG) {
+        Vec<Acc> part;
+#pragma unroll
+        for (int g = 0; g < kG; ++g) part[g] = v[x + g];
+        store_vec(to + x, part);
+      }
+    } else {
+#pragma unroll
+      for (int x = 0; x < N; ++x)
+        if (j + x < n) to[x] = v[x];
+    }
+  }
   // Element (i, j) of C and its right neighbours.
   template <int N>
   CCDL_DEVICE void at(int64_t i, int64_t j, const Vec<Acc, N>& v) const {
     if (i >= m || j >= n) return;
     if (partial != nullptr) {
-      Acc* to = partial + i * out->pitch + j;
-#pragma unroll
-      for (int x = 0; x < N; ++x)
-        if (j + x < n) to[x] = v[x];
+      store_partial(partial + i * out->pitch + j, j, v);
       return;
     }
     T* to = c + i * out->row + j * out->column;
@@ -181,9 +198,24 @@ CCDL_DEVICE TileStore<T> tile_store(const GemmProblem<T>& p, const BlockPlace& a
   return s;
 }
 
+// Points a tile policy of the exact main loop at rows row0 .. of an operand with `rows` rows.
+template <int Rows, class Tile, class T>
+CCDL_DEVICE void place_tile(Tile& tile, const GemmOperand<T>& x, const BlockPlace& at, int64_t row0,
+                            int64_t rows) {
+  tile.base = x.data + at.batch * x.batch + row0 * x.row + at.k_begin * x.k;
+  tile.row_stride = x.row;
+  tile.k_stride = x.k;
+  tile.rows = static_cast<int>(least<int64_t>(rows - row0, Rows));
+  tile.depth = at.depth;
+  if constexpr (requires { tile.k_fast; })
+    tile.k_fast = x.k_fast;
+  else
+    tile.vector = x.access == 16;
+}
+
 // Launchers, one per translation unit. Each runs p with splits as planned; the caller adds the partial sums.
 void gemm_simt_f32(const GemmProblem<float>& p, bool large_tile);
-void gemm_simt_f64(const GemmProblem<double>& p);
+void gemm_f64(const GemmProblem<double>& p);
 template <class T>
 void gemm_integer(const GemmProblem<T>& p);
 void gemm_tf32(const GemmProblem<float>& p, bool large_tile);
