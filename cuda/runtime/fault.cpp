@@ -30,7 +30,7 @@ std::string text(const FaultRecord& r) {
     case FaultKind::IntegerDivision:
       return str(r.op, ": \"ZeroDivisionError\": integer division or modulo by zero");
     case FaultKind::Probability:
-      return str(r.op, ": expected probabilities between 0 and 1; element ", r.value, " is not");
+      return str(r.op, ": every element must be between 0 and 1, in [0, 1]; element ", r.value, " is not");
     case FaultKind::Negative:
       return str(r.op, ": expected numbers >= 0 but got ", r.value);
     case FaultKind::Weights:

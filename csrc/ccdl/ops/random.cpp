@@ -191,7 +191,7 @@ Tensor bernoulli(const Tensor& p, Generator* generator) {
   check_floating("bernoulli", p);
   Tensor y = empty_like(p);
   const OpName name("bernoulli");
-  CCDL_CHECK(CCDL_KERNEL(p, probabilities_valid(p.view())), Value,
+  CCDL_CHECK(CCDL_KERNEL(p, probabilities_valid(p.view())), Runtime,
              "bernoulli: expects every probability in input to be in [0, 1], input is ", describe(p));
   const RandomState state = reserve(generator, p.numel());
   CCDL_KERNEL(p, random_bernoulli_each(p.view(), y.view(), state));
@@ -287,7 +287,7 @@ Tensor bernoulli_(const Tensor& x, double p, Generator* generator) {
 Tensor bernoulli_(const Tensor& x, const Tensor& p, Generator* generator) {
   check_floating("bernoulli_", p);
   const OpName name("bernoulli_");
-  CCDL_CHECK(CCDL_KERNEL(p, probabilities_valid(p.view())), Value,
+  CCDL_CHECK(CCDL_KERNEL(p, probabilities_valid(p.view())), Runtime,
              "bernoulli_: expects every probability in p to be in [0, 1], p is ", describe(p));
   CCDL_CHECK(is_expandable_to(p.sizes(), x.sizes()), Shape, "bernoulli_: p of shape ", p.sizes(),
              " does not broadcast to self of shape ", x.sizes());
