@@ -18,7 +18,7 @@ namespace {
        str("binary: op number ", static_cast<int>(op), " has no kernel for ", dtype_name(t)));
 }
 
-constexpr bool is_short(BinaryOp op) {
+constexpr int copies_of(BinaryOp op) {
   switch (op) {
     case BinaryOp::Add:
     case BinaryOp::Sub:
@@ -29,21 +29,27 @@ constexpr bool is_short(BinaryOp op) {
     case BinaryOp::Fmin:
     case BinaryOp::Copysign:
     case BinaryOp::Heaviside:
-      return true;
+      return 8;
+    case BinaryOp::Div:
+    case BinaryOp::TruncDivide:
+    case BinaryOp::Logaddexp:
+    case BinaryOp::Logaddexp2:
+    case BinaryOp::Xlogy:
+      return 4;
     default:
-      return op >= BinaryOp::LogicalAnd;
+      return op >= BinaryOp::LogicalAnd ? 8 : 1;
   }
 }
 
 template <BinaryOp op, class Op, class M>
-struct BinaryValue : Formula<!is_short(op)> {
+struct BinaryValue : Formula<copies_of(op)> {
   using S = typename M::S;
   functors::Params<S> p;
   explicit BinaryValue(const ElementParams& params) : p(params_of<S>(params)) {}
   CCDL_DEVICE S operator()(S a, S b) const { return Op::template fwd<M>(a, b, p); }
 };
 template <BinaryOp op, class Op, class M>
-struct BinaryTest : Formula<false> {
+struct BinaryTest : Formula<8> {
   using S = typename M::S;
   functors::Params<S> p;
   explicit BinaryTest(const ElementParams& params) : p(params_of<S>(params)) {}

@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) cast_kernel(Walk<2> w, void* dst, co
   }
 }
 
-struct Identity : Formula<false> {
+struct Identity : Formula<8> {
   CCDL_DEVICE float operator()(float x) const { return x; }
 };
 

@@ -7,8 +7,8 @@
 namespace ccdl::cu {
 namespace {
 
-template <class Op, class M, bool kShort>
-struct TernaryValue : Formula<!kShort> {
+template <class Op, class M, int kCopies>
+struct TernaryValue : Formula<kCopies> {
   using S = typename M::S;
   functors::Params<S> p;
   explicit TernaryValue(const ElementParams& params) : p(params_of<S>(params)) {}
@@ -33,13 +33,13 @@ void ternary_floating(TernaryOp op, const View& out, const View* const (&in)[3],
   using M = typename MathOf<C>::type;
   switch (op) {
     case TernaryOp::Addcmul:
-      return run_elementwise<C>(out, in, TernaryValue<functors::Addcmul, M, true>(p));
+      return run_elementwise<C>(out, in, TernaryValue<functors::Addcmul, M, 8>(p));
     case TernaryOp::Addcdiv:
-      return run_elementwise<C>(out, in, TernaryValue<functors::Addcdiv, M, false>(p));
+      return run_elementwise<C>(out, in, TernaryValue<functors::Addcdiv, M, 4>(p));
     case TernaryOp::Lerp:
-      return run_elementwise<C>(out, in, TernaryValue<functors::Lerp, M, true>(p));
+      return run_elementwise<C>(out, in, TernaryValue<functors::Lerp, M, 8>(p));
     default:
-      return run_elementwise<C>(out, in, TernaryValue<functors::ClampTensor, M, true>(p));
+      return run_elementwise<C>(out, in, TernaryValue<functors::ClampTensor, M, 8>(p));
   }
 }
 

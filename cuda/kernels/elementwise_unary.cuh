@@ -7,20 +7,19 @@
 namespace ccdl::cu {
 namespace {
 
-template <class Op, class M, bool kShort>
-struct Value : Formula<!kShort> {
+template <class Op, class M, int kCopies>
+struct Value : Formula<kCopies> {
   using S = typename M::S;
   functors::Params<S> p;
   explicit Value(const ElementParams& params) : p(params_of<S>(params)) {}
   CCDL_DEVICE S operator()(S x) const { return Op::template fwd<M>(x, p); }
 };
 template <class Op, class M>
-struct Test : Formula<false> {
+struct Test : Formula<8> {
   CCDL_DEVICE bool operator()(typename M::S x) const { return Op::template test<M>(x); }
 };
 
-// A few instructions: worth unrolling.
-constexpr bool is_short(UnaryOp op) {
+constexpr int copies_of(UnaryOp op) {
   switch (op) {
     case UnaryOp::Neg:
     case UnaryOp::Abs:
@@ -32,8 +31,6 @@ constexpr bool is_short(UnaryOp op) {
     case UnaryOp::Trunc:
     case UnaryOp::Frac:
     case UnaryOp::Scale:
-    case UnaryOp::Exp:
-    case UnaryOp::Exp2:
     case UnaryOp::Relu:
     case UnaryOp::Relu6:
     case UnaryOp::LeakyRelu:
@@ -42,16 +39,28 @@ constexpr bool is_short(UnaryOp op) {
     case UnaryOp::Softshrink:
     case UnaryOp::Threshold:
     case UnaryOp::Clamp:
-      return true;
+      return 8;
+    case UnaryOp::Sin:
+    case UnaryOp::Cos:
+    case UnaryOp::Tan:
+    case UnaryOp::Asinh:
+    case UnaryOp::Acosh:
+    case UnaryOp::Erfinv:
+    case UnaryOp::Lgamma:
+    case UnaryOp::Digamma:
+    case UnaryOp::Trigamma:
+    case UnaryOp::Sinc:
+    case UnaryOp::PowScalar:
+      return 1;
     default:
-      return false;
+      return 4;
   }
 }
 
 template <UnaryOp op, class Op, class C>
 void run_value(const View& x, const View& y, const ElementParams& p) {
   const View* in[] = {&x};
-  run_elementwise<C>(y, in, Value<Op, typename MathOf<C>::type, is_short(op)>(p));
+  run_elementwise<C>(y, in, Value<Op, typename MathOf<C>::type, copies_of(op)>(p));
 }
 template <class Op, class C>
 void run_test(const View& x, const View& y) {

@@ -7,7 +7,7 @@
 namespace ccdl::cu {
 namespace {
 
-constexpr bool is_short(UnaryOp op) {
+constexpr int copies_of(UnaryOp op) {
   switch (op) {
     case UnaryOp::Neg:
     case UnaryOp::Abs:
@@ -21,16 +21,25 @@ constexpr bool is_short(UnaryOp op) {
     case UnaryOp::Relu6:
     case UnaryOp::LeakyRelu:
     case UnaryOp::Hardtanh:
+    case UnaryOp::Hardshrink:
+    case UnaryOp::Softshrink:
     case UnaryOp::Threshold:
     case UnaryOp::Clamp:
-      return true;
+      return 8;
+    case UnaryOp::Sin:
+    case UnaryOp::Cos:
+    case UnaryOp::Lgamma:
+    case UnaryOp::Digamma:
+    case UnaryOp::Sinc:
+    case UnaryOp::PowScalar:
+      return 1;
     default:
-      return false;
+      return 4;
   }
 }
 
-template <class Op, class M, bool kReadsX, bool kReadsY, bool kShort>
-struct Backward : Formula<!kShort> {
+template <class Op, class M, bool kReadsX, bool kReadsY, int kCopies>
+struct Backward : Formula<kCopies> {
   using S = typename M::S;
   functors::Params<S> p;
   explicit Backward(const ElementParams& params) : p(params_of<S>(params)) {}
@@ -46,10 +55,10 @@ void run(const View& x, const View& y, const View& dy, const View& dx, const Ele
   using M = typename MathOf<C>::type;
   if constexpr (unary_needs(op) == UnaryNeeds::none) {
     const View* in[] = {&dy};
-    run_elementwise<C>(dx, in, Backward<Op, M, false, false, is_short(op)>(p));
+    run_elementwise<C>(dx, in, Backward<Op, M, false, false, copies_of(op)>(p));
   } else if constexpr (unary_needs(op) != UnaryNeeds::zero) {
     const View* in[] = {unary_needs_x(op) ? &x : &y, &dy};
-    run_elementwise<C>(dx, in, Backward<Op, M, unary_needs_x(op), unary_needs_y(op), is_short(op)>(p));
+    run_elementwise<C>(dx, in, Backward<Op, M, unary_needs_x(op), unary_needs_y(op), copies_of(op)>(p));
   } else {
     fail(ErrorKind::DType, str("unary_backward: op number ", static_cast<int>(op), " has no derivative"));
   }

@@ -354,10 +354,11 @@ bool make_quads(Operands<C, N>& o) {
 
 // ---- kernels ----
 
-// Base of a functor: whether its formula is too long to be there once per element of a thread.
-template <bool kIsLong>
+// Base of a functor: copies of its formula in a kernel that computes kQuads quads per thread: 1 for long
+// ones, 4, or 8 for a few instructions.
+template <int kTimes>
 struct Formula {
-  static constexpr bool kLong = kIsLong;
+  static constexpr int kCopies = kTimes;
 };
 
 template <class F, class C>
@@ -383,40 +384,41 @@ CCDL_DEVICE void apply_at(const Operands<C, N>& o, const F& f, const int64_t (&o
   store_as(o.out, o.out_type, off[0], apply(f, v));
 }
 
-// Results of the quads' elements. Long formulas are there once: the elements rotate through the first place.
+// Results of the quads' elements. Where the formula is there fewer times than there are elements, they rotate
+// through the first places.
 template <int N, class F, class R>
 CCDL_DEVICE void compute_quads(const F& f, float (&v)[kQuads * 4][N], R (&r)[kQuads * 4]) {
-  if constexpr (F::kLong) {
+  constexpr int kAll = kQuads * 4, kCopies = F::kCopies;
 #pragma unroll 1
-    for (int step = 0; step < kQuads * 4; ++step) {
-      const R result = apply(f, v[0]);
+  for (int step = 0; step < kAll / kCopies; ++step) {
+    R now[kCopies];
 #pragma unroll
-      for (int i = 0; i + 1 < kQuads * 4; ++i) {
-        r[i] = r[i + 1];
+    for (int i = 0; i < kCopies; ++i) now[i] = apply(f, v[i]);
 #pragma unroll
-        for (int k = 0; k < N; ++k) v[i][k] = v[i + 1][k];
-      }
-      r[kQuads * 4 - 1] = result;
+    for (int i = 0; i + kCopies < kAll; ++i) {
+      r[i] = r[i + kCopies];
+#pragma unroll
+      for (int k = 0; k < N; ++k) v[i][k] = v[i + kCopies][k];
     }
-  } else {
 #pragma unroll
-    for (int i = 0; i < kQuads * 4; ++i) r[i] = apply(f, v[i]);
+    for (int i = 0; i < kCopies; ++i) r[kAll - kCopies + i] = now[i];
   }
 }
 
 template <int N, class F>
-__global__ void __launch_bounds__(kThreads) quads_kernel(Operands<float, N> o, F f) {
+__global__ void __launch_bounds__(kThreads, 7 - N) quads_kernel(Operands<float, N> o, F f) {
   using R = decltype(apply(f, o.value));
   const int64_t first = static_cast<int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
   int64_t off[kQuads][N + 1];
   RawQuad raw[kQuads][N];
 #pragma unroll
+  for (int q = 0; q < kQuads; ++q)
+    o.walk.offsets(first + q * kThreads < o.quads ? first + q * kThreads : 0, off[q]);
+#pragma unroll
   for (int q = 0; q < kQuads; ++q) {
-    const int64_t at = first + q * kThreads;
-    o.walk.offsets(at < o.quads ? at : 0, off[q]);
 #pragma unroll
     for (int k = 0; k < N; ++k)
-      if (at < o.quads && !o.is_value[k])
+      if (first + q * kThreads < o.quads && !o.is_value[k])
         raw[q][k] = load_quad(o.in[k], o.item[k], off[q][k + 1], o.walk.strides[k + 1][0] == 0);
       else
         raw[q][k] = RawQuad{};
@@ -449,17 +451,18 @@ __global__ void __launch_bounds__(kThreads) quads_kernel(Operands<float, N> o, F
 template <class C, int N, class F>
 __global__ void __launch_bounds__(kThreads) walk_kernel(Operands<C, N> o, F f) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * (kThreads * kWalkElements) + threadIdx.x;
-  int64_t out[kWalkElements];
+  int64_t off[kWalkElements][N + 1];
   uint64_t raw[kWalkElements][N];
 #pragma unroll
+  for (int j = 0; j < kWalkElements; ++j)
+    o.walk.offsets(first + j * kThreads < o.walk.numel ? first + j * kThreads : 0, off[j]);
+#pragma unroll
   for (int j = 0; j < kWalkElements; ++j) {
-    const int64_t at = first + j * kThreads;
-    int64_t off[N + 1];
-    o.walk.offsets(at < o.walk.numel ? at : 0, off);
-    out[j] = off[0];
 #pragma unroll
     for (int k = 0; k < N; ++k)
-      raw[j][k] = at < o.walk.numel && !o.is_value[k] ? load_raw(o.in[k], o.item[k], off[k + 1]) : 0;
+      raw[j][k] = first + j * kThreads < o.walk.numel && !o.is_value[k]
+                      ? load_raw(o.in[k], o.item[k], off[j][k + 1])
+                      : 0;
   }
 #pragma unroll 1
   for (int j = 0; j < kWalkElements; ++j) {  // the elements rotate through the first place
@@ -467,11 +470,11 @@ __global__ void __launch_bounds__(kThreads) walk_kernel(Operands<C, N> o, F f) {
       C v[N];
 #pragma unroll
       for (int k = 0; k < N; ++k) v[k] = o.is_value[k] ? o.value[k] : from_raw<C>(raw[0][k], o.in_type[k]);
-      store_as(o.out, o.out_type, out[0], apply(f, v));
+      store_as(o.out, o.out_type, off[0][0], apply(f, v));
     }
 #pragma unroll
     for (int i = 0; i + 1 < kWalkElements; ++i) {
-      out[i] = out[i + 1];
+      off[i][0] = off[i + 1][0];
 #pragma unroll
       for (int k = 0; k < N; ++k) raw[i][k] = raw[i + 1][k];
     }
