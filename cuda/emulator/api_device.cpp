@@ -77,6 +77,13 @@ cudaError_t copy(void* dst, size_t dst_pitch, const void* src, size_t src_pitch,
   return cudaSuccess;
 }
 
+bool wrong_direction(const void* dst, const void* src, cudaMemcpyKind kind) {
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  return kind != cudaMemcpyDefault && (to_device != in_arena(dst) || from_device != in_arena(src)) &&
+         !is_pinned(dst) && !is_pinned(src);
+}
+
 cudaError_t allocate(void** p, size_t bytes) {
   if (!p) return cudaErrorInvalidValue;
   *p = nullptr;
@@ -298,8 +305,9 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* a, const void* p) {
   }
   return cudaSuccess;
 }
-cudaError_t cudaMemcpy(void* dst, const void* src, size_t bytes, cudaMemcpyKind) {
+cudaError_t cudaMemcpy(void* dst, const void* src, size_t bytes, cudaMemcpyKind kind) {
   Guard guard(lock());
+  if (bytes > 0 && wrong_direction(dst, src, kind)) return result(cudaErrorInvalidMemcpyDirection);
   if (unsafe_call_forbidden()) return result(cudaErrorStreamCaptureImplicit);
   return result(copy(dst, bytes, src, bytes, bytes, 1, stream_of(nullptr), true));
 }
@@ -338,10 +346,7 @@ cudaError_t cudaMemcpy2DAsync(void* dst, size_t dst_pitch, const void* src, size
   const auto s = stream_of(stream);
   if (!s) return result(cudaErrorInvalidResourceHandle);
   if (height > 1 && (dst_pitch < width || src_pitch < width)) return result(cudaErrorInvalidPitchValue);
-  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  if (width > 0 && height > 0 && kind != cudaMemcpyDefault &&
-      (to_device != in_arena(dst) || from_device != in_arena(src)) && !is_pinned(dst) && !is_pinned(src))
+  if (width > 0 && height > 0 && wrong_direction(dst, src, kind))
     return result(cudaErrorInvalidMemcpyDirection);
   return result(copy(dst, dst_pitch, src, src_pitch, width, height, s, false));
 }

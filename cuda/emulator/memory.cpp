@@ -53,13 +53,27 @@ double seconds() {
 
 void protect(int protection) { mprotect(reinterpret_cast<void*>(arena.base), arena.bytes, protection); }
 
-char* take(Device& d, std::map<char*, size_t>::iterator range, size_t need) {
-  char* start = range->first;
-  const size_t rest = range->second - need;
-  d.free.erase(range);
-  if (rest) d.free[start + need] = rest;
-  d.cursor = start + need;
-  return start;
+// The first range at or behind the cursor, or else from the start: freed memory is used again as late as
+// possible.
+char* take(Device& d, size_t need) {
+  for (char* from : {d.cursor, d.start}) {
+    auto it = d.free.upper_bound(from);
+    if (it != d.free.begin()) --it;
+    for (; it != d.free.end(); ++it) {
+      char* start = std::max(it->first, from);
+      char* end = it->first + it->second;
+      if (start > end || static_cast<size_t>(end - start) < need) continue;
+      const size_t front = static_cast<size_t>(start - it->first);
+      if (front)
+        it->second = front;
+      else
+        d.free.erase(it);
+      if (start + need < end) d.free[start + need] = static_cast<size_t>(end - start) - need;
+      d.cursor = start + need;
+      return start;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -119,13 +133,8 @@ void* device_allocate(int device, size_t bytes) {
   Device& d = devices[device];
   if (bytes > arena.per_device) return nullptr;
   const size_t need = round_up(bytes ? bytes : 1, kAlign) + 2 * kAlign;
-  auto fits = d.free.end();
-  for (auto it = d.free.lower_bound(d.cursor); it != d.free.end() && fits == d.free.end(); ++it)
-    if (it->second >= need) fits = it;
-  for (auto it = d.free.begin(); it != d.free.end() && fits == d.free.end(); ++it)
-    if (it->second >= need) fits = it;
-  if (fits == d.free.end()) return nullptr;
-  char* whole = take(d, fits, need);
+  char* whole = take(d, need);
+  if (!whole) return nullptr;
   char* start = whole + kAlign;
   live[start] = {start, bytes, false};
   d.used += need;

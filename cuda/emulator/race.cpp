@@ -17,13 +17,21 @@ struct Cell {
   Stamp write;
   Stamp reads[kReads];
 };
+// Where a word was last written and read, for reports.
+struct Sites {
+  const void* write;
+  const void* read;
+};
 Cell* shared_cells = nullptr;
+Sites* shared_sites = nullptr;
 
 Cell* cells() {
   if (!shared_cells) {
     void* p = mmap(nullptr, kWindow * sizeof(Cell), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     shared_cells = static_cast<Cell*>(p);
+    shared_sites = static_cast<Sites*>(mmap(nullptr, kWindow / 4 * sizeof(Sites), PROT_READ | PROT_WRITE,
+                                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   }
   return shared_cells;
 }
@@ -58,7 +66,9 @@ uint64_t known_clock(const Thread* t, int other) {
   if (other)
     text += " by thread (" + std::to_string(other->index.x) + ", " + std::to_string(other->index.y) + ", " +
             std::to_string(other->index.z) + ")";
-  kernel_fault("race", text, {nullptr, 0, pc});
+  const Sites& sites = shared_sites[(reinterpret_cast<uintptr_t>(p) - arena.base) / 4];
+  kernel_fault("race", text, {nullptr, 0, pc},
+               describe({nullptr, 0, before_writes ? sites.write : sites.read}));
 }
 
 void add_read(const Thread* t, Cell& c, Stamp stamp) {
@@ -119,6 +129,8 @@ void shared_access(const void* p, size_t bytes, Access kind, const void* pc) {
       add_read(t, *c, stamp);
     }
   }
+  Sites* site = shared_sites + (reinterpret_cast<uintptr_t>(p) - arena.base) / 4;
+  for (size_t i = 0; i < bytes; i += 4, ++site) (writes ? site->write : site->read) = pc;
 }
 
 void shared_copy_begins(void* p, size_t bytes, const void* pc) {

@@ -23,6 +23,7 @@ uint64_t launch_start = 0;
 struct Mark {
   Stamp stamp = 0;
   uint64_t block = 0;
+  const void* pc = nullptr;
 };
 struct Cell {
   Mark write, reads[kReads];
@@ -76,7 +77,7 @@ bool races_with(const Thread* t, const Mark& m) {
       static_cast<unsigned long long>(before.block % grid.x),
       static_cast<unsigned long long>(before.block / grid.x % grid.y),
       static_cast<unsigned long long>(before.block / grid.x / grid.y));
-  kernel_fault("race", text, {nullptr, 0, pc});
+  kernel_fault("race", text, {nullptr, 0, pc}, describe({nullptr, 0, before.pc}));
 }
 
 // Adds what `from` says to `to`.
@@ -125,7 +126,7 @@ void global_access(const void* p, size_t bytes, Access kind, const void* pc) {
   const Thread* t = current;
   const bool atomic = kind == Access::AtomicRead || kind == Access::AtomicWrite;
   const bool writes = kind == Access::Write || kind == Access::AtomicWrite;
-  const Mark mine{stamp_of(t) | (atomic ? kAtomic : 0), t->block->linear};
+  const Mark mine{stamp_of(t) | (atomic ? kAtomic : 0), t->block->linear, pc};
   const auto off = reinterpret_cast<uintptr_t>(p) - arena.base;
   for (size_t i = 0; i < bytes; ++i) {
     Cell& c = cells_of((off + i) / kPage)[(off + i) % kPage];

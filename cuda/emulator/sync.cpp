@@ -94,7 +94,17 @@ int join_barrier(int id, int expected, BarrierOp op, int value, bool sync, const
 }
 
 void complete_meeting(Warp* warp, Meeting& m) {
-  if (m.fn) m.fn(m.slots, m.context);
+  if (m.fn) {
+    unsigned missing = m.mask & ~m.arrived;
+    for (int i = 0; i < 32; ++i)
+      if (!warp->lanes[i]) missing &= ~(1u << i);
+    if (missing)
+      kernel_fault("divergent-shuffle",
+                   std::string(m.op) + " with mask " + lanes_text(m.mask) + ": lane " +
+                       std::to_string(std::countr_zero(missing)) + " has finished without taking part",
+                   {m.file, m.line, nullptr});
+    m.fn(m.slots, m.context);
+  }
   if (m.orders_memory) order_warp(warp, m.arrived);
   const unsigned arrived = m.arrived;
   m.mask = 0;
