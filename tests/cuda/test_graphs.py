@@ -262,6 +262,29 @@ def test_a_changed_optimizer_is_recorded_anew():
         assert run(ccdl.ones(3)).tolist() == plain.tolist()
 
 
+def test_a_loaded_optimizer_state_is_recorded_anew():
+    w = nn.Parameter(ccdl.ones(3))
+    opt = ccdl.optim.Adam([w], lr=0.1)
+
+    def step(g):
+        w.grad = g * 1
+        opt.step()
+        return w * 1
+
+    run = ccdl.cuda.graph(step, warmup=1)
+    for _ in range(4):
+        run(ccdl.ones(3))
+    saved, start = opt.state_dict(), w.detach().clone()
+    saved = {"state": {0: {k: v.clone() for k, v in saved["state"][0].items()}}, "param_groups": saved["param_groups"]}
+    want = [run(ccdl.full((3,), float(i))).tolist() for i in range(3)]
+    assert opt.state[w]["step"].item() == 7
+    with ccdl.no_grad():
+        w.copy_(start)
+    opt.load_state_dict(saved)
+    assert [run(ccdl.full((3,), float(i))).tolist() for i in range(3)] == want
+    assert opt.state[w]["step"].item() == 7
+
+
 def test_random_numbers_in_replays_continue_the_stream():
     ccdl.manual_seed(5)
     want = [ccdl.randn(6).tolist() for _ in range(6)]

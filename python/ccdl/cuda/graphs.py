@@ -111,10 +111,10 @@ class _Step:
 
     def __init__(self, owner, optimizer, group, params):
         handle = owner._handle
-        self.handle, self.optimizer, self.group, self.params = handle, optimizer, group, params
-        self.states = [optimizer.state[p] for p in params]
-        self.options = self._options()
-        self.tensors = self._tensors()
+        self.handle, self.optimizer, self.group = handle, optimizer, group
+        self.states = [optimizer.state[p] for p in params]  # kept: the graph holds their addresses
+        self.options, self.generation = self._options(), optimizer._generation
+        self.steps = [s["step"] for s in self.states if "step" in s]
         self.first = self._count()
         self.lr = _C._cuda_graph_add_number(handle, _float(group["lr"]))
         self.count = _C._cuda_graph_add_count(handle, 0)
@@ -122,27 +122,20 @@ class _Step:
     def _options(self):
         return {k: v for k, v in self.group.items() if k not in ("params", "lr", "initial_lr")}
 
-    def _tensors(self):
-        return [id(v) for s in self.states for k, v in s.items() if k != "step"]
-
     def _count(self):
-        step = self.states[0].get("step", 0) if self.states else 0
-        return int(step.item() if isinstance(step, _C.Tensor) else step)
+        return int(self.steps[0].item()) if self.steps else 0
 
     def check(self):
-        same = all(self.optimizer.state.get(p) is s for p, s in zip(self.params, self.states))
-        if not same or self._tensors() != self.tensors or self._options() != self.options:
+        if self.optimizer._generation != self.generation or self._options() != self.options:
             raise _Stale(
                 "CUDAGraph.replay: the optimizer's state or options other than lr changed since the capture; "
                 "capture again"
             )
 
     def advance(self, replays):
-        if replays:
-            for state in self.states:
-                if "step" in state:
-                    state["step"] += 1
-        counted = self._count() - self.first if any("step" in s for s in self.states) else replays
+        if replays and self.steps:
+            _C._cuda_graph_count_steps(self.steps)
+        counted = self._count() - self.first if self.steps else replays
         _C._cuda_graph_set_number(self.handle, self.lr, _float(self.group["lr"]))
         _C._cuda_graph_set_count(self.handle, self.count, counted)
 

@@ -98,14 +98,16 @@ class Adam(Optimizer):
             for p in group["params"]:
                 state_of = self.state.get(p)
                 if state_of and not isinstance(state_of.get("step"), _C.Tensor):
-                    state_of["step"] = _C.tensor(float(state_of.get("step", 0)), dtype=_C.float32)
+                    state_of["step"] = _C.tensor(
+                        float(state_of.get("step", 0)), dtype=_C.float32, device="cpu"
+                    )
 
     def _state_of(self, p, amsgrad):
         state = self.state[p]
         _check_state_exists(self, state)
         if not state:
             zeros = p.detach()
-            state["step"] = _C.tensor(0.0, dtype=_C.float32)
+            state["step"] = _C.tensor(0.0, dtype=_C.float32, device="cpu")
             state["exp_avg"] = _C.zeros_like(zeros)
             state["exp_avg_sq"] = _C.zeros_like(zeros)
             if amsgrad:

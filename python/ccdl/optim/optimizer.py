@@ -95,7 +95,10 @@ class Optimizer:
     def __getstate__(self) -> Any:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
+    _generation = 0  # grows when the state is replaced: captured CUDA graphs hold its addresses
+
     def __setstate__(self, state: Any) -> None:
+        self._generation += 1
         self.__dict__.update(state)
         if "_optimizer_step_pre_hooks" not in self.__dict__:
             self._make_hook_tables()
@@ -269,7 +272,7 @@ class Optimizer:
     def _cast_state(self, param, value, key=None):
         if isinstance(value, _C.Tensor):
             if key == "step":
-                return value.detach().clone()
+                return value.detach().to("cpu", copy=True)
             if param.is_floating_point():
                 return value.detach().to(dtype=param.dtype, device=param.device).clone()
             return value.detach().to(device=param.device).clone()
