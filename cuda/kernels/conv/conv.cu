@@ -1,6 +1,6 @@
 // Entry points of convolution: the choice of kernel, by shape, dtype and layout alone. 1x1 convolutions are
-// matrix products; the rest is an implicit GEMM, exact in fp32 and fp64 over either layout, on the tensor
-// cores for the half formats.
+// matrix products; one channel per group has its own kernels; the rest is an implicit GEMM, exact in fp32 and
+// fp64 over either layout, on the tensor cores for the half formats.
 #include <kernels/conv/plan.cuh>
 
 namespace ccdl::cu {
@@ -68,6 +68,7 @@ void conv_forward(const View& x, const View& w, const void* bias, const View& y,
     if (last) return gemm(a, transposed(weight_matrix(w, a)), c, 1, 0, epilogue);
     return gemm(weight_matrix(w, a), a, c, 1, 0, epilogue);
   }
+  if (conv_is_depthwise(w, geometry)) return conv_sweep_depthwise(x, w, y, geometry, false, bias, activation);
   if (is_half(x.dtype)) return conv_forward_half(x, w, bias, y, geometry, activation);
   if (x.dtype == DType::Float64)
     sweep<double>(x, w, y, geometry, false, bias, activation);
@@ -83,6 +84,8 @@ void conv_backward_input(const View& dy, const View& w, const View& dx, const Co
     if (last) return gemm(a, weight_matrix(w, a), c, 1, 0, {});
     return gemm(transposed(weight_matrix(w, a)), a, c, 1, 0, {});
   }
+  if (conv_is_depthwise(w, geometry))
+    return conv_sweep_depthwise(dy, w, dx, geometry, true, nullptr, Activation::None);
   if (is_half(dy.dtype)) return conv_backward_input_half(dy, w, dx, geometry);
   if (dy.dtype == DType::Float64)
     sweep<double>(dy, w, dx, geometry, true, nullptr, Activation::None);
@@ -99,6 +102,7 @@ void conv_backward_weight(const View& x, const View& dy, const View& dw, const C
     if (last) return gemm(transposed(a), b, c, 1, 0, {});
     return gemm(a, transposed(b), c, 1, 0, {});
   }
+  if (conv_is_depthwise(dw, geometry)) return conv_weight_depthwise(x, dy, dw, geometry);
   if (is_half(x.dtype)) return conv_backward_weight_half(x, dy, dw, geometry);
   if (x.dtype == DType::Float64)
     weight_product<double>(x, dy, dw, geometry);

@@ -169,5 +169,9 @@ void conv_forward_half(const View& x, const View& w, const void* bias, const Vie
                        Activation activation);
 void conv_backward_input_half(const View& dy, const View& w, const View& dx, const ConvGeometry& g);
 void conv_backward_weight_half(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
+bool conv_is_depthwise(const View& w, const ConvGeometry& g);
+void conv_sweep_depthwise(const View& src, const View& w, const View& dst, const ConvGeometry& g,
+                          bool adjoint, const void* bias, Activation activation);
+void conv_weight_depthwise(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
 
 }  // namespace ccdl::cu
