@@ -61,7 +61,9 @@ class Run:
         device: where the batches go; the model and the validation set are there already.
     """
 
-    def __init__(self, folder, model, optimizer, scheduler, loader, validation, augment, seed, options, device="cpu"):
+    def __init__(
+        self, folder, model, optimizer, scheduler, loader, validation, augment, seed, options, device="cpu"
+    ):
         self.folder = folder
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.loader, self.validation, self.augment = loader, validation, augment
@@ -120,7 +122,7 @@ class Run:
         self.loader.generator.manual_seed(mix(self.seed, 2 * self.epoch + 1))
         if self.augment is not None:
             self.augment.start_epoch(self.epoch, len(self.loader.dataset))
-        seen = []  # (loss, right answers, images) of every batch, read at the end: no wait for the device between
+        seen = []  # (loss, right answers, images) of every batch; reading them earlier would wait for the device
         batches = progress(self.loader, len(self.loader), f"epoch {self.epoch + 1}", quiet)
         for images, labels, index in batches:
             if self.augment is not None:
