@@ -19,11 +19,11 @@ from .streams import __all__ as _streams
 __all__ = [*_devices, *_graphs, *_memory, *_random, *_streams]
 
 
-def _launch_count():
+def _launch_count() -> int:
     """Kernels queued since load, by all threads."""
     return _C._cuda_launch_count()
 
 
-def _sync_count():
+def _sync_count() -> int:
     """Waits of the host for a device since load, by all threads."""
     return _C._cuda_sync_count()

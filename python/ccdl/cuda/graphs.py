@@ -7,6 +7,8 @@ is fixed at the capture.
 
 import gc
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any, overload
 
 from .. import _C
 from ..errors import RuntimeError as CcdlRuntimeError
@@ -24,7 +26,7 @@ class _Stale(Exception):
 class _Pool:
     """Memory that several graphs share, which then must not be replayed at the same time."""
 
-    def __init__(self, owner=None):
+    def __init__(self, owner: "CUDAGraph | None" = None) -> None:
         self.owner = owner
 
 
@@ -36,18 +38,22 @@ class CUDAGraph:
     follow changes of ``lr`` and count their steps.
     """
 
-    def __init__(self, keep_graph=False):
+    def __init__(self, keep_graph: bool = False) -> None:
         self._handle = 0
         _index("CUDAGraph")
         self._handle = _C._cuda_graph_make()
-        self._steps, self._pool, self._replays = [], None, 0
+        self._steps: list[_Step] = []
+        self._pool: _Pool | None = None
+        self._captured, self._replays = False, 0
 
-    def __del__(self):
+    def __del__(self) -> None:
         handle, self._handle = getattr(self, "_handle", 0), 0
         if handle:
             _C._cuda_graph_free(handle)
 
-    def capture_begin(self, pool=None, capture_error_mode="global"):
+    def capture_begin(
+        self, pool: "_Pool | CUDAGraph | None" = None, capture_error_mode: str = "global"
+    ) -> None:
         """From here on work of this thread is recorded instead of run."""
         if isinstance(pool, CUDAGraph):
             pool = pool.pool()
@@ -55,32 +61,33 @@ class CUDAGraph:
         self._steps, self._replays = [], 0
         gc.collect()  # nothing may be given back to the driver meanwhile
         _C._cuda_graph_begin(self._handle, _index("CUDAGraph"), share)
-        self._pool = _Pool() if pool is None else pool
-        if self._pool.owner is None:
-            self._pool.owner = self
+        if pool is not None and pool.owner is None:
+            pool.owner = self
+        self._pool = pool if share else None  # never its own owner
+        self._captured = True
         self._collected = gc.isenabled()
         gc.disable()
         _captures.graph = self
 
-    def _left(self):
+    def _left(self) -> None:
         _captures.graph = None
         if self._collected:
             gc.enable()
 
-    def capture_end(self):
+    def capture_end(self) -> None:
         """Ends the recording; the graph can be replayed."""
         if getattr(_captures, "graph", None) is not self:
             raise CcdlRuntimeError("CUDAGraph.capture_end: this thread does not capture this graph")
         self._left()
         _C._cuda_graph_end(self._handle)
 
-    def _abandon(self):
+    def _abandon(self) -> None:
         if getattr(_captures, "graph", None) is self:
             self._left()
         _C._cuda_graph_abandon(self._handle)
         self._steps = []
 
-    def replay(self):
+    def replay(self) -> None:
         """Queues all recorded work on the current stream."""
         for step in self._steps:
             step.check()
@@ -89,19 +96,19 @@ class CUDAGraph:
         _C._cuda_graph_replay(self._handle)
         self._replays += 1
 
-    def reset(self):
+    def reset(self) -> None:
         """Forgets the recording and gives its memory back."""
         self._steps = []
         _C._cuda_graph_reset(self._handle)
 
-    def pool(self):
+    def pool(self) -> _Pool:
         """The graph's memory, for ``pool=`` of another capture."""
-        if self._pool is None:
+        if not self._captured:
             raise CcdlRuntimeError("CUDAGraph.pool: nothing was captured")
-        return self._pool
+        return _Pool(self) if self._pool is None else self._pool
 
     @property
-    def node_count(self):
+    def node_count(self) -> int:
         """Number of recorded kernels, copies and fills."""
         return _C._cuda_graph_nodes(self._handle)
 
@@ -109,7 +116,9 @@ class CUDAGraph:
 class _Step:
     """One captured optimiser step: its learning rate and count on the device."""
 
-    def __init__(self, owner, optimizer, group, params):
+    def __init__(
+        self, owner: CUDAGraph, optimizer: Any, group: dict[str, Any], params: list[_C.Tensor]
+    ) -> None:
         handle = owner._handle
         self.handle, self.optimizer, self.group = handle, optimizer, group
         self.states = [optimizer.state[p] for p in params]  # kept: the graph holds their addresses
@@ -119,20 +128,20 @@ class _Step:
         self.lr = _C._cuda_graph_add_number(handle, _float(group["lr"]))
         self.count = _C._cuda_graph_add_count(handle, 0)
 
-    def _options(self):
+    def _options(self) -> dict[str, Any]:
         return {k: v for k, v in self.group.items() if k not in ("params", "lr", "initial_lr")}
 
-    def _count(self):
+    def _count(self) -> int:
         return int(self.steps[0].item()) if self.steps else 0
 
-    def check(self):
+    def check(self) -> None:
         if self.optimizer._generation != self.generation or self._options() != self.options:
             raise _Stale(
                 "CUDAGraph.replay: the optimizer's state or options other than lr changed since the capture; "
                 "capture again"
             )
 
-    def advance(self, replays):
+    def advance(self, replays: int) -> None:
         if replays and self.steps:
             _C._cuda_graph_count_steps(self.steps)
         counted = self._count() - self.first if self.steps else replays
@@ -140,11 +149,11 @@ class _Step:
         _C._cuda_graph_set_count(self.handle, self.count, counted)
 
 
-def _float(value):
+def _float(value: Any) -> float:
     return float(value.item() if isinstance(value, _C.Tensor) else value)
 
 
-def _step_scalars(optimizer, group, params):
+def _step_scalars(optimizer: Any, group: dict[str, Any], params: list[_C.Tensor]) -> dict[str, int]:
     """Keywords that make a fused optimiser step read lr and count from the device, during a capture."""
     graph = getattr(_captures, "graph", None)
     if graph is None:
@@ -154,12 +163,12 @@ def _step_scalars(optimizer, group, params):
     return {"device_lr": step.lr, "device_step": step.count}
 
 
-def is_current_stream_capturing():
+def is_current_stream_capturing() -> bool:
     """Whether this thread records a graph."""
     return _C._cuda_graph_capturing() != 0
 
 
-def graph_pool_handle():
+def graph_pool_handle() -> _Pool:
     """Memory for several captures to share by ``pool=``."""
     return _Pool()
 
@@ -167,31 +176,39 @@ def graph_pool_handle():
 class _Capture:
     """``with ccdl.cuda.graph(g):`` records the block into ``g``."""
 
-    def __init__(self, graph, pool):
+    def __init__(self, graph: CUDAGraph, pool: "_Pool | CUDAGraph | None") -> None:
         self.graph, self.pool = graph, pool
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.graph.capture_begin(self.pool)
 
-    def __exit__(self, kind, *exception):
+    def __exit__(self, kind: Any, *exception: Any) -> None:
         if kind is None:
             self.graph.capture_end()
         else:
             self.graph._abandon()
-        return False
 
 
 class _Recording:
     """One signature of a graphed step: runs so far, then the graph with its static inputs and outputs."""
 
-    def __init__(self):
-        self.runs, self.graph, self.inputs, self.outputs = 0, None, None, None
+    def __init__(self) -> None:
+        self.runs = 0
+        self.graph: CUDAGraph | None = None
+        self.inputs: list[_C.Tensor] = []
+        self.outputs: Any = None
 
 
 class GraphedStep:
     """A function whose calls are replays of its recorded kernels; made by :func:`graph`."""
 
-    def __init__(self, function, warmup=3, pool=None, copy_outputs=True):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        warmup: int = 3,
+        pool: "_Pool | CUDAGraph | None" = None,
+        copy_outputs: bool = True,
+    ) -> None:
         if not callable(function):
             raise TypeError(
                 f"ccdl.cuda.graph: expected a function or a CUDAGraph, got {type(function).__name__}"
@@ -202,14 +219,16 @@ class GraphedStep:
             )
         _index("graph")
         self.function, self.warmup, self.copy_outputs = function, warmup, copy_outputs
-        self._pool, self._recordings = pool, {}
+        self._pool = pool
+        self._recordings: dict[Any, _Recording] = {}
 
-    def __call__(self, *args, **kwargs):
-        tensors, key = [], []
-        shape_of = _flatten((args, kwargs), tensors, key)
-        recording = self._recordings.setdefault((shape_of, tuple(key)), None)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        tensors: list[_C.Tensor] = []
+        kinds: list[Any] = []
+        key = (_flatten((args, kwargs), tensors, kinds), tuple(kinds))
+        recording = self._recordings.get(key)
         if recording is None:
-            recording = self._recordings[(shape_of, tuple(key))] = _Recording()
+            recording = self._recordings[key] = _Recording()
         if recording.runs < self.warmup:
             recording.runs += 1
             return self.function(*args, **kwargs)
@@ -221,7 +240,7 @@ class GraphedStep:
             self._capture(recording, args, kwargs, tensors)
             return self._replay(recording, tensors)
 
-    def _capture(self, recording, args, kwargs, tensors):
+    def _capture(self, recording: _Recording, args: Any, kwargs: Any, tensors: list[_C.Tensor]) -> None:
         recording.graph = recording.outputs = None
         static = [t.detach().clone().requires_grad_(t.requires_grad) for t in tensors]
         args, kwargs = _rebuild((args, kwargs), iter(static))
@@ -230,11 +249,12 @@ class GraphedStep:
             outputs = self.function(*args, **kwargs)
         recording.graph, recording.inputs, recording.outputs = graph, static, outputs
 
-    def _replay(self, recording, tensors):
+    def _replay(self, recording: _Recording, tensors: list[_C.Tensor]) -> Any:
         previous = _C._set_grad_enabled(False)
         try:
             for mine, given in zip(recording.inputs, tensors):
                 mine.copy_(given, non_blocking=True)
+            assert recording.graph is not None
             recording.graph.replay()
             if not self.copy_outputs:
                 return recording.outputs
@@ -242,28 +262,26 @@ class GraphedStep:
         finally:
             _C._set_grad_enabled(previous)
 
-    def reset(self):
+    def reset(self) -> None:
         """Forgets all recordings; the next calls warm up and record again."""
         self._recordings = {}
 
-    def __repr__(self):
-        recorded = sum(r is not None and r.graph is not None for r in self._recordings.values())
+    def __repr__(self) -> str:
+        recorded = sum(r.graph is not None for r in self._recordings.values())
         name = getattr(self.function, "__name__", self.function)
         return f"<ccdl.cuda.GraphedStep of {name}, {recorded} recorded>"
 
 
-def _flatten(value, tensors, key):
+def _flatten(value: Any, tensors: list[_C.Tensor], kinds: list[Any]) -> Any:
     """Collects tensors and what decides the recording; the rest must be hashable."""
     if isinstance(value, _C.Tensor):
         tensors.append(value)
-        key.append(
-            (tuple(value.shape), value.stride(), str(value.dtype), str(value.device), value.requires_grad)
-        )
+        kinds.append((tuple(value.shape), value.stride(), value.dtype, value.device, value.requires_grad))
         return "tensor"
     if isinstance(value, (list, tuple)):
-        return (type(value).__name__, *(_flatten(v, tensors, key) for v in value))
+        return (type(value).__name__, *(_flatten(v, tensors, kinds) for v in value))
     if isinstance(value, dict):
-        return ("dict", *((k, _flatten(v, tensors, key)) for k, v in value.items()))
+        return ("dict", *((k, _flatten(v, tensors, kinds)) for k, v in value.items()))
     try:
         hash(value)
     except TypeError:
@@ -274,7 +292,7 @@ def _flatten(value, tensors, key):
     return ("value", type(value).__name__, value)
 
 
-def _map(value, f):
+def _map(value: Any, f: Callable[[_C.Tensor], _C.Tensor]) -> Any:
     if isinstance(value, _C.Tensor):
         return f(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -286,11 +304,27 @@ def _map(value, f):
     return value
 
 
-def _rebuild(value, static):
+def _rebuild(value: Any, static: Iterator[_C.Tensor]) -> Any:
     return _map(value, lambda t: next(static))
 
 
-def graph(target, pool=None, stream=None, capture_error_mode="global", *, warmup=3, copy_outputs=True):
+@overload
+def graph(
+    target: CUDAGraph, pool: Any = None, stream: Any = None, capture_error_mode: str = "global"
+) -> _Capture: ...
+@overload
+def graph(
+    target: Callable[..., Any], pool: Any = None, *, warmup: int = 3, copy_outputs: bool = True
+) -> GraphedStep: ...
+def graph(
+    target: Any,
+    pool: Any = None,
+    stream: Any = None,
+    capture_error_mode: str = "global",
+    *,
+    warmup: int = 3,
+    copy_outputs: bool = True,
+) -> Any:
     """Records kernels: of the block in ``with ccdl.cuda.graph(g):`` for a :class:`CUDAGraph` ``g``, or of a
     function.
 

@@ -1,5 +1,7 @@
 """Statistics and limits of the caching allocator of device memory, and pinned host memory's counterpart."""
 
+from typing import Any
+
 from .. import _C
 from ..errors import OutOfMemoryError
 from .devices import _index
@@ -20,13 +22,14 @@ _NONE = dict.fromkeys(
 )  # fmt: skip
 
 
-def _stats(name, device):
+def _stats(name: str, device: Any) -> dict[str, int]:
     if _C._cuda_device_count() == 0:
         return _NONE
-    return _C._cuda_memory_stats(_index(name, device))
+    stats: dict[str, int] = _C._cuda_memory_stats(_index(name, device))
+    return stats
 
 
-def memory_stats(device=None):
+def memory_stats(device: Any = None) -> dict[str, int]:
     """Figures of the allocator, in bytes and counts, with PyTorch's keys beside.
 
     ``allocated_bytes`` are in live tensors, ``reserved_bytes`` are held from the driver (live and cached);
@@ -48,27 +51,27 @@ def memory_stats(device=None):
     return s
 
 
-def memory_allocated(device=None):
+def memory_allocated(device: Any = None) -> int:
     """Bytes in live tensors, in steps of 512 per tensor."""
     return _stats("memory_allocated", device)["allocated_bytes"]
 
 
-def max_memory_allocated(device=None):
+def max_memory_allocated(device: Any = None) -> int:
     """Largest number of bytes in live tensors since the start or :func:`reset_peak_memory_stats`."""
     return _stats("max_memory_allocated", device)["peak_allocated_bytes"]
 
 
-def memory_reserved(device=None):
+def memory_reserved(device: Any = None) -> int:
     """Bytes held from the driver, live and cached."""
     return _stats("memory_reserved", device)["reserved_bytes"]
 
 
-def max_memory_reserved(device=None):
+def max_memory_reserved(device: Any = None) -> int:
     """Largest number of bytes held from the driver."""
     return _stats("max_memory_reserved", device)["peak_reserved_bytes"]
 
 
-def reset_peak_memory_stats(device=None):
+def reset_peak_memory_stats(device: Any = None) -> None:
     """Peaks start again from what is in use now."""
     if _C._cuda_device_count():
         _C._cuda_reset_peak_memory_stats(_index("reset_peak_memory_stats", device))
@@ -77,21 +80,22 @@ def reset_peak_memory_stats(device=None):
 reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats
 
 
-def reset_accumulated_memory_stats(device=None):
+def reset_accumulated_memory_stats(device: Any = None) -> None:
     """Accepted without effect: counts run from the start of the process."""
 
 
-def empty_cache():
+def empty_cache() -> None:
     """Gives cached blocks of all devices back to the driver; waits for the devices."""
     _C._cuda_empty_cache()
 
 
-def mem_get_info(device=None):
+def mem_get_info(device: Any = None) -> tuple[int, int]:
     """(free, total) bytes of a device as the driver sees them."""
-    return _C._cuda_memory_info(_index("mem_get_info", device))
+    free, total = _C._cuda_memory_info(_index("mem_get_info", device))
+    return free, total
 
 
-def set_per_process_memory_fraction(fraction, device=None):
+def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
     """Limits what is held from the driver to a fraction of the device's memory; beyond it requests raise
     OutOfMemoryError.
     """
@@ -102,7 +106,7 @@ def set_per_process_memory_fraction(fraction, device=None):
     _C._cuda_set_memory_limit(index, 0 if fraction == 1 else max(1, int(fraction * total)))
 
 
-def memory_summary(device=None, abbreviated=False):
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
     """The figures of :func:`memory_stats` as a table."""
     s = _stats("memory_summary", device)
     rows = (
