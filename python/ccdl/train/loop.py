@@ -122,7 +122,7 @@ class Run:
         self.loader.generator.manual_seed(mix(self.seed, 2 * self.epoch + 1))
         if self.augment is not None:
             self.augment.start_epoch(self.epoch, len(self.loader.dataset))
-        seen = []  # (loss, right answers, images) of every batch; reading them earlier would wait for the device
+        seen = []  # (loss, right answers, images) of every batch; reading them here would wait for the device
         batches = progress(self.loader, len(self.loader), f"epoch {self.epoch + 1}", quiet)
         for images, labels, index in batches:
             if self.augment is not None:
