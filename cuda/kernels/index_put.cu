@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(kThreads)
     put_set_kernel(const __grid_constant__ SliceWalk w, const Entry* entries, const unsigned* bad, T* y,
                    const T* src) {
   const int64_t i = global_thread();
-  if (i >= w.total || (bad && *bad)) return;
+  if (i >= w.total || *bad) return;
   int64_t oy, os;
   const Entry e = entries[w.split(i, &oy, &os)];
   if (e.y >= 0) y[e.y + oy] = src[e.src + os];
@@ -170,7 +170,7 @@ __global__ void __launch_bounds__(kThreads)
                        const T* src, PutMode mode) {
   constexpr int kAhead = 4;
   const int64_t i = global_thread();
-  if (i >= w.total || (bad && *bad)) return;
+  if (i >= w.total || *bad) return;
   int64_t oy, os;
   int64_t at = w.split(i, &oy, &os);
   Entry e = entries[at];
@@ -207,7 +207,7 @@ __global__ void __launch_bounds__(kThreads)
                       const T* src, PutMode mode) {
   using U = std::conditional_t<sizeof(T) == 4, unsigned, unsigned long long>;
   const int64_t i = global_thread();
-  if (i >= w.total || (bad && *bad)) return;
+  if (i >= w.total || *bad) return;
   int64_t oy, os;
   const Entry e = entries[w.split(i, &oy, &os)];
   if (e.y < 0) return;
@@ -248,7 +248,7 @@ Parts take_apart(const HostWalk& w, int n, bool all_outer) {
 struct Write {
   const IndexAxis* axes;
   int n;
-  bool wrap, check_first;
+  bool wrap;
   PutMode mode;
   View y, src;
   bool offset_keys = false;  // keys are offsets in y: the outer dimensions may overlap
@@ -390,13 +390,14 @@ void write(Write& op, const HostWalk& w) {
     make_entries<3>(op, parts.outer, bad, entries.ptr<Entry>());
   else
     make_entries<kMaxDims>(op, parts.outer, bad, entries.ptr<Entry>());
-  write_entries(op, parts.slice, positions, bytes, entries.ptr<Entry>(), op.check_first ? bad : nullptr);
+  write_entries(op, parts.slice, positions, bytes, entries.ptr<Entry>(), bad);
 }
 
 }  // namespace
 
+// A bad index never writes anything here: the error surfaces after an in-place op has copied its result back.
 IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, const View& src, PutMode mode,
-                     bool check_first) {
+                     bool /*check_first*/) {
   HostWalk w(n + 2);
   int64_t step[kMaxOperands];
   for (int d = y.ndim - 1; d >= 0; --d) {
@@ -406,7 +407,7 @@ IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, con
     w.add(y.sizes[d], step);
   }
   if (w.numel == 0) return {};
-  Write op{axes, n, wrap, check_first, mode, y, src, false, {}};
+  Write op{axes, n, wrap, mode, y, src, false, {}};
   for (int a = 0; a < n; ++a) op.steps[a] = axes[a].step;
   const int64_t item = item_size(y.dtype);
   const Scratch number(src.on_host() ? 16 : 0);
@@ -422,7 +423,7 @@ namespace moving {
 
 void add_overlapping(const HostWalk& y_and_src, const View& y, const View& src) {
   if (y_and_src.numel == 0) return;
-  Write op{nullptr, 0, false, false, PutMode::Add, y, src, true, {}};
+  Write op{nullptr, 0, false, PutMode::Add, y, src, true, {}};
   write(op, y_and_src);
 }
 
