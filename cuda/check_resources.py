@@ -5,9 +5,9 @@
     python cuda/check_resources.py --update                 rewrites the recorded numbers (of the files given)
     python cuda/check_resources.py --log build.log          judges a build made with -Xptxas -v
 
-It fails on: spills in a kernel that matches one of the budget's "no_spills" patterns; more spilled bytes, stack
+It fails on: spills in a kernel matching one of the budget's "no_spills" patterns; more spilled bytes, stack
 or shared memory than recorded in the others; more registers than recorded (compared in steps of eight, the
-hardware's unit); a kernel that is not recorded; ptxas's warnings C7508 and C7510 (serialised wgmma); a file that
+hardware's unit); a kernel not recorded; ptxas's warnings C7508 and C7510 (serialised wgmma); a file that
 does not compile, or takes more than 60 s for one architecture. *_sm90.cu are compiled for sm_90a alone.
 """
 
@@ -266,21 +266,23 @@ def main(arguments: list[str] | None = None) -> int:
     work = [(p, a) for p in paths for a in architectures(p, options.arch or ARCHITECTURES)]
     units: list[Compiled] = []
     wrong = []
+    whole = not options.files and not options.arch
+    if options.update and whole:
+        budget = updated(budget, [], True)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for unit in pool.map(lambda pair: compile_one(*pair, options.nvcc), work):
             units.append(unit)
             most = max((k.registers for k in unit.kernels), default=0)
             spilling = sum(1 for k in unit.kernels if k.spills)
             print(
-                f"{unit.file:<40}{unit.arch:<8}{unit.seconds:6.1f} s {len(unit.kernels):4} kernels, at most {most} "
-                f"registers{f', {spilling} spill' if spilling else ''}",
+                f"{unit.file:<40}{unit.arch:<8}{unit.seconds:6.1f} s {len(unit.kernels):4} kernels, "
+                f"at most {most} registers{f', {spilling} spill' if spilling else ''}",
                 flush=True,
             )
             wrong += absolute(unit, budget) + ([] if options.update or unit.status else drift(unit, budget))
-    if options.update:
-        compiled = [u for u in units if u.status == 0]
-        whole = not options.files and not options.arch and len(compiled) == len(units)
-        options.budget.write_text(render(updated(budget, compiled, whole)))
+            if options.update and unit.status == 0:
+                budget = updated(budget, [unit], False)
+                options.budget.write_text(render(budget))
     print(
         "\n".join(wrong)
         or f"{len(units)} compilations, {sum(len(u.kernels) for u in units)} kernels: nothing to object to"

@@ -64,7 +64,7 @@ def test_generator_errors() -> None:
     with pytest.raises(ValueError, match="seed"):
         ccdl.manual_seed(2**64)
     with pytest.raises(RuntimeError):
-        ccdl.Generator(device="cuda")
+        ccdl.Generator(device="cuda:99")
     with pytest.raises(ValueError, match="from=5"):
         ccdl.randint(5, 5, (2,))
     with pytest.raises(ValueError, match="std"):

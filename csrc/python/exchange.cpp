@@ -325,9 +325,8 @@ void add_stream(PyObject* kwargs, PyObject* producer) {
   Py_DECREF(where);
 }
 
-PyObject* row_from_dlpack(const Args& a) {
-  PyObject* o = a.object(0);
-  if (PyCapsule_CheckExact(o)) return wrap(import_capsule(o));
+Tensor import_dlpack(PyObject* o) {
+  if (PyCapsule_CheckExact(o)) return import_capsule(o);
   PyObject* method = PyObject_GetAttrString(o, "__dlpack__");
   if (!method) {
     PyErr_Clear();
@@ -347,14 +346,22 @@ PyObject* row_from_dlpack(const Args& a) {
   Py_DECREF(empty_args);
   Py_DECREF(method);
   if (!capsule) throw PyError{};
-  try {
-    PyObject* r = wrap(import_capsule(capsule));
-    Py_DECREF(capsule);
-    return r;
-  } catch (...) {
-    Py_DECREF(capsule);
-    throw;
-  }
+  struct Drop {
+    PyObject* o;
+    ~Drop() { Py_DECREF(o); }
+  } drop{capsule};
+  return import_capsule(capsule);
+}
+
+PyObject* row_from_dlpack(const Args& a) {
+  const Tensor given = import_dlpack(a.object(0));
+  Tensor x = a.is_none(1) ? given : ops::to(given, given.dtype(), a.device(1), false);
+  const bool moved = !x.same(given);
+  CCDL_CHECK(!(moved && a.object(2) == Py_False), Value, "from_dlpack: the data is on ",
+             given.device().name(), " and device is ", x.device().name(),
+             ", which needs a copy; leave out copy=False");
+  if (!moved && a.object(2) == Py_True) x = ops::clone(x);
+  return wrap(x);
 }
 
 PyObject* row_numpy(const Args& a) {
@@ -429,7 +436,7 @@ const Row kRows[] = {
        const DLDevice d = dl_device(a.tensor(0));
        return Py_BuildValue("(ii)", d.type, d.id);
      }},
-    {"from_dlpack(object ext_tensor) -> Tensor", row_from_dlpack},
+    {"from_dlpack(object ext_tensor, *, device? device=None, object copy=None) -> Tensor", row_from_dlpack},
     {"from_numpy(object ndarray) -> Tensor", row_from_numpy},
     {"frombuffer(object buffer, *, dtype dtype, int count=-1, int offset=0) -> Tensor", row_frombuffer},
 };

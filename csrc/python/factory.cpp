@@ -179,7 +179,7 @@ void fill(PyObject* o, const Tensor& out, int depth, int64_t* at) {
 
 PyObject* row_tensor(const Args& a) {
   Tensor x = tensor_from_object(a.object(0), a.dtype_or(1), true);
-  if (!a.is_none(2)) x = ops::to(x, x.dtype(), a.device(2), false);
+  if (!a.is_none(2) || !is_tensor(a.object(0))) x = ops::to(x, x.dtype(), a.device(2), false);
   if (a.boolean(3)) autograd::set_requires_grad(x, true);
   return wrap(x);
 }
@@ -193,7 +193,7 @@ PyObject* row_as_tensor(const Args& a) {
   } else {
     x = tensor_from_object(o, a.dtype_or(1), false);
   }
-  if (!a.is_none(2)) x = ops::to(x, x.dtype(), a.device(2), false);
+  if (!a.is_none(2) || !is_tensor(o)) x = ops::to(x, x.dtype(), a.device(2), false);
   if (is_tensor(o) && x.same(unwrap(o))) return Py_NewRef(o);
   return wrap(x);
 }
@@ -203,6 +203,7 @@ PyObject* row_asarray(const Args& a) {
   PyObject* o = a.object(0);
   Tensor x = is_tensor(o) ? unwrap(o) : tensor_from_object(o, a.dtype_or(1), copy);
   if (auto t = a.dtype_or(1)) x = ops::to(x, *t);
+  if (!a.is_none(2) || !is_tensor(o)) x = ops::to(x, x.dtype(), a.device(2), false);
   if (copy && is_tensor(o) && x.same(unwrap(o))) x = ops::clone(x);
   return wrap(x);
 }
@@ -220,6 +221,7 @@ const Row kRows[] = {
      [](const Args& a) {
        Tensor x = tensor_from_object(
            a.object(1), a.dtype_or(2) ? a.dtype_or(2) : std::optional(a.tensor(0).dtype()), true);
+       x = ops::to(x, x.dtype(), a.is_none(3) ? a.tensor(0).device() : a.device(3), false);
        if (a.boolean(4)) autograd::set_requires_grad(x, true);
        return wrap(x);
      }},

@@ -222,6 +222,7 @@ def test_create_graph_to_the_third_order() -> None:
         np.testing.assert_allclose(y.item(), want, rtol=1e-12)
 
 
+@pytest.mark.host
 def test_long_chain_backward_and_destruction() -> None:
     x = leaf(1.0)
     y = x

@@ -7,8 +7,11 @@ import pytest
 import ccdl
 from ccdl import models, nn
 
-CORNERS = ccdl.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 GATES = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "nand": [1, 1, 1, 0], "nor": [1, 0, 0, 0], "xor": [0, 1, 1, 0]}
+
+
+def corners():
+    return ccdl.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 
 
 def count(model):
@@ -38,14 +41,14 @@ def test_mlp_counts():
 def test_perceptron_rule_learns_what_is_separable(gate):
     targets = ccdl.tensor([float(v) for v in GATES[gate]])
     unit = models.Perceptron(2)
-    learnt = unit.fit(CORNERS, targets)
+    learnt = unit.fit(corners(), targets)
     assert learnt is (gate != "xor")
     if learnt:
-        assert unit(CORNERS).tolist() == targets.tolist()
+        assert unit(corners()).tolist() == targets.tolist()
 
 
 def test_xor_from_and_or():
-    assert models.xor_from_and_or()(CORNERS).tolist() == GATES["xor"]
+    assert models.xor_from_and_or()(corners()).tolist() == GATES["xor"]
 
 
 def test_mlp_learns_xor():
@@ -55,9 +58,9 @@ def test_mlp_learns_xor():
     target = ccdl.tensor([[float(v)] for v in GATES["xor"]])
     for _ in range(300):
         optimizer.zero_grad()
-        nn.functional.binary_cross_entropy_with_logits(net(CORNERS), target).backward()
+        nn.functional.binary_cross_entropy_with_logits(net(corners()), target).backward()
         optimizer.step()
-    assert (net(CORNERS) > 0).flatten().tolist() == [bool(v) for v in GATES["xor"]]
+    assert (net(corners()) > 0).flatten().tolist() == [bool(v) for v in GATES["xor"]]
 
 
 def test_one_hidden_layer_approximates_a_function():

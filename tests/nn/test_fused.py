@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from harness import settle
 
 import ccdl
 import ccdl.nn.functional as F
@@ -100,6 +101,7 @@ def test_max_unpool_round_trip_and_bad_index():
     assert x.grad.sum().item() == y.numel()
     with pytest.raises(IndexError, match="1000"):
         F.max_unpool2d(y, ccdl.full_like(i, 1000), 2)
+        settle()
 
 
 def test_cross_entropy_details():

@@ -7,6 +7,7 @@ import math
 import warnings
 
 import pytest
+from harness import settle
 
 import ccdl
 import ccdl.nn as nn
@@ -313,6 +314,7 @@ def test_embedding_options():
     assert limited.weight.norm(dim=1).tolist() == pytest.approx([1.0, 1.0, 1.0], abs=1e-4)
     with pytest.raises(IndexError):
         frozen(ccdl.tensor([3]))
+        settle()
     with pytest.raises(ValueError, match="padding_idx"):
         nn.Embedding(3, 2, padding_idx=3)
 

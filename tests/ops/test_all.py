@@ -43,9 +43,10 @@ from opcase import OpCase, Sample
 
 T = library()
 
-# What needs no kernel on a device, and what has to wait for one because a size or an answer for Python is data.
-NO_LAUNCH: frozenset[str] = frozenset()
-READS_BACK: frozenset[str] = frozenset()
+# What needs no kernel on a device, and what may wait for one because a size or an answer for Python is data.
+NO_LAUNCH = frozenset({"atleast_2d", "atleast_3d", "broadcast_tensors", "meshgrid"})
+READS_BACK = frozenset({"allclose", "argwhere", "bincount", "bincount_weights", "equal", "index_put", "masked_scatter", "masked_select", "nonzero",
+                        "nonzero_tuple", "repeat_interleave", "unique", "unique_consecutive", "unique_dim", "where_coordinates"})
 
 
 def all_cases() -> list[OpCase]:
@@ -166,13 +167,19 @@ def test_nonfinite(case: OpCase) -> None:
 @each(lambda c: c.errors)
 def test_errors(case: OpCase) -> None:
     for i, error in enumerate(case.errors):
-        with pytest.raises(error.exc) as caught:
+        own: tuple[type[BaseException], ...] = error.exc if isinstance(error.exc, tuple) else (error.exc,)
+        kinds = own
+        parts = list(error.parts)
+        with pytest.raises((*own, IndexError, RuntimeError)) as caught:
             error.fn(T)
-            if harness.DEVICE != "cpu":  # bad values met by a kernel surface at the next read
-                T.cuda.synchronize()
+            # A bad value met by a kernel surfaces at the next read, with its kind's error and the value in it.
+            kinds = (*own, IndexError, RuntimeError)
+            parts = [part for part in parts if part.lstrip("-").isdigit() and "=" not in part]
+            harness.settle()
+        assert isinstance(caught.value, kinds), f"{case.name} error {i} raised {type(caught.value)}"
         message = str(caught.value)
         if LIB == "ccdl":
-            for part in error.parts:
+            for part in parts:
                 assert part in message, f"{case.name} error {i}: {part!r} is not in {message!r}"
             kind = type(caught.value)
             assert kind.__module__.startswith("ccdl") or kind is TypeError, f"{case.name} error {i} raised {kind}"
@@ -331,7 +338,7 @@ def test_deterministic(case: OpCase) -> None:
     samples = list(samples_of(case, dtype))[-2:]
     if case.big is not None:
         big = case.big(rng_for(case))
-        if harness.SIZE_LIMIT is None or elements(big) <= harness.SIZE_LIMIT:
+        if not harness.too_large(case, big):
             samples.append(big)
     before = T.get_num_threads()
     try:
@@ -392,26 +399,26 @@ def test_launches(case: OpCase) -> None:
     """The op runs as kernels of the device, and nothing in it or its backward waits for them."""
     op = resolve(T, case.op)
     dtype = "float32" if "float32" in case.dtypes else case.dtypes[0]
-    sample = max(samples_of(case, dtype), key=elements)
-    call = Call(T, sample, dtype, requires_grad=case.grad)
-    T.cuda.synchronize()
-    launches, syncs = T.cuda._launch_count(), T.cuda._sync_count()
-    result = op(*call.args, **call.kwargs)
-    launches, syncs = T.cuda._launch_count() - launches, T.cuda._sync_count() - syncs
+    for sample in sorted(samples_of(case, dtype), key=elements, reverse=True):
+        call = Call(T, sample, dtype, requires_grad=case.grad)
+        T.cuda.synchronize()
+        launches, syncs = T.cuda._launch_count(), T.cuda._sync_count()
+        result = op(*call.args, **call.kwargs)
+        launches, syncs = T.cuda._launch_count() - launches, T.cuda._sync_count() - syncs
+        if all(t.numel() for t in tensors_in(result)):  # something to compute
+            break
     assert all(t.device.type == harness.DEVICE for t in tensors_in(result)), f"{case.name}: a result on the host"
     if case.name in NO_LAUNCH:
         assert launches == 0, f"{case.name}: listed as running no kernel, yet {launches} were launched"
     else:
         assert launches > 0, f"{case.name}: no kernel was launched"
-    if case.name in READS_BACK:
-        assert syncs > 0, f"{case.name}: listed as reading back, yet it did not"
-    else:
-        assert syncs == 0, f"{case.name}: waits for the device"
+    assert syncs == 0 or case.name in READS_BACK, f"{case.name}: waits for the device"
     if case.grad and free_arrays(sample) and dtype in FLOAT_DTYPES:
         results = [r for r in float_results(T, result) if r.requires_grad]
         weights = [to_tensor(T, w, dtype) for w in cotangents(results, 7)]
         syncs = T.cuda._sync_count()
         found = T.autograd.grad(results, call.free, weights, allow_unused=True)
-        assert T.cuda._sync_count() == syncs, f"{case.name}: its backward waits for the device"
+        if case.name not in READS_BACK:
+            assert T.cuda._sync_count() == syncs, f"{case.name}: its backward waits for the device"
         assert all(g is None or g.device.type == harness.DEVICE for g in found)
     count(case, "launches")

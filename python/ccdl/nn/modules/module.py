@@ -379,9 +379,9 @@ class Module(StateMethods):
                     memo, prefix + ("." if prefix else "") + name, remove_duplicate
                 )
 
-    def modules(self) -> Iterator[Any]:
-        """This module and all below."""
-        for _, module in self.named_modules():
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Any]:
+        """This module and all below, each once unless ``remove_duplicate`` is False."""
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def named_children(self) -> Iterator[Any]:
