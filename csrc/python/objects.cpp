@@ -6,6 +6,8 @@
 
 #include "signature.h"
 
+#include <ccdl/core/device_api.h>
+
 namespace ccdl::python {
 
 namespace {
@@ -392,13 +394,19 @@ bool dtype_from(PyObject* o, DType* out) {
   return true;
 }
 
+// "cuda" alone is the thread's current CUDA device.
 bool device_from(PyObject* o, Device* out) {
+  bool has_index = true;
   if (Py_TYPE(o) == DeviceType) {
     *out = reinterpret_cast<DeviceObject*>(o)->device;
+    has_index = reinterpret_cast<DeviceObject*>(o)->has_index;
+  } else if (PyUnicode_Check(o)) {
+    parse_device(PyUnicode_AsUTF8(o), out, &has_index);
+  }
+  if (Py_TYPE(o) == DeviceType || PyUnicode_Check(o)) {
+    if (out->is_cuda() && !has_index) out->index = static_cast<int16_t>(cu::current_device());
     return true;
   }
-  bool has_index;
-  if (PyUnicode_Check(o)) return parse_device(PyUnicode_AsUTF8(o), out, &has_index);
   if (PyLong_Check(o) && !PyBool_Check(o)) {
     const long v = PyLong_AsLong(o);
     if (v == -1 && PyErr_Occurred()) PyErr_Clear();
