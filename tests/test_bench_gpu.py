@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -239,27 +238,6 @@ def test_lane_maps_find_a_wrong_lane() -> None:
     found = lane_maps.compare(swapped, want)["different"]
     assert list(found) == ["ldmatrix x1"] and "lane 5" in found["ldmatrix x1"]
     assert "missing" in lane_maps.compare(want[1:], want)["different"]["ldmatrix x1"]
-
-
-def test_lane_maps_of_the_emulator(tmp_path: Path) -> None:
-    """lane_maps.cu itself, compiled against the emulator this build runs on."""
-    if not ccdl.cuda.is_emulated() or not (ROOT / "cuda").is_dir():
-        pytest.skip("needs a CUDA device")
-    if shutil.which("c++") is None:
-        pytest.skip("needs a C++ compiler and CMake")
-    maps = Path("/proc/self/maps").read_text().splitlines()
-    library = next(Path(line.split()[-1]) for line in maps if "libccdl.so" in line)
-    program = tmp_path / "lane_maps"
-    source = tmp_path / "lane_maps.cpp"
-    source.write_text(f'#include "{GPU / "lane_maps.cu"}"\n')
-    built = subprocess.run(
-        ["c++", "-std=c++20", "-O1", "-DCCDL_CUDA_EMULATED", "-ffp-contract=off", f"-I{ROOT / 'cuda/emulator/include'}",
-         f"-I{ROOT / 'cuda'}", f"-I{ROOT / 'csrc'}", str(source), "-o", str(program), str(library),
-         f"-Wl,-rpath,{library.parent}", "-Wl,--unresolved-symbols=ignore-in-shared-libs", "-pthread"],
-        capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    printed = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
-    assert lane_maps.compare(printed.splitlines(), lane_maps.expected())["different"] == {}
 
 
 # ---- the command -------------------------------------------------------------------------------------------------
