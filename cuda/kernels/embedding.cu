@@ -14,28 +14,30 @@ namespace {
 
 using namespace moving;
 
-// keys: table row, V where the look-up does not count
+// keys: table row, the number of rows where the look-up does not count. K counts rows and look-ups.
+template <class K>
 __global__ void __launch_bounds__(kThreads)
-    lookup_keys_kernel(const int64_t* index, int64_t n, int64_t rows, int64_t padding_idx, uint64_t* keys,
-                       uint64_t* positions, FaultSink sink) {
+    lookup_keys_kernel(const int64_t* index, int64_t n, int64_t rows, int64_t padding_idx, K* keys,
+                       K* positions, FaultSink sink) {
   const int64_t i = global_thread();
   if (i >= n) return;
   const int64_t v = index[i];
   const bool bad = v < 0 || v >= rows;
   if (bad) sink.report(FaultKind::Index, v, rows, 0);
-  keys[i] = static_cast<uint64_t>(bad || v == padding_idx ? rows : v);
-  positions[i] = static_cast<uint64_t>(i);
+  keys[i] = static_cast<K>(bad || v == padding_idx ? rows : v);
+  positions[i] = static_cast<K>(i);
 }
 
 // starts[v] = first sorted look-up of table row v or above, for v in [0, rows]
+template <class K>
 __global__ void __launch_bounds__(kThreads)
-    row_starts_kernel(const uint64_t* keys, int64_t n, int64_t rows, int64_t* starts) {
+    row_starts_kernel(const K* keys, int64_t n, int64_t rows, int64_t* starts) {
   const int64_t v = global_thread();
   if (v > rows) return;
   int64_t low = 0, high = n;
   while (low < high) {
     const int64_t middle = (low + high) / 2;
-    if (keys[middle] < static_cast<uint64_t>(v))
+    if (keys[middle] < static_cast<K>(v))
       low = middle + 1;
     else
       high = middle;
@@ -49,8 +51,8 @@ struct Table {
   int64_t pieces;  // ceil(columns / N)
 };
 
-template <class T, int N>
-CCDL_DEVICE void add_lookups(const T* dy, int64_t stride, const uint64_t* order, int64_t begin, int64_t end,
+template <class T, class K, int N>
+CCDL_DEVICE void add_lookups(const T* dy, int64_t stride, const K* order, int64_t begin, int64_t end,
                              Compute<T> (&sum)[N]) {
   constexpr int kAhead = 4;
   for (int64_t i = begin; i < end; i += kAhead) {
@@ -68,9 +70,9 @@ CCDL_DEVICE void add_lookups(const T* dy, int64_t stride, const uint64_t* order,
 }
 
 // dw rows from their look-ups.
-template <class T, int N>
+template <class T, class K, int N>
 __global__ void __launch_bounds__(kThreads)
-    sum_lookups_kernel(Table t, const T* dy, const uint64_t* order, const int64_t* starts, bool by_frequency,
+    sum_lookups_kernel(Table t, const T* dy, const K* order, const int64_t* starts, bool by_frequency,
                        T* dw) {
   using A = Compute<T>;
   const int64_t e = global_thread();
@@ -78,7 +80,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t v = e / t.pieces, column = (e - v * t.pieces) * N;
   const int64_t begin = starts[v], end = starts[v + 1];
   A sum[N] = {};
-  add_lookups<T, N>(dy + column, t.dy_stride, order, begin, end, sum);
+  add_lookups<T, K, N>(dy + column, t.dy_stride, order, begin, end, sum);
   Vec<T, N> out;
 #pragma unroll
   for (int k = 0; k < N; ++k) {
@@ -107,9 +109,9 @@ CCDL_DEVICE int64_t row_of_piece(const int64_t* starts, int64_t rows, int64_t pi
   return low;
 }
 
-template <class T, int N>
+template <class T, class K, int N>
 __global__ void __launch_bounds__(kThreads)
-    sum_runs_kernel(Table t, const T* dy, const uint64_t* order, const int64_t* starts, int64_t runs,
+    sum_runs_kernel(Table t, const T* dy, const K* order, const int64_t* starts, int64_t runs,
                     Compute<T>* partial) {
   using A = Compute<T>;
   const int64_t e = global_thread();
@@ -120,7 +122,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t end = least(begin + kRun, starts[v + 1]);
   if (begin >= end) return;
   A sum[N] = {};
-  add_lookups<T, N>(dy + column, t.dy_stride, order, begin, end, sum);
+  add_lookups<T, K, N>(dy + column, t.dy_stride, order, begin, end, sum);
 #pragma unroll
   for (int k = 0; k < N; ++k) partial[run * t.columns + column + k] = sum[k];
 }
@@ -141,51 +143,58 @@ __global__ void __launch_bounds__(kThreads)
   dw[e] = convert<T>(sum);
 }
 
-template <class T, int N>
-void sum_all(const View& dy, int64_t n, const uint64_t* order, const int64_t* starts, bool by_frequency,
+template <class T, class K, int N>
+void sum_all(const View& dy, int64_t n, const K* order, const int64_t* starts, bool by_frequency,
              const View& dw) {
   const int64_t rows = dw.sizes[0], columns = dw.sizes[1];
   const Table t{rows, columns, dy.strides[0], columns / N};
   if (n / rows < kRun) {
-    CCDL_LAUNCH(plain(rows * t.pieces), (sum_lookups_kernel<T, N>), t, dy.ptr<const T>(), order, starts,
+    CCDL_LAUNCH(plain(rows * t.pieces), (sum_lookups_kernel<T, K, N>), t, dy.ptr<const T>(), order, starts,
                 by_frequency, dw.ptr<T>());
     return;
   }
   const int64_t runs = n / kRun + rows + 1;
   const Scratch partial(runs * columns * static_cast<int64_t>(sizeof(Compute<T>)));
-  CCDL_LAUNCH(plain(runs * t.pieces), (sum_runs_kernel<T, N>), t, dy.ptr<const T>(), order, starts, runs,
+  CCDL_LAUNCH(plain(runs * t.pieces), (sum_runs_kernel<T, K, N>), t, dy.ptr<const T>(), order, starts, runs,
               partial.ptr<Compute<T>>());
   CCDL_LAUNCH(plain(rows * columns), join_runs_kernel<T>, t, partial.ptr<Compute<T>>(), starts, by_frequency,
               dw.ptr<T>());
 }
 
-}  // namespace
-
-IndexFault embedding_backward(const View& dy, const View& index, int64_t padding_idx, bool by_frequency,
-                              const View& dw) {
+template <class K>
+void backward(const View& dy, const View& index, int64_t padding_idx, bool by_frequency, const View& dw) {
   const int64_t n = index.sizes[0], rows = dw.sizes[0], columns = dw.sizes[1];
-  if (rows * columns == 0 && n == 0) return {};
-  const Scratch memory((4 * n + rows + 1) * 8);
-  uint64_t* p = memory.ptr<uint64_t>();
-  int64_t* starts = reinterpret_cast<int64_t*>(p + 4 * n);
-  RadixPairs<uint64_t, uint64_t> pairs{p, p + n, p + 2 * n, p + 3 * n};
+  const Scratch memory(4 * n * static_cast<int64_t>(sizeof(K))), starts_memory((rows + 1) * 8);
+  K* p = memory.ptr<K>();
+  int64_t* starts = starts_memory.ptr<int64_t>();
+  RadixPairs<K, K> pairs{p, p + n, p + 2 * n, p + 3 * n};
   if (n > 0) {
-    CCDL_LAUNCH(plain(n), lookup_keys_kernel, index.ptr<const int64_t>(), n, rows, padding_idx, pairs.keys,
+    CCDL_LAUNCH(plain(n), lookup_keys_kernel<K>, index.ptr<const int64_t>(), n, rows, padding_idx, pairs.keys,
                 pairs.values, fault_sink());
     radix_sort_pairs(pairs, n, 1, bits_below(static_cast<uint64_t>(rows) + 1));
   }
-  if (rows * columns == 0) return {};
-  CCDL_LAUNCH(plain(rows + 1), row_starts_kernel, pairs.keys, n, rows, starts);
+  if (rows * columns == 0) return;
+  CCDL_LAUNCH(plain(rows + 1), row_starts_kernel<K>, pairs.keys, n, rows, starts);
   by_floating(dw.dtype, [&](auto tag) {
     using T = decltype(tag);
     constexpr int kN = kLanes<T>;
     const bool wide =
         columns % kN == 0 && dy.strides[0] % kN == 0 && aligned16(dy.data) && aligned16(dw.data);
     if (wide)
-      sum_all<T, kN>(dy, n, pairs.values, starts, by_frequency, dw);
+      sum_all<T, K, kN>(dy, n, pairs.values, starts, by_frequency, dw);
     else
-      sum_all<T, 1>(dy, n, pairs.values, starts, by_frequency, dw);
+      sum_all<T, K, 1>(dy, n, pairs.values, starts, by_frequency, dw);
   });
+}
+
+}  // namespace
+
+IndexFault embedding_backward(const View& dy, const View& index, int64_t padding_idx, bool by_frequency,
+                              const View& dw) {
+  if (index.sizes[0] < UINT32_MAX && dw.sizes[0] < UINT32_MAX)
+    backward<uint32_t>(dy, index, padding_idx, by_frequency, dw);
+  else
+    backward<uint64_t>(dy, index, padding_idx, by_frequency, dw);
   return {};
 }
 

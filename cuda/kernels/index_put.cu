@@ -96,6 +96,19 @@ __global__ void __launch_bounds__(kThreads)
   entries[p] = {at, plan.dims.dot(p, plan.src)};
 }
 
+// Set of single elements: the owners write at once.
+template <class T, int A>
+__global__ void __launch_bounds__(kThreads)
+    put_single_kernel(const __grid_constant__ PutPlan<A> plan, const unsigned* owner, const unsigned* bad,
+                      T* y, const T* src) {
+  const int64_t p = global_thread();
+  if (p >= plan.n || *bad) return;
+  int64_t at;
+  const uint64_t key = locate(plan, p, nullptr, &at);
+  if (at < 0 || (owner && owner[key] != static_cast<unsigned>(p) + 1u)) return;
+  y[at] = src[plan.dims.dot(p, plan.src)];
+}
+
 // Entries in sorted order: y is set in the last writer of each target (Set), or in the first.
 template <class K, class V, int A>
 __global__ void __launch_bounds__(kThreads)
@@ -163,41 +176,87 @@ CCDL_DEVICE T combine(T y, T s, PutMode mode) {
   }
 }
 
-// The thread of a target's first writer combines all of them, in order; values are fetched four at a time.
+// Elements of a target's writers from position `at` on, kAhead fetched at a time; stops after `limit` or
+// where the target changes. Returns whether it may go on.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    put_combine_kernel(const __grid_constant__ SliceWalk w, const Entry* entries, const unsigned* bad, T* y,
-                       const T* src, PutMode mode) {
+CCDL_DEVICE bool combine_run(const SliceWalk& w, const Entry* entries, const T* src, int64_t os, PutMode mode,
+                             int64_t limit, int64_t* at, T* sum) {
   constexpr int kAhead = 4;
-  const int64_t i = global_thread();
-  if (i >= w.total || *bad) return;
-  int64_t oy, os;
-  int64_t at = w.split(i, &oy, &os);
-  Entry e = entries[at];
-  if (e.y < 0) return;
-  const int64_t target = e.y + oy;
-  T sum = combine(y[target], src[e.src + os], mode);
-  for (bool more = true; more;) {
+  const int64_t end = least(w.n, *at + limit);
+  while (*at < end) {
+    Entry e[kAhead];
     T next[kAhead];
     int count = 0;
 #pragma unroll
+    for (int k = 0; k < kAhead; ++k) e[k] = *at + k < end ? entries[*at + k] : Entry{kBad, 0};
+#pragma unroll
     for (int k = 0; k < kAhead; ++k) {
-      ++at;
-      more = more && at < w.n;
-      if (more) {
-        e = entries[at];
-        more = e.y == kNothing;
-      }
-      if (more) {
-        next[k] = src[e.src + os];
+      if (count == k && e[k].y == kNothing) {
+        next[k] = src[e[k].src + os];
         count = k + 1;
       }
     }
 #pragma unroll
     for (int k = 0; k < kAhead; ++k)
-      if (k < count) sum = combine(sum, next[k], mode);
+      if (k < count) *sum = combine(*sum, next[k], mode);
+    *at += count;
+    if (count < kAhead) return *at == end && end < w.n;
   }
-  y[target] = sum;
+  return end < w.n;
+}
+
+// The same by a whole warp: one fetch of 32 elements, then every lane combines them in order.
+template <class T>
+CCDL_DEVICE void combine_long_run(const SliceWalk& w, const Entry* entries, const T* src, int64_t os,
+                                  PutMode mode, int64_t at, T* sum) {
+  using A = Compute<T>;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  for (int count = kWarp; count == kWarp; at += kWarp) {
+    Entry e{kBad, 0};
+    if (at + lane < w.n) e = entries[at + lane];
+    const unsigned others = ~__ballot_sync(kFullWarp, e.y == kNothing);
+    count = others ? __ffs(static_cast<int>(others)) - 1 : kWarp;
+    const A mine = lane < count ? convert<A>(src[e.src + os]) : A(0);
+    for (int k = 0; k < count; ++k) *sum = combine(*sum, convert<T>(__shfl_sync(kFullWarp, mine, k)), mode);
+  }
+}
+
+// The thread of a target's first writer combines all of them, in order. Where slices are narrow and a target
+// has many writers, its warp helps.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    put_combine_kernel(const __grid_constant__ SliceWalk w, const Entry* entries, const unsigned* bad, T* y,
+                       const T* src, PutMode mode) {
+  constexpr int64_t kAlone = 64;  // writers a thread takes before it asks for help
+  const int64_t i = global_thread();
+  if (*bad) return;
+  const bool narrow = w.pair.numel < 8;
+  int64_t oy = 0, os = 0, at = 0, target = 0;
+  bool first = false, more = false;
+  T sum{};
+  if (i < w.total) {
+    at = w.split(i, &oy, &os);
+    const Entry e = entries[at];
+    first = e.y >= 0;
+    if (first) {
+      target = e.y + oy;
+      sum = combine(y[target], src[e.src + os], mode);
+      ++at;
+      more = combine_run(w, entries, src, os, mode, narrow ? kAlone : w.n, &at, &sum);
+    }
+  }
+  if (narrow) {
+    using A = Compute<T>;
+    unsigned waiting = __ballot_sync(kFullWarp, more);
+    for (; waiting; waiting &= waiting - 1) {
+      const int owner = __ffs(static_cast<int>(waiting)) - 1;
+      T theirs = convert<T>(__shfl_sync(kFullWarp, convert<A>(sum), owner));
+      combine_long_run(w, entries, src, __shfl_sync(kFullWarp, os, owner), mode,
+                       __shfl_sync(kFullWarp, at, owner), &theirs);
+      if (static_cast<int>(threadIdx.x) % kWarp == owner) sum = theirs;
+    }
+  }
+  if (first) y[target] = sum;
 }
 
 // Integer sums and extremes do not depend on the order. T: int or long long.
@@ -309,9 +368,9 @@ bool atomic_mode(const Write& op) {
          op.mode != PutMode::Set;
 }
 
-// bad receives whether an index was outside.
+// bad receives whether an index was outside. Returns true where everything is written already.
 template <int A>
-void make_entries(const Write& op, const HostWalk& outer, unsigned* bad, Entry* entries) {
+bool make_entries(const Write& op, const HostWalk& outer, bool single, unsigned* bad, Entry* entries) {
   const PutPlan<A> plan = make_plan<A>(op, outer);
   const int64_t n = plan.n;
   const bool apart = n == 1 || (op.n == 0 && !op.offset_keys) || atomic_mode(op);
@@ -323,6 +382,14 @@ void make_entries(const Write& op, const HostWalk& outer, unsigned* bad, Entry* 
     if (op.n > 0 || owner_of)
       CCDL_LAUNCH(plain(n), (put_keys_kernel<uint32_t, uint32_t, A>), plan, nullptr, nullptr, owner_of, bad,
                   fault_sink());
+    if (single && op.mode == PutMode::Set) {
+      by_item(item_size(op.y.dtype), [&](auto t) {
+        using T = decltype(t);
+        CCDL_LAUNCH(plain(n), (put_single_kernel<T, A>), plan, owner_of, bad, op.y.ptr<T>(),
+                    op.src.ptr<const T>());
+      });
+      return true;
+    }
     CCDL_LAUNCH(plain(n), put_owned_kernel<A>, plan, owner_of, entries);
   } else if (n > INT32_MAX) {
     sorted_entries<uint64_t, uint64_t>(op, plan, bad, entries);
@@ -331,6 +398,7 @@ void make_entries(const Write& op, const HostWalk& outer, unsigned* bad, Entry* 
   } else {
     sorted_entries<uint32_t, uint32_t>(op, plan, bad, entries);
   }
+  return false;
 }
 
 void write_entries(const Write& op, const HostWalk& slice, int64_t n, int64_t bytes, const Entry* entries,
@@ -384,13 +452,11 @@ void write(Write& op, const HostWalk& w) {
   const Scratch entries(positions * static_cast<int64_t>(sizeof(Entry)) + 16);
   unsigned* bad = reinterpret_cast<unsigned*>(entries.ptr<Entry>() + positions);
   clear(bad, 16);
-  if (n <= 1)
-    make_entries<1>(op, parts.outer, bad, entries.ptr<Entry>());
-  else if (n <= 3)
-    make_entries<3>(op, parts.outer, bad, entries.ptr<Entry>());
-  else
-    make_entries<kMaxDims>(op, parts.outer, bad, entries.ptr<Entry>());
-  write_entries(op, parts.slice, positions, bytes, entries.ptr<Entry>(), bad);
+  const bool single = parts.slice.numel == 1;
+  const bool done = n <= 1   ? make_entries<1>(op, parts.outer, single, bad, entries.ptr<Entry>())
+                    : n <= 3 ? make_entries<3>(op, parts.outer, single, bad, entries.ptr<Entry>())
+                             : make_entries<kMaxDims>(op, parts.outer, single, bad, entries.ptr<Entry>());
+  if (!done) write_entries(op, parts.slice, positions, bytes, entries.ptr<Entry>(), bad);
 }
 
 }  // namespace

@@ -202,7 +202,7 @@ SortedRows::SortedRows(const Rows& r, uint64_t mask) : SortedRows(r.rows, r.n, k
   sort();
 }
 
-void SortedRows::sort(int bits) {
+void SortedRows::sort() {
   const int64_t total = rows_ * n_;
   by_widths(view_, [&](auto k, auto v) {
     using K = decltype(k);
@@ -210,7 +210,7 @@ void SortedRows::sort(int bits) {
     K* key = static_cast<K*>(keys());
     V* position = static_cast<V*>(positions());
     RadixPairs<K, V> pairs{key, key + total, position, position + total};
-    radix_sort_pairs(pairs, n_, rows_, bits > 0 ? bits : bits_);
+    radix_sort_pairs(pairs, n_, rows_, bits_);
     view_.keys = pairs.keys;
     view_.positions = pairs.values;
   });

@@ -156,7 +156,7 @@ class SortedRows {
   SortedRows(const Rows& r, uint64_t mask);
   // Rows of n pairs whose keys are filled in by the caller; sort() then sorts them.
   SortedRows(int64_t rows, int64_t n, int key_bits);
-  void sort(int bits = 0);  // by the low bits of the keys; 0: all of them
+  void sort();
   const SortedView& view() const { return view_; }
   void* keys() const { return const_cast<void*>(view_.keys); }
   void* positions() const { return const_cast<void*>(view_.positions); }

@@ -8,6 +8,7 @@
 #include <kernels/radix_sort.cuh>
 #include <kernels/sort_keys.cuh>
 
+#include <ccdl/kernels/index.h>
 #include <ccdl/kernels/sort.h>
 
 namespace ccdl::cu {
@@ -165,29 +166,6 @@ __global__ void __launch_bounds__(kThreads) counts_to_kernel(const Counter* coun
   if (i < bins) y[i] = convert<T>(static_cast<Compute<T>>(static_cast<int64_t>(counts[i])));
 }
 
-// Bin b's elements lie together, in their order.
-__global__ void __launch_bounds__(kThreads)
-    weigh_bins_kernel(SortedView sorted, int64_t n, const double* w, int64_t bins, double* y) {
-  const int64_t b = global_thread();
-  if (b >= bins) return;
-  const uint64_t key = static_cast<uint64_t>(b);
-  const int64_t begin = sorted.bound(0, n, key, false), end = sorted.bound(begin, n, key, true);
-  double sum = 0;
-  for (int64_t i = begin; i < end; ++i) sum += w[sorted.position(i)];
-  y[b] = sum;
-}
-
-__global__ void __launch_bounds__(kThreads)
-    bin_keys_kernel(const int64_t* x, int64_t n, uint64_t* keys, void* positions, bool wide) {
-  const int64_t i = global_thread();
-  if (i >= n) return;
-  keys[i] = static_cast<uint64_t>(x[i]);
-  if (wide)
-    static_cast<int64_t*>(positions)[i] = i;
-  else
-    static_cast<uint32_t*>(positions)[i] = static_cast<uint32_t>(i);
-}
-
 void order_rows(const View& x, int64_t* order) {
   const int64_t n = x.sizes[0], m = x.sizes[1];
   if (m == 1) {
@@ -273,14 +251,13 @@ void bincount(const View& x, const View& w, const View& y) {
   const int64_t n = x.numel(), bins = y.numel();
   if (bins == 0) return;
   if (!w.data) return count_bins(OwnBin{x.ptr<const int64_t>()}, n, bins, y.ptr<Counter>());
-  SortedRows sorted(1, n, 64);
-  if (n > 0) {
-    const bool wide = sorted.view().wide_positions;
-    CCDL_LAUNCH(plain(n), bin_keys_kernel, x.ptr<const int64_t>(), n, static_cast<uint64_t*>(sorted.keys()),
-                sorted.positions(), wide);
-    sorted.sort(bits_below(static_cast<uint64_t>(bins)));
-  }
-  CCDL_LAUNCH(plain(bins), weigh_bins_kernel, sorted.view(), n, w.ptr<const double>(), bins, y.ptr<double>());
+  CCDL_CUDA_CHECK(cudaMemsetAsync(y.data, 0, static_cast<size_t>(bins) * 8, current_stream()));
+  if (n == 0) return;
+  const IndexAxis axis{x, bins, 1, 0};
+  View target = y;  // one walk over x: y is reached by the index alone
+  target.sizes[0] = n;
+  target.strides[0] = 0;
+  index_put(target, &axis, 1, false, w, PutMode::Add, true);
 }
 
 }  // namespace ccdl::cu
