@@ -55,11 +55,14 @@ def both(build: Build, peer: str) -> dict[str, Any]:
 
 
 def compiled(function: Callable[..., Any], *names: str) -> Build:
-    """A torch.compile'd function of the named inputs; T is PyTorch."""
+    """A torch.compile'd function of the named inputs, compiled once for all buffer sets; T is PyTorch."""
+    made: list[Callable[..., Any]] = []
 
     def build(T: Any, x: SimpleNamespace) -> Callable[[], Any]:
-        run = T.compile(lambda *args: function(T, *args), dynamic=False)
-        return lambda: run(*[getattr(x, n) for n in names])
+        if not made:
+            T._dynamo.reset()  # the rows share their source: earlier shapes must not count as recompilations
+            made.append(T.compile(lambda *args: function(T, *args), dynamic=False))
+        return lambda: made[0](*[getattr(x, n) for n in names])
 
     return build
 

@@ -31,6 +31,7 @@ import rows as table
 from rows import DTYPE, Row
 
 BATCHES, PER_BATCH, FILLERS = 10, 6, 8
+WARM = 6  # calls of a whole step before it is timed: graphs are recorded after a few
 
 
 def make_inputs(torch: Any, row: Row, seed: int, device: str) -> dict[str, Any]:
@@ -150,8 +151,8 @@ def measure(row: Row, libraries: dict[str, Any], device: str = "cuda", batches: 
     for name, (T, build) in contestants(row, libraries).items():
         try:
             made = [build(T, given_to(T, torch, row, one)) for one in inputs]
-            for call in made[:2]:
-                call()  # compiles, tunes, allocates
+            for call in made[:2] * (WARM if row.wall else 1):
+                call()  # compiles, tunes, allocates, records graphs
             if device != "cpu":
                 T.cuda.synchronize()
             calls[name] = made
