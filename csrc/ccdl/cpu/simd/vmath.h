@@ -1,6 +1,6 @@
 // Elementary functions over the float vector of one instruction-set level; same rules of inclusion as vec.h.
 // Each is one range reduction and one near-minimax polynomial (fitted by weighted least squares in 40-digit
-// arithmetic), written with explicit fma(). Error at most 2 ULP (3 for tan, asin, sinh, asinh, atan2); NaN,
+// arithmetic), written with explicit fma(). Error at most 2 ULP (2.5 for asin, sinh, asinh, atan2); NaN,
 // infinities, zeros and subnormals come out as in the C library. Functions too rare to be worth it run lane
 // by lane in the C library (vlanes).
 #pragma once
@@ -168,17 +168,25 @@ CCDL_SI vf vexpm1(vf x) {
   return select(x == 0.0f, x, r + r);
 }
 
-// |t / (t + 2)| with t = e^(2x) - 1, which is odd in x: below 1/2 the negative x rounds better, above it the
-// positive one.
-CCDL_SI vf vtanh(vf x) {
-  vf a = vabs(x);
-  vf t = expm1_scaled(vmin(set1(20.0f), a * select(a < 0.5f, set1(-2.0f), set1(2.0f))), 0);
-  return vor(vabs(t / (t + 2.0f)), vsign_bit(x));
+// num / den where den stands for den + den_rest: one step of residual correction, so that the quotient is
+// rounded about once; inverse is about 1 / den.
+CCDL_SI vf corrected_quotient(vf num, vf den, vf den_rest, vf r, vf inverse) {
+  return fma(fma(-r, den_rest, fma(-r, den, num)), inverse, r);
 }
-CCDL_SI vf
-vsigmoid(vf x) {  // e = e^-|x|: 1 / (1 + e) or e / (1 + e), so that small results keep their digits
-  vf e = vexp(-vabs(x));
-  return select(x < 0.0f, e, set1(1.0f)) / (e + 1.0f);
+// With t = e^(2|x|) - 1: t / (t + 2), corrected, up to t = 2, and 1 - 2 / (t + 2) above.
+CCDL_SI vf vtanh(vf x) {
+  vf t = expm1_scaled(vmin(set1(20.0f), vabs(x) * 2.0f), 0), den = t + 2.0f;
+  vi large = t > 2.0f;
+  vf r = select(large, set1(-2.0f), t) / den;
+  vf small = corrected_quotient(t, den, t - (den - 2.0f), r, fma(r, set1(-0.5f), set1(0.5f)));
+  return vor(vabs(select(large, r + 1.0f, small)), vsign_bit(x));
+}
+// 1 / (1 + e) or e / (1 + e) with e = e^-|x|, so that small results keep their digits; corrected like tanh.
+CCDL_SI vf vsigmoid(vf x) {
+  vf e = vexp(-vabs(x)), den = e + 1.0f;
+  vi negative = x < 0.0f;
+  vf num = select(negative, e, set1(1.0f)), r = num / den;
+  return corrected_quotient(num, den, e - (den - 1.0f), r, select(negative, 1.0f - r, r));
 }
 CCDL_SI vf vsinh(vf x) {  // q = expm1(|x|) / 4: sinh = 2 (q + q / (4 q + 1))
   vf q = expm1_scaled(vmin(set1(89.6f), vabs(x)), 2);
@@ -326,6 +334,23 @@ CCDL_SI vf trig_reduce(vf x, vf n) {
   return narrow(fma(nl, low, fma(nl, high, widen_low(x))), fma(nh, low, fma(nh, high, widen_high(x))));
 #endif
 }
+// The same with what rounding r to float leaves out.
+CCDL_SI vf trig_reduce_pair(vf x, vf n, vf* low) {
+#if defined(__FMA__) || defined(__AVX512F__)
+  vf a = fma(n, set1(-1.57079637f), x), p = n * 4.37113883e-08f;
+  vf r = a + p, back = r - a;
+  vf error = (a - (r - back)) + (p - back);
+  *low = error + fma(n, set1(1.71512451e-15f), fma(n, set1(4.37113883e-08f), -p));
+  return r;
+#else
+  const vd high = set1(-1.57079632673412561417), rest = set1(-6.07710050650619224932e-11);
+  vd nl = widen_low(n), nh = widen_high(n);
+  vd dl = fma(nl, rest, fma(nl, high, widen_low(x))), dh = fma(nh, rest, fma(nh, high, widen_high(x)));
+  vf r = narrow(dl, dh);
+  *low = narrow(dl - widen_low(r), dh - widen_high(r));
+  return r;
+#endif
+}
 struct TrigParts {
   vf sin, cos;
   vi n;
@@ -373,11 +398,24 @@ CCDL_SI vf vcos(vf x) {
   r = vxor(r, (vf)((((vu)p.n + 1u) & 2u) << 30));
   return trig_far(__builtin_cosf, x, r);
 }
+// tan r = r + r^3 P(r^2) on |r| <= pi/4, -1 / tan r in odd quadrants; what the reduction rounded off is added
+// through the derivative 1 + tan^2.
 CCDL_SI vf vtan(vf x) {
-  TrigParts p = trig_parts(x);
-  vi odd = (p.n & 1) != 0;
-  vf r = select(odd, p.cos, p.sin) / select(odd, -p.sin, p.cos);
-  return trig_far(__builtin_tanf, x, select(x == 0.0f, x, r));
+  vf t = fma(x, set1(0.636619772f), set1(kRoundMagic)), n = t - kRoundMagic;
+  vf low, r = trig_reduce_pair(x, n, &low), z = r * r;
+  vf p = fma(set1(0.00437735068f), z, set1(8.74033576e-05f));
+  p = fma(p, z, set1(0.0108374562f));
+  p = fma(p, z, set1(0.0212815683f));
+  p = fma(p, z, set1(0.0540600345f));
+  p = fma(p, z, set1(0.13332662f));
+  p = fma(p, z, set1(0.333333492f));
+  vf c = r * z, y = fma(c, p, r);
+  vf rest = fma(c, p, r - y) + low * fma(y, y, set1(1.0f));  // y + rest is tan to about 30 bits
+  vi odd = ((vi)t & 1) != 0;
+  vf q = -1.0f / y;
+  vf corrected = fma(q * q, rest, fma(fma(q, y, set1(1.0f)), q, q));  // -1 / (y + rest)
+  y = select(odd, corrected, y + rest);
+  return trig_far(__builtin_tanf, x, select(x == 0.0f, x, y));
 }
 
 // atan: |x| above tan(3 pi/8) through -1/x, above tan(pi/8) through (x - 1) / (x + 1); one division in all.
