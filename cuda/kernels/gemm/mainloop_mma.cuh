@@ -159,32 +159,49 @@ CCDL_DEVICE void multiply_tf32(const uint32_t (&a)[C::kMi][4], const uint32_t (&
   }
 }
 
-// One tile out of shared memory into the accumulators.
-template <class C, bool KFastA, bool KFastB>
-CCDL_DEVICE void mma_step(const unsigned char* tile_a, const unsigned char* tile_b, MmaAcc<C>& acc) {
+// One of the two 32-byte steps of k of a tile, out of shared memory into the accumulators; meanwhile() runs
+// between reading the fragments and using them.
+template <class C, bool KFastA, bool KFastB, class F>
+CCDL_DEVICE void mma_step(const unsigned char* tile_a, const unsigned char* tile_b, int step, MmaAcc<C>& acc,
+                          const F& meanwhile) {
   using T = typename C::T;
-#pragma unroll(sizeof(T) == 4 ? 1 : 2)  // tf32 conversions leave no registers for two steps at once
-  for (int step = 0; step < 2; ++step) {
-    uint32_t a[C::kMi][4], b[C::kNi / 2][4];
+  uint32_t a[C::kMi][4], b[C::kNi / 2][4];
+#pragma unroll
+  for (int i = 0; i < C::kMi; ++i)
+    load_fragment_a<T, C::kM, KFastA>(a[i], tile_a, mma_warp_row<C>() + i * 16, step);
+#pragma unroll
+  for (int j = 0; j < C::kNi / 2; ++j)
+    load_fragment_b<T, C::kN, KFastB>(b[j], tile_b, mma_warp_column<C>() + j * 16, step);
+  meanwhile();
+  if constexpr (sizeof(T) == 4) {
+    multiply_tf32<C>(a, b, acc);
+  } else {
 #pragma unroll
     for (int i = 0; i < C::kMi; ++i)
-      load_fragment_a<T, C::kM, KFastA>(a[i], tile_a, mma_warp_row<C>() + i * 16, step);
 #pragma unroll
-    for (int j = 0; j < C::kNi / 2; ++j)
-      load_fragment_b<T, C::kN, KFastB>(b[j], tile_b, mma_warp_column<C>() + j * 16, step);
-    if constexpr (sizeof(T) == 4) {
-      multiply_tf32<C>(a, b, acc);
-    } else {
-#pragma unroll
-      for (int i = 0; i < C::kMi; ++i)
-#pragma unroll
-        for (int j = 0; j < C::kNi; ++j) {
-          const uint32_t w[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
-          mma(acc[i][j], a[i], w, T());
-        }
-    }
+      for (int j = 0; j < C::kNi; ++j) {
+        const uint32_t w[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
+        mma(acc[i][j], a[i], w, T());
+      }
   }
 }
+
+// What the steps do on the side: start the copies of a later tile, of A in step 0, of B in step 1.
+template <class C, class LoadA, class LoadB>
+struct CopyAhead {
+  const LoadA& a;
+  const LoadB& b;
+  unsigned char* tile;
+  int k, step;
+  bool wanted;
+  CCDL_DEVICE void operator()() const {
+    if (!wanted) return;
+    if (step == 0)
+      a.copy(tile, k);
+    else
+      b.copy(tile + C::kTileA, k);
+  }
+};
 
 // acc = sum over k in [0, depth). KFastX: the layout in which tile policy X fills its tiles. Uses C::kSmem
 // bytes of dynamic shared memory; every thread of the block calls it, all are past them when it returns.
@@ -211,12 +228,20 @@ CCDL_DEVICE void mma_mainloop(LoadA& a, LoadB& b, int depth, MmaAcc<C>& acc) {
   for (int t = 0; t < tiles; ++t) {
     cp_async_wait<C::kStages - 2>();
     __syncthreads();  // tile t is there for everyone, and nobody reads the stage refilled next
-    if (t + C::kStages - 1 < tiles) {
-      a.copy(ring + write * kStage, (t + C::kStages - 1) * C::kDepth);
-      b.copy(ring + write * kStage + C::kTileA, (t + C::kStages - 1) * C::kDepth);
+    const bool more = t + C::kStages - 1 < tiles;
+    const int k = (t + C::kStages - 1) * C::kDepth;
+    const unsigned char* tile = ring + read * kStage;
+    unsigned char* next = ring + write * kStage;
+    constexpr bool kEarly = sizeof(typename C::T) == 4;  // tf32 conversions need all registers later on
+    if (kEarly && more) {
+      a.copy(next, k);
+      b.copy(next + C::kTileA, k);
     }
+#pragma unroll(kEarly ? 1 : 2)
+    for (int step = 0; step < 2; ++step)
+      mma_step<C, KFastA, KFastB>(tile, tile + C::kTileA, step, acc,
+                                  CopyAhead<C, LoadA, LoadB>{a, b, next, k, step, more && !kEarly});
     cp_async_commit();
-    mma_step<C, KFastA, KFastB>(ring + read * kStage, ring + read * kStage + C::kTileA, acc);
     read = read + 1 == C::kStages ? 0 : read + 1;
     write = write + 1 == C::kStages ? 0 : write + 1;
   }
