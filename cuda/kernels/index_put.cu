@@ -368,9 +368,10 @@ bool atomic_mode(const Write& op) {
          op.mode != PutMode::Set;
 }
 
-// bad receives whether an index was outside. Returns true where everything is written already.
+// bad receives whether an index was outside. single: bytes of a slice that is one item, else 0. Returns true
+// where everything is written already.
 template <int A>
-bool make_entries(const Write& op, const HostWalk& outer, bool single, unsigned* bad, Entry* entries) {
+bool make_entries(const Write& op, const HostWalk& outer, int64_t single, unsigned* bad, Entry* entries) {
   const PutPlan<A> plan = make_plan<A>(op, outer);
   const int64_t n = plan.n;
   const bool apart = n == 1 || (op.n == 0 && !op.offset_keys) || atomic_mode(op);
@@ -382,8 +383,8 @@ bool make_entries(const Write& op, const HostWalk& outer, bool single, unsigned*
     if (op.n > 0 || owner_of)
       CCDL_LAUNCH(plain(n), (put_keys_kernel<uint32_t, uint32_t, A>), plan, nullptr, nullptr, owner_of, bad,
                   fault_sink());
-    if (single && op.mode == PutMode::Set) {
-      by_item(item_size(op.y.dtype), [&](auto t) {
+    if (single > 0 && op.mode == PutMode::Set) {
+      by_item_bytes(single, [&](auto t) {
         using T = decltype(t);
         CCDL_LAUNCH(plain(n), (put_single_kernel<T, A>), plan, owner_of, bad, op.y.ptr<T>(),
                     op.src.ptr<const T>());
@@ -452,7 +453,7 @@ void write(Write& op, const HostWalk& w) {
   const Scratch entries(positions * static_cast<int64_t>(sizeof(Entry)) + 16);
   unsigned* bad = reinterpret_cast<unsigned*>(entries.ptr<Entry>() + positions);
   clear(bad, 16);
-  const bool single = parts.slice.numel == 1;
+  const int64_t single = parts.slice.numel == 1 ? bytes : 0;
   const bool done = n <= 1   ? make_entries<1>(op, parts.outer, single, bad, entries.ptr<Entry>())
                     : n <= 3 ? make_entries<3>(op, parts.outer, single, bad, entries.ptr<Entry>())
                              : make_entries<kMaxDims>(op, parts.outer, single, bad, entries.ptr<Entry>());
