@@ -9,9 +9,6 @@
 
 namespace ccdl::cu {
 
-template <class T>
-constexpr int kChunk = 16 / static_cast<int>(sizeof(T));  // channels
-
 // Entries of slab s are at (s % Stages) * Count. The first Stages slabs are filled before the main loop; the
 // copy of slab s >= Stages - 1 fills slab s + 1, and the main loop's barrier lies between that and its
 // readers.
@@ -49,7 +46,7 @@ struct GatherRows {
   const T* base;
   const ConvDim* dim;
   Table table;
-  ConvSpot spot[kPieces];
+  const ConvSpot* spot;  // of the tile's rows, in shared memory: the accumulators leave few registers
 
   CCDL_DEVICE static int row_of(int p) { return static_cast<int>(threadIdx.x) / 4 + p * (Threads / 4); }
   CCDL_DEVICE void copy(unsigned char* tile, int k0) const {
@@ -57,9 +54,10 @@ struct GatherRows {
     const ConvEntry& e = table.at(slab, chunk);
 #pragma unroll
     for (int p = 0; p < kPieces; ++p) {
-      const bool in = inside<T>(spot[p], e, dim);
+      const ConvSpot& s = spot[row_of(p)];
+      const bool in = inside<T>(s, e, dim);
       cp_async<16>(tile + tile_offset<T, Rows, true>(row_of(p), chunk),
-                   in ? base + (spot[p].offset + e.offset) : base, in ? 16 : 0);
+                   in ? base + (s.offset + e.offset) : base, in ? 16 : 0);
     }
     table.advance(slab);
   }
@@ -96,7 +94,7 @@ struct GatherLines {
   const T* base;
   const ConvDim* dim;
   Table table;
-  ConvSpot spot;  // of this thread's chunk of columns
+  const ConvSpot* spot;  // of the tile's chunks of columns, in shared memory
 
   CCDL_DEVICE static int chunk() { return static_cast<int>(threadIdx.x) % kAcross; }
   CCDL_DEVICE void copy(unsigned char* tile, int k0) const {
@@ -105,16 +103,17 @@ struct GatherLines {
     for (int p = 0; p < kPieces; ++p) {
       const int line = static_cast<int>(threadIdx.x) / kAcross + p * (Threads / kAcross);
       const ConvEntry& e = table.at(slab, line);
-      const bool in = inside<T>(spot, e, dim);
+      const ConvSpot& s = spot[chunk()];
+      const bool in = inside<T>(s, e, dim);
       cp_async<16>(tile + tile_offset<T, Rows, false>(line, chunk()),
-                   in ? base + (spot.offset + e.offset) : base, in ? 16 : 0);
+                   in ? base + (s.offset + e.offset) : base, in ? 16 : 0);
     }
     table.advance(slab);
   }
 };
 
 template <class C>
-constexpr int kMmaBlocks = C::kThreads > 128 ? 2 : 3;  // per multiprocessor
+constexpr int kMmaBlocks = C::kThreads > 128 || C::kTerms > 1 ? 2 : 3;  // per multiprocessor
 
 template <class C>
 __global__ void __launch_bounds__(C::kThreads, kMmaBlocks<C>)
@@ -124,6 +123,7 @@ __global__ void __launch_bounds__(C::kThreads, kMmaBlocks<C>)
   using Table = SlabTable<C::kStages, 4, C::kThreads, TapProducer, Problem>;
   CCDL_SHARED(ConvEntry, entries, [C::kStages * 4]);
   CCDL_SHARED(int64_t, target, [C::kM]);
+  CCDL_SHARED(ConvSpot, spots, [C::kM]);
   CCDL_SHARED(SweepPlace, place, [1]);
   if (threadIdx.x == 0) sweep_place(p, C::kM, C::kN, 4, place[0]);
   __syncthreads();  // the place is known
@@ -134,17 +134,18 @@ __global__ void __launch_bounds__(C::kThreads, kMmaBlocks<C>)
   source.base = p.src + at.group * p.channels * p.src_stride.channel;
   source.dim = p.dim;
   source.table = table;
-#pragma unroll
-  for (int s = 0; s < source.kPieces; ++s) source.spot[s] = at.map.spot(source.row_of(s), p.src_stride);
+  source.spot = spots;
   WeightRows<T, C::kN, C::kThreads, Table> weights;
   weights.base = p.w + at.group * p.w_group + at.column0 * p.w_column;
   weights.column = p.w_column;
   weights.columns = p.columns - at.column0;
   weights.table = table;
-  for (int i = static_cast<int>(threadIdx.x); i < C::kM; i += C::kThreads)
+  for (int i = static_cast<int>(threadIdx.x); i < C::kM; i += C::kThreads) {
+    spots[i] = at.map.spot(i, p.src_stride);
     target[i] = at.map.target(i, p.dst_stride);
+  }
   table.begin();
-  __syncthreads();  // the first slabs' entries and the targets are there
+  __syncthreads();  // the first slabs' entries, the spots and the targets are there
   MmaAcc<C> acc;
   mma_mainloop<C, true, true>(source, weights, at.depth * kChunk<T>, acc);
   mma_store<C>(acc, SweepStore<T, float, true>{&p, target, at.group, at.split, at.column0});
@@ -161,6 +162,7 @@ __global__ void __launch_bounds__(C::kThreads, kMmaBlocks<C>)
   CCDL_SHARED(ConvEntry, entries, [C::kStages * C::kDepth]);
   CCDL_SHARED(int64_t, target, [C::kN]);
   CCDL_SHARED(PixelProducer, producer, [1]);
+  CCDL_SHARED(ConvSpot, spots, [kChunks]);
   const int64_t group = conv_group();
   if (group >= p.groups) return;
   const int taps = p.dim[0].taps * p.dim[1].taps * p.dim[2].taps;
@@ -177,7 +179,9 @@ __global__ void __launch_bounds__(C::kThreads, kMmaBlocks<C>)
   source.base = p.x + group * p.channels * p.x_stride.channel;
   source.dim = p.dim;
   source.table = Table{entries, producer, &p};
-  source.spot = column_spot(p, chunk0 + source.chunk(), place);
+  source.spot = spots;
+  for (int i = static_cast<int>(threadIdx.x); i < kChunks; i += C::kThreads)
+    spots[i] = column_spot(p, chunk0 + i, place);
   for (int i = static_cast<int>(threadIdx.x); i < C::kN; i += C::kThreads) {
     const int chunk = chunk0 + i / kChunk<T>, channel = chunk % p.channels * kChunk<T> + i % kChunk<T>;
     column_spot(p, chunk, place);
@@ -191,7 +195,7 @@ __global__ void __launch_bounds__(C::kThreads, kMmaBlocks<C>)
   grads.depth = map.limit;
   grads.access = 16;
   source.table.begin();
-  __syncthreads();  // the first slabs' entries and the targets are there
+  __syncthreads();  // the first slabs' entries, the spots and the targets are there
   MmaAcc<C> acc;
   mma_mainloop<C, false, false>(grads, source, map.limit, acc);
   const int64_t base = group * p.dw_group + (p.out.partial != nullptr ? split * p.out.partial_split : 0);
@@ -213,22 +217,25 @@ void launch_weight_mma(const ConvWeight<typename C::T, float>& p, int channels, 
               dw_channel);
 }
 
-// 128x128 tiles where they fill the device, 64x64 otherwise, 128x32 for few columns.
-template <class T>
+// 128 pixels by up to 128 columns where they fill the device, 64x64 otherwise, 128x32 for few columns; weight
+// products, whose operands are both turned on the way out of shared memory, 128x64, as fp32 operands.
+template <class T, int Terms>
 void sweep_mma(const ConvSweep<T, float>& p) {
-  if (p.columns <= 32) return launch_sweep_mma<MmaConfig<T, 128, 32, 32, 32, 4>>(p);
+  constexpr int kWide = sizeof(T) == 2 ? 128 : 64;
+  if (p.columns <= 32) return launch_sweep_mma<MmaConfig<T, 128, 32, 32, 32, 4, Terms>>(p);
   const int64_t tiles =
-      ceil_div<int64_t>(sweep_pixels(p), 128) * ceil_div(p.columns, 128) * p.groups * p.splits;
-  if (p.columns > 64 && tiles >= kEnoughBlocks) return launch_sweep_mma<MmaConfig<T, 128, 128, 64, 32, 4>>(p);
-  launch_sweep_mma<MmaConfig<T, 64, 64, 32, 32, 4>>(p);
+      ceil_div<int64_t>(sweep_pixels(p), 128) * ceil_div(p.columns, kWide) * p.groups * p.splits;
+  if ((p.columns > 64 || kWide == 64) && tiles >= kEnoughBlocks)
+    return launch_sweep_mma<MmaConfig<T, 128, kWide, 64, 32, 4, Terms>>(p);
+  launch_sweep_mma<MmaConfig<T, 64, 64, 32, 32, 4, Terms>>(p);
 }
-template <class T>
+template <class T, int Terms>
 void weight_mma(const ConvWeight<T, float>& p, int channels, int64_t dw_channel) {
   const int columns = p.channels * kChunk<T> * p.dim[0].taps * p.dim[1].taps * p.dim[2].taps;
-  if (p.rows > 64 && columns > 64)
-    launch_weight_mma<MmaConfig<T, 128, 128, 64, 32, 4>>(p, channels, dw_channel);
+  if (p.rows > 64 && columns > 32)
+    launch_weight_mma<MmaConfig<T, 128, 64, 64, 32, 4, Terms>>(p, channels, dw_channel);
   else
-    launch_weight_mma<MmaConfig<T, 64, 64, 32, 32, 4>>(p, channels, dw_channel);
+    launch_weight_mma<MmaConfig<T, 64, 64, 32, 32, 4, Terms>>(p, channels, dw_channel);
 }
 
 }  // namespace ccdl::cu

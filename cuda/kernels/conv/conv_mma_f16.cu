@@ -3,9 +3,9 @@
 
 namespace ccdl::cu {
 
-void conv_sweep_mma(const ConvSweep<float16, float>& p) { sweep_mma(p); }
+void conv_sweep_mma(const ConvSweep<float16, float>& p) { sweep_mma<float16, 1>(p); }
 void conv_weight_mma(const ConvWeight<float16, float>& p, int channels, int64_t dw_channel) {
-  weight_mma(p, channels, dw_channel);
+  weight_mma<float16, 1>(p, channels, dw_channel);
 }
 
 }  // namespace ccdl::cu

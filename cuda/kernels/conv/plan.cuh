@@ -164,14 +164,30 @@ void run_split(Problem p, const View& dst, bool channels_last, const Run& run) {
               dst.sizes[1], total);
 }
 
-// Half formats (conv_half.cu) and one channel per group (conv_depthwise.cu).
-void conv_forward_half(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g,
-                       Activation activation);
-void conv_backward_input_half(const View& dy, const View& w, const View& dx, const ConvGeometry& g);
-void conv_backward_weight_half(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
-bool conv_is_depthwise(const View& w, const ConvGeometry& g);
-void conv_sweep_depthwise(const View& src, const View& w, const View& dst, const ConvGeometry& g,
-                          bool adjoint, const void* bias, Activation activation);
-void conv_weight_depthwise(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
+// On the tensor cores, operands packed as they need it (conv_packed.cu): half formats; float by one or three
+// tf32 products.
+template <class T>
+void sweep_packed(const View& src, const View& w, const View& dst, const ConvGeometry& g, bool adjoint,
+                  const void* bias, Activation activation);
+template <class T>
+void weight_packed(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
+
+// One channel per group, few outputs of each (depthwise_*.cu).
+template <class T>
+void sweep_depthwise(const View& src, const View& w, const View& dst, const ConvGeometry& g, bool adjoint,
+                     const void* bias, Activation activation);
+template <class T>
+void weight_depthwise(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
+#define CCDL_CONV_TYPE(T)                                                                                \
+  template <>                                                                                            \
+  void sweep_depthwise<T>(const View&, const View&, const View&, const ConvGeometry&, bool, const void*, \
+                          Activation);                                                                   \
+  template <>                                                                                            \
+  void weight_depthwise<T>(const View&, const View&, const View&, const ConvGeometry&);
+CCDL_CONV_TYPE(float)
+CCDL_CONV_TYPE(double)
+CCDL_CONV_TYPE(float16)
+CCDL_CONV_TYPE(bfloat16)
+#undef CCDL_CONV_TYPE
 
 }  // namespace ccdl::cu

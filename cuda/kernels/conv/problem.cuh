@@ -118,13 +118,20 @@ CCDL_DEVICE int64_t conv_group() { return blockIdx.y + static_cast<int64_t>(bloc
 constexpr int64_t kEnoughBlocks =
     264;  // two per multiprocessor of a large device; a constant, never the device's
 
+template <class T>
+constexpr int kChunk = 16 / static_cast<int>(sizeof(T));  // channels a tensor-core kernel moves at once
+
 // Launchers, one per translation unit. The tensor-core ones count source channels in 16-byte chunks
 // (p.channels, p.src_stride.channel, p.w_channel, p.x_stride.channel, p.dw_channel are those of chunks);
 // dy_stride.channel is that of a padded group.
 void conv_sweep_mma(const ConvSweep<bfloat16, float>& p);
 void conv_sweep_mma(const ConvSweep<float16, float>& p);
+void conv_sweep_mma(const ConvSweep<float, float>& p);  // tf32, once or three times
+void conv_sweep_tf32x3(const ConvSweep<float, float>& p);
 void conv_weight_mma(const ConvWeight<bfloat16, float>& p, int channels, int64_t dw_channel);
 void conv_weight_mma(const ConvWeight<float16, float>& p, int channels, int64_t dw_channel);
+void conv_weight_mma(const ConvWeight<float, float>& p, int channels, int64_t dw_channel);
+void conv_weight_tf32x3(const ConvWeight<float, float>& p, int channels, int64_t dw_channel);
 void conv_sweep_simt(const ConvSweep<float, float>& p);
 void conv_sweep_simt(const ConvSweep<double, double>& p);
 void conv_weight_simt(const ConvWeight<float, float>& p);

@@ -1,7 +1,7 @@
-// Half-precision convolution: brings operands into the form the tensor-core kernels take. A source is [N,
+// Convolution on the tensor cores: brings operands into the form the kernels take. A source is [N,
 // positions, groups, channels padded to 16-byte chunks], weights are [groups, columns, taps, channels
-// padded]; channels_last tensors with channels in eights are that already, the others are copied over: one
-// pass at bandwidth through shared-memory tiles.
+// padded]; channels_last tensors with whole chunks of channels are that already, the others are copied over:
+// one pass at bandwidth through shared-memory tiles.
 #include <optional>
 
 #include <kernels/conv/plan.cuh>
@@ -9,7 +9,6 @@
 namespace ccdl::cu {
 namespace {
 
-constexpr int kEight = 8;  // channels of a chunk
 constexpr int kTile = 64;  // positions and channels of a transposing tile
 constexpr int kRowsAtOnce = 256 / kTile;
 
@@ -74,12 +73,12 @@ struct Packed {
 
 template <class T>
 void pack_source(const View& v, int64_t groups, bool channels_last, Packed<T>& out) {
-  const int64_t channels = v.sizes[1] / groups, padded = ceil_div<int64_t>(channels, kEight) * kEight;
+  const int64_t channels = v.sizes[1] / groups, padded = ceil_div<int64_t>(channels, kChunk<T>) * kChunk<T>;
   const int64_t positions = conv_plane(v), pixel = groups * padded;
   channels_last = channels_last || positions == 1;
   out.padded = static_cast<int>(padded);
   out.data = v.ptr<T>();
-  out.stride = {positions * pixel, kEight, {v.sizes[3] * v.sizes[4] * pixel, v.sizes[4] * pixel, pixel}};
+  out.stride = {positions * pixel, kChunk<T>, {v.sizes[3] * v.sizes[4] * pixel, v.sizes[4] * pixel, pixel}};
   if (channels_last && padded == channels && aligned16(v.data)) return;
   out.memory.emplace(v.sizes[0] * positions * pixel * static_cast<int64_t>(sizeof(T)));
   const int64_t tiles = ceil_div<int64_t>(positions, kTile) * ceil_div<int64_t>(pixel, kTile),
@@ -98,9 +97,9 @@ void pack_source(const View& v, int64_t groups, bool channels_last, Packed<T>& o
 template <class T>
 void pack_weights(ConvSweep<T, float>& p, int channels, int padded, std::optional<Scratch>& memory) {
   const int taps[3] = {p.dim[0].taps, p.dim[1].taps, p.dim[2].taps};
-  bool chunks = p.w_channel == 1 && channels == padded && aligned16(p.w) && p.w_column % kEight == 0 &&
-                (p.groups == 1 || p.w_group % kEight == 0);
-  for (int d = 0; d < 3; ++d) chunks = chunks && (taps[d] == 1 || p.w_dim[d] % kEight == 0);
+  bool chunks = p.w_channel == 1 && channels == padded && aligned16(p.w) && p.w_column % kChunk<T> == 0 &&
+                (p.groups == 1 || p.w_group % kChunk<T> == 0);
+  for (int d = 0; d < 3; ++d) chunks = chunks && (taps[d] == 1 || p.w_dim[d] % kChunk<T> == 0);
   if (!chunks) {
     const int64_t column = int64_t{taps[0]} * taps[1] * taps[2] * padded,
                   total = p.groups * p.columns * column;
@@ -115,32 +114,35 @@ void pack_weights(ConvSweep<T, float>& p, int channels, int padded, std::optiona
     p.w_dim[1] = int64_t{padded} * taps[2];
     p.w_dim[0] = p.w_dim[1] * taps[1];
   }
-  p.w_channel = kEight;
+  p.w_channel = kChunk<T>;
 }
 
+}  // namespace
+
 template <class T>
-void sweep_half(const View& src, const View& w, const View& dst, const ConvGeometry& g, bool adjoint,
-                const void* bias, Activation activation) {
+void sweep_packed(const View& src, const View& w, const View& dst, const ConvGeometry& g, bool adjoint,
+                  const void* bias, Activation activation) {
   ConvSweep<T, float> p = sweep_of<T, float>(src, w, dst, g, adjoint, bias, activation);
   const bool last = p.channels_fast;
   const int channels = p.channels;
   Packed<T> packed;
   std::optional<Scratch> weights;
-  if (channels > 0 && src.numel() > 0) {
+  if (src.numel() == 0) p.channels = 0;
+  if (p.channels > 0) {
     pack_source(src, g.groups, last, packed);
     pack_weights(p, channels, packed.padded, weights);
     p.src = packed.data;
     p.src_stride = packed.stride;
-    p.channels = packed.padded / kEight;
+    p.channels = packed.padded / kChunk<T>;
   }
   p.channels_fast = true;
   p.out.vector = p.out.vector && last;
-  p.splits = sweep_splits(p, kEight);
+  p.splits = sweep_splits(p, kChunk<T>);
   run_split(p, dst, last, [](const ConvSweep<T, float>& q) { conv_sweep_mma(q); });
 }
 
 template <class T>
-void weight_product_half(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
+void weight_packed(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
   ConvWeight<T, float> p = weight_of<T, float>(x, dy, dw, g);
   Packed<T> source, grads;
   pack_source(x, g.groups, p.channels_fast, source);
@@ -151,28 +153,20 @@ void weight_product_half(const View& x, const View& dy, const View& dw, const Co
   p.dy_stride = grads.stride;
   p.dy_stride.channel = grads.padded;  // of a group
   p.channels_fast = true;
-  p.channels = source.padded / kEight;
-  p.dw_channel = kEight * dw.strides[1];
+  p.channels = source.padded / kChunk<T>;
+  p.dw_channel = kChunk<T> * dw.strides[1];
   split_pixels(p, source.padded * conv_plane(dw), dw.numel());
   run_split(p, dw, true, [&](const ConvWeight<T, float>& q) {
     conv_weight_mma(q, static_cast<int>(dw.sizes[1]), dw.strides[1]);
   });
 }
 
-}  // namespace
-
-void conv_forward_half(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g,
-                       Activation activation) {
-  x.dtype == DType::Float16 ? sweep_half<float16>(x, w, y, g, false, bias, activation)
-                            : sweep_half<bfloat16>(x, w, y, g, false, bias, activation);
-}
-void conv_backward_input_half(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
-  dy.dtype == DType::Float16 ? sweep_half<float16>(dy, w, dx, g, true, nullptr, Activation::None)
-                             : sweep_half<bfloat16>(dy, w, dx, g, true, nullptr, Activation::None);
-}
-void conv_backward_weight_half(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
-  x.dtype == DType::Float16 ? weight_product_half<float16>(x, dy, dw, g)
-                            : weight_product_half<bfloat16>(x, dy, dw, g);
-}
+#define CCDL_CONV_TYPE(T)                                                                         \
+  template void sweep_packed<T>(const View&, const View&, const View&, const ConvGeometry&, bool, \
+                                const void*, Activation);                                         \
+  template void weight_packed<T>(const View&, const View&, const View&, const ConvGeometry&);
+CCDL_CONV_TYPE(float)
+CCDL_CONV_TYPE(float16)
+CCDL_CONV_TYPE(bfloat16)
 
 }  // namespace ccdl::cu

@@ -7,9 +7,8 @@
 #include <kernels/conv/plan.cuh>
 
 namespace ccdl::cu {
-namespace {
 
-constexpr int kThreads = 256;
+constexpr int kDepthwiseThreads = 256;
 constexpr int kRun = 4;    // outputs of a thread along W
 constexpr int kTurns = 4;  // runs of a thread
 
@@ -45,7 +44,7 @@ CCDL_DEVICE int64_t image_offset(const ConvStrides& s, const DepthwisePlace& at,
 
 // kLast: channels innermost, V of them per thread; else V is 1.
 template <class T, int V, bool kLast, int Taps, int Stride>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kDepthwiseThreads, 2)
     depthwise_slide_kernel(const ConvSweep<T, Compute<T>> p, const DepthwiseMap m) {
   using S = Compute<T>;
   S* weights = dyn_smem<S>();  // [tap][lane][V] of this block's channels
@@ -54,7 +53,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   int channel = static_cast<int>(blockIdx.x % m.channel_blocks) * width + lane * V;
   if constexpr (kLast) {
     const int first = channel - lane * V;
-    for (int i = thread; i < taps_dh * Taps * width; i += kThreads) {
+    for (int i = thread; i < taps_dh * Taps * width; i += kDepthwiseThreads) {
       const int c = first + i % width, tap = i / width, row = tap / Taps;
       weights[i] = c < p.groups ? convert<S>(p.w[c * p.w_group + row / p.dim[1].taps * p.w_dim[0] +
                                                  row % p.dim[1].taps * p.w_dim[1] + tap % Taps * p.w_dim[2]])
@@ -63,7 +62,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     __syncthreads();  // all weights are there
     if (channel >= p.groups) return;
   }
-  const int64_t in_block = kThreads / m.lanes;
+  const int64_t in_block = kDepthwiseThreads / m.lanes;
   const int64_t first = blockIdx.x / m.channel_blocks * (in_block * kTurns) + thread / m.lanes;
   for (int turn = 0; turn < kTurns; ++turn) {
     const int64_t i = first + turn * in_block;
@@ -140,11 +139,11 @@ struct ByStrides {
 
 // One output per thread. Forward: p.columns outputs per group; adjoint: p.channels of dy are summed.
 template <class T, bool kLast>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kDepthwiseThreads, 2)
     depthwise_plain_kernel(const ConvSweep<T, Compute<T>> p, const DepthwiseMap m, const ByStrides by) {
   using S = Compute<T>;
   const int thread = static_cast<int>(threadIdx.x);
-  const int64_t i = blockIdx.x / m.channel_blocks * int64_t{kThreads / m.lanes} + thread / m.lanes;
+  const int64_t i = blockIdx.x / m.channel_blocks * int64_t{kDepthwiseThreads / m.lanes} + thread / m.lanes;
   if (i >= m.positions) return;
   const DepthwisePlace at = depthwise_place(m, p.dim, i);
   const int channel =
@@ -178,10 +177,10 @@ constexpr int kTapsAtOnce = 8;
 
 // Threads of a block are [pixel lanes][channel lanes]; blocks [split][tap group][channel block].
 template <class T>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kDepthwiseThreads, 2)
     depthwise_weight_kernel(const ConvWeight<T, Compute<T>> p, int lanes) {
   using S = Compute<T>;
-  CCDL_SHARED(S, sums, [kThreads]);
+  CCDL_SHARED(S, sums, [kDepthwiseThreads]);
   CCDL_SHARED(ConvSpot, spots, [kTapsAtOnce]);
   CCDL_SHARED(int64_t, places, [kTapsAtOnce]);
   CCDL_SHARED(PixelProducer, producer, [1]);
@@ -202,7 +201,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   S acc[kTapsAtOnce];
 #pragma unroll
   for (int t = 0; t < kTapsAtOnce; ++t) acc[t] = S(0);
-  for (int i = thread / lanes; i < map.limit && channel < outputs; i += kThreads / lanes) {
+  for (int i = thread / lanes; i < map.limit && channel < outputs; i += kDepthwiseThreads / lanes) {
     const ConvSpot s = map.spot(i, p.x_stride);
     const S g = convert<S>(dy[map.target(i, p.dy_stride)]);
 #pragma unroll
@@ -218,7 +217,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
   for (int t = 0; t < kTapsAtOnce; ++t) {
     sums[thread] = acc[t];
-    for (int half = kThreads / lanes / 2; half > 0; half /= 2) {
+    for (int half = kDepthwiseThreads / lanes / 2; half > 0; half /= 2) {
       __syncthreads();  // both halves have their sums
       if (thread < half * lanes) sums[thread] += sums[thread + half * lanes];
     }
@@ -254,12 +253,13 @@ DepthwiseMap depthwise_map(const ConvSweep<T, S>& p, int vector, int run) {
 template <class T, int V, bool kLast, int Taps, int Stride>
 void launch_slide(const ConvSweep<T, Compute<T>>& p) {
   const DepthwiseMap m = depthwise_map(p, V, kRun);
-  const int64_t blocks = ceil_div(m.positions, int64_t{kThreads / m.lanes} * kTurns) * m.channel_blocks;
+  const int64_t blocks =
+      ceil_div(m.positions, int64_t{kDepthwiseThreads / m.lanes} * kTurns) * m.channel_blocks;
   const size_t smem =
       kLast ? sizeof(Compute<T>) * static_cast<size_t>(p.dim[0].taps * p.dim[1].taps * Taps * m.lanes * V)
             : 0;
-  CCDL_LAUNCH(conv_config(blocks, 1, kThreads, smem), (depthwise_slide_kernel<T, V, kLast, Taps, Stride>), p,
-              m);
+  CCDL_LAUNCH(conv_config(blocks, 1, kDepthwiseThreads, smem),
+              (depthwise_slide_kernel<T, V, kLast, Taps, Stride>), p, m);
 }
 template <class T, int V, bool kLast, int Taps>
 void launch_slide_stride(const ConvSweep<T, Compute<T>>& p) {
@@ -301,8 +301,8 @@ void turn_adjoint(ConvSweep<T, S>& p) {
 }
 
 template <class T>
-void sweep_depthwise(const View& src, const View& w, const View& dst, const ConvGeometry& g, bool adjoint,
-                     const void* bias, Activation activation) {
+void run_sweep_depthwise(const View& src, const View& w, const View& dst, const ConvGeometry& g, bool adjoint,
+                         const void* bias, Activation activation) {
   ConvSweep<T, Compute<T>> p = sweep_of<T, Compute<T>>(src, w, dst, g, adjoint, bias, activation);
   if (adjoint) turn_adjoint(p);
   if constexpr (sizeof(T) < 8) {
@@ -316,7 +316,8 @@ void sweep_depthwise(const View& src, const View& w, const View& dst, const Conv
   ByStrides by;
   for (int d = 0; d < 3; ++d) by.by[d] = Divider<int32_t>(p.dim[d].stride);
   const LaunchConfig config =
-      conv_config(ceil_div<int64_t>(m.positions, kThreads / m.lanes) * m.channel_blocks, 1, kThreads, 0);
+      conv_config(ceil_div<int64_t>(m.positions, kDepthwiseThreads / m.lanes) * m.channel_blocks, 1,
+                  kDepthwiseThreads, 0);
   if (p.channels_fast)
     CCDL_LAUNCH(config, (depthwise_plain_kernel<T, true>), p, m, by);
   else
@@ -324,52 +325,22 @@ void sweep_depthwise(const View& src, const View& w, const View& dst, const Conv
 }
 
 template <class T>
-void weight_depthwise(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
+void run_weight_depthwise(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
   using S = Compute<T>;
   ConvWeight<T, S> p = weight_of<T, S>(x, dy, dw, g);
   const int outputs = p.groups * p.rows, taps = static_cast<int>(conv_plane(dw));
   int lanes = 1;
   while (p.channels_fast && lanes < kWarp && lanes < outputs) lanes *= 2;
   const int64_t blocks = int64_t{ceil_div(outputs, lanes)} * ceil_div(taps, kTapsAtOnce);
-  const int64_t pixels = p.batch * conv_plane(dy), least_part = int64_t{kThreads / lanes} * 16;
+  const int64_t pixels = p.batch * conv_plane(dy), least_part = int64_t{kDepthwiseThreads / lanes} * 16;
   int64_t splits = least<int64_t>(ceil_div(2 * kEnoughBlocks, blocks), ceil_div<int64_t>(pixels, least_part));
   splits = most(most<int64_t>(splits, 1), ceil_div(pixels, kConvLimit));
   p.split_depth = static_cast<int>(most<int64_t>(ceil_div(pixels, splits), 1));
   p.splits = static_cast<int>(most<int64_t>(ceil_div<int64_t>(pixels, p.split_depth), 1));
   run_split(p, dw, true, [&](const ConvWeight<T, S>& q) {
-    CCDL_LAUNCH(conv_config(blocks * q.splits, 1, kThreads, 0), depthwise_weight_kernel<T>, q, lanes);
+    CCDL_LAUNCH(conv_config(blocks * q.splits, 1, kDepthwiseThreads, 0), depthwise_weight_kernel<T>, q,
+                lanes);
   });
-}
-
-}  // namespace
-
-bool conv_is_depthwise(const View& w, const ConvGeometry& g) {
-  return w.sizes[1] == 1 && g.groups > 1 && w.sizes[0] / g.groups <= 4;
-}
-void conv_sweep_depthwise(const View& src, const View& w, const View& dst, const ConvGeometry& g,
-                          bool adjoint, const void* bias, Activation activation) {
-  switch (src.dtype) {
-    case DType::Float16:
-      return sweep_depthwise<float16>(src, w, dst, g, adjoint, bias, activation);
-    case DType::BFloat16:
-      return sweep_depthwise<bfloat16>(src, w, dst, g, adjoint, bias, activation);
-    case DType::Float64:
-      return sweep_depthwise<double>(src, w, dst, g, adjoint, bias, activation);
-    default:
-      return sweep_depthwise<float>(src, w, dst, g, adjoint, bias, activation);
-  }
-}
-void conv_weight_depthwise(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
-  switch (x.dtype) {
-    case DType::Float16:
-      return weight_depthwise<float16>(x, dy, dw, g);
-    case DType::BFloat16:
-      return weight_depthwise<bfloat16>(x, dy, dw, g);
-    case DType::Float64:
-      return weight_depthwise<double>(x, dy, dw, g);
-    default:
-      return weight_depthwise<float>(x, dy, dw, g);
-  }
 }
 
 }  // namespace ccdl::cu
