@@ -44,8 +44,31 @@ void host_access(const void* p, size_t bytes, Access kind, const void* pc) {
   kernel_fault(freed ? "use-after-free" : "out-of-bounds", text, {nullptr, 0, pc});
 }
 
+// Host memory met by a kernel: stacks, arguments, static data and pinned blocks are fine, pageable memory is
+// not.
+void foreign(const void* p, size_t bytes, Access kind, const void* pc) {
+  constexpr size_t kCached = 64;
+  static uintptr_t accepted[kCached];  // pages met before in this launch
+  static uint64_t launch = 0;
+  if (!runs_kernels) return;
+  if (launch != active->number) {
+    std::memset(accepted, 0, sizeof accepted);
+    launch = active->number;
+  }
+  const uintptr_t page = reinterpret_cast<uintptr_t>(p) >> 12;
+  if (page == 0) return;  // faults by itself
+  uintptr_t& slot = accepted[page % kCached];
+  if (slot == page) return;
+  if (!on_any_stack(p) && !in_launch_state(p) && !is_pinned(p) && !in_loaded_object(p))
+    kernel_fault("host-memory",
+                 std::string("the kernel touches pageable host memory (") + std::to_string(bytes) + "-byte " +
+                     kNames[static_cast<int>(kind)] + "), an illegal address on a GPU",
+                 {nullptr, 0, pc});
+  slot = page;
+}
+
 void checked(const void* p, size_t bytes, size_t align, Access kind, const void* pc) {
-  if (!current) return host_access(p, bytes, kind, pc);
+  if (!runs_kernels) return host_access(p, bytes, kind, pc);
   const auto address = reinterpret_cast<uintptr_t>(p);
   if (address & (align - 1))
     kernel_fault("misaligned",
@@ -72,8 +95,10 @@ void checked(const void* p, size_t bytes, size_t align, Access kind, const void*
 
 inline __attribute__((always_inline)) void touch(const void* p, size_t bytes, size_t align, Access kind,
                                                  const void* pc) {
-  if (__builtin_expect(reinterpret_cast<uintptr_t>(p) - arena.base >= arena.bytes, 1)) return;
-  checked(p, bytes, align, kind, pc);
+  const auto address = reinterpret_cast<uintptr_t>(p);
+  if (address - arena.base < arena.bytes) return checked(p, bytes, align, kind, pc);
+  if (current && address - reinterpret_cast<uintptr_t>(current->stack->low) >= kStackBytes)
+    foreign(p, bytes, kind, pc);
 }
 
 }  // namespace

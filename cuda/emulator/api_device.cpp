@@ -8,22 +8,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 
 using namespace ccdl::emu;
 
 namespace {
-
-std::map<char*, size_t> host_blocks;        // cudaHostAlloc
-std::map<char*, size_t> registered_blocks;  // cudaHostRegister
-
-bool holds(const std::map<char*, size_t>& blocks, const void* p) {
-  auto it = blocks.upper_bound(static_cast<char*>(const_cast<void*>(p)));
-  if (it == blocks.begin()) return false;
-  --it;
-  return static_cast<const char*>(p) < it->first + it->second;
-}
-bool is_pinned(const void* p) { return holds(host_blocks, p) || holds(registered_blocks, p); }
 
 bool bad_range(const void* p, size_t bytes) { return bytes > 0 && in_arena(p) && !find_allocation(p); }
 
@@ -100,7 +88,7 @@ cudaError_t allocate_host(void** p, size_t bytes) {
   if (bytes == 0) return cudaSuccess;
   *p = std::aligned_alloc(512, (bytes + 511) / 512 * 512);
   if (!*p) return cudaErrorMemoryAllocation;
-  host_blocks[static_cast<char*>(*p)] = bytes;
+  host_block_add(*p, bytes, false);
   return cudaSuccess;
 }
 
@@ -259,11 +247,10 @@ cudaError_t cudaFree(void* p) {
 cudaError_t cudaFreeHost(void* p) {
   Guard guard(lock());
   if (!p) return result(cudaSuccess);
-  const auto it = host_blocks.find(static_cast<char*>(p));
-  if (it == host_blocks.end()) return result(cudaErrorInvalidValue);
+  if (!host_block_starts(p, false)) return result(cudaErrorInvalidValue);
   if (unsafe_call_forbidden()) return result(cudaErrorStreamCaptureUnsupported);
   run_everything();
-  host_blocks.erase(it);
+  host_block_remove(p, false);
   std::free(p);
   return result(cudaSuccess);
 }
@@ -271,14 +258,14 @@ cudaError_t cudaHostRegister(void* p, size_t bytes, unsigned) {
   Guard guard(lock());
   if (!p || bytes == 0 || in_arena(p)) return result(cudaErrorInvalidValue);
   if (is_pinned(p)) return result(cudaErrorHostMemoryAlreadyRegistered);
-  registered_blocks[static_cast<char*>(p)] = bytes;
+  host_block_add(p, bytes, true);
   return cudaSuccess;
 }
 cudaError_t cudaHostUnregister(void* p) {
   Guard guard(lock());
-  if (!registered_blocks.count(static_cast<char*>(p))) return result(cudaErrorHostMemoryNotRegistered);
+  if (!host_block_starts(p, true)) return result(cudaErrorHostMemoryNotRegistered);
   run_everything();
-  registered_blocks.erase(static_cast<char*>(p));
+  host_block_remove(p, true);
   return result(cudaSuccess);
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
@@ -385,8 +372,8 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* n, const void*, i
 
 namespace ccdl::emu {
 
-cudaError_t enqueue_kernel(const KernelSite& site, dim3 grid, dim3 block, size_t smem, bool cooperative,
-                           cudaStream_t stream, std::function<void()> body) {
+cudaError_t enqueue_function(const KernelSite& site, dim3 grid, dim3 block, size_t smem, bool cooperative,
+                             cudaStream_t stream, size_t body_bytes, std::function<void()> body) {
   Guard guard(lock());
   const auto s = stream_of(stream);
   if (!s) return result(cudaErrorInvalidResourceHandle);
@@ -402,7 +389,7 @@ cudaError_t enqueue_kernel(const KernelSite& site, dim3 grid, dim3 block, size_t
       return result(cudaErrorCooperativeLaunchTooLarge);
   }
   static uint64_t launches = 0;
-  const Launch launch{site, grid, block, smem, cooperative, ++launches, nullptr};
+  const Launch launch{site, grid, block, smem, cooperative, ++launches, nullptr, body_bytes};
   return result(enqueue(
       s,
       [launch, body = std::move(body)] {

@@ -61,16 +61,16 @@ void prepare_context(Context* context, const Stack& stack, void (*entry)()) {
 #endif
 
 void StackPool::grow() {
-  constexpr int kCount = 64;
   const size_t stride = kStackBytes + kGuardBytes;
-  void* base = mmap(nullptr, stride * kCount, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* base =
+      mmap(nullptr, kSlabBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) {
     std::fprintf(stderr, "ccdl emulator: no memory for thread stacks\n");
     std::abort();
   }
-  for (int i = kCount - 1; i >= 0; --i) {
-    char* low = static_cast<char*>(base) + stride * static_cast<size_t>(i);
+  slabs_.push_back(static_cast<char*>(base));
+  for (size_t i = kStacksPerSlab; i-- > 0;) {
+    char* low = static_cast<char*>(base) + stride * i;
     mprotect(low, kGuardBytes, PROT_NONE);
     // Tops are shifted by cache lines: equal offsets in every stack would share one cache set.
     const size_t shift = (all_.size() * 5 % 31) * 64;
@@ -94,6 +94,12 @@ bool StackPool::is_guard(const void* p) const {
     const auto low = reinterpret_cast<uintptr_t>(s->low);
     if (a < low && a >= low - kGuardBytes) return true;
   }
+  return false;
+}
+
+bool StackPool::contains(const void* p) const {
+  for (const char* slab : slabs_)
+    if (p >= slab && p < slab + kSlabBytes) return true;
   return false;
 }
 

@@ -10,6 +10,11 @@
 
 namespace ccdl::emu {
 
+constexpr size_t kStackBytes = 64 * 1024;
+constexpr size_t kGuardBytes = 4096;
+constexpr size_t kStacksPerSlab = 64;
+constexpr size_t kSlabBytes = kStacksPerSlab * (kStackBytes + kGuardBytes);
+
 // Where a suspended context goes on.
 struct Context {
 #if defined(__x86_64__)
@@ -38,13 +43,12 @@ class StackPool {
   void release_all();
   // True for an address in a guard page.
   bool is_guard(const void* p) const;
+  bool contains(const void* p) const;
 
  private:
   void grow();
   std::vector<Stack*> all_, free_;
+  std::vector<char*> slabs_;
 };
-
-constexpr size_t kStackBytes = 64 * 1024;
-constexpr size_t kGuardBytes = 4096;
 
 }  // namespace ccdl::emu

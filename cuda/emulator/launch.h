@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <functional>
+#include <utility>
 
 namespace ccdl::emu {
 
@@ -13,10 +14,16 @@ struct KernelSite {
   int line;
 };
 
+cudaError_t enqueue_function(const KernelSite& site, dim3 grid, dim3 block, size_t smem, bool cooperative,
+                             cudaStream_t stream, size_t body_bytes, std::function<void()> body);
+
 // Queues the launch; body runs the kernel function once, for the thread that is current. Returns errors of
 // the configuration, and faults of earlier work that have not been reported yet.
+template <class F>
 cudaError_t enqueue_kernel(const KernelSite& site, dim3 grid, dim3 block, size_t smem, bool cooperative,
-                           cudaStream_t stream, std::function<void()> body);
+                           cudaStream_t stream, F body) {
+  return enqueue_function(site, grid, block, smem, cooperative, stream, sizeof(F), std::move(body));
+}
 
 // The last fault: kind ("out-of-bounds", "race", ...), and the whole report. "" when there was none. Kept
 // until the next fault or clear_fault().

@@ -125,12 +125,16 @@ struct Launch {
   bool cooperative;
   uint64_t number;  // of the process, for the schedule
   const std::function<void()>* body;
+  size_t body_bytes;  // of the function object: kernels read their arguments from it
 };
 
 enum class Schedule : int { Fifo, Lifo, Random, WarpMajor, Starve };
 
 extern Thread* current;       // the running emulated thread; null outside kernels
 extern const Launch* active;  // the running launch
+
+// Whether this OS thread is the one that runs it.
+extern thread_local bool runs_kernels __attribute__((tls_model("initial-exec")));
 
 // Runs the whole launch; false when it ended with a fault.
 bool run_launch(const Launch& launch);
@@ -143,6 +147,8 @@ void thread_finished(Thread* thread);  // barriers and meetings notice
 std::string waiting_summary();
 uint64_t next_random();
 bool on_guard_page(const void* p);
+bool on_any_stack(const void* p);
+bool in_launch_state(const void* p);  // arguments, payloads of meetings
 void copies_exit(Thread* thread);
 
 // ---- shared memory of a block ----

@@ -2,6 +2,7 @@
 // a use after free is seen.
 #include <emulator/launch.h>
 #include <emulator/memory.h>
+#include <link.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -10,6 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <utility>
+#include <vector>
 
 namespace ccdl::emu {
 
@@ -235,6 +238,53 @@ std::string describe_address(const void* p) {
   }
   std::snprintf(text, sizeof text, "at %p, far from any live block", p);
   return text;
+}
+
+namespace {
+std::map<char*, size_t> host_blocks[2];  // from cudaHostAlloc, from cudaHostRegister
+std::vector<std::pair<uintptr_t, uintptr_t>> objects;
+}  // namespace
+
+void host_block_add(void* p, size_t bytes, bool registered) {
+  host_blocks[registered][static_cast<char*>(p)] = bytes;
+}
+bool host_block_remove(void* p, bool registered) {
+  return host_blocks[registered].erase(static_cast<char*>(p)) > 0;
+}
+bool host_block_starts(const void* p, bool registered) {
+  return host_blocks[registered].count(static_cast<char*>(const_cast<void*>(p))) > 0;
+}
+bool is_pinned(const void* p) {
+  for (const auto& blocks : host_blocks) {
+    auto it = blocks.upper_bound(static_cast<char*>(const_cast<void*>(p)));
+    if (it == blocks.begin()) continue;
+    --it;
+    if (static_cast<const char*>(p) < it->first + it->second) return true;
+  }
+  return false;
+}
+
+bool in_loaded_object(const void* p) {
+  const auto address = reinterpret_cast<uintptr_t>(p);
+  const auto known = [address] {
+    for (const auto& [from, to] : objects)
+      if (address >= from && address < to) return true;
+    return false;
+  };
+  if (known()) return true;
+  objects.clear();  // libraries may have been loaded since
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void*) {
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& h = info->dlpi_phdr[i];
+          if (h.p_type != PT_LOAD) continue;
+          const uintptr_t from = static_cast<uintptr_t>(info->dlpi_addr + h.p_vaddr);
+          objects.push_back({from, from + h.p_memsz});
+        }
+        return 0;
+      },
+      nullptr);
+  return known();
 }
 
 // Closing costs time in proportion to the pages in use, so it is left out once it has taken its share of the

@@ -57,6 +57,14 @@ void apply_mark(void* p, size_t bytes, bool live);
 // "12 bytes behind the block of 1024 bytes at 0x..." for an address that is not accessible.
 std::string describe_address(const void* p);
 
+// ---- host memory that kernels may use ----
+void host_block_add(void* p, size_t bytes, bool registered);
+bool host_block_remove(void* p, bool registered);
+bool host_block_starts(const void* p, bool registered);
+bool is_pinned(const void* p);
+// Static data of the program and its libraries.
+bool in_loaded_object(const void* p);
+
 // ---- pages are inaccessible to the host outside of this scope ----
 class OpenMemory {
  public:

@@ -32,13 +32,15 @@ constexpr size_t kPage = 1024;
 std::unordered_map<size_t, std::unique_ptr<Cell[]>> pages;
 std::unordered_map<const void*, std::shared_ptr<const Knowledge>> published;
 
+constexpr size_t kPagesKept = 1024;  // between launches, about 130 KB each
+size_t last_page = ~size_t{0};
+Cell* last_cells = nullptr;
+
 Cell* cells_of(size_t page) {
-  static size_t last = ~size_t{0};
-  static Cell* last_cells = nullptr;
-  if (page != last) {
+  if (page != last_page) {
     auto& cells = pages[page];
     if (!cells) cells = std::make_unique<Cell[]>(kPage);
-    last = page;
+    last_page = page;
     last_cells = cells.get();
   }
   return last_cells;
@@ -120,6 +122,10 @@ void learn_own(Thread* t, const Published& p) {
 void start_launch_clock() {
   launch_start = next_clock();
   if (!published.empty()) published.clear();
+  if (pages.size() > kPagesKept) {  // what earlier launches did is ordered anyway
+    pages.clear();
+    last_page = ~size_t{0};
+  }
 }
 
 void global_access(const void* p, size_t bytes, Access kind, const void* pc) {

@@ -117,7 +117,7 @@ void chain(int number, siginfo_t* info, void* context) {
 }
 
 void on_signal(int number, siginfo_t* info, void* context) {
-  if (current) {
+  if (runs_kernels) {
 #if defined(__x86_64__)
     auto* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
     signal_place = {};

@@ -15,6 +15,7 @@ namespace ccdl::emu {
 
 Thread* current = nullptr;
 const Launch* active = nullptr;
+thread_local bool runs_kernels = false;
 
 namespace {
 
@@ -249,7 +250,9 @@ bool run_resident(size_t count) {
   current = first;
   first->stack = stacks.acquire();
   prepare_context(&first->stack->fresh, *first->stack, &worker);
+  runs_kernels = true;
   switch_context(&host, &first->stack->fresh);
+  runs_kernels = false;
   current = nullptr;
   stacks.release_all();
   for (size_t i = 0; i < count; ++i) close_shared(&blocks[i]);
@@ -283,6 +286,21 @@ void set_seed_value(uint64_t value) { seed_value = value; }
 uint64_t next_random() { return mix(++random_state); }
 
 bool on_guard_page(const void* p) { return stacks.is_guard(p); }
+bool on_any_stack(const void* p) { return stacks.contains(p); }
+
+bool in_launch_state(const void* p) {
+  const auto inside = [p](const void* start, size_t bytes) {
+    return p >= start && p < static_cast<const char*>(start) + bytes;
+  };
+  const auto* function =
+      reinterpret_cast<const char* const*>(active->body);  // libstdc++: holds or points to the object
+  if (inside(function, sizeof *active->body) ||
+      (active->body_bytes > 16 && inside(*function, active->body_bytes)))
+    return true;
+  for (const Block& b : blocks)
+    if (inside(b.warps.data(), b.warps.size() * sizeof(Warp))) return true;
+  return false;
+}
 
 bool run_launch(const Launch& launch) {
   random_state = mix(seed_value * 0x10001 + launch.number);

@@ -1,4 +1,6 @@
 // Broken kernels and their repaired twins: bounds, lifetime, alignment, initialisation, asynchronous copies.
+#include <algorithm>
+
 #include "cases.h"
 #include "launch.h"
 
@@ -201,6 +203,22 @@ bool run_integer_division(bool repaired) {
   return y.read()[3] == 25;
 }
 
+__global__ void host_memory(const float* x, float* y) {
+  y[threadIdx.x] = x[threadIdx.x];  // fault: host_memory
+}
+bool run_host_memory(bool repaired) {
+  Buffer<float> y(32);
+  std::vector<float> pageable(4096, 3.0f);
+  float* pinned;
+  cudaHostAlloc(&pinned, 128, cudaHostAllocMapped);
+  std::fill(pinned, pinned + 32, 3.0f);
+  const Shape shape{.block = 32};
+  EMU_LAUNCH(shape, "host_memory", host_memory, repaired ? pinned : pageable.data() + 2048, y.p);
+  const bool good = y.read()[3] == 3.0f;
+  cudaFreeHost(pinned);
+  return good;
+}
+
 __global__ void host_dereference_kernel(float* y) { y[threadIdx.x] = 1; }
 bool run_host_dereference(bool repaired) {
   Buffer<float> y(32);
@@ -226,6 +244,7 @@ const std::vector<FaultCase>& memory_cases() {
       {"short_async_wait", "missing-wait", 8, false, run_short_async_wait, __FILE__},
       {"wild_pointer", "invalid-address", 8, false, run_wild_pointer, __FILE__},
       {"integer_division", "integer-division", 8, false, run_integer_division, __FILE__},
+      {"host_memory", "host-memory", 8, false, run_host_memory, __FILE__},
       {"host_dereference", "host-dereference", 8, false, run_host_dereference, __FILE__},
   };
   return all;

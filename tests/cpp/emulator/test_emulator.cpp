@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 
 #include "../test.h"
 #include "cases.h"
@@ -167,6 +168,17 @@ TEST(capture_forbids_synchronisation) {
   cudaEventDestroy(fork);
   cudaStreamDestroy(other);
   cudaStreamDestroy(s);
+}
+
+TEST(the_page_shows_the_example_as_it_is) {
+  const std::string here = std::string(__FILE__).substr(0, std::string(__FILE__).rfind('/'));
+  const auto content = [](const std::string& path) {
+    std::ifstream file(path);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string example = content(here + "/example/transpose.cu");
+  CHECK(!example.empty());
+  CHECK(content(here + "/../../../docs/emulator.md").find(example) != std::string::npos);
 }
 
 TEST_MAIN()
