@@ -70,6 +70,7 @@ void mark_allocated([[maybe_unused]] const Block* b, [[maybe_unused]] int64_t by
 }
 void mark_freed([[maybe_unused]] const Block* b) {
 #ifdef CCDL_CUDA_EMULATED
+  const BoundDevice bound(b->heap->pool->device);  // whose default stream may be meant
   emu::mark_freed(b->data, static_cast<size_t>(b->size), b->heap->stream);
 #endif
 }
@@ -88,12 +89,17 @@ class DeviceAllocator {
   DeviceMemoryStats stats();
   void reset_peaks();
   void empty_cache();
+  bool is_used() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return !pools_.empty();
+  }
   void set_limit(int64_t bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
     limit_ = bytes;
   }
   MemoryPool* make_pool(int device) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (pools_.empty()) pools_.push_back(new MemoryPool(device, -1));
     pools_.push_back(new MemoryPool(device, 1));
     return pools_.back();
   }
@@ -492,6 +498,7 @@ void empty_device_cache() {
   if (!is_initialized() || in_forked_child()) return;
   check_not_capturing("empty_cache");
   for (int d = 0; d < device_count(); ++d) {
+    if (!allocator_of(d).is_used()) continue;  // makes no context where there is none
     const BoundDevice bound(d);
     allocator_of(d).empty_cache();
   }

@@ -160,6 +160,7 @@ bool sync_after_launch() noexcept {
   return on;
 }
 
+bool is_built() noexcept { return true; }
 int device_count() noexcept { return probe().count; }
 std::string unavailable_reason() { return probe().reason; }
 
@@ -182,9 +183,11 @@ void check_device(int device) {
   CCDL_CHECK(device >= 0 && device < p.count, Device, "device cuda:", device, " does not exist: there ",
              p.count == 1 ? str("is one CUDA device, cuda:0")
                           : str("are ", p.count, " CUDA devices, cuda:0 to cuda:", p.count - 1));
-  CCDL_CHECK(!in_forked_child(), Runtime,
-             "CUDA cannot be used in a forked child of a process that has used it: start the child with "
-             "multiprocessing.get_context('spawn') (or 'forkserver'), or use CUDA only in the children");
+  CCDL_CHECK(
+      !in_forked_child(), Runtime,
+      "CUDA cannot be used in a forked child of a process that has used it (or asked for its devices): "
+      "start the child with multiprocessing.get_context('spawn') or 'forkserver', or use CUDA in the "
+      "children only");
 }
 
 void bind_device() {

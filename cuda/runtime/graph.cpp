@@ -31,6 +31,7 @@ class CapturedGraph final : public Graph, public RandomCapture {
   int device() const { return device_; }
   MemoryPool* pool() const { return pool_; }
   void keep(void* pinned, size_t capacity) { pinned_.emplace_back(pinned, capacity); }
+  void hold(void* pinned) { held_.push_back(pinned); }
 
  private:
   static constexpr int kScalars = 512;
@@ -59,8 +60,9 @@ class CapturedGraph final : public Graph, public RandomCapture {
   std::vector<RandomUse> random_;
   std::vector<std::function<void()>> updates_;
   RandomCapture* random_before_ = nullptr;
-  std::vector<std::pair<void*, size_t>> pinned_;
-  Ref<Event> last_;  // of the replay before
+  std::vector<std::pair<void*, size_t>> pinned_;  // staging blocks of its own
+  std::vector<void*> held_;                       // the caller's pinned blocks
+  Ref<Event> last_;                               // of the replay before
   Stream last_stream_;
 };
 
@@ -75,6 +77,12 @@ MemoryPool* capture_pool(int device) noexcept {
 bool keep_for_graph(void* pinned, size_t capacity) {
   CapturedGraph* g = thread_state().capture;
   if (g != nullptr) g->keep(pinned, capacity);
+  return g != nullptr;
+}
+
+bool hold_for_graph(void* pinned) {
+  CapturedGraph* g = thread_state().capture;
+  if (g != nullptr) g->hold(pinned);
   return g != nullptr;
 }
 
@@ -180,6 +188,8 @@ void CapturedGraph::reset() {
   table_ = table_block_ = nullptr;
   for (const auto& [p, capacity] : pinned_) free_pinned(p, capacity);
   pinned_.clear();
+  for (void* p : held_) release_held(p);
+  held_.clear();
   scalars_.clear();
   random_.clear();
   updates_.clear();

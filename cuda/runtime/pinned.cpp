@@ -23,6 +23,7 @@ struct Pinned {
   size_t size;
   int cls;
   bool live = false;
+  int held = 0;  // by graphs, whose replays copy from it or to it
   std::vector<Use> uses;
   std::vector<std::pair<int, cudaEvent_t>> events;
 };
@@ -82,6 +83,7 @@ void add_event(PinnedCache& c, Pinned* b, const Use& use) {
 
 void release(PinnedCache& c, Pinned* b) {
   b->live = false;
+  if (b->held > 0) return;
   std::vector<Use> uses;
   uses.swap(b->uses);
   for (const Use& use : uses) add_event(c, b, use);
@@ -120,7 +122,7 @@ void* allocate_pinned(int64_t bytes, size_t* capacity) {
     if (status != cudaSuccess) cudaGetLastError();
     CCDL_CHECK(status == cudaSuccess, Memory, "pinned memory: the system refused ", size_text(bytes), ": ",
                cudaGetErrorString(status));
-    b = new Pinned{static_cast<char*>(p), size, cls, false, {}, {}};
+    b = new Pinned{static_cast<char*>(p), size, cls, false, 0, {}, {}};
     c.blocks.emplace(reinterpret_cast<uintptr_t>(p), b);
   }
   b->live = true;
@@ -146,10 +148,26 @@ bool is_pinned(const void* p) noexcept {
   return b != nullptr && b->live;
 }
 
-void note_pinned_use(const void* p, cudaStream_t stream) noexcept {
+void note_pinned_use(const void* p, cudaStream_t stream) {
   PinnedCache& c = cache();
   const std::lock_guard<std::mutex> lock(c.mutex);
-  if (Pinned* b = find(c, p)) note(b, thread_state().device, stream);
+  Pinned* b = find(c, p);
+  if (b == nullptr) return;
+  if (hold_for_graph(b->data))
+    b->held += 1;
+  else
+    note(b, thread_state().device, stream);
+}
+
+void release_held(void* p) noexcept {
+  PinnedCache& c = cache();
+  const std::lock_guard<std::mutex> lock(c.mutex);
+  Pinned* b = find(c, p);
+  if (b == nullptr || --b->held > 0 || b->live) return;
+  try {
+    release(c, b);
+  } catch (...) {  // the event could not be recorded: the block is given up
+  }
 }
 
 void* take_staging(int64_t bytes, size_t* capacity) { return allocate_pinned(bytes, capacity); }

@@ -68,10 +68,12 @@ void* allocate_outside_graphs(int64_t bytes, int device, size_t* capacity, void*
 // capture it belongs to the graph.
 void* take_staging(int64_t bytes, size_t* capacity);
 void give_staging(void* p, size_t capacity, cudaStream_t stream);
-void note_pinned_use(const void* p, cudaStream_t stream) noexcept;
+void note_pinned_use(const void* p, cudaStream_t stream);
+void release_held(void* p) noexcept;  // a block that a graph copies from or to, once the graph is gone
 
 // ---- graphs ----
 MemoryPool* capture_pool(int device) noexcept;       // of the graph that this thread records there, or null
 bool keep_for_graph(void* pinned, size_t capacity);  // true: the graph owns the block now
+bool hold_for_graph(void* pinned);                   // true: the graph uses it until release_held
 
 }  // namespace ccdl::cu

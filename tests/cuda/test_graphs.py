@@ -285,6 +285,22 @@ def test_a_loaded_optimizer_state_is_recorded_anew():
     assert opt.state[w]["step"].item() == 7
 
 
+def test_pinned_memory_is_read_by_every_replay_and_kept_for_it():
+    host = ccdl.zeros(1000, device="cpu").pin_memory()
+    g = ccdl.cuda.CUDAGraph()
+    with ccdl.cuda.graph(g):
+        y = host.to("cuda", non_blocking=True) * 2
+    for value in (1.0, 4.0):
+        host.fill_(value)
+        g.replay()
+        assert y.tolist() == [2 * value] * 1000
+    del host
+    other = ccdl.full((1000,), 7.0, device="cpu").pin_memory()  # not the block that replays read
+    g.replay()
+    assert y.tolist() == [8.0] * 1000
+    assert other[0].item() == 7.0
+
+
 def test_random_numbers_in_replays_continue_the_stream():
     ccdl.manual_seed(5)
     want = [ccdl.randn(6).tolist() for _ in range(6)]
