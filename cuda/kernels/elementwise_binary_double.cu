@@ -11,7 +11,7 @@ void binary_double(BinaryOp op, const View& a, const View& b, const View& out, c
 
 namespace {
 
-struct IntegerParams {
+struct IntegerParams : Formula<8> {
   int64_t i;
   double f[2];
   FaultSink sink;
@@ -71,7 +71,7 @@ bool divides(BinaryOp op) {
 }  // namespace
 
 void binary_integer(BinaryOp op, const View& a, const View& b, const View& out, const ElementParams& p) {
-  const IntegerParams q{p.i[0], {p.f[0], p.f[1]}, divides(op) ? fault_sink() : FaultSink{}};
+  const IntegerParams q{{}, p.i[0], {p.f[0], p.f[1]}, divides(op) ? fault_sink() : FaultSink{}};
   const View* in[] = {&a, &b};
 #define CCDL_CASE(Name, Formula) \
   case BinaryOp::Name:           \

@@ -15,13 +15,13 @@ struct TernaryValue : Formula<kCopies> {
   CCDL_DEVICE S operator()(S a, S b, S c) const { return Op::template fwd<M>(a, b, c, p); }
 };
 
-struct IntegerAddcmul {
+struct IntegerAddcmul : Formula<8> {
   int64_t factor;
   CCDL_DEVICE int64_t operator()(int64_t a, int64_t b, int64_t c) const {
     return integer::wrap_add(a, integer::wrap_mul(factor, integer::wrap_mul(b, c)));
   }
 };
-struct IntegerClamp {
+struct IntegerClamp : Formula<8> {
   CCDL_DEVICE int64_t operator()(int64_t a, int64_t b, int64_t c) const {
     const int64_t t = a < b ? b : a;
     return t > c ? c : t;
@@ -31,11 +31,12 @@ struct IntegerClamp {
 template <class C>
 void ternary_floating(TernaryOp op, const View& out, const View* const (&in)[3], const ElementParams& p) {
   using M = typename MathOf<C>::type;
+  constexpr int kDivisions = sizeof(C) == 8 ? 1 : 4;
   switch (op) {
     case TernaryOp::Addcmul:
       return run_elementwise<C>(out, in, TernaryValue<functors::Addcmul, M, 8>(p));
     case TernaryOp::Addcdiv:
-      return run_elementwise<C>(out, in, TernaryValue<functors::Addcdiv, M, 4>(p));
+      return run_elementwise<C>(out, in, TernaryValue<functors::Addcdiv, M, kDivisions>(p));
     case TernaryOp::Lerp:
       return run_elementwise<C>(out, in, TernaryValue<functors::Lerp, M, 8>(p));
     default:
@@ -118,7 +119,7 @@ void ternary(TernaryOp op, const View& a, const View& b, const View& c, const Vi
   else if (is_floating(out.dtype))
     ternary_floating<float>(op, out, in, p);
   else if (op == TernaryOp::Addcmul)
-    run_elementwise<int64_t>(out, in, IntegerAddcmul{p.i[0]});
+    run_elementwise<int64_t>(out, in, IntegerAddcmul{{}, p.i[0]});
   else if (op == TernaryOp::ClampTensor)
     run_elementwise<int64_t>(out, in, IntegerClamp{});
   else

@@ -45,13 +45,14 @@ constexpr int copies_of(UnaryOp op) {
     case UnaryOp::Tan:
     case UnaryOp::Asinh:
     case UnaryOp::Acosh:
+    case UnaryOp::Sinc:
+    case UnaryOp::PowScalar:
+      return 1;
     case UnaryOp::Erfinv:
     case UnaryOp::Lgamma:
     case UnaryOp::Digamma:
     case UnaryOp::Trigamma:
-    case UnaryOp::Sinc:
-    case UnaryOp::PowScalar:
-      return 1;
+      return 0;
     default:
       return 4;
   }

@@ -13,7 +13,7 @@ namespace {
 
 // i: the op's parameters as integers.
 #define CCDL_INTEGER(Name, R, FORMULA)          \
-  struct Name##Integer {                        \
+  struct Name##Integer : Formula<8> {           \
     int64_t i[2];                               \
     CCDL_DEVICE R operator()(int64_t x) const { \
       static_cast<void>(x);                     \
@@ -43,7 +43,7 @@ void unary_integer(UnaryOp op, const View& x, const View& y, const ElementParams
   const View* in[] = {&x};
 #define CCDL_CASE(Name, Formula) \
   case UnaryOp::Name:            \
-    return run_elementwise<int64_t>(y, in, Formula##Integer{{p.i[0], p.i[1]}});
+    return run_elementwise<int64_t>(y, in, Formula##Integer{{}, {p.i[0], p.i[1]}});
   switch (op) {
     CCDL_CASE(Neg, Neg)
     CCDL_CASE(Abs, Abs)
