@@ -368,40 +368,6 @@ bool atomic_mode(const Write& op) {
          op.mode != PutMode::Set;
 }
 
-// bad receives whether an index was outside. single: bytes of a slice that is one item, else 0. Returns true
-// where everything is written already.
-template <int A>
-bool make_entries(const Write& op, const HostWalk& outer, int64_t single, unsigned* bad, Entry* entries) {
-  const PutPlan<A> plan = make_plan<A>(op, outer);
-  const int64_t n = plan.n;
-  const bool apart = n == 1 || (op.n == 0 && !op.offset_keys) || atomic_mode(op);
-  const bool owners = op.mode == PutMode::Set && n < INT32_MAX && plan.keys <= 8 * n + (1 << 16);
-  if (apart || owners) {
-    const Scratch owner(apart ? 0 : plan.keys * 4);
-    unsigned* owner_of = apart ? nullptr : owner.ptr<unsigned>();
-    if (owner_of) clear(owner_of, plan.keys * 4);
-    if (op.n > 0 || owner_of)
-      CCDL_LAUNCH(plain(n), (put_keys_kernel<uint32_t, uint32_t, A>), plan, nullptr, nullptr, owner_of, bad,
-                  fault_sink());
-    if (single > 0 && op.mode == PutMode::Set) {
-      by_item_bytes(single, [&](auto t) {
-        using T = decltype(t);
-        CCDL_LAUNCH(plain(n), (put_single_kernel<T, A>), plan, owner_of, bad, op.y.ptr<T>(),
-                    op.src.ptr<const T>());
-      });
-      return true;
-    }
-    CCDL_LAUNCH(plain(n), put_owned_kernel<A>, plan, owner_of, entries);
-  } else if (n > INT32_MAX) {
-    sorted_entries<uint64_t, uint64_t>(op, plan, bad, entries);
-  } else if (plan.keys >= int64_t{UINT32_MAX}) {
-    sorted_entries<uint64_t, uint32_t>(op, plan, bad, entries);
-  } else {
-    sorted_entries<uint32_t, uint32_t>(op, plan, bad, entries);
-  }
-  return false;
-}
-
 void write_entries(const Write& op, const HostWalk& slice, int64_t n, int64_t bytes, const Entry* entries,
                    const unsigned* bad) {
   const SliceWalk w(slice, n);
@@ -427,6 +393,45 @@ void write_entries(const Write& op, const HostWalk& slice, int64_t n, int64_t by
   }
 }
 
+template <int A>
+void write_parts(const Write& op, const Parts& parts, int64_t bytes) {
+  const PutPlan<A> plan = make_plan<A>(op, parts.outer);
+  const int64_t n = plan.n;
+  const bool single = op.mode == PutMode::Set && parts.slice.numel == 1;
+  const Scratch flag(16);
+  unsigned* bad = flag.ptr<unsigned>();  // an index was outside: nothing is written
+  clear(bad, 16);
+  const bool apart = n == 1 || (op.n == 0 && !op.offset_keys) || atomic_mode(op);
+  const bool owners = op.mode == PutMode::Set && n < INT32_MAX && plan.keys <= 8 * n + (1 << 16);
+  if (apart || owners) {
+    const Scratch entries(single ? 0 : n * static_cast<int64_t>(sizeof(Entry)));
+    const Scratch owner(apart ? 0 : plan.keys * 4);
+    unsigned* owner_of = apart ? nullptr : owner.ptr<unsigned>();
+    if (owner_of) clear(owner_of, plan.keys * 4);
+    if (op.n > 0 || owner_of)
+      CCDL_LAUNCH(plain(n), (put_keys_kernel<uint32_t, uint32_t, A>), plan, nullptr, nullptr, owner_of, bad,
+                  fault_sink());
+    if (single) {
+      by_item_bytes(bytes, [&](auto t) {
+        using T = decltype(t);
+        CCDL_LAUNCH(plain(n), (put_single_kernel<T, A>), plan, owner_of, bad, op.y.ptr<T>(),
+                    op.src.ptr<const T>());
+      });
+      return;
+    }
+    CCDL_LAUNCH(plain(n), put_owned_kernel<A>, plan, owner_of, entries.ptr<Entry>());
+    return write_entries(op, parts.slice, n, bytes, entries.ptr<Entry>(), bad);
+  }
+  const Scratch entries(n * static_cast<int64_t>(sizeof(Entry)));
+  if (n > INT32_MAX)
+    sorted_entries<uint64_t, uint64_t>(op, plan, bad, entries.ptr<Entry>());
+  else if (plan.keys >= int64_t{UINT32_MAX})
+    sorted_entries<uint64_t, uint32_t>(op, plan, bad, entries.ptr<Entry>());
+  else
+    sorted_entries<uint32_t, uint32_t>(op, plan, bad, entries.ptr<Entry>());
+  write_entries(op, parts.slice, n, bytes, entries.ptr<Entry>(), bad);
+}
+
 void write(Write& op, const HostWalk& w) {
   const int n = op.n;
   const int64_t item = item_size(op.y.dtype);
@@ -449,15 +454,12 @@ void write(Write& op, const HostWalk& w) {
     }
     for (int a = 0; a < n; ++a) op.steps[a] /= lanes;
   }
-  const int64_t positions = parts.outer.numel;
-  const Scratch entries(positions * static_cast<int64_t>(sizeof(Entry)) + 16);
-  unsigned* bad = reinterpret_cast<unsigned*>(entries.ptr<Entry>() + positions);
-  clear(bad, 16);
-  const int64_t single = parts.slice.numel == 1 ? bytes : 0;
-  const bool done = n <= 1   ? make_entries<1>(op, parts.outer, single, bad, entries.ptr<Entry>())
-                    : n <= 3 ? make_entries<3>(op, parts.outer, single, bad, entries.ptr<Entry>())
-                             : make_entries<kMaxDims>(op, parts.outer, single, bad, entries.ptr<Entry>());
-  if (!done) write_entries(op, parts.slice, positions, bytes, entries.ptr<Entry>(), bad);
+  if (n <= 1)
+    write_parts<1>(op, parts, bytes);
+  else if (n <= 3)
+    write_parts<3>(op, parts, bytes);
+  else
+    write_parts<kMaxDims>(op, parts, bytes);
 }
 
 }  // namespace
