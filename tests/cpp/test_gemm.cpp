@@ -3,8 +3,8 @@
 // where the library has one, on the CUDA device.
 #include <ccdl/core/device_api.h>
 #include <ccdl/core/dtype.h>
+#include <ccdl/core/matmul_precision.h>
 #include <ccdl/kernels/gemm.h>
-#include <ccdl/kernels/gemm_precision.h>
 
 #include <algorithm>
 #include <cstring>
@@ -335,18 +335,17 @@ TEST(random_float32) {
 TEST(tf32) {
   if (!g_on_device) return;
   const double exact = random_error(70, 65, 300);
-  cu::set_matmul_precision(MatmulPrecision::Tf32x3);
+  set_matmul_precision(MatmulPrecision::Tf32x3);
   check_type<float>();
   check_all<float>(large_tile_cases<float>());
   const double three = random_error(70, 65, 300);
   CHECK(three <= 2 * exact);
-  cu::set_allow_tf32(true);
+  set_matmul_precision(MatmulPrecision::Tf32);
   check_type<float>();
   check_all<float>(large_tile_cases<float>());
   const double one = random_error(70, 65, 300);
   CHECK(one > 100 * three && one < 2000);
-  cu::set_allow_tf32(false);
-  CHECK(cu::matmul_precision() == MatmulPrecision::Ieee);
+  set_matmul_precision(MatmulPrecision::Ieee);
   std::printf("error / (k eps): fp32 %.3f, 3xtf32 %.3f, tf32 %.1f\n", exact, three, one);
 }
 #endif

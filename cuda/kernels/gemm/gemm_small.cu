@@ -17,7 +17,7 @@ CCDL_DEVICE GemmAcc<T> widened(T v) {
   return GemmOutput<T>::widen(v);
 }
 
-// Place of a block in the grid (groups of columns * splits, batch, batch / 65535).
+// Place of a block in the grid (groups of columns * splits, batches spread over y and z).
 template <class T>
 CCDL_DEVICE BlockPlace small_place(const GemmProblem<T>& p, int columns) {
   const unsigned groups = static_cast<unsigned>(ceil_div<int64_t>(p.n, columns));
@@ -142,9 +142,7 @@ void launch_small(const GemmProblem<T>& p) {
   constexpr int kColumns = Rows == 16 ? 2 : 4;
   const bool dots = p.b.k_fast;
   const int64_t width = dots ? kDotWarps * kColumns : kWarp * 16 / static_cast<int64_t>(sizeof(T));
-  const int64_t y = least<int64_t>(p.batch, 65535);
-  const LaunchConfig config{dim3(static_cast<unsigned>(ceil_div(p.n, width) * p.splits),
-                                 static_cast<unsigned>(y), static_cast<unsigned>(ceil_div(p.batch, y))),
+  const LaunchConfig config{batch_grid(ceil_div(p.n, width) * p.splits, p.batch),
                             dim3((dots ? kDotWarps : kColumnWarps) * kWarp)};
   if (dots)
     CCDL_LAUNCH(config, (gemm_small_dots_kernel<T, Rows, kColumns>), p);

@@ -142,7 +142,7 @@ struct TileStore {
   }
 };
 
-// What block of the grid (tiles * splits, batch, batch / 65535) works on.
+// What a block of the grid (tiles * splits, batches spread over y and z) works on.
 struct BlockPlace {
   int64_t batch, row0, column0, k_begin;
   int depth, split;
@@ -175,12 +175,14 @@ CCDL_DEVICE BlockPlace block_place(const GemmProblem<T>& p, int tile_m, int tile
   at.depth = static_cast<int>(least<int64_t>(p.k - at.k_begin, p.split_depth));
   return at;
 }
+// y and z of a grid of one block layer per batch.
+inline dim3 batch_grid(int64_t x, int64_t batch) {
+  const int64_t z = ceil_div<int64_t>(batch, 65535), y = ceil_div(batch, z);
+  return dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(z));
+}
 template <class T>
 dim3 gemm_grid(const GemmProblem<T>& p, int tile_m, int tile_n) {
-  const int64_t tiles = ceil_div<int64_t>(p.m, tile_m) * ceil_div<int64_t>(p.n, tile_n) * p.splits;
-  const int64_t y = least<int64_t>(p.batch, 65535);
-  return dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(y),
-              static_cast<unsigned>(ceil_div(p.batch, y)));
+  return batch_grid(ceil_div<int64_t>(p.m, tile_m) * ceil_div<int64_t>(p.n, tile_n) * p.splits, p.batch);
 }
 
 template <class T>
