@@ -88,14 +88,14 @@ FaultSink fault_sink() {
 void raise_pending_fault(int device) {
   FaultState& f = g_faults[device];
   if (f.host == nullptr) return;
-  const volatile auto* kind = reinterpret_cast<const volatile int32_t*>(&f.host->kind);
-  if (*kind == 0) [[likely]]
+  const volatile FaultKind* kind = &f.host->kind;  // written by kernels
+  if (*kind == FaultKind::None) [[likely]]
     return;
   if (thread_state().capture != nullptr) return;  // raised at the first wait after the capture
   FaultRecord record;
   {
     const std::lock_guard<std::mutex> lock(f.mutex);
-    if (*kind == 0) return;
+    if (*kind == FaultKind::None) return;
     std::atomic_thread_fence(std::memory_order_acquire);
     record = *f.host;
     f.host->kind = FaultKind::None;
