@@ -74,6 +74,13 @@ def test_a_captured_training_step_is_bitwise_the_plain_one(net, optimizer):
     assert curve(net, optimizer, True) == curve(net, optimizer, False)
 
 
+def test_lenet5_has_the_same_loss_curve():
+    def net():
+        return ccdl.models.LeNet5(), (1, 32, 32)
+
+    assert curve(net, "momentum", True, steps=4) == curve(net, "momentum", False, steps=4)
+
+
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_learning_rate_schedules_and_clipping_reach_replays(optimizer):
     captured = curve(mlp, optimizer, True, steps=9, schedule=True, clip=True)
