@@ -21,6 +21,7 @@ constexpr int kSeeds = 8;
 std::vector<int> marked_lines(const FaultCase& c) {
   std::vector<int> lines;
   std::ifstream file(c.marker_file);
+  CHECK(file.good());
   const std::string marker = std::string("// fault: ") + c.name;
   std::string line;
   for (int n = 1; std::getline(file, line); ++n) {
