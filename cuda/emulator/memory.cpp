@@ -30,8 +30,9 @@ struct Device {
   std::map<char*, size_t> free;  // zones included
   char* cursor = nullptr;        // where the next search starts
 };
-Device devices[kMaxDevices];
-std::map<char*, Allocation> live;
+// Never destroyed: others may still free memory while the process ends.
+Device* const devices = new Device[kMaxDevices];
+std::map<char*, Allocation>& live = *new std::map<char*, Allocation>;
 int open_depth = 0;
 bool closed = true;
 constexpr double kShare = 0.03, kAllowance = 0.02;
@@ -241,8 +242,9 @@ std::string describe_address(const void* p) {
 }
 
 namespace {
-std::map<char*, size_t> host_blocks[2];  // from cudaHostAlloc, from cudaHostRegister
-std::vector<std::pair<uintptr_t, uintptr_t>> objects;
+std::map<char*, size_t>* const host_blocks =
+    new std::map<char*, size_t>[2];  // from cudaHostAlloc, from cudaHostRegister
+auto& objects = *new std::vector<std::pair<uintptr_t, uintptr_t>>;
 }  // namespace
 
 void host_block_add(void* p, size_t bytes, bool registered) {
@@ -255,7 +257,8 @@ bool host_block_starts(const void* p, bool registered) {
   return host_blocks[registered].count(static_cast<char*>(const_cast<void*>(p))) > 0;
 }
 bool is_pinned(const void* p) {
-  for (const auto& blocks : host_blocks) {
+  for (int registered = 0; registered < 2; ++registered) {
+    const auto& blocks = host_blocks[registered];
     auto it = blocks.upper_bound(static_cast<char*>(const_cast<void*>(p)));
     if (it == blocks.begin()) continue;
     --it;

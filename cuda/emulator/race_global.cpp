@@ -29,8 +29,8 @@ struct Cell {
   Mark write, reads[kReads];
 };
 constexpr size_t kPage = 1024;
-std::unordered_map<size_t, std::unique_ptr<Cell[]>> pages;
-std::unordered_map<const void*, std::shared_ptr<const Knowledge>> published;
+auto& pages = *new std::unordered_map<size_t, std::unique_ptr<Cell[]>>;
+auto& published = *new std::unordered_map<const void*, std::shared_ptr<const Knowledge>>;
 
 constexpr size_t kPagesKept = 1024;  // between launches, about 130 KB each
 size_t last_page = ~size_t{0};

@@ -16,7 +16,8 @@ namespace ccdl::emu {
 
 namespace {
 
-std::string last_kind, last_text;
+std::string& last_kind = *new std::string;
+std::string& last_text = *new std::string;
 cudaError_t unseen = cudaSuccess;
 
 // Standard output of a program, found along PATH; "" when it cannot run.

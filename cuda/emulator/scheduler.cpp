@@ -130,11 +130,12 @@ class ReadyQueue {
   Warp* warp_ = nullptr;
 };
 
-ReadyQueue ready;
-StackPool stacks;
+// Never destroyed: work may still run while the process ends.
+ReadyQueue& ready = *new ReadyQueue;
+StackPool& stacks = *new StackPool;
 Context host;
-std::vector<Thread> threads;  // resident ones
-std::vector<Block> blocks;
+auto& threads = *new std::vector<Thread>;  // resident ones
+auto& blocks = *new std::vector<Block>;
 int unfinished = 0;
 bool faulted = false;
 long idle_rounds = 0;  // yields since anything else happened
