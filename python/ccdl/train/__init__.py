@@ -1,11 +1,15 @@
 """Training recipes behind ``ccdl train NAME``, and the pieces they are made of."""
 
+from __future__ import annotations
+
+from typing import Any
+
 __all__ = ["RECIPES", "recipe"]
 
 RECIPES = {"lenet": "LeNet-5 on handwritten digits (scikit-learn's, or MNIST IDX files)"}
 
 
-def recipe(name):
+def recipe(name: Any) -> Any:
     """The module of the recipe ``name``, with ``add_arguments(parser)`` and ``run(arguments)``."""
     import importlib
 

@@ -4,6 +4,10 @@ The random numbers of an epoch are one table with a row per sample, from a gener
 what a sample gets depends on (seed, epoch, sample index) alone.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from .. import _C
 from ..utils.data.sampler import seeded_generator
 from ..utils.data.worker import mix
@@ -22,16 +26,18 @@ class RandomAffine:
         seed: of the run.
     """
 
-    def __init__(self, degrees=10.0, scale=0.1, shear=0.1, shift=2.0, seed=0):
+    def __init__(
+        self, degrees: float = 10.0, scale: float = 0.1, shear: float = 0.1, shift: float = 2.0, seed: int = 0
+    ) -> None:
         self.degrees, self.scale, self.shear, self.shift, self.seed = degrees, scale, shear, shift, seed
-        self._table = None
+        self._table: Any = None
 
-    def start_epoch(self, epoch, samples):
+    def start_epoch(self, epoch: Any, samples: Any) -> None:
         """Draws the epoch's numbers for ``samples`` samples."""
         generator = seeded_generator(mix(mix(self.seed, 0xA06), epoch))
         self._table = _C.rand(samples, 6, generator=generator) * 2 - 1
 
-    def __call__(self, images, index):
+    def __call__(self, images: Any, index: Any) -> Any:
         """The batch of samples ``index`` (positions in the epoch's table), warped."""
         b, h, w = images.shape
         u = self._table.index_select(0, index)

@@ -2,10 +2,13 @@
 1].
 """
 
+from __future__ import annotations
+
 import gzip
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 from .. import _C
 
@@ -14,7 +17,7 @@ __all__ = ["load_digits", "load_idx", "read_idx", "resize", "stratified_split"]
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def load_digits():
+def load_digits() -> Any:
     """scikit-learn's 1,797 real handwritten digits: images [N, 8, 8] in [0, 1] and labels [N]."""
     try:
         from sklearn.datasets import load_digits as load
@@ -29,7 +32,7 @@ def load_digits():
     return images, _C.tensor(digits.target, dtype=_C.int64)
 
 
-def read_idx(path):
+def read_idx(path: Any) -> Any:
     """One IDX file (or .gz of it) as a numpy array.
 
     Raises:
@@ -70,13 +73,13 @@ def _idx_pair(folder, part):
     return images, labels
 
 
-def load_idx(folder):
+def load_idx(folder: Any) -> Any:
     """MNIST-style IDX files of a folder: (images, labels, test images, test labels); the test part may be
     None.
 
     Looks for train-images*idx3*, train-labels*idx1* and t10k-* of the same form, plain or gzip.
     """
-    parts = []
+    parts: list[Any] = []
     for part in ("train", "t10k"):
         images, labels = _idx_pair(folder, part)
         if images is None or labels is None:
@@ -109,7 +112,7 @@ def _resize_matrix(size, wanted):
     return _C.tensor(rows)
 
 
-def resize(images, size=32):
+def resize(images: Any, size: Any = 32) -> Any:
     """[N, H, W] -> [N, size, size]: bilinear, but 28x28 images are padded with two pixels instead (as LeNet
     has it).
     """
@@ -124,14 +127,14 @@ def resize(images, size=32):
     return _C.matmul(_C.matmul(vertical, images), horizontal.t())
 
 
-def stratified_split(labels, share, seed):
+def stratified_split(labels: Any, share: Any, seed: Any) -> Any:
     """(rest, part): index tensors; ``part`` holds ``share`` of every class, chosen by ``seed``, both
     sorted.
     """
     generator = _C.Generator()
     generator.manual_seed(seed)
     values = labels.tolist()
-    by_class = {}
+    by_class: dict[Any, list[int]] = {}
     for i, label in enumerate(values):
         by_class.setdefault(label, []).append(i)
     quota = {c: share * len(members) for c, members in by_class.items()}

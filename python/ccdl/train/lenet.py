@@ -5,8 +5,11 @@ set, which alone decides the best checkpoint. Seed, split, augmentation and orde
 and the epoch.
 """
 
+from __future__ import annotations
+
 import os
 import time
+from typing import Any
 
 from .. import _C
 from ..models.lenet import LeNet5
@@ -23,7 +26,7 @@ from .report import confusion_matrix, confusion_text, write_confusion, write_cur
 __all__ = ["add_arguments", "run", "train"]
 
 
-def add_arguments(parser):
+def add_arguments(parser: Any) -> None:
     """The recipe's options."""
     parser.add_argument("--data", help="folder with MNIST IDX files (default: scikit-learn's digits)")
     parser.add_argument("--out", default="runs/lenet", help="folder for checkpoints and curves")
@@ -61,22 +64,22 @@ def _load(data, seed):
 
 
 def train(
-    data=None,
-    out="runs/lenet",
-    epochs=25,
-    batch_size=64,
-    lr=3e-3,
-    weight_decay=1e-2,
-    label_smoothing=0.05,
-    augment=True,
-    seed=0,
-    workers=0,
-    resume=False,
-    stop_after=None,
-    quiet=False,
-    say=print,
-    device="cpu",
-):
+    data: Any = None,
+    out: str = "runs/lenet",
+    epochs: Any = 25,
+    batch_size: int = 64,
+    lr: float = 3e-3,
+    weight_decay: float = 1e-2,
+    label_smoothing: float = 0.05,
+    augment: bool = True,
+    seed: int = 0,
+    workers: Any = 0,
+    resume: bool = False,
+    stop_after: Any = None,
+    quiet: bool = False,
+    say: Any = print,
+    device: Any = "cpu",
+) -> Any:
     """Trains LeNet-5 and returns a dict with test accuracy, loss, confusion matrix, history and files.
 
     Arguments are the command's options; ``say`` receives lines of text.
@@ -159,17 +162,17 @@ class _Normalised(LeNet5):
     it.
     """
 
-    def __init__(self, net, mean, std):
+    def __init__(self, net: Any, mean: Any, std: Any) -> None:
         super().__init__(net.classifier[-1].out_features)
         self.load_state_dict(net.state_dict())
         self.register_buffer("mean", _C.tensor(mean))
         self.register_buffer("std", _C.tensor(std))
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return super().forward((x - self.mean) / self.std)
 
 
-def run(arguments):
+def run(arguments: Any) -> Any:
     """The command: trains and returns the exit status."""
     if arguments.threads:
         _C.set_num_threads(arguments.threads)

@@ -5,7 +5,10 @@ schedule, history and the best weights; a run that was killed continues from its
 with the same bits.
 """
 
+from __future__ import annotations
+
 import os
+from typing import Any
 
 from .. import _C
 from ..nn import functional as F
@@ -15,7 +18,7 @@ from ..utils.data.worker import mix
 __all__ = ["Run", "evaluate", "progress"]
 
 
-def progress(iterable, total, text, quiet=False):
+def progress(iterable: Any, total: Any, text: Any, quiet: bool = False) -> Any:
     """tqdm's bar if it is installed and the output is a terminal, else the iterable itself."""
     import sys
 
@@ -28,7 +31,7 @@ def progress(iterable, total, text, quiet=False):
     return tqdm(iterable, total=total, desc=text, leave=False)
 
 
-def evaluate(model, images, labels, batch_size=512):
+def evaluate(model: Any, images: Any, labels: Any, batch_size: int = 512) -> Any:
     """(mean loss, accuracy, predictions) of ``model`` in evaluation mode."""
     was_training = model.training
     model.eval()
@@ -62,20 +65,30 @@ class Run:
     """
 
     def __init__(
-        self, folder, model, optimizer, scheduler, loader, validation, augment, seed, options, device="cpu"
-    ):
+        self,
+        folder: Any,
+        model: Any,
+        optimizer: Any,
+        scheduler: Any,
+        loader: Any,
+        validation: Any,
+        augment: Any,
+        seed: Any,
+        options: Any,
+        device: Any = "cpu",
+    ) -> None:
         self.folder = folder
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.loader, self.validation, self.augment = loader, validation, augment
         self.seed, self.options, self.device = seed, options, device
         self.epoch = 0
-        self.history = []
+        self.history: list[dict[str, Any]] = []
         self.best = {"epoch": 0, "accuracy": -1.0, "loss": float("inf")}
 
     def _path(self, name):
         return os.path.join(self.folder, name + ".safetensors")
 
-    def save(self):
+    def save(self) -> None:
         """Writes the state after a finished epoch, atomically."""
         save(
             {
@@ -91,7 +104,7 @@ class Run:
             self._path("last"),
         )
 
-    def resume(self):
+    def resume(self) -> bool:
         """Continues the run in the folder; False if there is none.
 
         Raises:
@@ -111,11 +124,11 @@ class Run:
         self.epoch, self.history, self.best = state["epoch"], state["history"], state["best"]
         return True
 
-    def load_best(self):
+    def load_best(self) -> None:
         """Puts the best weights into the model."""
         self.model.load_state_dict(load(self._path("best")))
 
-    def train_epoch(self, quiet=False):
+    def train_epoch(self, quiet: bool = False) -> Any:
         """One epoch; returns (mean loss, accuracy) on the training batches."""
         self.model.train()
         _C.manual_seed(mix(self.seed, 2 * self.epoch))
@@ -142,7 +155,7 @@ class Run:
             count += images
         return total / count, right / count
 
-    def run(self, epochs, quiet=False, report=None):
+    def run(self, epochs: Any, quiet: bool = False, report: Any = None) -> None:
         """Trains up to ``epochs``; ``report(row)`` sees each epoch's row of the history."""
         while self.epoch < epochs:
             rate = self.optimizer.param_groups[0]["lr"]

@@ -1,12 +1,15 @@
 """What a run leaves to look at: curves as CSV and PNG, the confusion matrix as text, CSV and PNG."""
 
+from __future__ import annotations
+
 import csv
 import os
+from typing import Any
 
 __all__ = ["confusion_matrix", "confusion_text", "write_confusion", "write_curves"]
 
 
-def confusion_matrix(targets, predictions, classes):
+def confusion_matrix(targets: Any, predictions: Any, classes: Any) -> Any:
     """counts[true][predicted] as nested lists.
 
     >>> confusion_matrix([0, 1, 1], [0, 1, 0], 2)
@@ -18,7 +21,7 @@ def confusion_matrix(targets, predictions, classes):
     return counts
 
 
-def confusion_text(counts):
+def confusion_text(counts: Any) -> Any:
     """The matrix as aligned text, rows the true and columns the predicted classes."""
     width = max(len(str(v)) for row in counts for v in row) + 1
     width = max(width, len(str(len(counts) - 1)) + 1)
@@ -38,7 +41,7 @@ def _pyplot():
     return pyplot
 
 
-def write_curves(history, folder):
+def write_curves(history: Any, folder: Any) -> Any:
     """curves.csv, and curves.png where matplotlib is installed; returns the files written."""
     path = os.path.join(folder, "curves.csv")
     with open(path, "w", newline="") as file:
@@ -65,7 +68,7 @@ def write_curves(history, folder):
     return [path, picture]
 
 
-def write_confusion(counts, folder):
+def write_confusion(counts: Any, folder: Any) -> Any:
     """confusion.csv, and confusion.png where matplotlib is installed; returns the files written."""
     path = os.path.join(folder, "confusion.csv")
     with open(path, "w", newline="") as file:
