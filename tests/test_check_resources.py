@@ -80,7 +80,8 @@ def test_objections() -> None:
     assert "127 registers, recorded 120" in check.drift(unit(), budget(fill=[16, 0, 0, 128], plain=[120, 24, 400, 0]))[0]
     assert "spills grew from 0 to 24" in check.drift(unit(), budget(fill=[16, 0, 0, 128], plain=[127, 0, 400, 0]))[0]
     assert "shared memory grew" in check.drift(unit(), budget(fill=[16, 0, 0, 64], plain=[127, 24, 400, 0]))[0]
-    assert "not recorded" in check.drift(unit(), budget(fill=[16, 0, 0, 128]))[0]
+    assert check.drift(unit(), budget(fill=[16, 0, 0, 128])) == []  # counted, no objection
+    assert check.unrecorded([unit()], budget(fill=[16, 0, 0, 128])) == 1 and check.unrecorded([unit()], fine) == 0
     assert "no_spills" in check.absolute(unit(), {**fine, "no_spills": ["*"]})[0]
     assert "61 s" in check.absolute(unit(seconds=61.0), fine)[0]
     assert "does not compile" in check.absolute(unit(status=1, text="error: x"), fine)[0]
@@ -104,7 +105,9 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = check.CUDA / "kernels" / "sample.cu"  # need not exist: the compiler above does not read it
     path = tmp_path / "budget.json"
     run = lambda *more: check.main([str(source), "--arch", "sm_80", "--nvcc", str(compiler), "--budget", str(path), *more])
-    assert run("--update") == 0 and run() == 0
+    found = tmp_path / "found.json"
+    assert run("--update") == 0 and run("--found", str(found)) == 0
+    assert json.loads(found.read_text())["recorded"] == json.loads(path.read_text())["recorded"]
     saved = json.loads(path.read_text())
     saved["recorded"]["sm_80"]["sample.cu"]["plain_kernel"][0] = 100
     path.write_text(json.dumps(saved))
