@@ -65,9 +65,15 @@ def test_accepted_without_effect():
     ccdl.use_deterministic_algorithms(True)
     assert ccdl.are_deterministic_algorithms_enabled()
     ccdl.set_float32_matmul_precision("high")
-    assert ccdl.get_float32_matmul_precision() == "highest"
+    try:
+        assert ccdl.get_float32_matmul_precision() == "high" and ccdl.backends.cuda.matmul.allow_tf32
+    finally:
+        ccdl.set_float32_matmul_precision("highest")
+    assert ccdl.get_float32_matmul_precision() == "highest" and not ccdl.backends.cuda.matmul.allow_tf32
     with pytest.raises(ValueError):
         ccdl.set_float32_matmul_precision("low")
+    with pytest.raises(ValueError, match="tf32x3"):
+        ccdl.backends.cuda.matmul.fp32_precision = "bf16"
     ccdl.backends.cudnn.benchmark = True
     ccdl.cuda.manual_seed_all(1)
     with ccdl.autograd.detect_anomaly():

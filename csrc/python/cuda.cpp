@@ -63,6 +63,7 @@ PyObject* stats(const Args& a) {
 }
 
 const Row kDeviceRows[] = {
+    {"_cuda_is_built() -> bool", [](const Args&) { return wrap(cu::is_built()); }},
     {"_cuda_device_count() -> int",
      [](const Args&) { return wrap(static_cast<int64_t>(cu::device_count())); }},
     {"_cuda_unavailable_reason() -> str", [](const Args&) { return wrap(cu::unavailable_reason()); }},

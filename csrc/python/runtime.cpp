@@ -3,6 +3,7 @@
 
 #include <ccdl/core/allocator.h>
 #include <ccdl/core/device_api.h>
+#include <ccdl/core/matmul_precision.h>
 #include <ccdl/core/parallel.h>
 #include <ccdl/core/system.h>
 #include <ccdl/cpu/isa.h>
@@ -43,6 +44,13 @@ const Row kRows[] = {
        CCDL_CHECK(d.is_cpu() || d.index < cu::device_count(), Device, "set_default_device: device ", d.name(),
                   " is not available: ", cu::unavailable_reason());
        set_current_default_device(d);
+       return none();
+     }},
+    {"_matmul_precision() -> int",
+     [](const Args&) { return wrap(static_cast<int64_t>(matmul_precision())); }},
+    {"_set_matmul_precision(int precision) -> None",
+     [](const Args& a) {
+       set_matmul_precision(static_cast<MatmulPrecision>(a.integer(0)));
        return none();
      }},
     {"get_default_device() -> device", [](const Args&) { return wrap(current_default_device()); }},

@@ -89,7 +89,7 @@ struct FaultSink {
     record->bound = bound;
     record->axis = axis;
     __threadfence_system();
-    *reinterpret_cast<volatile int32_t*>(&record->kind) = static_cast<int32_t>(kind);
+    const_cast<volatile FaultKind&>(record->kind) = kind;
 #endif
   }
 };

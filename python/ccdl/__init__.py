@@ -138,13 +138,22 @@ def are_deterministic_algorithms_enabled():
 
 
 def set_float32_matmul_precision(precision):
-    """Accepted without effect on CPU, where float32 products are always exact float32 (``"highest"``)."""
+    """How float32 matrices are multiplied on CUDA devices: ``"highest"`` in float32 arithmetic (the default),
+    ``"high"`` and ``"medium"`` on tensor cores with operands rounded to tf32. The CPU always computes in float32.
+
+    See also ``ccdl.backends.cuda.matmul.fp32_precision``, which knows a third way.
+    """
     if precision not in ("highest", "high", "medium"):
         raise ValueError(
             f"set_float32_matmul_precision: precision is {precision!r}, must be 'highest', 'high' or 'medium'"
         )
+    from .backends import cuda
+
+    cuda.matmul.fp32_precision = "ieee" if precision == "highest" else "tf32"
 
 
 def get_float32_matmul_precision():
-    """Always ``"highest"``: see :func:`set_float32_matmul_precision`."""
-    return "highest"
+    """``"highest"`` or ``"high"``: see :func:`set_float32_matmul_precision`."""
+    from .backends import cuda
+
+    return "highest" if cuda.matmul.fp32_precision == "ieee" else "high"

@@ -17,6 +17,7 @@ class Generator;
 namespace ccdl::cu {
 
 // ---- devices ----
+bool is_built() noexcept;          // this library has CUDA kernels, real or emulated
 int device_count() noexcept;       // 0 without driver or GPU; creates no context
 std::string unavailable_reason();  // why device_count() is 0; empty where it is not
 bool is_emulated() noexcept;       // the kernels run on the CPU

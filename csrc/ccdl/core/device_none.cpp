@@ -9,6 +9,7 @@ namespace {
 [[noreturn]] void absent() { fail(ErrorKind::Device, unavailable_reason()); }
 }  // namespace
 
+bool is_built() noexcept { return false; }
 int device_count() noexcept { return 0; }
 std::string unavailable_reason() {
   return "cuda: this build of ccdl has no CUDA kernels; use device 'cpu', or build with CCDL_CUDA=ON";

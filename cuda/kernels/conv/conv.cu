@@ -1,7 +1,7 @@
 // Entry points of convolution: the choice of kernel, by shape, dtype and layout alone. 1x1 convolutions are
 // matrix products; one channel per group has its own kernels; the rest is an implicit GEMM, exact in fp32 and
 // fp64 over either layout, on the tensor cores for the half formats.
-#include <ccdl/kernels/gemm_precision.h>
+#include <ccdl/core/matmul_precision.h>
 #include <kernels/conv/plan.cuh>
 
 namespace ccdl::cu {

@@ -1,5 +1,5 @@
 // fp32 convolution as tf32 products on the tensor cores, where the process allows them.
-#include <ccdl/kernels/gemm_precision.h>
+#include <ccdl/core/matmul_precision.h>
 #include <kernels/conv/conv_mma.cuh>
 
 namespace ccdl::cu {

@@ -2,12 +2,11 @@
 // and alignment alone (never from the device, so that sums keep their order everywhere), repacks operands
 // that the tensor-core loop cannot copy asynchronously, and adds the partial sums of splits in ascending
 // order.
+#include <ccdl/core/matmul_precision.h>
 #include <ccdl/kernels/gemm.h>
-#include <ccdl/kernels/gemm_precision.h>
 
 #include <runtime/launch.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <optional>
 
@@ -23,8 +22,6 @@ constexpr int64_t kMinSplit = 256;      // k worth a split of its own
 constexpr int64_t kMaxDepth = 1 << 30;  // k of one split fits 32 bits
 constexpr int64_t kDepthGranule = 64;   // multiple of every tile's depth
 constexpr int64_t kRepackReuse = 1024;  // rows of the other operand that make up for repacking 4-byte lines
-
-std::atomic<MatmulPrecision> precision{MatmulPrecision::Ieee};
 
 // ---- partial sums ----
 
@@ -293,12 +290,6 @@ void run(const View& a, const View& b, const View& c, double alpha, double beta,
 }
 
 }  // namespace
-
-void set_matmul_precision(MatmulPrecision value) { precision.store(value, std::memory_order_relaxed); }
-MatmulPrecision matmul_precision() { return precision.load(std::memory_order_relaxed); }
-void set_allow_tf32(bool allow) {
-  set_matmul_precision(allow ? MatmulPrecision::Tf32 : MatmulPrecision::Ieee);
-}
 
 void gemm(const View& a, const View& b, const View& c, double alpha, double beta,
           const GemmEpilogue& epilogue) {
