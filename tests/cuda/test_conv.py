@@ -125,6 +125,14 @@ def test_large_tensor_core_tiles():
     check(np.random.default_rng(5), (1, 8, 188, 184), (72, 8, 1, 2), "float16", True, (1, 1), (0, 0), (1, 1), 1)
 
 
+@pytest.mark.parametrize("precision", ["tf32", "tf32x3"])
+def test_float32_on_the_tensor_cores(precision, monkeypatch):
+    monkeypatch.setattr(ccdl.backends.cuda.matmul, "fp32_precision", precision)
+    for i, (x, w, stride, padding, dilation, groups, dtypes) in enumerate(REACH):
+        if "float32" in dtypes and x[2] < 100:
+            check(np.random.default_rng(5), x, w, "float32", i % 2 == 0, (stride,) * 2, (padding,) * 2, (dilation,) * 2, groups)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_same_bits_every_time(dtype):
     rng = np.random.default_rng(6)
