@@ -55,18 +55,20 @@ template <class T, class K, int N>
 CCDL_DEVICE void add_lookups(const T* dy, int64_t stride, const K* order, int64_t begin, int64_t end,
                              Compute<T> (&sum)[N]) {
   constexpr int kAhead = 4;
-  for (int64_t i = begin; i < end; i += kAhead) {
+  auto add = [&](const Vec<T, N>& v) {
+#pragma unroll
+    for (int k = 0; k < N; ++k) sum[k] += convert<Compute<T>>(v[k]);
+  };
+  int64_t i = begin;
+  for (; i + kAhead <= end; i += kAhead) {
     Vec<T, N> got[kAhead];
 #pragma unroll
     for (int a = 0; a < kAhead; ++a)
-      if (i + a < end) got[a] = load_vec<T, N>(dy + static_cast<int64_t>(order[i + a]) * stride);
+      got[a] = load_vec<T, N>(dy + static_cast<int64_t>(order[i + a]) * stride);
 #pragma unroll
-    for (int a = 0; a < kAhead; ++a) {
-      if (i + a >= end) break;
-#pragma unroll
-      for (int k = 0; k < N; ++k) sum[k] += convert<Compute<T>>(got[a][k]);
-    }
+    for (int a = 0; a < kAhead; ++a) add(got[a]);
   }
+  for (; i < end; ++i) add(load_vec<T, N>(dy + static_cast<int64_t>(order[i]) * stride));
 }
 
 // dw rows from their look-ups.
