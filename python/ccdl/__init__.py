@@ -139,7 +139,7 @@ def are_deterministic_algorithms_enabled():
 
 def set_float32_matmul_precision(precision):
     """How float32 matrices are multiplied on CUDA devices: ``"highest"`` in float32 arithmetic (the default),
-    ``"high"`` and ``"medium"`` on tensor cores with operands rounded to tf32. The CPU always computes in float32.
+    ``"high"`` and ``"medium"`` on tensor cores with operands rounded to tf32. The CPU computes in float32.
 
     See also ``ccdl.backends.cuda.matmul.fp32_precision``, which knows a third way.
     """
