@@ -5,6 +5,7 @@
 #include <ccdl/core/allocator.h>
 #include <ccdl/core/error.h>
 #include <ccdl/core/system.h>
+#include <ccdl/core/tls.h>
 
 #include <pthread.h>
 #include <sys/mman.h>
@@ -222,8 +223,8 @@ void flush_counters(Shared& s, ThreadCache& t) {
   raise_to(s.peak_allocated, now);
 }
 
-__thread ThreadCache* t_cache __attribute__((tls_model("initial-exec"))) = nullptr;
-__thread bool t_ended __attribute__((tls_model("initial-exec"))) = false;
+CCDL_TLS ThreadCache* t_cache = nullptr;
+CCDL_TLS bool t_ended = false;
 
 // Hands everything to the shared part when the thread ends; later frees of this thread go there directly.
 struct ThreadCacheOwner {

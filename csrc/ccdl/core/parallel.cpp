@@ -6,6 +6,7 @@
 #include <ccdl/core/error.h>
 #include <ccdl/core/parallel.h>
 #include <ccdl/core/system.h>
+#include <ccdl/core/tls.h>
 
 #include <linux/futex.h>
 #include <pthread.h>
@@ -24,7 +25,6 @@
 #include <string>
 #include <utility>
 
-#define CCDL_TLS __thread __attribute__((tls_model("initial-exec")))
 
 namespace ccdl {
 namespace {
