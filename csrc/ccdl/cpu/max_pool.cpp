@@ -101,6 +101,7 @@ struct Rows {
 void gather_rows(const PoolGeometry& g, const PoolWindow& w, const float* x, int64_t od, int64_t oh,
                  int64_t first_w, bool points, Rows* rows) {
   rows->count = 0;
+  rows->code[0] = 0;  // read even when no row lies inside
   const int64_t stride = g.position_stride();
   for (int64_t i = 0; i < w.kernel[0]; ++i)
     for (int64_t j = 0; j < w.kernel[1]; ++j)
@@ -166,13 +167,39 @@ void vector_max_channels(const PoolGeometry& g, const PoolWindow& w, const View&
   });
 }
 
+// Dilated windows next to padding may hold no element: their outputs are -inf and have no position.
+bool may_be_hollow(const PoolWindow& w) {
+  return (w.pad[0] > 0 && w.dilation[0] > 1) || (w.pad[1] > 0 && w.dilation[1] > 1) ||
+         (w.pad[2] > 0 && w.dilation[2] > 1);
+}
+bool is_hollow(const PoolGeometry& g, const PoolWindow& w, int dim, int64_t o) {
+  const int64_t begin = o * w.stride[dim] - w.pad[dim], step = w.dilation[dim];
+  const int64_t inside = begin < 0 ? begin + (-begin + step - 1) / step * step : begin;
+  return inside >= g.in[dim] || inside > begin + (w.kernel[dim] - 1) * step;
+}
+
 // fn(position in dx, position in dy) for every output of the channels [first, last) of an image, in output
-// order.
+// order; outputs without a position are left out.
 template <class F>
 void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices, int64_t image,
                  int64_t first, int64_t last, const F& fn) {
   const int64_t stride = g.position_stride(), in = g.start(image, first, g.plane_in());
   const int64_t out = g.start(image, first, g.plane_out());
+  if (may_be_hollow(w)) {
+    const Code code{g, w};
+    for (int64_t o = 0; o < g.plane_out(); ++o) {
+      const int64_t ow = o % g.out[2], oh = o / g.out[2] % g.out[1], od = o / g.out[2] / g.out[1];
+      if (is_hollow(g, w, 0, od) || is_hollow(g, w, 1, oh) || is_hollow(g, w, 2, ow)) continue;
+      for (int64_t c = 0; c < last - first; ++c) {
+        const int64_t at = out + o * stride + c;
+        const int64_t position = indices.dtype == DType::Int64
+                                     ? indices.ptr<int64_t>()[at]
+                                     : code.to_plane(indices.ptr<uint8_t>()[at], od, oh, ow);
+        fn(in + position * stride + c, at);
+      }
+    }
+    return;
+  }
   if (indices.dtype == DType::Int64) {
     const int64_t* flat = indices.ptr<int64_t>() + out;
     for (int64_t o = 0; o < g.plane_out(); ++o)
@@ -274,6 +301,7 @@ void max_pool_gather(const View& src, const View& indices, const View& out, cons
   const PoolGeometry g(src, out);
   with_float(src.dtype, [&](auto t) {
     using T = decltype(t);
+    if (may_be_hollow(window)) __builtin_memset(out.data, 0, static_cast<size_t>(out.numel()) * sizeof(T));
     g.for_planes([&](int64_t image, int64_t first, int64_t last) {
       for_targets(g, window, indices, image, first, last,
                   [&](int64_t i, int64_t o) { out.ptr<T>()[o] = src.ptr<const T>()[i]; });
