@@ -47,28 +47,36 @@ struct RowLoss {
 
 template <class T, int V>
 __global__ void __launch_bounds__(kMostThreads)
-    cross_entropy_rows_kernel(const T* x, const T* w, Labels labels, RowLoss out, int64_t rows, int group) {
+    cross_entropy_rows_kernel(const T* x, const T* w, Labels labels, RowLoss out, int64_t rows, int group,
+                              int phase) {
   using C = Compute<T>;
   const int lane = static_cast<int>(threadIdx.x) % group;
   const int64_t row = static_cast<int64_t>(blockIdx.x) * (static_cast<int>(blockDim.x) / group) +
                       static_cast<int>(threadIdx.x) / group;
-  const int64_t end = row < rows ? labels.n : 0;
+  const RowCut<V> cut(row < rows ? labels.n : 0, phase + row * labels.n);
   x += row * labels.n;
   Online<C> all = online_empty<C>();
   C weighted = 0;
+  const bool smooth = labels.smoothing != 0;
+  if (const int64_t i = cut.edge(lane); i >= 0) {
+    const C t[1] = {convert<C>(x[i])};
+    online_add(all, t);
+    if (smooth) weighted = w ? convert<C>(w[i]) * t[0] : t[0];
+  }
 #pragma unroll 2
-  for (int64_t i = static_cast<int64_t>(lane) * V; i < end; i += group * V) {
+  for (int64_t a = lane; a < cut.count; a += group) {
+    const int64_t i = cut.head + a * V;
     C t[V];
     load_row<V>(x + i, t);
     online_add(all, t);
-    if (labels.smoothing != 0) {
+    if (smooth) {
 #pragma unroll
       for (int k = 0; k < V; ++k)
         weighted = w ? fma_of(convert<C>(w[i + k]), t[k], weighted) : weighted + t[k];
     }
   }
   all = proper(group_reduce(all, OnlineJoin(), group, online_empty<C>()));
-  if (labels.smoothing != 0) weighted = group_sum(weighted, group);
+  if (smooth) weighted = group_sum(weighted, group);
   if (lane != 0 || row >= rows) return;
   out.finish(labels, row, static_cast<double>(all.max) + log(static_cast<double>(all.sum)),
              static_cast<double>(weighted), [&](int64_t c) { return convert<C>(x[c]); });
@@ -125,22 +133,28 @@ struct Slope {
   }
 };
 
-// x == nullptr: nll. A block takes `chunk` classes of a long row, or several short rows.
+// x == nullptr: nll. `group` threads take `chunk` accesses of a row; its first ones take the edges too.
 template <class T, int V>
 __global__ void __launch_bounds__(kMostThreads)
     cross_entropy_rows_backward_kernel(const T* x, const T* w, Labels labels, FloatRef lse, RowGradient dout,
-                                       T* dx, int64_t rows, int group, int64_t chunk) {
+                                       T* dx, int64_t rows, int group, int64_t chunk, int phase) {
   using C = Compute<T>;
-  const int64_t n = labels.n, pieces = ceil_div(n, chunk);
+  const int64_t n = labels.n, pieces = most<int64_t>(ceil_div<int64_t>(n / V, chunk), 1);
+  const int lane = static_cast<int>(threadIdx.x) % group;
   const int64_t unit = static_cast<int64_t>(blockIdx.x) * (static_cast<int>(blockDim.x) / group) +
                        static_cast<int>(threadIdx.x) / group;
   const int64_t row = pieces == 1 ? unit : unit / pieces;
   if (row >= rows) return;
-  const int64_t begin = (unit - row * pieces) * chunk, end = least(n, begin + chunk);
+  const int64_t begin = (unit - row * pieces) * chunk;
+  const RowCut<V> cut(n, phase + row * n);
+  const int64_t end = least(cut.count, begin + chunk);
   const Slope<C> slope(labels, lse, dout, row);
   const int64_t base = row * n;
+  if (const int64_t i = cut.edge(lane); i >= 0 && begin == 0)
+    dx[base + i] = convert<T>(slope.at(i, x ? slope.probability_part(convert<C>(x[base + i])) : C(0), w));
 #pragma unroll 2
-  for (int64_t i = begin + static_cast<int>(threadIdx.x) % group * V; i < end; i += group * V) {
+  for (int64_t a = begin + lane; a < end; a += group) {
+    const int64_t i = cut.head + a * V;
     C t[V];
     if (x) load_row<V>(x + base + i, t);
 #pragma unroll
@@ -237,20 +251,20 @@ void sum_losses(const View* x, const Labels& labels, const View& losses, const V
 
 template <class T, int V>
 void forward_rows(const View& x, const View& weight, const Labels& labels, const RowLoss& out) {
-  const RowConfig r = row_config(x.sizes[0], x.sizes[1] / V, kDepth, kMostThreads);
+  const RowConfig r = row_config(x.sizes[0], x.sizes[1] / V, kDepth, kMostThreads, V);
   CCDL_LAUNCH(r.launch(x.sizes[0]), (cross_entropy_rows_kernel<T, V>), x.ptr<const T>(),
-              weight.ptr<const T>(), labels, out, x.sizes[0], r.group);
+              weight.ptr<const T>(), labels, out, x.sizes[0], r.group, phase_of<T>(x.data));
 }
 
 template <class T, int V>
 void backward_rows(const View& x, const View& weight, const Labels& labels, const View& lse,
                    const RowGradient& dout, const View& dx) {
-  const int64_t rows = dx.sizes[0], n = dx.sizes[1];
-  const RowConfig r = row_config(rows, n / V, kDepth, kMostThreads);
-  const int64_t chunk = r.group <= kWarp ? std::max<int64_t>(n, 1) : int64_t{r.group} * V * kDepth;
-  CCDL_LAUNCH(r.launch(rows * ceil_div(n, chunk)), (cross_entropy_rows_backward_kernel<T, V>),
-              x.ptr<const T>(), weight.ptr<const T>(), labels, FloatRef(lse), dout, dx.ptr<T>(), rows,
-              r.group, chunk);
+  const int64_t rows = dx.sizes[0], accesses = dx.sizes[1] / V;
+  const RowConfig r = row_config(rows, accesses, kDepth, kMostThreads, V);
+  const int64_t chunk = r.group <= kWarp ? std::max<int64_t>(accesses, 1) : int64_t{r.group} * kDepth;
+  CCDL_LAUNCH(r.launch(rows * std::max<int64_t>(ceil_div(accesses, chunk), 1)),
+              (cross_entropy_rows_backward_kernel<T, V>), x.ptr<const T>(), weight.ptr<const T>(), labels,
+              FloatRef(lse), dout, dx.ptr<T>(), rows, r.group, chunk, phase_of<T>(dx.data));
 }
 
 void backward(const View& x, const View& weight, const Labels& labels, const View& lse,
@@ -262,7 +276,7 @@ void backward(const View& x, const View& weight, const Labels& labels, const Vie
       const Columns s = columns_of(dx.sizes[0], dx.sizes[1], dx.sizes[2]);
       CCDL_LAUNCH(s.launch(), cross_entropy_columns_backward_kernel<T>, x.ptr<const T>(),
                   weight.ptr<const T>(), labels, FloatRef(lse), dout, dx.ptr<T>(), s);
-    } else if (dx.sizes[1] % kLanes<T> == 0 && aligned16(x.data) && aligned16(dx.data)) {
+    } else if (row_accesses<T>(dx.sizes[1]) && (!x.data || phase_of<T>(x.data) == phase_of<T>(dx.data))) {
       backward_rows<T, kLanes<T>>(x, weight, labels, lse, dout, dx);
     } else {
       backward_rows<T, 1>(x, weight, labels, lse, dout, dx);
@@ -286,7 +300,7 @@ int64_t cross_entropy_forward(const View& x, const View& target, const View& wei
       const Columns s = columns_of(x.sizes[0], x.sizes[1], x.sizes[2]);
       CCDL_LAUNCH(s.launch(), cross_entropy_columns_kernel<T>, x.ptr<const T>(), weight.ptr<const T>(),
                   labels, row_loss, s);
-    } else if (rows > 0 && x.sizes[1] % kLanes<T> == 0 && aligned16(x.data)) {
+    } else if (rows > 0 && row_accesses<T>(x.sizes[1])) {
       forward_rows<T, kLanes<T>>(x, weight, labels, row_loss);
     } else if (rows > 0) {
       forward_rows<T, 1>(x, weight, labels, row_loss);

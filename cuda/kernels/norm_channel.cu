@@ -49,6 +49,12 @@ View as_rows(const View& x, int64_t rows, int64_t n) {
   return v;
 }
 
+// Where 16-byte accesses to both may start, or -1.
+template <class T>
+int same_phase(const View& x, const View& dy) {
+  return phase_of<T>(x.data) == phase_of<T>(dy.data) ? phase_of<T>(x.data) : -1;
+}
+
 template <class T>
 struct BatchStatistics : MomentsPolicy<T> {
   using C = Compute<T>;
@@ -288,7 +294,7 @@ void batch_norm_forward_train(const View& x, const View& weight, const View& bia
     policy.momentum = momentum;
     policy.eps = eps;
     policy.out = coefficients.ptr<Coefficients<C>>();
-    run_reduction(x, reduced_view(x, 1), View{}, policy, aligned16(x.data));
+    run_reduction(x, reduced_view(x, 1), View{}, policy, phase_of<T>(x.data));
     apply<T>(g, g.last, g.c, x, View{}, y, policy.out);
   });
 }
@@ -326,7 +332,7 @@ void batch_norm_backward(const View& x, const View& weight, const View& mean, co
     policy.train = train;
     policy.out = coefficients.ptr<Coefficients<C>>();
     policy.per_mean = Splitter(1, g.c);
-    run_reduction(x, reduced_view(x, 1), View{}, policy, aligned16(x.data) && aligned16(dy.data));
+    run_reduction(x, reduced_view(x, 1), View{}, policy, same_phase<T>(x, dy));
     if (dx.data) apply<T>(g, g.last, g.c, x, dy, dx, policy.out);
   });
 }
@@ -346,7 +352,7 @@ void group_norm_forward(const View& x, const View& weight, const View& bias, con
     policy.mean = FloatRef(mean);
     policy.rstd = FloatRef(rstd);
     policy.eps = eps;
-    run_reduction(rows, reduced_view(rows, 0), View{}, policy, aligned16(x.data));
+    run_reduction(rows, reduced_view(rows, 0), View{}, policy, phase_of<T>(x.data));
     CCDL_LAUNCH(per_item(planes, 1), group_coefficients_kernel<C>, FloatRef(weight), FloatRef(bias),
                 mean.ptr<const C>(), rstd.ptr<const C>(), planes, g.c, per_group,
                 coefficients.ptr<Coefficients<C>>());
@@ -369,7 +375,7 @@ void group_norm_backward(const View& x, const View& weight, const View& mean, co
     policy.mean = mean.ptr<const C>();
     policy.per_mean = Splitter(per_group > 0 ? per_group : 1, planes);
     policy.out = static_cast<double*>(workspace);
-    run_reduction(rows, reduced_view(rows, 0), View{}, policy, aligned16(x.data) && aligned16(dy.data));
+    run_reduction(rows, reduced_view(rows, 0), View{}, policy, same_phase<T>(x, dy));
     if (dx.data && planes > 0) {
       const Scratch coefficients(planes * static_cast<int64_t>(sizeof(Coefficients<C>)));
       CCDL_LAUNCH(per_item(g.n * groups, kWarp), group_gradient_coefficients_kernel<C>, FloatRef(weight),

@@ -55,7 +55,7 @@ int64_t even_chunk(int64_t reduced, int64_t chunks, int64_t multiple) {
 
 }  // namespace
 
-ReduceShape plan_reduction(const View& x, const View& y, const View& z, int lanes, bool aligned) {
+ReduceShape plan_reduction(const View& x, const View& y, const View& z, int lanes, int phase) {
   ReduceShape s{};
   Dim out[kMaxDims], red[kMaxDims];
   int nout = 0, nred = 0;
@@ -81,9 +81,15 @@ ReduceShape plan_reduction(const View& x, const View& y, const View& z, int lane
   const auto key = [](const Dim& v) { return v.strides[0] == 0 ? INT64_MAX : v.strides[0]; };
   s.rows = nout == 0 || (nred > 0 && key(red[0]) < key(out[0]));
   if (s.rows) {
-    s.vector = aligned && nred > 0 && red[0].strides[0] == 1 && red[0].size % lanes == 0;
-    for (int i = 1; i < nred; ++i) s.vector = s.vector && red[i].strides[0] % lanes == 0;
-    for (int i = 0; i < nout; ++i) s.vector = s.vector && out[i].strides[0] % lanes == 0;
+    s.phase = std::max(phase, 0);
+    s.vector = phase >= 0 && nred > 0 && red[0].strides[0] == 1;
+    if (nred == 1) {
+      s.vector = s.vector && s.reduced >= 4 * lanes;  // head and tail are taken singly
+    } else {
+      s.vector = s.vector && phase == 0 && red[0].size % lanes == 0;
+      for (int i = 1; i < nred; ++i) s.vector = s.vector && red[i].strides[0] % lanes == 0;
+      for (int i = 0; i < nout; ++i) s.vector = s.vector && out[i].strides[0] % lanes == 0;
+    }
     const int64_t accesses = s.reduced / (s.vector ? lanes : 1);
     s.group = accesses <= 8 * kWarp ? pow2_at_least(ceil_div<int64_t>(accesses, 4), kWarp) : kReduceThreads;
     if (s.group > kWarp)
@@ -250,7 +256,7 @@ template <class Bits>
 void count(ReduceOp op, const View& x, const View& y, Bits mask) {
   run_reduction(x, y, View{},
                 CountPolicy<Bits>{x.ptr<const Bits>(), {y.data, y.dtype}, mask, op, count_of(x, y)},
-                aligned16(x.data));
+                phase_of<Bits>(x.data));
 }
 
 void count_any_type(ReduceOp op, const View& x, const View& y) {
@@ -274,7 +280,6 @@ void reduce_integer(ReduceOp op, const View& x, const View& y);
 void reduce_log_sum_exp(const View& x, const View& y);
 
 void reduce(ReduceOp op, const View& x, const View& y, double p) {
-  const bool aligned = aligned16(x.data);
   const ReduceOut out{y.data, y.dtype};
   switch (op) {
     case ReduceOp::Any:
@@ -297,16 +302,16 @@ void reduce(ReduceOp op, const View& x, const View& y, double p) {
       case ReduceOp::Mean:
       case ReduceOp::Norm1:
         return run_reduction(x, y, View{}, SumPolicy<T>{data, out, op, static_cast<double>(count_of(x, y))},
-                             aligned);
+                             phase_of<T>(data));
       case ReduceOp::Prod:
       case ReduceOp::Norm2:
       case ReduceOp::NormP:
-        return run_reduction(x, y, View{}, WidePolicy<T>{data, out, op, p}, aligned);
+        return run_reduction(x, y, View{}, WidePolicy<T>{data, out, op, p}, phase_of<T>(data));
       default:
         return run_reduction(x, y, View{},
                              ExtremePolicy<T>{data, out, op == ReduceOp::Min || op == ReduceOp::NormNegInf,
                                               op == ReduceOp::NormInf || op == ReduceOp::NormNegInf},
-                             aligned);
+                             phase_of<T>(data));
     }
   });
 }

@@ -20,6 +20,7 @@ struct ReduceShape {
   int group;       // threads per row
   int width;       // outputs per block of the column kernel
   bool rows, vector;
+  int phase;  // elements between an aligned address and offset 0
 
   CCDL_DEVICE int64_t red_offset(int64_t r) const {
     if (red.ndim <= 1) return red.ndim ? r * red.strides[0][0] : 0;
@@ -57,10 +58,17 @@ __global__ void __launch_bounds__(kReduceThreads)
   if (live) s.out.offsets(o, at);
   typename P::State state = policy.start(live ? o : 0);
   if (live && s.vector) {
+    const RowCut<P::kVec> cut(s.reduced, s.phase + at[0]);
     const int64_t step = static_cast<int64_t>(s.group) * P::kVec;
+    const int64_t last = least(cut.head + end, cut.head + cut.count * P::kVec);
+    if (begin == 0)
+      for (int64_t r = lane; r < cut.head; r += s.group) policy.one(state, at[0] + r, r);
 #pragma unroll 4
-    for (int64_t r = begin + lane * P::kVec; r < end; r += step)
+    for (int64_t r = cut.head + begin + lane * P::kVec; r < last; r += step)
       policy.vec(state, at[0] + s.red_offset(r), r);
+    if (end == s.reduced)
+      for (int64_t r = cut.head + cut.count * P::kVec + lane; r < s.reduced; r += s.group)
+        policy.one(state, at[0] + s.red_offset(r), r);
   } else if (live) {
 #pragma unroll 4
     for (int64_t r = begin + lane; r < end; r += s.group) policy.one(state, at[0] + s.red_offset(r), r);
@@ -119,13 +127,13 @@ __global__ void __launch_bounds__(kReduceThreads)
   policy.store(acc, o, at);
 }
 
-// x reduced to y and z (of y's sizes; may be absent). aligned: everything read through x's offsets starts at
-// a multiple of 16 bytes; lanes = elements of one access.
-ReduceShape plan_reduction(const View& x, const View& y, const View& z, int lanes, bool aligned);
+// x reduced to y and z (of y's sizes; may be absent). lanes: elements of one 16-byte access; phase: elements
+// between an aligned address and x's first, the same for everything read through x's offsets, or -1: do not.
+ReduceShape plan_reduction(const View& x, const View& y, const View& z, int lanes, int phase);
 
 template <class P>
-void run_reduction(const View& x, const View& y, const View& z, const P& policy, bool aligned) {
-  const ReduceShape s = plan_reduction(x, y, z, P::kVec, aligned);
+void run_reduction(const View& x, const View& y, const View& z, const P& policy, int phase) {
+  const ReduceShape s = plan_reduction(x, y, z, P::kVec, phase);
   if (s.outputs == 0) return;
   LaunchConfig c;
   const Scratch partial(s.chunks > 1 ? s.outputs * s.chunks * static_cast<int64_t>(sizeof(typename P::Acc))

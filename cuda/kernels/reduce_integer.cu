@@ -78,7 +78,8 @@ struct IntegerPolicy {
 void reduce_integer(ReduceOp op, const View& x, const View& y) {
   by_integer(x.dtype, [&](auto tag) {
     using T = decltype(tag);
-    run_reduction(x, y, View{}, IntegerPolicy<T>{x.ptr<const T>(), {y.data, y.dtype}, op}, aligned16(x.data));
+    run_reduction(x, y, View{}, IntegerPolicy<T>{x.ptr<const T>(), {y.data, y.dtype}, op},
+                  phase_of<T>(x.data));
   });
 }
 

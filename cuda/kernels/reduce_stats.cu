@@ -134,7 +134,7 @@ struct ArgPolicy {
 void reduce_log_sum_exp(const View& x, const View& y) {
   by_float(x.dtype, [&](auto tag) {
     using T = decltype(tag);
-    run_reduction(x, y, View{}, LogSumExpPolicy<T>{x.ptr<const T>(), {y.data, y.dtype}}, aligned16(x.data));
+    run_reduction(x, y, View{}, LogSumExpPolicy<T>{x.ptr<const T>(), {y.data, y.dtype}}, phase_of<T>(x.data));
   });
 }
 
@@ -147,7 +147,7 @@ void variance(const View& x, const View& y, const View& mean, double correction,
     policy.mean = {mean.data, mean.dtype};
     policy.correction = correction;
     policy.root = root;
-    run_reduction(x, y, mean, policy, aligned16(x.data));
+    run_reduction(x, y, mean, policy, phase_of<T>(x.data));
   });
 }
 
@@ -157,7 +157,7 @@ void arg_reduce(bool largest, const View& x, int, const View& values, const View
     run_reduction(
         x, indices, values,
         ArgPolicy<T>{x.ptr<const T>(), {values.data, values.dtype}, indices.ptr<int64_t>(), !largest},
-        aligned16(x.data));
+        phase_of<T>(x.data));
   };
   is_floating(x.dtype) ? by_float(x.dtype, with) : by_integer(x.dtype, with);
 }

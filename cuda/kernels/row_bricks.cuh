@@ -148,6 +148,29 @@ CCDL_DEVICE void store_row(T* p, const Compute<T> (&in)[V]) {
   store_vec(p, v);
 }
 
+// A contiguous row of n elements cut for accesses of V: `head` elements up to the first aligned one, `count`
+// accesses, and what is left. Head and tail are fewer than 2 V elements, one lane each.
+template <int V>
+struct RowCut {
+  int64_t n, head, count;
+  // misplaced: elements between an aligned address and the row's first
+  CCDL_DEVICE RowCut(int64_t n_in, int64_t misplaced) : n(n_in) {
+    head = V == 1 ? 0 : least<int64_t>((V - misplaced % V) % V, n);
+    count = (n - head) / V;
+  }
+  // The lane's element outside the accesses, or -1.
+  CCDL_DEVICE int64_t edge(int lane) const {
+    if (V == 1) return -1;
+    const int64_t i = lane < head ? lane : count * V + lane;
+    return i < n ? i : -1;
+  }
+};
+// Elements of T between an aligned address and p.
+template <class T>
+int phase_of(const void* p) {
+  return static_cast<int>(reinterpret_cast<uintptr_t>(p) % 16 / sizeof(T));
+}
+
 // A floating vector of any dtype, or nothing.
 struct FloatRef {
   void* data = nullptr;
@@ -247,16 +270,23 @@ struct RowConfig {
     return c;
   }
 };
-// vectors = accesses of one row; a warp takes up to `per_lane` per lane, longer rows get a block of up to
-// most_threads.
-inline RowConfig row_config(int64_t rows, int64_t vectors, int per_lane, int most_threads) {
-  if (vectors <= kWarp * per_lane) {
-    const int group = pow2_at_least(ceil_div<int64_t>(vectors, least(per_lane, 2)), kWarp);
+// accesses = of one row; a warp takes up to `per_lane` per lane, longer rows get a block of up to
+// most_threads. With accesses of several elements at least 16 threads share a row, which covers its head and
+// tail (RowCut).
+inline RowConfig row_config(int64_t rows, int64_t accesses, int per_lane, int most_threads, int lanes = 1) {
+  if (accesses <= kWarp * per_lane) {
+    const int wanted = pow2_at_least(ceil_div<int64_t>(accesses, least(per_lane, 2)), kWarp);
+    const int group = lanes > 1 ? most(wanted, 16) : wanted;
     const int threads = most(kWarp, pow2_at_least(rows * group, 128));
     return {group, threads, threads / group};
   }
-  const int threads = pow2_at_least(ceil_div<int64_t>(vectors, per_lane), most_threads);
+  const int threads = pow2_at_least(ceil_div<int64_t>(accesses, per_lane), most_threads);
   return {threads, threads, 1};
+}
+// Rows of n elements are long enough for 16-byte accesses with head and tail.
+template <class T>
+bool row_accesses(int64_t n) {
+  return n >= 8 * kLanes<T>;
 }
 
 // [outer, n, inner] reduced over n: a block takes `width` neighbouring columns (of inner) of one outer index,
