@@ -45,10 +45,10 @@ __global__ void __launch_bounds__(kThreads)
   starts[v] = low;
 }
 
-// Columns are taken N at a time: dims of the sums.
+// Sizes of the sums; columns are taken N at a time.
 struct Table {
   int64_t rows, columns, dy_stride;
-  int64_t pieces;  // ceil(columns / N)
+  int64_t pieces;  // columns / N
 };
 
 template <class T, class K, int N>

@@ -57,7 +57,7 @@ CCDL_DEVICE int64_t step_of(const O& o, const Item& item) {
   return item.step + (o.device_step ? *o.device_step : 0);
 }
 
-// Up to kArrays arrays of an item, `lanes` neighbouring elements at a time: loaded, updated, stored.
+// update.run<N>(i) for the N elements from i on, over the block's piece of an item.
 template <class T, class Update>
 CCDL_DEVICE void for_piece(const Item& item, const Update& update) {
   constexpr int kN = kLanes<T>;

@@ -13,8 +13,8 @@ struct RadixPairs {
   V *values, *other_values;
 };
 
-// Each of `segments` neighbouring runs of n pairs ascending by bits [0, bits) of the key, equal keys in their
-// order. K and V: uint32_t or uint64_t.
+// Each of `segments` neighbouring runs of n pairs ascending by key, equal keys in their order; keys below
+// 2^bits. K and V: uint32_t or uint64_t.
 template <class K, class V>
 void radix_sort_pairs(RadixPairs<K, V>& pairs, int64_t n, int64_t segments, int bits);
 

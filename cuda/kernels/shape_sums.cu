@@ -237,7 +237,7 @@ __global__ void __launch_bounds__(kThreads)
   if (i < n) counts[i] = static_cast<uint64_t>(most<int64_t>(repeats[i * stride], 0));
 }
 
-// state: 1 where a repeat is negative, 2 where the sum overflows; sum: the total. One block.
+// The total; -1 where a repeat is negative, -2 where the sum overflows. One block.
 __global__ void __launch_bounds__(kThreads)
     repeat_total_kernel(const int64_t* repeats, int64_t n, int64_t stride, int64_t* result) {
   constexpr uint64_t kTooMuch = uint64_t{1} << 63;
@@ -262,7 +262,7 @@ __global__ void __launch_bounds__(kThreads)
   *result = negative ? -1 : sum == kTooMuch ? -2 : static_cast<int64_t>(sum);
 }
 
-// ends: where each element's copies begin (prefix sum)
+// starts: where each element's copies begin
 __global__ void __launch_bounds__(kThreads)
     repeat_index_kernel(const uint64_t* starts, int64_t n, int64_t total, int64_t* y) {
   const int64_t i = global_thread();
