@@ -1,5 +1,6 @@
 // The instrumentation hooks: kernels are compiled with -fsanitize=thread, and these are its functions. Every
 // load and store outside of plain locals arrives here with its address; host memory is left alone.
+#include <dlfcn.h>
 #include <emulator/machine.h>
 #include <emulator/memory.h>
 #include <emulator/race.h>
@@ -59,6 +60,13 @@ void foreign(const void* p, size_t bytes, Access kind, const void* pc) {
   if (page == 0) return;  // faults by itself
   uintptr_t& slot = accepted[page % kCached];
   if (slot == page) return;
+  // Library templates may have been compiled with the kernels and be shared with the emulator's own code.
+  Dl_info caller{};
+  const bool library =
+      dladdr(pc, &caller) && caller.dli_sname &&
+      (!std::strncmp(caller.dli_sname, "_ZNSt", 5) || !std::strncmp(caller.dli_sname, "_ZNKSt", 6) ||
+       !std::strncmp(caller.dli_sname, "_ZSt", 4) || !std::strncmp(caller.dli_sname, "_ZN9__gnu", 9));
+  if (library) return;
   if (!on_any_stack(p) && !in_launch_state(p) && !is_pinned(p) && !in_loaded_object(p))
     kernel_fault("host-memory",
                  std::string("the kernel touches pageable host memory (") + std::to_string(bytes) + "-byte " +

@@ -196,6 +196,7 @@ void fault(const char* kind, const std::string& message, const Place& place, con
 
 void kernel_fault(const char* kind, const std::string& message, const Place& place,
                   const std::string& other) {
+  runs_kernels = false;  // what follows is host code
   fault(kind, message, place, other);
   abandon_launch();
 }
