@@ -25,7 +25,6 @@
 #include <string>
 #include <utility>
 
-
 namespace ccdl {
 namespace {
 
