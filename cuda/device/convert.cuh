@@ -44,8 +44,7 @@ CCDL_DEVICE bfloat16 float_to_half(float f, bfloat16) {
 // int64 and int32.
 template <class F>
 CCDL_DEVICE int64_t float_to_int64(F f) {
-  return f >= F(-9223372036854775808.0) && f < F(9223372036854775808.0) ? static_cast<int64_t>(f)
-                                                                        : INT64_MIN;
+  return f >= F(-9223372036854775808.0) && f < F(9223372036854775808.0) ? static_cast<int64_t>(f) : INT64_MIN;
 }
 template <class F>
 CCDL_DEVICE int32_t float_to_int32(F f) {

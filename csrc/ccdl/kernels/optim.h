@@ -15,8 +15,8 @@ struct OptimItem {
   int64_t step;  // of this parameter, counting the present one as 1
 };
 
-// Inside a captured CUDA graph lr and step change from replay to replay: *device_lr (device memory) then stands
-// for lr, and *device_step is added to the step of every item. Null otherwise, and always on the CPU.
+// Inside a captured CUDA graph lr and step change from replay to replay: *device_lr (device memory) then
+// stands for lr, and *device_step is added to the step of every item. Null otherwise, and always on the CPU.
 struct SgdOptions {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, maximize;
