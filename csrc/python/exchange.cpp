@@ -210,6 +210,7 @@ void order_for_consumer(const Tensor& x, PyObject* stream) {
   const auto event = make_ref<cu::Event>(false);
   event->record(mine);
   event->wait(theirs);
+  cu::record_stream(x.storage()->block(), theirs);
 }
 
 PyObject* row_dlpack(const Args& a) {
@@ -229,17 +230,15 @@ PyObject* row_dlpack(const Args& a) {
       raise_buffer_error("__dlpack__: the tensor is on " + x.device().name() +
                          " and cannot be exported to another device; copy it there first");
   }
-  if (x.device().is_cuda()) {
-    if (cu::is_emulated())
-      raise_buffer_error(
-          "__dlpack__: memory of the emulated CUDA device means nothing to other libraries; use .cpu()");
-    order_for_consumer(x, a.object(1));
-  }
+  if (x.device().is_cuda() && cu::is_emulated())
+    raise_buffer_error(
+        "__dlpack__: memory of the emulated CUDA device means nothing to other libraries; use .cpu()");
   const bool copied = a.object(4) == Py_True;
   if (copied) {
     autograd::NoGradGuard no_grad;
     x = ops::clone(x);
   }
+  if (x.device().is_cuda()) order_for_consumer(x, a.object(1));
   if (major >= 1) {
     auto* m = export_dlpack<DLManagedTensorVersioned>(x);
     m->version = {1, 0};
@@ -315,7 +314,7 @@ void add_stream(PyObject* kwargs, PyObject* producer) {
   PyObject* where = PyObject_CallMethod(producer, "__dlpack_device__", nullptr);
   if (!where) return PyErr_Clear();
   int type = 0, id = 0;
-  if (PyArg_ParseTuple(where, "ii", &type, &id) && type == kDLCuda) {
+  if (PyArg_ParseTuple(where, "ii", &type, &id) && type == kDLCuda && id >= 0 && id < cu::device_count()) {
     void* handle = cu::Stream::current(id).handle;
     PyObject* stream = handle ? PyLong_FromVoidPtr(handle) : PyLong_FromLong(1);
     PyDict_SetItemString(kwargs, "stream", stream);
@@ -335,7 +334,7 @@ Tensor import_dlpack(PyObject* o) {
              Py_TYPE(o)->tp_name));
   }
   PyObject* kwargs = Py_BuildValue("{s(ii)}", "max_version", 1, 0);
-  if (cu::is_initialized() && !cu::is_emulated()) add_stream(kwargs, o);
+  if (cu::device_count() > 0 && !cu::is_emulated()) add_stream(kwargs, o);
   PyObject* empty_args = PyTuple_New(0);
   PyObject* capsule = PyObject_Call(method, empty_args, kwargs);
   if (!capsule && PyErr_ExceptionMatches(PyExc_TypeError)) {  // a producer from before DLPack 1.0

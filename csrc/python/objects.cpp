@@ -3,6 +3,7 @@
 #include <cstring>
 #include <map>
 #include <new>
+#include <vector>
 
 #include "signature.h"
 
@@ -156,15 +157,17 @@ Py_hash_t device_hash(PyObject* o) {
          (d->has_index && !d->device.is_cpu());
 }
 PyObject* device_reduce(PyObject* o, PyObject*) { return Py_BuildValue("(O(N))", DeviceType, device_str(o)); }
-Device g_saved_devices[32];
-int g_saved_count = 0;
+thread_local std::vector<Device> t_saved_devices;
 PyObject* device_enter(PyObject* o, PyObject*) {
-  if (g_saved_count < 32) g_saved_devices[g_saved_count++] = t_default_device;
+  t_saved_devices.push_back(t_default_device);
   t_default_device = reinterpret_cast<DeviceObject*>(o)->device;
   return Py_NewRef(o);
 }
 PyObject* device_exit(PyObject*, PyObject*) {
-  if (g_saved_count > 0) t_default_device = g_saved_devices[--g_saved_count];
+  if (!t_saved_devices.empty()) {
+    t_default_device = t_saved_devices.back();
+    t_saved_devices.pop_back();
+  }
   Py_RETURN_NONE;
 }
 PyGetSetDef kDeviceGetSet[] = {{"type", device_get, nullptr, nullptr, nullptr},

@@ -10,6 +10,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
+#include <set>
+#include <utility>
 
 namespace ccdl::cu {
 namespace {
@@ -192,13 +195,17 @@ void check_device(int device) {
 
 void bind_device() {
   ThreadState& t = t_state;
-  if (t.bound == t.device) [[likely]]
+  int actual = t.bound;
+  // With several devices another library may have changed the thread's device behind our back.
+  if (t.bound == t.device && probe().count > 1 && cudaGetDevice(&actual) != cudaSuccess) actual = -1;
+  if (actual == t.device) [[likely]]
     return;
+  t.bound = -1;
   check_device(t.device);
   CCDL_CUDA_CHECK(cudaSetDevice(t.device));
-  t.bound = t.device;
   g_used.store(true, std::memory_order_relaxed);
   std::call_once(state_of(t.device).fault_once, make_fault_state, t.device);
+  t.bound = t.device;
 }
 
 int current_device() noexcept { return t_state.device; }
@@ -271,6 +278,22 @@ void synchronize(int device) {
 
 namespace detail {
 
+#ifndef CCDL_CUDA_EMULATED
+cudaError_t allow_shared_memory(const void* kernel) {
+  static std::mutex mutex;
+  static std::set<std::pair<const void*, int>> done;
+  const std::lock_guard lock(mutex);
+  if (!done.emplace(kernel, t_state.device).second) return cudaSuccess;
+  cudaFuncAttributes attributes{};
+  cudaError_t status = cudaFuncGetAttributes(&attributes, kernel);
+  if (status == cudaSuccess)
+    status =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             device_traits().shared_per_block - static_cast<int>(attributes.sharedSizeBytes));
+  if (status != cudaSuccess) done.erase({kernel, t_state.device});
+  return status;
+}
+#endif
 void count_launch() { g_launches.fetch_add(1, std::memory_order_relaxed); }
 
 void check_launch(cudaError_t status, const char* kernel, const LaunchConfig& c) {

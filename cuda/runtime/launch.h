@@ -24,6 +24,9 @@ namespace detail {
 // Raises Error(Runtime) or Error(Memory) naming kernel, shape and device unless status is cudaSuccess.
 void check_launch(cudaError_t status, const char* kernel, const LaunchConfig& config);
 void count_launch();
+// Lets the kernel use as much dynamic shared memory as the device has beside its static arrays; once per
+// kernel and device.
+cudaError_t allow_shared_memory(const void* kernel);
 
 template <class T>
 struct Identity {
@@ -42,11 +45,8 @@ void launch(const char* name, const char* file, int line, const LaunchConfig& co
 #else
   (void)file;
   (void)line;
-  if (config.smem > 48 * 1024)
-    check_launch(
-        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(config.smem)),
-        name, config);
+  // Static and dynamic shared memory together may not pass 48 KB unless the kernel is allowed more.
+  if (config.smem > 0) check_launch(allow_shared_memory(reinterpret_cast<const void*>(kernel)), name, config);
   void* pointers[] = {static_cast<void*>(&args)..., nullptr};
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeCooperative;

@@ -197,7 +197,8 @@ class Run {
                  " but expected a shape compatible with ", info.sizes);
       g = ops::sum_to(g, info.sizes);
     }
-    if (g.dtype() != info.dtype) g = ops::to(g, info.dtype);
+    if (g.dtype() != info.dtype || !(g.device() == info.device))
+      g = ops::to(g, info.dtype, info.device, false);
     return g;
   }
 

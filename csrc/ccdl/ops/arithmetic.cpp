@@ -354,6 +354,8 @@ Tensor write_binary(const char* name, BinaryOp op, const Tensor& x, const Operan
     NoGradGuard no_grad;  // the windows may overlap
     b = Operand(clone(b.tensor));
   }
+  if (b.is_tensor() && !(b.tensor.device() == x.device()) && !is_host_number(b.tensor))
+    check_same_device(name, {{"input", &x}, {"other", &b.tensor}});
   const Prepared p = prepare(name, self, b, result);
   CCDL_CHECK(p.sizes == x.sizes(), Shape, name, ": output with shape ", x.sizes(),
              " doesn't match the broadcast shape ", p.sizes);

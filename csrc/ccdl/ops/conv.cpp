@@ -160,7 +160,7 @@ Dims per_dim(const std::string& op, const char* argument, const Dims& values, in
 }
 
 void check_operands(const std::string& op, int dims, const Tensor& x, const Tensor& w, const Tensor& bias) {
-  check_same_device(op.c_str(), {{"input", &x}, {"weight", &w}});
+  check_same_device(op.c_str(), {{"input", &x}, {"weight", &w}, {"bias", &bias}});
   CCDL_CHECK(x.dim() == dims + 1 || x.dim() == dims + 2, Shape, op, ": expected ", dims + 1,
              "D (unbatched) or ", dims + 2, "D (batched) input, but got input of size: ", x.sizes());
   CCDL_CHECK(w.dim() == dims + 2, Shape, op, ": weight must be ", dims + 2,

@@ -1,6 +1,8 @@
 // Helpers shared by all ops: functional-to-in-place, out=, device agreement.
 #include <ccdl/ops/op.h>
 
+#include <ccdl/core/tls.h>
+
 #include <ccdl/ops/promotion.h>
 #include <ccdl/ops/view.h>
 
@@ -18,7 +20,7 @@ void check_same_device(const char* op, std::initializer_list<std::pair<const cha
   }
 }
 
-static thread_local const char* t_op_name = nullptr;
+static CCDL_TLS const char* t_op_name = nullptr;
 OpName::OpName(const char* name) : before_(t_op_name) { t_op_name = name; }
 OpName::~OpName() { t_op_name = before_; }
 const char* current_op_name() { return t_op_name ? t_op_name : "op"; }
@@ -36,6 +38,7 @@ Tensor inplace(const char* op, const Tensor& x, const std::function<Tensor(const
   CCDL_CHECK(can_cast(y.dtype(), x.dtype()), DType, op, ": result type ", dtype_name(y.dtype()),
              " can't be cast to the desired output type ", dtype_name(x.dtype()),
              "; use the out-of-place form");
+  check_same_device(op, {{"self", &x}, {"the result", &y}});
   const Edge history = requires_grad(y) ? autograd::gradient_edge(y) : Edge{};
   {
     NoGradGuard no_grad;

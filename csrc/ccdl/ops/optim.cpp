@@ -70,12 +70,12 @@ struct NamedList {
   const TensorList* list;
 };
 
-// run(items) over all parameters after the checks; params and states are marked as written.
+// run(some parameter, items) once per device, after the checks; params and states are marked as written.
 template <class Step, class Run>
 void run_step(const char* op, const TensorList& params, std::initializer_list<NamedList> others,
               const Step& step_of, const Run& run) {
   std::vector<Group> groups(params.size());
-  std::vector<OptimItem> items;
+  std::vector<std::pair<const Tensor*, std::vector<OptimItem>>> launches;  // one per device
   for (size_t i = 0; i < params.size(); ++i) {
     const Tensor& p = params[i];
     CCDL_CHECK(is_floating(p.dtype()), DType, op, ": parameter ", i, " must be floating point, got ",
@@ -84,10 +84,12 @@ void run_step(const char* op, const TensorList& params, std::initializer_list<Na
     for (const NamedList& other : others)
       if (!other.list->empty()) groups[i].add(op, other.name, p, (*other.list)[i]);
     groups[i].settle();
-    items.push_back(groups[i].item(p, step_of(i)));
+    size_t at = 0;
+    while (at < launches.size() && !(launches[at].first->device() == p.device())) ++at;
+    if (at == launches.size()) launches.push_back({&p, {}});
+    launches[at].second.push_back(groups[i].item(p, step_of(i)));
   }
-  if (params.empty()) return;
-  run(items.data(), static_cast<int64_t>(items.size()));
+  for (const auto& [where, items] : launches) run(*where, items.data(), static_cast<int64_t>(items.size()));
   for (const Group& g : groups) g.finish();
 }
 
@@ -103,7 +105,9 @@ void fused_sgd_step(const TensorList& params, const TensorList& grads, const Ten
   run_step(
       op, params, {{"grads", &grads}, {"momentum_buffers", &momentum_buffers}},
       [&](size_t i) { return int64_t{i < first.size() && first[i] ? 1 : 2}; },
-      [&](const OptimItem* items, int64_t n) { CCDL_KERNEL(params[0], sgd_step(items, n, options)); });
+      [&]([[maybe_unused]] const Tensor& where, const OptimItem* items, int64_t n) {
+        CCDL_KERNEL(where, sgd_step(items, n, options));
+      });
 }
 
 void fused_adam_step(const TensorList& params, const TensorList& grads, const TensorList& exp_avgs,
@@ -124,7 +128,9 @@ void fused_adam_step(const TensorList& params, const TensorList& grads, const Te
        {"exp_avg_sqs", &exp_avg_sqs},
        {"max_exp_avg_sqs", &max_exp_avg_sqs}},
       [&](size_t i) { return static_cast<int64_t>(steps[i]); },
-      [&](const OptimItem* items, int64_t n) { CCDL_KERNEL(params[0], adam_step(items, n, options)); });
+      [&]([[maybe_unused]] const Tensor& where, const OptimItem* items, int64_t n) {
+        CCDL_KERNEL(where, adam_step(items, n, options));
+      });
 }
 
 }  // namespace ccdl::ops

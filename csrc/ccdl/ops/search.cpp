@@ -69,14 +69,17 @@ namespace {
 // Both operands as tensors of their common type; a number joins as a 0-d tensor.
 std::pair<Tensor, Tensor> common(const Operand& a, const Operand& b) {
   CCDL_CHECK(a.is_tensor() || b.is_tensor(), Type, "expected at least one tensor argument");
-  const Device device = (a.is_tensor() ? a.tensor : b.tensor).device();
+  const Device device =
+      (a.is_tensor() && (!b.is_tensor() || !is_host_number(a.tensor)) ? a.tensor : b.tensor).device();
   const auto as_tensor = [&](const Operand& o, const Operand& other) {
+    if (o.is_tensor() && is_host_number(o.tensor)) return to(o.tensor, o.tensor.dtype(), device, false);
     if (o.is_tensor()) return o.tensor;
     const DType t = other.tensor.dtype();
     const bool fits = is_floating(t) || (!o.scalar.is_float() && t != DType::Bool);
     return full(Dims{}, o.scalar, fits ? t : o.scalar.dtype(default_dtype()), device);
   };
   const Tensor x = as_tensor(a, b), y = as_tensor(b, a);
+  check_same_device("search", {{"the first operand", &x}, {"the second operand", &y}});
   const DType t = promote_types(x.dtype(), y.dtype());
   return {contiguous(to(detach(x), t)), contiguous(to(detach(y), t))};
 }
@@ -154,6 +157,7 @@ Tensor bincount(const Tensor& input, const Tensor& weights, int64_t minlength) {
   CCDL_CHECK(!weights.defined() || weights.sizes() == input.sizes(), Runtime,
              "bincount(): weights should be 1-d and have the same length as input, got ",
              weights.defined() ? describe(weights) : "", " for input ", describe(input));
+  check_same_device("bincount", {{"input", &input}, {"weights", &weights}});
   const Tensor x = contiguous(to(input, DType::Int64));
   int64_t size = minlength;
   if (x.numel() > 0) {

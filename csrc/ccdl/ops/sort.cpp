@@ -130,9 +130,11 @@ Tensor interpolate_sorted(const Tensor& sorted, const Tensor& rank, const std::s
 
 }  // namespace
 
-Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bool keepdim,
+Tensor quantile(const Tensor& x, const Tensor& q_, std::optional<int64_t> dim, bool keepdim,
                 const std::string& interpolation, bool ignore_nan) {
   const char* op = ignore_nan ? "nanquantile" : "quantile";
+  const Tensor q = is_host_number(q_) ? to(q_, q_.dtype(), x.device(), false) : q_;
+  check_same_device(op, {{"input", &x}, {"q", &q}});
   CCDL_CHECK(is_floating(x.dtype()) && !is_half(x.dtype()), DType, op,
              "() input tensor must be either float or double dtype, got ", describe(x));
   CCDL_CHECK(x.numel() > 0, Runtime, op, "() input tensor must be non-empty, got ", describe(x));

@@ -28,7 +28,8 @@ struct WhereBackward : Node {
 };
 
 Tensor as_operand_tensor(const Operand& o, DType dtype, Device device) {
-  return o.is_tensor() ? to(o.tensor, dtype) : full(Dims{}, o.scalar, dtype, device);
+  if (!o.is_tensor()) return full(Dims{}, o.scalar, dtype, device);
+  return is_host_number(o.tensor) ? to(o.tensor, dtype, device, false) : to(o.tensor, dtype);
 }
 
 Tensor ternary_kernel(const char* name, TernaryOp op, const Tensor& a, const Tensor& b, const Tensor& c,
@@ -103,15 +104,22 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
   CCDL_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, DType,
              "where: expected condition to be a boolean tensor, but got a tensor with dtype ",
              dtype_name(condition.dtype()));
-  check_same_device("where", {{"condition", &condition}, {"input", &a.tensor}, {"other", &b.tensor}});
+  Device device;  // of the first operand that is more than a number on the host
+  for (const Tensor* operand : {&condition, &a.tensor, &b.tensor})
+    if (operand->defined() && !is_host_number(*operand)) {
+      device = operand->device();
+      break;
+    }
   const DType t = result_type(a, b);
-  const Tensor c = to(condition, DType::Bool);
+  const Tensor c =
+      is_host_number(condition) ? to(condition, DType::Bool, device, false) : to(condition, DType::Bool);
   Tensor ta, tb;
   {
     NoGradGuard no_grad;
-    ta = as_operand_tensor(a, t, condition.device());
-    tb = as_operand_tensor(b, t, condition.device());
+    ta = as_operand_tensor(a, t, device);
+    tb = as_operand_tensor(b, t, device);
   }
+  check_same_device("where", {{"condition", &c}, {"input", &ta}, {"other", &tb}});
   const Dims sizes =
       broadcast_shapes("where", broadcast_shapes("where", condition.sizes(), ta.sizes()), tb.sizes());
   Tensor y = empty_result(sizes, t, {&ta, &tb, &c});

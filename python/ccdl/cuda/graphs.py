@@ -275,6 +275,11 @@ class GraphedStep:
 def _flatten(value: Any, tensors: list[_C.Tensor], kinds: list[Any]) -> Any:
     """Collects tensors and what decides the recording; the rest must be hashable."""
     if isinstance(value, _C.Tensor):
+        if not value.is_cuda:
+            raise TypeError(
+                "ccdl.cuda.graph: a tensor argument is on the CPU, whose value a recorded step would keep; "
+                "move it to the device, or pass a Python number (a new number is recorded anew)"
+            )
         tensors.append(value)
         kinds.append((tuple(value.shape), value.stride(), value.dtype, value.device, value.requires_grad))
         return "tensor"
