@@ -16,7 +16,7 @@ rm -rf "$BUILD/package" && mkdir -p "$BUILD/package"
 cp -r python/ccdl "$PACKAGE" && rm -f "$PACKAGE"/_C*.so && cp "$BUILD"/_C*.so "$PACKAGE/"
 for seed in 0 1 2 3 4 5 6 7; do
   echo "==== CCDL_EMULATOR_SEED=$seed"
-  export CCDL_EMULATOR_SEED=$seed CCDL_EMULATOR_RACES=1
+  export CCDL_EMULATOR_SEED=$seed CCDL_EMULATOR_RACES=1 CCDL_TEST_THOROUGH=1
   ctest --test-dir "$BUILD" --output-on-failure
   PYTHONPATH="$BUILD/package" python3 -m pytest -q -n 2 -p no:cacheprovider --device cuda tests/ops tests/cuda "$@"
 done

@@ -9,6 +9,7 @@ larger ones are chosen to reach every kernel.
 from __future__ import annotations
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -68,6 +69,19 @@ def check(rng, x_shape, w_shape, dtype, last, stride, padding, dilation, groups,
         assert tx.grad.is_contiguous(memory_format=LAST[dims])
 
 
+THIN = ccdl.cuda.is_emulated() and not os.environ.get("CCDL_TEST_THOROUGH")
+
+
+def thinned(cases, step):
+    """All cases on a GPU; on the emulated device every step-th, the first one by the schedule's seed, unless
+    CCDL_TEST_THOROUGH is set (tests/run_emulated_seeds.sh sets it)."""
+    cases = list(cases)
+    if not THIN:
+        return cases
+    step = min(step, len(cases))
+    return cases[int(os.environ.get("CCDL_EMULATOR_SEED", "0")) % step :: step]
+
+
 def along_one_dim():
     for n, k, s, p, d in itertools.product(range(1, 8), range(1, 6), (1, 2, 3), range(4), (1, 2, 3)):
         if n + 2 * p >= d * (k - 1) + 1 and not (k == 1 and d > 1):
@@ -77,7 +91,7 @@ def along_one_dim():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_small_window(dtype):
     rng = np.random.default_rng(3)
-    for i, (n, k, s, p, d) in enumerate(along_one_dim()):
+    for i, (n, k, s, p, d) in thinned(enumerate(along_one_dim()), 8):
         groups, c, rows = ((1, 1, 2), (1, 3, 2), (2, 2, 1), (3, 1, 1))[i % 4]
         check(rng, (2, c * groups, n), (rows * groups, c, k), dtype, False, (s,), (p,), (d,), groups)
 
@@ -87,7 +101,7 @@ def test_every_small_window(dtype):
 def test_random_windows(dtype, last):
     rng = np.random.default_rng(4)
     windows = list(along_one_dim())
-    for i in range(60):
+    for i in thinned(range(60), 4):
         dims = 3 if i % 6 == 0 else 2
         size, kernel, stride, padding, dilation = zip(*(windows[j] for j in rng.integers(len(windows), size=dims)))
         if dims == 3:
@@ -117,10 +131,11 @@ REACH = [
 @pytest.mark.parametrize("shape", REACH, ids=lambda s: f"{'x'.join(map(str, s[0]))}-{'x'.join(map(str, s[1]))}")
 def test_every_kernel(shape, last):
     x, w, stride, padding, dilation, groups, dtypes = shape
-    for dtype in dtypes.split():
+    for dtype in thinned(dtypes.split(), 3):
         check(np.random.default_rng(5), x, w, dtype, last, (stride,) * 2, (padding,) * 2, (dilation,) * 2, groups)
 
 
+@pytest.mark.skipif(THIN, reason="partial run")
 def test_large_tensor_core_tiles():
     check(np.random.default_rng(5), (1, 8, 188, 184), (72, 8, 1, 2), "float16", True, (1, 1), (0, 0), (1, 1), 1)
 
@@ -128,7 +143,7 @@ def test_large_tensor_core_tiles():
 @pytest.mark.parametrize("precision", ["tf32", "tf32x3"])
 def test_float32_on_the_tensor_cores(precision, monkeypatch):
     monkeypatch.setattr(ccdl.backends.cuda.matmul, "fp32_precision", precision)
-    for i, (x, w, stride, padding, dilation, groups, dtypes) in enumerate(REACH):
+    for i, (x, w, stride, padding, dilation, groups, dtypes) in thinned(enumerate(REACH), 4):
         if "float32" in dtypes and x[2] < 100:
             check(np.random.default_rng(5), x, w, "float32", i % 2 == 0, (stride,) * 2, (padding,) * 2, (dilation,) * 2, groups)
 
