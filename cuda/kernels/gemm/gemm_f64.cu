@@ -48,7 +48,7 @@ struct MmaStep {
 };
 
 template <bool KFastA, bool KFastB>
-__global__ void __launch_bounds__(Double::kThreads, 3) gemm_f64_mma_kernel(const GemmProblem<double> p) {
+__global__ void __launch_bounds__(Double::kThreads, 2) gemm_f64_mma_kernel(const GemmProblem<double> p) {
   const BlockPlace at = block_place(p, Double::kM, Double::kN);
   if (!at.valid) return;
   StridedTile<double, double, Double::kM, Double::kDepth, Double::kThreads, KFastA, Double::kPad> a;
