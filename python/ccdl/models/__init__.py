@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["LeNet5", "MLP", "Perceptron", "ThresholdUnit", "conv_pattern", "xor_from_and_or"]
-
 _WHERE = {
     "LeNet5": "lenet",
     "MLP": "mlp",
@@ -13,10 +11,48 @@ _WHERE = {
     "ThresholdUnit": "perceptron",
     "xor_from_and_or": "perceptron",
     "conv_pattern": "pattern",
+    "AlexNet": "alex",
+    "AlexNet2012": "alex",
+    "alexnet": "alex",
+    "VGG": "vgg",
+    "vgg11": "vgg",
+    "vgg11_bn": "vgg",
+    "vgg13": "vgg",
+    "vgg13_bn": "vgg",
+    "vgg16": "vgg",
+    "vgg16_bn": "vgg",
+    "vgg19": "vgg",
+    "vgg19_bn": "vgg",
+    "GoogLeNet": "inception",
+    "GoogLeNetOutputs": "inception",
+    "Inception": "inception",
+    "googlenet": "inception",
+    "BasicBlock": "resnet",
+    "Bottleneck": "resnet",
+    "ResNet": "resnet",
+    "SmallResNet": "resnet",
+    "plain20": "resnet",
+    "plain56": "resnet",
+    "resnet18": "resnet",
+    "resnet20": "resnet",
+    "resnet34": "resnet",
+    "resnet50": "resnet",
+    "resnet56": "resnet",
+    "resnet101": "resnet",
+    "resnet152": "resnet",
+    "resnext50_32x4d": "resnet",
+    "wide_resnet50_2": "resnet",
+    "DenseNet": "densenet",
+    "densenet121": "densenet",
+    "densenet161": "densenet",
+    "densenet169": "densenet",
+    "densenet201": "densenet",
+    "DeepPlainCNN": "deep_cnn",
 }
 
+__all__ = list(_WHERE)
 
-def __getattr__(name: Any) -> Any:
+def __getattr__(name: str) -> Any:
     import importlib
 
     if name in _WHERE:
