@@ -6,6 +6,7 @@ from .embedding import *
 from .interpolate import *
 from .linear import *
 from .loss import *
+from .multihead import *
 from .norm import *
 from .padding import *
 from .pooling import *

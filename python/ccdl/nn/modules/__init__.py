@@ -2,6 +2,7 @@
 
 from . import (
     activation,
+    attention,
     container,
     conv,
     dropout,
@@ -13,12 +14,14 @@ from . import (
     padding,
     pooling,
     sparse,
+    transformer,
 )
 from .module import Module
 
 __all__ = ["Module"]
 for _family in (
     activation,
+    attention,
     container,
     conv,
     dropout,
@@ -29,6 +32,7 @@ for _family in (
     padding,
     pooling,
     sparse,
+    transformer,
 ):
     for _name in _family.__all__:
         globals()[_name] = getattr(_family, _name)
