@@ -31,6 +31,18 @@ def sgd(T, params, options):
     return T.optim.SGD(params, lr=1e-3, momentum=0.9, **options)
 
 
+def clip(sizes) -> Row:
+    """Norm of all gradients and scaling by it: two passes, three accesses of 4 bytes per element."""
+
+    def make(T):
+        params = [tensor(T, n, seed=i, grad=True) for i, n in enumerate(sizes)]
+        for i, p in enumerate(params):
+            p.grad = tensor(T, p.numel(), seed=100 + i)
+        return lambda: T.nn.utils.clip_grad_norm_(params, 1e-3)
+
+    return Row(f"clip_grad_norm {len(sizes)} x {sizes[0]}", make, bytes=4.0 * sum(sizes) * 3, tol=None)
+
+
 ROWS = [
     step("Adam", [10_000_000], adam),
     step("Adam", [10_000_000], adam, fused=True),
@@ -40,4 +52,6 @@ ROWS = [
     step("SGD momentum", [10_000_000], sgd, fused=True),
     step("SGD momentum", [1000] * 60, sgd),
     step("SGD momentum", [1000] * 60, sgd, fused=True),
+    clip([10_000_000]),
+    clip([1000] * 60),
 ]

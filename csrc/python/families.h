@@ -20,6 +20,7 @@
   X(norm)                \
   X(pool)                \
   X(optim)               \
+  X(multi_tensor)        \
   X(reduce)              \
   X(sort)                \
   X(elementwise)         \
