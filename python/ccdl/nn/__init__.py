@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from . import functional, init, parameter
+from .kv_cache import KVCache
 from .modules import *
 from .modules import __all__ as _module_names
 from .parameter import Buffer, Parameter, UninitializedParameter
 
-__all__ = ["Buffer", "Parameter", "UninitializedParameter", "functional", "init", "parameter", *_module_names]
+__all__ = [
+    "Buffer",
+    "KVCache",
+    "Parameter",
+    "UninitializedParameter",
+    "functional",
+    "init",
+    "parameter",
+    *_module_names,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,9 @@ from . import (
     normalization,
     padding,
     pooling,
+    position,
+    shortcut,
+    soft_attention,
     sparse,
     transformer,
 )
@@ -31,6 +34,9 @@ for _family in (
     normalization,
     padding,
     pooling,
+    position,
+    shortcut,
+    soft_attention,
     sparse,
     transformer,
 ):
