@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["RECIPES", "recipe"]
+__all__ = ["RECIPES", "Trainer", "recipe"]
 
 RECIPES = {"lenet": "LeNet-5 on handwritten digits (scikit-learn's, or MNIST IDX files)"}
 
@@ -16,3 +16,11 @@ def recipe(name: Any) -> Any:
     if name not in RECIPES:
         raise ValueError(f"train: unknown recipe {name!r}; there are {', '.join(sorted(RECIPES))}")
     return importlib.import_module("." + name, __name__)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Trainer":
+        from .trainer import Trainer
+
+        return Trainer
+    raise AttributeError(f"module 'ccdl.train' has no attribute '{name}'")
