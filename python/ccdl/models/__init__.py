@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 _WHERE = {
+    "GPT": "gpt",
+    "HMM": "hmm",
     "LeNet5": "lenet",
     "MLP": "mlp",
     "Perceptron": "perceptron",
     "ThresholdUnit": "perceptron",
     "xor_from_and_or": "perceptron",
     "conv_pattern": "pattern",
+    "generate": "generation",
+    "sequence_log_prob": "generation",
     "AlexNet": "alex",
     "AlexNet2012": "alex",
     "alexnet": "alex",
