@@ -16,6 +16,7 @@
   X(interpolate)         \
   X(conv)                \
   X(softmax)             \
+  X(attention)           \
   X(loss)                \
   X(norm)                \
   X(pool)                \

@@ -76,6 +76,8 @@ Tensor dropout(const Tensor& x, double p, bool train) {
   return scale_channels(x, p, 1);
 }
 
+Tensor dropout_at(const Tensor& x, RandomState state, double p) { return masked_scale(x, state, p, 1); }
+
 Tensor feature_dropout(const Tensor& x, double p, bool train) {
   check("feature_dropout", x, p);
   if (!train || p == 0) return x;

@@ -44,6 +44,8 @@ Tensor random_(const Tensor& x, int64_t from, std::optional<int64_t> to, Generat
 // Inverted dropout: x / (1 - p) where kept, 0 elsewhere; x itself when not training. Differentiable any
 // number of times.
 Tensor dropout(const Tensor& x, double p, bool train);
+// The same with draws reserved before: x / (1 - p) where state keeps the element.
+Tensor dropout_at(const Tensor& x, RandomState state, double p);
 Tensor feature_dropout(const Tensor& x, double p, bool train);  // whole channels of [N, C, ...]
 Tensor alpha_dropout(const Tensor& x, double p, bool train);    // keeps mean and variance under SELU
 Tensor feature_alpha_dropout(const Tensor& x, double p, bool train);

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 from .. import _C
 
-__all__ = ["is_built", "matmul"]
+__all__ = [
+    "cudnn_sdp_enabled",
+    "enable_cudnn_sdp",
+    "enable_flash_sdp",
+    "enable_math_sdp",
+    "enable_mem_efficient_sdp",
+    "flash_sdp_enabled",
+    "is_built",
+    "is_flash_attention_available",
+    "math_sdp_enabled",
+    "matmul",
+    "mem_efficient_sdp_enabled",
+    "sdp_kernel",
+]
 
 _PRECISIONS = ("ieee", "tf32x3", "tf32")
 
@@ -50,3 +67,72 @@ matmul = _Matmul()
 def is_built() -> bool:
     """Whether this build has CUDA kernels."""
     return _C._cuda_is_built()
+
+
+# Attention has one implementation, which never holds the matrix of scores; PyTorch's switches are remembered and have
+# no effect.
+_sdp = {"flash": True, "mem_efficient": True, "math": True, "cudnn": True}
+
+
+def enable_flash_sdp(enabled: bool) -> None:
+    """Accepted without effect."""
+    _sdp["flash"] = bool(enabled)
+
+
+def enable_mem_efficient_sdp(enabled: bool) -> None:
+    """Accepted without effect."""
+    _sdp["mem_efficient"] = bool(enabled)
+
+
+def enable_math_sdp(enabled: bool) -> None:
+    """Accepted without effect."""
+    _sdp["math"] = bool(enabled)
+
+
+def enable_cudnn_sdp(enabled: bool) -> None:
+    """Accepted without effect."""
+    _sdp["cudnn"] = bool(enabled)
+
+
+def flash_sdp_enabled() -> bool:
+    """What was last set."""
+    return _sdp["flash"]
+
+
+def mem_efficient_sdp_enabled() -> bool:
+    """What was last set."""
+    return _sdp["mem_efficient"]
+
+
+def math_sdp_enabled() -> bool:
+    """What was last set."""
+    return _sdp["math"]
+
+
+def cudnn_sdp_enabled() -> bool:
+    """What was last set."""
+    return _sdp["cudnn"]
+
+
+def is_flash_attention_available() -> bool:
+    """True: ccdl's attention is of that kind on every device."""
+    return True
+
+
+@contextlib.contextmanager
+def sdp_kernel(
+    enable_flash: bool = True, enable_math: bool = True, enable_mem_efficient: bool = True, enable_cudnn: bool = True
+) -> Iterator[Any]:
+    """Accepted without effect; the switches hold inside the block.
+
+    >>> import ccdl
+    >>> with ccdl.backends.cuda.sdp_kernel(enable_math=False):
+    ...     ccdl.backends.cuda.math_sdp_enabled()
+    False
+    """
+    before = dict(_sdp)
+    _sdp.update(flash=enable_flash, math=enable_math, mem_efficient=enable_mem_efficient, cudnn=enable_cudnn)
+    try:
+        yield {}
+    finally:
+        _sdp.update(before)

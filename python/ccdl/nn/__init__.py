@@ -23,7 +23,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("utils", "modules", "parallel"):
+    if name in ("attention", "utils", "modules", "parallel"):
         import importlib
 
         try:

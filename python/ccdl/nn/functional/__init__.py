@@ -2,6 +2,7 @@
 
 from . import (
     activation,
+    attention,
     conv,
     distance,
     dropout,
@@ -20,6 +21,7 @@ from . import (
 __all__ = []
 for _family in (
     activation,
+    attention,
     conv,
     distance,
     dropout,

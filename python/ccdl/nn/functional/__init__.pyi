@@ -1,4 +1,5 @@
 from .activation import *
+from .attention import *
 from .conv import *
 from .distance import *
 from .dropout import *

@@ -1,0 +1,210 @@
+// Online softmax of attention (Milakov and Gimelshein, 2018): per tile of keys a row's maximum, exp and sum,
+// and the factor that brings what was accumulated to the new maximum. A row without any key so far keeps the
+// maximum -inf; exp then takes 0 in its place, so that -inf scores give 0 and NaN stays NaN.
+#include <ccdl/cpu/simd/attention.h>
+#include <ccdl/cpu/simd/exp.h>
+
+namespace ccdl::cpu::CCDL_ISA {
+namespace {
+
+template <class T>
+using Vec = typename Lanes<T>::V;
+template <class T>
+constexpr T kLow = -(T)__builtin_inff();
+
+CCDL_SI float exp_of(float x) { return vexp(set1(x))[0]; }
+CCDL_SI double exp_of(double x) { return __builtin_exp(x); }
+
+// Lanes that may attend: all bits set where the byte is not zero.
+typedef uint8_t BytesF __attribute__((vector_size(VL)));
+typedef uint8_t BytesD __attribute__((vector_size(VD)));
+template <class B, class M>
+CCDL_SI M bytes_set(const uint8_t* p, int count) {
+  constexpr int kN = sizeof(B);
+  B b = {};
+  if (count == kN)
+    __builtin_memcpy(&b, p, kN);
+  else
+    for (int i = 0; i < kN; ++i) b[i] = i < count ? p[i] : 0;
+  return __builtin_convertvector(b, M) != 0;
+}
+template <class T>
+CCDL_SI typename Lanes<T>::M may_attend(const uint8_t* p, int count) {
+  if constexpr (sizeof(T) == 4)
+    return bytes_set<BytesF, vi>(p, count);
+  else
+    return bytes_set<BytesD, vl>(p, count);
+}
+
+enum MaskKind { kNone, kBool, kAdded };
+
+template <class T, int Mask>
+CCDL_SI Vec<T> masked(Vec<T> s, const void* mask, int64_t i, int count) {
+  if (Mask == kBool)
+    return select(may_attend<T>(static_cast<const uint8_t*>(mask) + i, count), s, set1(kLow<T>));
+  if (Mask == kAdded) return s + at(static_cast<const T*>(mask) + i, count);
+  return s;
+}
+
+// The largest score of the row, masked scores stored back.
+template <class T, int Mask>
+CCDL_SI T row_max(T* s, int64_t n, const void* mask) {
+  if (Mask == kNone) return max_of(s, n);
+  Vec<T> m = set1(kLow<T>);
+  each_vector<T>(
+      n, [&](int64_t i, int count) __attribute__((always_inline)) {
+        const Vec<T> v = masked<T, Mask>(at(s + i, count, kLow<T>), mask, i, count);
+        to(s + i, v, count);
+        m = vmax(v, m);
+      });
+  return hmax(m);
+}
+
+template <class T, int Mask>
+__attribute__((noinline)) void forward_rows(const AttentionTile<T>& t, T* max, T* sum, T* out, int64_t e,
+                                            bool first) {
+  for (int64_t r = 0; r < t.rows; ++r) {
+    T* s = t.s + r * t.ld;
+    const int64_t n = t.limit[r];
+    if (n > 0) {
+      const T before = max[r], tile_max = row_max<T, Mask>(s, n, Mask == kNone ? nullptr : t.mask[r]);
+      const T after = tile_max > before ? tile_max : before, shift = after == kLow<T> ? T(0) : after;
+      const Vec<T> m = set1(shift);
+      const T tile_sum = sum_over<T>(
+          n, [&](int64_t i, int count) __attribute__((always_inline)) {
+            const Vec<T> p = vexp(at(s + i, count, kLow<T>) - m);
+            to(s + i, p, count);
+            return p;
+          });
+      const T factor = before == after ? T(1) : exp_of(before - shift);
+      max[r] = after;
+      sum[r] = sum[r] * factor + tile_sum;
+      if (!first && factor != T(1)) {
+        const Vec<T> f = set1(factor);
+        T* o = out + r * e;
+        each_vector<T>(
+            e, [&](int64_t i, int count)
+                   __attribute__((always_inline)) { to(o + i, at(o + i, count) * f, count); });
+      }
+      if (t.keep != nullptr) {
+        const T* keep = t.keep + r * t.ld;
+        each_vector<T>(
+            n, [&](int64_t i, int count) __attribute__((always_inline)) {
+              to(s + i, at(s + i, count) * at(keep + i, count), count);
+            });
+      }
+    }
+    for (int64_t i = n; i < t.n; ++i) s[i] = T(0);
+  }
+}
+
+template <class T>
+void forward_step(const AttentionTile<T>& t, T* max, T* sum, T* out, int64_t e, bool first) {
+  if (t.mask == nullptr)
+    forward_rows<T, kNone>(t, max, sum, out, e, first);
+  else if (t.mask_adds)
+    forward_rows<T, kAdded>(t, max, sum, out, e, first);
+  else
+    forward_rows<T, kBool>(t, max, sum, out, e, first);
+}
+
+// p = exp(scale s + mask - lse), ds = p (keep dp - delta); a row without a key has lse = -inf and no
+// gradient.
+template <class T, int Mask>
+__attribute__((noinline)) void backward_rows(const AttentionTile<T>& t, T* dp_tile, T scale, const T* lse,
+                                             const T* delta) {
+  const Vec<T> c = set1(scale);
+  for (int64_t r = 0; r < t.rows; ++r) {
+    T* s = t.s + r * t.ld;
+    T* dp = dp_tile + r * t.ld;
+    const T* keep = t.keep == nullptr ? nullptr : t.keep + r * t.ld;
+    const void* mask = Mask == kNone ? nullptr : t.mask[r];
+    const int64_t n = lse[r] == kLow<T> ? 0 : t.limit[r];
+    const Vec<T> l = set1(lse[r]), d = set1(delta[r]);
+    each_vector<T>(
+        n, [&](int64_t i, int count) __attribute__((always_inline)) {
+          Vec<T> x = fma(at(s + i, count), c, Mask == kAdded ? masked<T, Mask>(-l, mask, i, count) : -l);
+          if (Mask == kBool) x = masked<T, Mask>(x, mask, i, count);
+          const Vec<T> p = vexp(x);
+          Vec<T> g = at(dp + i, count), kept = p;
+          if (keep != nullptr) {
+            const Vec<T> f = at(keep + i, count);
+            g *= f;
+            kept *= f;
+          }
+          g = p * (g - d) * c;
+          if (Mask == kBool)
+            g = select(may_attend<T>(static_cast<const uint8_t*>(mask) + i, count), g, Vec<T>{});
+          to(s + i, kept, count);
+          to(dp + i, g, count);
+        });
+    for (int64_t i = n; i < t.n; ++i) s[i] = dp[i] = T(0);
+  }
+}
+
+template <class T>
+void backward_step(const AttentionTile<T>& t, T* dp, T scale, const T* lse, const T* delta) {
+  if (t.mask == nullptr)
+    backward_rows<T, kNone>(t, dp, scale, lse, delta);
+  else if (t.mask_adds)
+    backward_rows<T, kAdded>(t, dp, scale, lse, delta);
+  else
+    backward_rows<T, kBool>(t, dp, scale, lse, delta);
+}
+
+template <class T>
+void keep(const uint32_t* words, int64_t n, uint32_t threshold, T factor, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = (words[i] >> 8) >= threshold ? factor : T(0);
+}
+
+template <class T>
+void scaled(const T* src, T factor, T* dst, int64_t n) {
+  const Vec<T> f = set1(factor);
+  each_vector<T>(
+      n, [&](int64_t i, int count)
+             __attribute__((always_inline)) { to(dst + i, at(src + i, count) * f, count); });
+}
+
+template <class T>
+void add(const T* src, T* dst, int64_t n) {
+  each_vector<T>(
+      n, [&](int64_t i, int count)
+             __attribute__((always_inline)) { to(dst + i, at(dst + i, count) + at(src + i, count), count); });
+}
+
+template <class T>
+void store(const void* px, double factor, void* py, int64_t n) {
+  typedef typename Lanes<T>::S S;
+  const S* x = static_cast<const S*>(px);
+  T* y = static_cast<T*>(py);
+  const Vec<T> f = set1((S)factor);
+  each_vector<T>(
+      n, [&](int64_t i, int count)
+             __attribute__((always_inline)) { to(y + i, at(x + i, count) * f, count); });
+}
+
+template <class T>
+double dot(const void* px, const void* py, int64_t n) {
+  const T* x = static_cast<const T*>(px);
+  const T* y = static_cast<const T*>(py);
+  return sum_over<T>(
+      n, [&](int64_t i, int count)
+             __attribute__((always_inline)) { return at(x + i, count) * at(y + i, count); });
+}
+
+template <class T>
+constexpr AttentionTypeKernels<T> kernels() {
+  return {forward_step<T>, backward_step<T>, keep<T>, scaled<T>, add<T>};
+}
+
+}  // namespace
+
+extern const AttentionKernels attention;
+const AttentionKernels attention = {
+    kernels<float>(),
+    kernels<double>(),
+    {store<float16>, store<bfloat16>, store<float>, store<double>},
+    {dot<float16>, dot<bfloat16>, dot<float>, dot<double>},
+};
+
+}  // namespace ccdl::cpu::CCDL_ISA
