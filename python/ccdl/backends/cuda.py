@@ -69,8 +69,8 @@ def is_built() -> bool:
     return _C._cuda_is_built()
 
 
-# Attention has one implementation, which never holds the matrix of scores; PyTorch's switches are remembered and have
-# no effect.
+# Attention has one implementation, which never holds the matrix of scores; PyTorch's switches are remembered
+# and have no effect.
 _sdp = {"flash": True, "mem_efficient": True, "math": True, "cudnn": True}
 
 
@@ -121,7 +121,10 @@ def is_flash_attention_available() -> bool:
 
 @contextlib.contextmanager
 def sdp_kernel(
-    enable_flash: bool = True, enable_math: bool = True, enable_mem_efficient: bool = True, enable_cudnn: bool = True
+    enable_flash: bool = True,
+    enable_math: bool = True,
+    enable_mem_efficient: bool = True,
+    enable_cudnn: bool = True,
 ) -> Iterator[Any]:
     """Accepted without effect; the switches hold inside the block.
 

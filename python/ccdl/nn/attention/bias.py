@@ -26,8 +26,8 @@ class CausalVariant(enum.IntEnum):
 class CausalBias:
     """An ``attn_mask`` for :func:`~ccdl.nn.functional.scaled_dot_product_attention` that is never stored.
 
-    ``UPPER_LEFT`` lets query i see keys 0 ... i, ``LOWER_RIGHT`` keys 0 ... i + seq_len_kv - seq_len_q. The two are
-    the same for equal lengths. Unlike PyTorch's, it is no tensor.
+    ``UPPER_LEFT`` lets query i see keys 0 ... i, ``LOWER_RIGHT`` keys 0 ... i + seq_len_kv - seq_len_q. The
+    two are the same for equal lengths. Unlike PyTorch's, it is no tensor.
 
     Raises:
         AssertionError: ``variant`` is no :class:`CausalVariant`.
@@ -61,11 +61,19 @@ class CausalBias:
         return ones.tril(diagonal=offset)
 
     def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, dropout_p: float, is_causal: bool, scale: float | None,
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        dropout_p: float,
+        is_causal: bool,
+        scale: float | None,
         enable_gqa: bool,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         if is_causal:
-            raise ValueError("scaled_dot_product_attention: CausalBias should not be used with is_causal=True")
+            raise ValueError(
+                "scaled_dot_product_attention: CausalBias should not be used with is_causal=True"
+            )
         if (query.size(-2), key.size(-2)) != self.shape:
             raise ValueError(
                 f"scaled_dot_product_attention: the CausalBias is for lengths {self.shape}, got query "

@@ -23,17 +23,17 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """``softmax(scale * query key^T + mask) value``, softmax over the keys.
 
-    The scores are made tile by tile and made again for the backward pass, so memory grows with the lengths, not
-    with their product.
+    The scores are made tile by tile and made again for the backward pass, so memory grows with the lengths,
+    not with their product.
 
     Args:
         query: floating ``[..., H, L, E]``; leading dimensions of the three inputs broadcast.
         key: ``[..., H, S, E]``, of the same dtype.
         value: ``[..., H, S, Ev]``, of the same dtype.
-        attn_mask: broadcastable to ``[..., H, L, S]``. Bool: True where a query may attend. Floating (the dtype of
-            ``query`` or float32): added to the scores. Also a
-            :class:`~ccdl.nn.attention.bias.CausalBias`. A query that may attend to nothing gives zeros and has no
-            gradient.
+        attn_mask: broadcastable to ``[..., H, L, S]``. Bool: True where a query may attend. Floating (the
+            dtype of ``query`` or float32): added to the scores. Also a
+            :class:`~ccdl.nn.attention.bias.CausalBias`. A query that may attend to nothing gives zeros and
+            has no gradient.
         dropout_p: fraction of the weights that are dropped, always (pass 0.0 outside training); what stays is
             scaled by ``1 / (1 - dropout_p)``.
         is_causal: query i sees keys 0 ... i only. Not together with ``attn_mask``.
@@ -83,12 +83,13 @@ def attention(
     """:func:`scaled_dot_product_attention` with what PyTorch has no argument for.
 
     Args:
-        causal_alignment: with ``is_causal``, ``"upper_left"`` lets query i see keys 0 ... i, ``"lower_right"`` keys
-            0 ... i + S - L: the last query sees every key, as when new queries follow a cache of keys.
-        key_lengths: int64 ``[B]``, one per batch entry (the leading dimension of 3-d and 4-d inputs): keys from
-            there on are not seen. Larger values mean all keys, negative ones none.
-        return_lse: also return ``log sum_j exp(score_j)`` as ``[..., H, L]``, float32 (float64 for float64) and
-            -inf for a query without keys; two results over disjoint keys can be joined with it.
+        causal_alignment: with ``is_causal``, ``"upper_left"`` lets query i see keys 0 ... i,
+            ``"lower_right"`` keys 0 ... i + S - L: the last query sees every key, as when new queries follow
+            a cache of keys.
+        key_lengths: int64 ``[B]``, one per batch entry (the leading dimension of 3-d and 4-d inputs): keys
+            from there on are not seen. Larger values mean all keys, negative ones none.
+        return_lse: also return ``log sum_j exp(score_j)`` as ``[..., H, L]``, float32 (float64 for float64)
+            and -inf for a query without keys; two results over disjoint keys can be joined with it.
 
     The other arguments and errors are those of :func:`scaled_dot_product_attention`.
 
