@@ -11,23 +11,12 @@ namespace ccdl::python {
 namespace {
 
 // Rows whose tensors may live on different devices.
-constexpr const char* kMovesBetweenDevices[] = {"copy_",
-                                                "to",
-                                                "type_as",
-                                                "set_data",
-                                                "index_put",
-                                                "index_put_",
-                                                "resize_as_",
-                                                "expand_as",
-                                                "view_as",
-                                                "reshape_as",
-                                                "is_set_to",
-                                                "_run_backward",
-                                                "_record_function",
-                                                "backward",
-                                                "result_type",
-                                                "_fused_sgd_step",
-                                                "_fused_adam_step"};
+constexpr const char* kMovesBetweenDevices[] = {
+    "copy_", "to", "type_as", "set_data", "index_put", "index_put_", "resize_as_", "expand_as", "view_as",
+    "reshape_as", "is_set_to", "_run_backward", "_record_function", "backward", "result_type",
+    "_fused_sgd_step", "_fused_adam_step",
+    // batch_sizes stays on the host; the op checks the rest
+    "lstm", "gru", "rnn_tanh", "rnn_relu", "peephole_lstm"};
 
 struct TypeName {
   const char* text;

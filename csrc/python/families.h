@@ -20,6 +20,7 @@
   X(loss)                \
   X(norm)                \
   X(pool)                \
+  X(rnn)                 \
   X(optim)               \
   X(multi_tensor)        \
   X(reduce)              \

@@ -26,7 +26,7 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "autograd backends cpu cuda errors linalg models nn optim random serialization testing train utils "
+    "_VF autograd backends cpu cuda errors linalg models nn optim random serialization testing train utils "
     "version".split()
 )
 

@@ -36,7 +36,8 @@ struct RnnSteps {
 };
 
 // All views have one floating dtype T and are contiguous unless said otherwise; `cells` and `extra` have the
-// stat dtype (float32, or float64 for float64). data == null: absent.
+// stat dtype (float32, or float64 for float64). data == null: absent. On the CPU T is float32 or float64: the
+// op widens halves.
 struct RnnForward {
   View gates;     // [N, G H]: in the input projections, out the activated gates (for Relu, Tanh: h)
   View w_hh;      // [G H, R]
