@@ -5,6 +5,7 @@
   X(extension)           \
   X(tensor_python)       \
   X(matmul)              \
+  X(linalg)              \
   X(random)              \
   X(io)                  \
   X(runtime)             \

@@ -275,7 +275,7 @@ void* fn(F f) {
 }
 
 // ---- errors ----
-PyObject* error_classes[14];
+PyObject* error_classes[15];
 struct ErrorClass {
   ErrorKind kind;
   const char* name;
@@ -295,7 +295,8 @@ bool init_errors(PyObject* module) {
       {ErrorKind::NotImplemented, "NotImplementedError", &PyExc_NotImplementedError},
       {ErrorKind::Key, "KeyError", &PyExc_KeyError},
       {ErrorKind::Checkpoint, "CheckpointError", &PyExc_RuntimeError},
-      {ErrorKind::File, "FileError", &PyExc_OSError}};
+      {ErrorKind::File, "FileError", &PyExc_OSError},
+      {ErrorKind::LinAlg, "LinAlgError", &PyExc_RuntimeError}};
   PyObject* dict = PyDict_New();
   if (!dict) return false;
   for (const auto& c : classes) {

@@ -95,5 +95,11 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
 
 
 def _write(out, result):
+    """out= of the functions written in Python: resized and overwritten; no gradient flows through it."""
+    if _C.is_grad_enabled() and (out.requires_grad or result.requires_grad):
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of the "
+            "arguments requires grad; use the returned value"
+        )
     out.resize_(result.shape)
     return out.copy_(result)

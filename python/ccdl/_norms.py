@@ -1,4 +1,4 @@
-"""Vector and matrix norms of ccdl.linalg, over the norm kernel. Norms of singular values are absent."""
+"""Vector and matrix norms of ccdl.linalg, over the norm kernel and the singular values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     """Norm of the matrices in the two dimensions ``dim``.
 
     ``ord``: ``'fro'`` (root of the sum of squares), ``inf``/``-inf`` (largest/smallest sum of ``|A|`` over a
-    row), ``1``/``-1`` (the same over a column).
+    row), ``1``/``-1`` (the same over a column), ``2``/``-2`` (largest/smallest singular value), ``'nuc'``
+    (sum of the singular values).
 
     >>> import ccdl
     >>> ccdl.linalg.matrix_norm(ccdl.tensor([[1., 2.], [3., 4.]]), 1)
@@ -44,12 +45,15 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
         result = sums.amax(other, keepdim=True) if ord > 0 else sums.amin(other, keepdim=True)
         result = result if keepdim else result.squeeze((rows, columns))
     elif ord in _SINGULAR:
-        raise errors.NotImplementedError(
-            f"linalg.matrix_norm: ord={ord!r} needs singular values; use 'fro', 1, -1, inf or -inf"
-        )
+        x = A if dtype is None else A.to(dtype)
+        values = _C._linalg_svd(x.movedim((rows, columns), (-2, -1)), False)[1]
+        result = values.sum(-1) if ord == "nuc" else values[..., 0] if ord == 2 else values[..., -1]
+        if keepdim:
+            for d in sorted((rows, columns)):
+                result = result.unsqueeze(d)
     else:
         raise errors.ValueError(
-            f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 1, -1, inf or -inf"
+            f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
         )
     return result if out is None else _write(out, result)
 

@@ -1,8 +1,8 @@
 """Exceptions that ccdl raises, each a subclass of the builtin that PyTorch raises there.
 
 ValueError, TypeError, IndexError, KeyError, NotImplementedError, RuntimeError and, below RuntimeError,
-ShapeError, DTypeError, DeviceError, AutogradError, CheckpointError; OutOfMemoryError below MemoryError,
-FileError below OSError.
+ShapeError, DTypeError, DeviceError, AutogradError, CheckpointError, LinAlgError; OutOfMemoryError below
+MemoryError, FileError below OSError.
 """
 
 from . import _C
@@ -17,6 +17,7 @@ DeviceError = _classes["DeviceError"]
 FileError = _classes["FileError"]
 IndexError = _classes["IndexError"]
 KeyError = _classes["KeyError"]
+LinAlgError = _classes["LinAlgError"]
 NotImplementedError = _classes["NotImplementedError"]
 OutOfMemoryError = _classes["OutOfMemoryError"]
 RuntimeError = _classes["RuntimeError"]

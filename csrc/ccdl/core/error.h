@@ -22,6 +22,7 @@ enum class ErrorKind {
   Key,             // KeyError: a name that is not there
   Checkpoint,      // RuntimeError: a file that is damaged, hostile or does not fit
   File,            // OSError: the operating system refused
+  LinAlg,          // RuntimeError: a matrix is singular, not positive definite, or did not converge
   Interrupt,       // KeyboardInterrupt: Ctrl-C arrived inside a long op
 };
 

@@ -1,6 +1,7 @@
 // Contractions over named dims and the products built from them. einsum contracts operands from left to
 // right: dims are sorted into batch, kept and summed ones by permutation, and each pair becomes one batched
 // matrix product.
+#include <ccdl/ops/linalg.h>
 #include <ccdl/ops/matmul.h>
 
 #include <ccdl/ops/create.h>
@@ -331,8 +332,7 @@ Tensor trace(const Tensor& x) {
 Tensor matrix_power(const Tensor& x, int64_t n) {
   CCDL_CHECK(x.dim() >= 2 && x.size(-1) == x.size(-2), Shape,
              "matrix_power: input must be square matrices, got ", describe(x));
-  CCDL_CHECK(n >= 0, NotImplemented, "matrix_power: exponent n is ", n,
-             ", but negative powers need an inverse, which is not available");
+  if (n < 0) return matrix_power(linalg_inv("linalg.inv", x), -n);
   if (n == 0) return add(expand(eye(x.size(-1), x.size(-1), x.dtype(), x.device()), x.sizes()), Scalar(0));
   Tensor result, square = x;
   for (int64_t left = n; left > 0; left /= 2) {

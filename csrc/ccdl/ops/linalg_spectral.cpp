@@ -1,0 +1,302 @@
+// QR, symmetric eigenvalues, singular values and the pseudo-inverse. Backward formulas: Walter and Lehmann,
+// Algorithmic differentiation of linear algebra functions (2010); Townsend, Differentiating the singular
+// value decomposition (2016); Golub and Pereyra, The differentiation of pseudo-inverses (1973).
+#include <ccdl/kernels/linalg.h>
+#include <ccdl/ops/linalg_parts.h>
+
+#include <cmath>
+
+namespace ccdl::ops {
+
+using namespace dense_algebra;
+
+namespace {
+
+// A = Q R, R square: M = R dR^T - dQ^T Q, dA = (dQ + Q (tril(M) + tril(M, -1)^T)) R^-T
+struct QrBackward : Node {
+  const char* name() const override { return "LinalgQrBackward"; }
+  SavedTensor q, r;
+  bool materialize_grads() const override { return true; }
+  TensorList apply(const TensorList& g) override {
+    const Tensor sq = q.get(this), sr = r.get(this);
+    const Tensor m = sub(matmul(sr, mT(g[1])), matmul(mT(g[0]), sq));
+    const Tensor symmetric = add(tril(m), mT(tril(m, -1)));
+    return {
+        linalg_solve_triangular("linalg.qr", mT(sr), add(g[0], matmul(sq, symmetric)), false, false, false)};
+  }
+  void release_saved() override {
+    q.reset();
+    r.reset();
+  }
+};
+
+Tensor differences(const Tensor& values) {  // E_ij = v_j - v_i, 1 on the diagonal
+  const Tensor e = sub(unsqueeze(values, -2), unsqueeze(values, -1));
+  const int64_t n = values.size(-1);
+  return add(e, eye(n, n, values.dtype(), values.device()));
+}
+
+// dA = V (diag(dw) + (V^T dV off the diagonal) / E) V^T with E_ij = w_j - w_i
+struct EighBackward : Node {
+  const char* name() const override { return "LinalgEighBackward"; }
+  SavedTensor w, v;
+  TensorList apply(const TensorList& g) override {
+    const Tensor vectors = v.get(this);
+    Tensor inner;
+    if (g[1].defined()) {
+      const Tensor p = matmul(mT(vectors), g[1]);
+      inner = div(sub(p, diag_embed(diagonal(p, 0, -2, -1))), differences(w.get(this)));
+    }
+    if (g[0].defined()) inner = inner.defined() ? add(inner, diag_embed(g[0])) : diag_embed(g[0]);
+    if (!inner.defined()) return {Tensor()};
+    return {matmul(vectors, matmul(inner, mT(vectors)))};
+  }
+  void release_saved() override {
+    w.reset();
+    v.reset();
+  }
+};
+
+Tensor skew(const Tensor& x) { return sub(x, mT(x)); }
+
+// A = U S V^T: dA = U [(skew(U^T dU) / E) S + S (skew(V^T dV) / E) + diag(dS)] V^T
+//                   + (I - U U^T) dU S^-1 V^T + U S^-1 dV^T (I - V V^T), E_ij = s_j^2 - s_i^2
+struct SvdBackward : Node {
+  const char* name() const override { return "LinalgSvdBackward"; }
+  SavedTensor u, s, vh;
+  TensorList apply(const TensorList& g) override {
+    const Tensor left = u.get(this), values = s.get(this), right = vh.get(this);
+    if (!g[0].defined() && !g[1].defined() && !g[2].defined()) return {Tensor()};
+    const Tensor row = unsqueeze(values, -2), column = unsqueeze(values, -1);
+    Tensor inner = g[1].defined() ? diag_embed(g[1]) : Tensor();
+    const auto plus = [&](const Tensor& t) { inner = inner.defined() ? add(inner, t) : t; };
+    Tensor e;
+    if (g[0].defined() || g[2].defined()) e = differences(square(values));
+    if (g[0].defined()) plus(mul(div(skew(matmul(mT(left), g[0])), e), row));
+    if (g[2].defined()) plus(mul(column, div(skew(matmul(right, mT(g[2]))), e)));
+    Tensor da = matmul(left, matmul(inner, right));
+    const int64_t k = values.size(-1);
+    if (g[0].defined() && left.size(-2) > k) {
+      const Tensor part = div(g[0], row);
+      da = add(da, matmul(sub(part, matmul(left, matmul(mT(left), part))), right));
+    }
+    if (g[2].defined() && right.size(-1) > k) {
+      const Tensor part = div(g[2], column);
+      da = add(da, matmul(left, sub(part, matmul(matmul(part, mT(right)), right))));
+    }
+    return {da};
+  }
+  void release_saved() override {
+    u.reset();
+    s.reset();
+    vh.reset();
+  }
+};
+
+// Y = A^+: dA = -Y^T dY Y^T + (I - A Y) dY^T Y Y^T + Y^T Y dY^T (I - Y A)
+struct PinvBackward : Node {
+  const char* name() const override { return "LinalgPinvBackward"; }
+  SavedTensor a, y;
+  TensorList apply(const TensorList& g) override {
+    const Tensor x = a.get(this), p = y.get(this), pt = mT(p), gt = mT(g[0]);
+    const Tensor first = matmul(pt, matmul(g[0], pt));
+    const Tensor right = matmul(gt, matmul(p, pt)), left = matmul(matmul(pt, p), gt);
+    return {add(sub(sub(right, matmul(x, matmul(p, right))), first), sub(left, matmul(matmul(left, p), x)))};
+  }
+  void release_saved() override {
+    a.reset();
+    y.reset();
+  }
+};
+
+struct Qr {
+  Tensor qt, rt;  // working copies, transposed
+};
+// columns: how many columns of Q to form
+Qr qr_of(const Tensor& a, int64_t columns) {
+  const NoGradGuard no_grad;
+  const int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
+  const Tensor at = working_copy(mT(a));
+  const int64_t batch = at.size(0);
+  const Tensor tau = work_space(a, {batch, k});
+  const Tensor scratch = work_space(a, {batch, std::max(n, columns)});
+  CCDL_KERNEL(a, linalg_qr(at.view(), tau.view(), scratch.view()));
+  Qr r{work_space(a, {batch, columns, m}), at};
+  CCDL_KERNEL(a, linalg_qr_form(at.view(), tau.view(), r.qt.view(), scratch.view()));
+  return r;
+}
+
+struct Svd {
+  Tensor u, s, vh;
+};
+// For a with at least as many rows as columns: A = Q R first, then the singular values of the square R.
+Svd svd_tall(const char* op, const Tensor& a, bool full) {
+  const NoGradGuard no_grad;
+  const int64_t m = a.size(-2), n = a.size(-1), p = full ? m : n;
+  const Qr qr = qr_of(a, p);
+  const int64_t batch = qr.qt.size(0);
+  const Tensor rt = contiguous(tril(narrow(qr.rt, 2, 0, n)));  // R^T; its rows are R's columns
+  const Tensor s = work_space(a, {batch, n}), vt = work_space(a, {batch, n, n});
+  const Tensor info = work_space(a, {batch}, DType::Int32);
+  CCDL_KERNEL(a, linalg_svd(rt.view(), s.view(), vt.view(), info.view()));
+  check_info(op, info.size(0) == 1 && a.dim() == 2 ? reshape(info, Dims{}) : info, [](int64_t) {
+    return std::string(
+        "The algorithm failed to converge because the input matrix contained non-finite values.");
+  });
+  Tensor ut = matmul(rt, narrow(qr.qt, 1, 0, n));
+  if (full && m > n) ut = cat({ut, narrow(qr.qt, 1, n, m - n)}, 1);
+  return {mT(ut), s, vt};
+}
+
+}  // namespace
+
+TensorList linalg_qr(const char* op, const Tensor& a, const std::string& mode) {
+  check_matrix(op, a);
+  CCDL_CHECK(mode == "reduced" || mode == "complete" || mode == "r", Runtime, op,
+             ": received unrecognized mode '", mode,
+             "' but expected one of 'reduced' (default), 'r', or 'complete'");
+  const int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
+  const Dims batch = batch_of(a);
+  const bool graph = needs_graph(a);
+  CCDL_CHECK(
+      !graph || mode != "r", Autograd, op,
+      ": The derivative of linalg.qr depends on Q, which is not computed when mode='r'; use mode='reduced'");
+  CCDL_CHECK(!graph || mode != "complete" || m <= n, Autograd, op,
+             ": The QR decomposition is not differentiable when mode='complete' and nrows > ncols, got ", m,
+             " by ", n, "; use mode='reduced'");
+  const int64_t columns = mode == "complete" ? m : k;
+  const Qr qr = qr_of(a, mode == "r" ? 0 : columns);
+  Tensor q, r;
+  {
+    const NoGradGuard no_grad;
+    r = finished(triu(mT(narrow(qr.rt, 2, 0, columns))), with(batch, {columns, n}), a.dtype());
+    q = mode == "r" ? empty(Dims{0}, a.dtype(), a.device())
+                    : finished(mT(qr.qt), with(batch, {m, columns}), a.dtype());
+  }
+  if (!graph) return {q, r};
+  const Tensor r1 = m >= n ? r : contiguous(detach(narrow(r, -1, 0, k)));
+  auto node = make_ref<QrBackward>();
+  node->q = SavedTensor(q, node.get(), 0);
+  node->r = SavedTensor(r1, node.get(), 1);
+  record(node.get(), {m >= n ? a : narrow(a, -1, 0, k)}, TensorList{q, r1});
+  if (m >= n) return {q, r1};
+  return {q, cat({r1, matmul(mT(q), narrow(a, -1, k, n - k))}, -1)};
+}
+
+TensorList linalg_eigh(const char* op, const Tensor& a, const std::string& uplo) {
+  check_square(op, a);
+  CCDL_CHECK(uplo == "L" || uplo == "U" || uplo == "l" || uplo == "u", Runtime, op,
+             ": Expected UPLO argument to be 'L' or 'U', but got ", uplo);
+  const bool lower = uplo == "L" || uplo == "l";
+  const int64_t n = a.size(-1);
+  Tensor w, v;
+  {
+    const NoGradGuard no_grad;
+    const Tensor half = lower ? tril(a) : triu(a);
+    const Tensor work = working_copy(add(half, mT(lower ? tril(a, -1) : triu(a, 1))));
+    const int64_t batch = work.size(0);
+    const Tensor values = work_space(a, {batch, n}), vt = work_space(a, {batch, n, n});
+    const Tensor scratch = work_space(a, {batch, 5 * n}), info = work_space(a, {batch}, DType::Int32);
+    CCDL_KERNEL(a, linalg_eigh(work.view(), values.view(), vt.view(), scratch.view(), info.view()));
+    check_info(op, a.dim() == 2 ? reshape(info, Dims{}) : info, [](int64_t) {
+      return std::string(
+          "The algorithm failed to converge because the input matrix contained non-finite values.");
+    });
+    w = finished(values, with(batch_of(a), {n}), a.dtype());
+    v = finished(mT(vt), a.sizes(), a.dtype());
+  }
+  if (needs_graph(a)) {
+    auto node = make_ref<EighBackward>();
+    node->w = SavedTensor(w, node.get(), 0);
+    node->v = SavedTensor(v, node.get(), 1);
+    record(node.get(), {a}, TensorList{w, v});
+  }
+  return {w, v};
+}
+
+TensorList linalg_svd(const char* op, const Tensor& a, bool full) {
+  check_matrix(op, a);
+  const int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
+  const bool graph = needs_graph(a);
+  const bool tall = m >= n;
+  Svd r = svd_tall(op, tall ? a : mT(a), full);
+  Tensor u, s, vh;
+  {
+    const NoGradGuard no_grad;
+    const Dims batch = batch_of(a);
+    s = finished(r.s, with(batch, {k}), a.dtype());
+    u = finished(tall ? r.u : mT(r.vh), with(batch, {m, full || tall ? (full ? m : k) : k}), a.dtype());
+    vh = finished(tall ? r.vh : mT(r.u), with(batch, {full ? n : k, n}), a.dtype());
+  }
+  if (!graph) return {u, s, vh};
+  // Only the first k vectors have a derivative; the others of full_matrices follow without history.
+  const Tensor u1 = u.size(-1) == k ? u : contiguous(detach(narrow(u, -1, 0, k)));
+  const Tensor v1 = vh.size(-2) == k ? vh : contiguous(detach(narrow(vh, -2, 0, k)));
+  auto node = make_ref<SvdBackward>();
+  node->u = SavedTensor(u1, node.get(), 0);
+  node->s = SavedTensor(s, node.get(), 1);
+  node->vh = SavedTensor(v1, node.get(), 2);
+  record(node.get(), {a}, TensorList{u1, s, v1});
+  return {u.size(-1) == k ? u1 : cat({u1, narrow(u, -1, k, m - k)}, -1), s,
+          vh.size(-2) == k ? v1 : cat({v1, narrow(vh, -2, k, n - k)}, -2)};
+}
+
+Tensor linalg_pinv(const char* op, const Tensor& a, const Tensor& atol, const Tensor& rtol, bool hermitian) {
+  check_matrix(op, a);
+  if (hermitian) check_square(op, a);
+  Tensor y;
+  {
+    const NoGradGuard no_grad;
+    Tensor s, left, right;
+    if (a.numel() == 0) {
+      y = zeros(with(batch_of(a), {a.size(-1), a.size(-2)}), a.dtype(), a.device());
+    } else {
+      const Tensor in = to(a, DType::Float64);
+      if (hermitian) {
+        const TensorList wv = linalg_eigh(op, in, "L");
+        s = wv[0], left = wv[1], right = mT(wv[1]);
+      } else {
+        const TensorList usv = linalg_svd(op, in, false);
+        s = usv[1], left = usv[0], right = usv[2];
+      }
+      const double eps = a.dtype() == DType::Float64 ? 2.220446049250313e-16 : 1.1920929e-07;
+      const Tensor size = abs(s), largest = amax(size, Dims{-1}, true);
+      const double standard = static_cast<double>(std::max(a.size(-1), a.size(-2))) * eps;
+      const auto column = [&](const Tensor& t) { return t.dim() ? unsqueeze(t, -1) : t; };
+      Tensor limit = rtol.defined()   ? mul(largest, column(to(rtol, DType::Float64)))
+                     : atol.defined() ? where(gt(column(atol), 0), Operand(0.0), mul(largest, standard))
+                                      : mul(largest, standard);
+      if (atol.defined()) limit = maximum(limit, column(to(atol, DType::Float64)));
+      const Tensor keep = gt(size, limit);
+      const Tensor inverse = where(keep, reciprocal(where(keep, s, Operand(1.0))), Operand(0.0));
+      y = to(matmul(mul(mT(right), unsqueeze(inverse, -2)), mT(left)), a.dtype());
+    }
+  }
+  if (needs_graph(a)) {
+    auto node = make_ref<PinvBackward>();
+    node->a = SavedTensor(a);
+    node->y = SavedTensor(y, node.get());
+    record(node, {a}, y);
+  }
+  return y;
+}
+
+// Taylor's series to degree 18 of A / 2^s, whose norm is at most 1, squared s times.
+Tensor linalg_matrix_exp(const char* op, const Tensor& a) {
+  check_square(op, a);
+  double norm = 0;
+  if (a.numel() > 0) {
+    const NoGradGuard no_grad;
+    norm = item(max(sum(abs(a), Dims{-2}))).to_double();
+  }
+  CCDL_CHECK(std::isfinite(norm), LinAlg, op, ": the input contains non-finite values: ", describe(a));
+  const int64_t n = a.size(-1), squarings = norm > 1 ? static_cast<int64_t>(std::ceil(std::log2(norm))) : 0;
+  const Tensor identity = eye(n, n, a.dtype(), a.device());
+  const Tensor x = mul(a, std::ldexp(1.0, -static_cast<int>(squarings)));
+  Tensor y = add(div(x, 18), identity);
+  for (int k = 17; k > 0; --k) y = add(matmul(div(x, k), y), identity);
+  for (int64_t i = 0; i < squarings; ++i) y = matmul(y, y);
+  return y;
+}
+
+}  // namespace ccdl::ops
