@@ -43,6 +43,15 @@ def clip(sizes) -> Row:
     return Row(f"clip_grad_norm {len(sizes)} x {sizes[0]}", make, bytes=4.0 * sum(sizes) * 3, tol=None)
 
 
+def rule(name: str, **options):
+    """Rows of an optimiser by its name: one large tensor and many small ones."""
+
+    def make(T, params, extra):
+        return getattr(T.optim, name)(params, lr=1e-3, **options)
+
+    return [step(name, [10_000_000], make), step(name, [1000] * 60, make)]
+
+
 ROWS = [
     step("Adam", [10_000_000], adam),
     step("Adam", [10_000_000], adam, fused=True),
@@ -54,4 +63,13 @@ ROWS = [
     step("SGD momentum", [1000] * 60, sgd, fused=True),
     clip([10_000_000]),
     clip([1000] * 60),
+    *rule("Adagrad"),
+    *rule("Adadelta"),
+    *rule("RMSprop", momentum=0.9, centered=True),
+    *rule("Adamax"),
+    *rule("NAdam"),
+    *rule("RAdam"),
+    *rule("ASGD"),
+    *rule("Rprop"),
+    *rule("Adafactor"),
 ]

@@ -181,16 +181,6 @@ const Row kGraphRows[] = {
      [](const Args& a) { return address(graph_of(a, 0).add_scalar(a.real(1))); }},
     {"_cuda_graph_add_count(int graph, int value) -> int",
      [](const Args& a) { return address(graph_of(a, 0).add_scalar(a.integer(1))); }},
-    {"_cuda_graph_count_steps(Tensor[] steps) -> None",
-     [](const Args& a) {  // the step counts of an optimiser's state, float32 on the host
-       for (const Tensor& t : a.tensors(0)) {
-         CCDL_CHECK(t.device().is_cpu() && t.dtype() == DType::Float32 && t.numel() == 1, Type,
-                    "CUDAGraph.replay: step counts must be float32 numbers on the CPU, got ", describe(t));
-         *t.ptr<float>() += 1;
-         t.storage()->bump_version();
-       }
-       return none();
-     }},
     {"_cuda_graph_set_number(int graph, int scalar, float value) -> None",
      [](const Args& a) {
        graph_of(a, 0).set_scalar(reinterpret_cast<void*>(a.integer(1)), a.real(2));

@@ -2,6 +2,7 @@
 #include "binding.h"
 
 #include <ccdl/ops/optim.h>
+#include <ccdl/ops/optim_rules.h>
 
 namespace ccdl::python {
 
@@ -37,6 +38,40 @@ static const Row kRows[] = {
                               a.reals(5), o);
          return Tensor();
        });
+     }},
+    {"_fused_rule_step(str rule, Tensor[] params, Tensor[] grads, Tensor[] states0, Tensor[] states1, "
+     "Tensor[] states2, float[] steps, float[] scalars0, float[] scalars1, *, float lr, float[] numbers, "
+     "float weight_decay=0.0, bool decoupled=False, bool maximize=False, int device_lr=0, int device_step=0, "
+     "int device_scalar0=0, int device_scalar1=0) -> None",
+     [](const Args& a) {
+       RuleOptions o = {a.real(9), a.real(11), {0, 0, 0, 0, 0}, a.boolean(12), a.boolean(13)};
+       const std::vector<double>& numbers = a.reals(10);
+       CCDL_CHECK(numbers.size() <= 5, Value, "_fused_rule_step: at most 5 numbers, got ", numbers.size());
+       std::copy(numbers.begin(), numbers.end(), o.number);
+       set_device_scalars(&o, a, 14);
+       for (int i = 0; i < 2; ++i) o.device_scalar[i] = reinterpret_cast<const double*>(a.integer(16 + i));
+       const TensorList states[3] = {a.tensors(3), a.tensors(4), a.tensors(5)};
+       const std::vector<double> scalars[2] = {a.reals(7), a.reals(8)};
+       return a.run([&] {
+         ops::fused_rule_step(a.string(0), a.tensors(1), a.tensors(2), states, a.reals(6), scalars, o);
+         return Tensor();
+       });
+     }},
+    {"_count_steps(Tensor[] steps) -> object",
+     [](const Args& a) {  // adds 1 to float32 or float64 numbers on the host, and returns them
+       PyObject* list = PyList_New(static_cast<Py_ssize_t>(a.tensors(0).size()));
+       Py_ssize_t at = 0;
+       for (const Tensor& t : a.tensors(0)) {
+         const bool fits = t.device().is_cpu() && t.numel() == 1 &&
+                           (t.dtype() == DType::Float32 || t.dtype() == DType::Float64);
+         if (!fits) Py_XDECREF(list);
+         CCDL_CHECK(fits, Type, "optimizer: step counts must be floating numbers on the CPU, got ",
+                    describe(t));
+         const double n = t.dtype() == DType::Float32 ? *t.ptr<float>() += 1 : *t.ptr<double>() += 1;
+         t.storage()->bump_version();
+         PyList_SetItem(list, at++, PyFloat_FromDouble(n));
+       }
+       return list;
      }},
 };
 void bind_optim(PyObject* m) { add_rows(m, kRows); }

@@ -1,86 +1,10 @@
-// Optimiser steps over lists of parameters: pointers travel as kernel parameters, one launch takes up to 48
-// parameters, each block a piece of one of them; every array is read and written once with 16-byte accesses.
-// Bias corrections are computed on the device in double from the step, also outside captured graphs, so that
-// both give the same bits. Operation order as the CPU's. Bound: Adam 28, SGD with momentum 20 bytes per fp32
-// element.
-#include <runtime/launch.h>
-#include <device/prelude.cuh>
-#include <device/vec.cuh>
-
-#include <ccdl/kernels/optim.h>
+// Optimiser steps over lists of parameters. Bias corrections are computed on the device in double from the
+// step, also outside captured graphs, so that both give the same bits. Operation order as the CPU's. Bound:
+// Adam 28, SGD with momentum 20 bytes per fp32 element.
+#include <kernels/optim_pieces.cuh>
 
 namespace ccdl::cu {
 namespace {
-
-constexpr int kThreads = 256, kVectors = 4;
-constexpr int kMaxItems = 48;
-
-struct Item {
-  void* param;
-  const void* grad;
-  void* state[3];
-  int64_t n;
-  int64_t step;
-  int32_t first_block;  // blocks of one item follow each other
-  bool aligned;
-};
-
-template <class Options>
-struct Plan {
-  int count;
-  Options options;
-  Item item[kMaxItems];
-};
-
-template <class T>
-constexpr int64_t kPiece = int64_t{kThreads} * kVectors* kLanes<T>;
-
-template <class P>
-CCDL_DEVICE const Item& item_of_block(const P& plan) {
-  int low = 0, high = plan.count;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    if (plan.item[middle].first_block <= static_cast<int32_t>(blockIdx.x))
-      low = middle;
-    else
-      high = middle;
-  }
-  return plan.item[low];
-}
-
-template <class O>
-CCDL_DEVICE double rate_of(const O& o) {
-  return o.device_lr ? *o.device_lr : o.lr;
-}
-template <class O>
-CCDL_DEVICE int64_t step_of(const O& o, const Item& item) {
-  return item.step + (o.device_step ? *o.device_step : 0);
-}
-
-// update.run<N>(i) for the N elements from i on, over the block's piece of an item.
-template <class T, class Update>
-CCDL_DEVICE void for_piece(const Item& item, const Update& update) {
-  constexpr int kN = kLanes<T>;
-  const int64_t start = int64_t(static_cast<int32_t>(blockIdx.x) - item.first_block) * kPiece<T>;
-  if (item.aligned && start + kPiece<T> <= item.n) {
-#pragma unroll
-    for (int r = 0; r < kVectors; ++r)
-      update.template run<kN>(start + (int64_t(r) * kThreads + threadIdx.x) * kN);
-    return;
-  }
-  const int64_t end = least(start + kPiece<T>, item.n);
-#pragma unroll 1
-  for (int64_t i = start + threadIdx.x; i < end; i += kThreads) update.template run<1>(i);
-}
-
-template <class T, int N>
-CCDL_DEVICE Vec<T, N> read(const void* p, int64_t i) {
-  return load_vec<T, N>(static_cast<const T*>(p) + i);
-}
-template <class T, int N>
-CCDL_DEVICE void write(void* p, int64_t i, const Vec<T, N>& v) {
-  store_vec<T, N>(static_cast<T*>(p) + i, v);
-}
 
 template <class A>
 CCDL_DEVICE A multiply_add(A a, A b, A c) {
@@ -200,32 +124,9 @@ __global__ void __launch_bounds__(kThreads) adam_kernel(const __grid_constant__ 
   for_piece<T>(item, update);
 }
 
-bool all_aligned(const OptimItem& item) {
-  return aligned16(item.param) && aligned16(item.grad) && aligned16(item.state[0]) &&
-         aligned16(item.state[1]) && aligned16(item.state[2]);
-}
-
-// One launch per kMaxItems items of element type T.
 template <class T, class Options>
 void step(const OptimItem* items, int64_t count, const Options& options, void (*kernel)(Plan<Options>)) {
-  static_assert(sizeof(Plan<Options>) <= 3584);
-  for (int64_t next = 0; next < count;) {
-    Plan<Options> plan;
-    plan.count = 0;
-    plan.options = options;
-    int64_t blocks = 0;
-    for (; next < count && plan.count < kMaxItems; ++next) {
-      const OptimItem& item = items[next];
-      if (item.dtype != DTypeOf<T>::value || item.n == 0) continue;
-      const int64_t mine = ceil_div<int64_t>(item.n, kPiece<T>);
-      if (blocks + mine > INT32_MAX) break;
-      plan.item[plan.count++] = {item.param,       item.grad, {item.state[0], item.state[1], item.state[2]},
-                                 item.n,           item.step, static_cast<int32_t>(blocks),
-                                 all_aligned(item)};
-      blocks += mine;
-    }
-    if (blocks > 0) CCDL_LAUNCH((LaunchConfig{dim3(static_cast<unsigned>(blocks)), kThreads}), kernel, plan);
-  }
+  launch_step<T>(items, count, options, kernel, entry_of);
 }
 
 }  // namespace

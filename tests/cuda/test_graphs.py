@@ -36,13 +36,27 @@ OPTIMIZERS = {
     "adam": lambda p: ccdl.optim.Adam(p, lr=0.02),
     "adamw_amsgrad": lambda p: ccdl.optim.AdamW(p, lr=0.02, weight_decay=0.1, amsgrad=True),
 }
+RULES = {
+    "amsgrad_corrected": lambda p: ccdl.optim.Adam(p, lr=0.02, amsgrad_corrected=True),
+    "adagrad": lambda p: ccdl.optim.Adagrad(p, lr=0.05, lr_decay=0.1),
+    "adadelta": lambda p: ccdl.optim.Adadelta(p, lr=1.0, eps=1e-3),
+    "rmsprop": lambda p: ccdl.optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True, eps=1e-2),
+    "adamax": lambda p: ccdl.optim.Adamax(p, lr=0.02),
+    "nadam": lambda p: ccdl.optim.NAdam(p, lr=0.02),
+    "radam": lambda p: ccdl.optim.RAdam(p, lr=0.02, betas=(0.9, 0.9)),
+    "asgd": lambda p: ccdl.optim.ASGD(p, lr=0.05, lambd=0.1, t0=2),
+    "rprop": lambda p: ccdl.optim.Rprop(p, lr=0.01),
+    "lion": lambda p: ccdl.optim.Lion(p, lr=0.01, weight_decay=0.1),
+    "lamb": lambda p: ccdl.optim.LAMB(p, lr=0.01, weight_decay=0.1),
+    "adafactor": lambda p: ccdl.optim.Adafactor(p, lr=0.5),
+}
 
 
 def curve(net, optimizer, graphed, steps=7, schedule=False, clip=False):
     """Losses and parameters after some steps."""
     ccdl.manual_seed(3)
     model, shape = net()
-    opt = OPTIMIZERS[optimizer](model.parameters())
+    opt = {**OPTIMIZERS, **RULES}[optimizer](model.parameters())
     scheduler = ccdl.optim.lr_scheduler.StepLR(opt, 2, 0.5) if schedule else None
 
     def step(x, y):
@@ -72,6 +86,12 @@ def curve(net, optimizer, graphed, steps=7, schedule=False, clip=False):
 @pytest.mark.parametrize("net", [mlp, dropout_net, norm_net, lenet], ids=lambda f: f.__name__)
 def test_a_captured_training_step_is_bitwise_the_plain_one(net, optimizer):
     assert curve(net, optimizer, True) == curve(net, optimizer, False)
+
+
+@pytest.mark.parametrize("optimizer", RULES)
+def test_every_optimizer_can_be_captured(optimizer):
+    """Step counts and the numbers of the state go on from replay to replay, and so do learning rates."""
+    assert curve(mlp, optimizer, True, schedule=True) == curve(mlp, optimizer, False, schedule=True)
 
 
 def test_lenet5_has_the_same_loss_curve():

@@ -21,6 +21,38 @@ OPTIMIZERS = [
     ("Adam", {"lr": 0.05, "weight_decay": 0.1, "amsgrad": True}),
     ("AdamW", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-6}),
     ("AdamW", {"lr": 0.05, "amsgrad": True, "maximize": True}),
+    ("Adagrad", {"lr": 0.1}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5, "maximize": True}),
+    ("Adadelta", {"lr": 1.0}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {"lr": 0.01}),
+    ("RMSprop", {"lr": 0.01, "alpha": 0.9, "momentum": 0.9, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.01, "alpha": 0.5, "centered": True, "momentum": 0.5, "eps": 1e-2, "maximize": True}),
+    ("RMSprop", {"lr": 0.01, "centered": True, "eps": 0.1}),
+    ("Adamax", {"lr": 0.05}),
+    ("Adamax", {"lr": 0.05, "betas": (0.5, 0.9), "weight_decay": 0.1, "maximize": True}),
+    ("NAdam", {"lr": 0.05}),
+    ("NAdam", {"lr": 0.05, "weight_decay": 0.1, "momentum_decay": 0.1, "maximize": True}),
+    ("NAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {"lr": 0.05}),
+    ("RAdam", {"lr": 0.05, "betas": (0.8, 0.9), "weight_decay": 0.1, "maximize": True}),
+    ("RAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("ASGD", {"lr": 0.05}),
+    ("ASGD", {"lr": 0.05, "lambd": 0.1, "alpha": 0.5, "t0": 2, "weight_decay": 0.1, "maximize": True}),
+    ("Rprop", {"lr": 0.01}),
+    ("Rprop", {"lr": 0.01, "etas": (0.3, 1.5), "step_sizes": (1e-3, 0.05), "maximize": True}),
+]
+OURS = [
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "averaged_momentum": True}),
+    ("Adam", {"lr": 0.05, "amsgrad_corrected": True, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.01, "eps": 1e-2, "eps_inside_sqrt": True}),
+    ("Lion", {"lr": 0.01, "weight_decay": 0.5}),
+    ("LAMB", {"lr": 0.05}),
+    ("LAMB", {"lr": 0.05, "weight_decay": 0.1, "maximize": True, "max_trust_ratio": 1.5}),
+]
+MATRIX_ONLY = [
+    ("Adafactor", {"lr": 0.05}),
+    ("Adafactor", {"lr": 0.1, "beta2_decay": -0.5, "eps": (1e-4, 0.1), "d": 2.0, "weight_decay": 0.1, "maximize": True}),
 ]
 
 
@@ -39,7 +71,7 @@ def steps(optimizer, loss, count):
         optimizer.step()
 
 
-@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda v: str(v))
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS + MATRIX_ONLY, ids=lambda v: str(v))
 def test_against_pytorch(name, options):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     import numpy as np
@@ -63,7 +95,7 @@ def test_against_pytorch(name, options):
     assert repr(a) == repr(b)
 
 
-@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda v: str(v))
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS + OURS, ids=lambda v: str(v))
 def test_fused_step_equals_recorded_step(name, options):
     """The plain form that ``differentiable=True`` records is the second oracle of the fused kernel."""
     results = []
@@ -82,7 +114,7 @@ def test_fused_step_equals_recorded_step(name, options):
     assert all(ccdl.allclose(a, b, rtol=1e-12, atol=1e-12) for a, b in zip(*results))
 
 
-@pytest.mark.parametrize(("name", "options"), OPTIMIZERS, ids=lambda v: str(v))
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS + OURS + MATRIX_ONLY, ids=lambda v: str(v))
 def test_resume_from_state_dict_is_exact(name, options):
     params, loss = problem(ccdl.float32)
     optimizer = getattr(optim, name)(params, **options)

@@ -117,7 +117,12 @@ class _Step:
     """One captured optimiser step: its learning rate and count on the device."""
 
     def __init__(
-        self, owner: CUDAGraph, optimizer: Any, group: dict[str, Any], params: list[_C.Tensor]
+        self,
+        owner: CUDAGraph,
+        optimizer: Any,
+        group: dict[str, Any],
+        params: list[_C.Tensor],
+        scalars: tuple[float, ...],
     ) -> None:
         handle = owner._handle
         self.handle, self.optimizer, self.group = handle, optimizer, group
@@ -127,6 +132,8 @@ class _Step:
         self.first = self._count()
         self.lr = _C._cuda_graph_add_number(handle, _float(group["lr"]))
         self.count = _C._cuda_graph_add_count(handle, 0)
+        self.scalars = [_C._cuda_graph_add_number(handle, value) for value in scalars]
+        self.values = scalars
 
     def _options(self) -> dict[str, Any]:
         return {k: v for k, v in self.group.items() if k not in ("params", "lr", "initial_lr")}
@@ -143,24 +150,33 @@ class _Step:
 
     def advance(self, replays: int) -> None:
         if replays and self.steps:
-            _C._cuda_graph_count_steps(self.steps)
+            counts = _C._count_steps(self.steps)
+            if self.scalars:  # the same for all of these parameters
+                self.values = self.optimizer._move_scalars(self.group, self.states, counts)[0]
         counted = self._count() - self.first if self.steps else replays
         _C._cuda_graph_set_number(self.handle, self.lr, _float(self.group["lr"]))
         _C._cuda_graph_set_count(self.handle, self.count, counted)
+        for place, value in zip(self.scalars, self.values):
+            _C._cuda_graph_set_number(self.handle, place, value)
 
 
 def _float(value: Any) -> float:
     return float(value.item() if isinstance(value, _C.Tensor) else value)
 
 
-def _step_scalars(optimizer: Any, group: dict[str, Any], params: list[_C.Tensor]) -> dict[str, int]:
-    """Keywords that make a fused optimiser step read lr and count from the device, during a capture."""
+def _step_scalars(
+    optimizer: Any, group: dict[str, Any], params: list[_C.Tensor], scalars: tuple[float, ...] = ()
+) -> dict[str, int]:
+    """Keywords that make a fused optimiser step read lr, count and further numbers of its state from the
+    device, during a capture.
+    """
     graph = getattr(_captures, "graph", None)
     if graph is None:
         return {}
-    step = _Step(graph, optimizer, group, params)
+    step = _Step(graph, optimizer, group, params, scalars)
     graph._steps.append(step)
-    return {"device_lr": step.lr, "device_step": step.count}
+    more = {f"device_scalar{i}": place for i, place in enumerate(step.scalars)}
+    return {"device_lr": step.lr, "device_step": step.count, **more}
 
 
 def is_current_stream_capturing() -> bool:

@@ -11,7 +11,17 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _C
-from .optimizer import Optimizer, _check_state_exists, _graph_scalars, _number
+from .optimizer import (
+    Optimizer,
+    _check_betas,
+    _check_fused,
+    _check_not_negative,
+    _check_rate,
+    _check_state_exists,
+    _graph_scalars,
+    _host_number,
+    _number,
+)
 
 __all__ = ["Adam", "AdamW"]
 
@@ -29,6 +39,8 @@ class Adam(Optimizer):
         uncorrected ones, as PyTorch has it). maximize: ascend instead.
         foreach, capturable, fused: accepted without effect; the step is always one fused pass.
         differentiable: record the update itself.
+        amsgrad_corrected: with amsgrad, keep the largest bias-corrected moment ``v / (1 - beta2^t)``, the
+            form of lecture notes: ``p -= lr / (1 - beta1^t) m / (sqrt(largest) + eps)``.
 
     Source: Kingma and Ba, 2015; Reddi et al., 2018; Loshchilov and Hutter, 2019.
 
@@ -54,33 +66,30 @@ class Adam(Optimizer):
         differentiable: bool = False,
         fused: Any = None,
         decoupled_weight_decay: bool = False,
+        amsgrad_corrected: bool = False,
     ) -> None:
         name = type(self).__name__
-        if not _number(lr) >= 0.0:
-            raise ValueError(f"Invalid learning rate: {lr} ({name})")
-        if not _number(eps) >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps} ({name})")
-        for i, beta in enumerate(betas):
-            if not 0.0 <= _number(beta) < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta} ({name})")
-        if not _number(weight_decay) >= 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay} ({name})")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "foreach": foreach,
-                "capturable": capturable,
-                "differentiable": differentiable,
-                "fused": fused,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-        )
+        _check_rate(name, lr)
+        _check_not_negative(name, eps=eps)
+        _check_betas(name, betas)
+        _check_not_negative(name, weight_decay=weight_decay)
+        _check_fused(name, fused, foreach, differentiable)
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad or amsgrad_corrected,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        if amsgrad_corrected:
+            defaults["amsgrad_corrected"] = True
+        super().__init__(params, defaults)
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -98,16 +107,14 @@ class Adam(Optimizer):
             for p in group["params"]:
                 state_of = self.state.get(p)
                 if state_of and not isinstance(state_of.get("step"), _C.Tensor):
-                    state_of["step"] = _C.tensor(
-                        float(state_of.get("step", 0)), dtype=_C.float32, device="cpu"
-                    )
+                    state_of["step"] = _host_number(state_of.get("step", 0))
 
     def _state_of(self, p, amsgrad):
         state = self.state[p]
         _check_state_exists(self, state)
         if not state:
             zeros = p.detach()
-            state["step"] = _C.tensor(0.0, dtype=_C.float32, device="cpu")
+            state["step"] = _host_number(0.0)
             state["exp_avg"] = _C.zeros_like(zeros)
             state["exp_avg_sq"] = _C.zeros_like(zeros)
             if amsgrad:
@@ -129,19 +136,38 @@ class Adam(Optimizer):
         return loss
 
     def _update(self, group, params, grads, states):
-        for state in states:
-            state["step"] += 1
+        steps = _C._count_steps([state["step"] for state in states])
         if group["differentiable"]:
             _adam(group, params, grads, states)
             return
         beta1, beta2 = group["betas"]
-        _C._fused_adam_step(
-            params,
-            grads,
+        moments = (
             [s["exp_avg"] for s in states],
             [s["exp_avg_sq"] for s in states],
             [s["max_exp_avg_sq"] for s in states] if group["amsgrad"] else [],
-            [s["step"].item() for s in states],
+        )
+        if group.get("amsgrad_corrected"):
+            _C._fused_rule_step(
+                "AmsCorrected",
+                params,
+                grads,
+                *moments,
+                steps,
+                [],
+                [],
+                lr=float(_number(group["lr"])),
+                numbers=[float(_number(v)) for v in (beta1, beta2, group["eps"])],
+                weight_decay=float(_number(group["weight_decay"])),
+                decoupled=bool(group["decoupled_weight_decay"]),
+                maximize=bool(group["maximize"]),
+                **_graph_scalars(self, group, params),
+            )
+            return
+        _C._fused_adam_step(
+            params,
+            grads,
+            *moments,
+            steps,
             lr=float(_number(group["lr"])),
             beta1=float(_number(beta1)),
             beta2=float(_number(beta2)),
@@ -167,9 +193,12 @@ def _adam(group, params, grads, states):
                 g = g + decay * p
         m = state["exp_avg"] = beta1 * state["exp_avg"] + (1 - beta1) * g
         v = state["exp_avg_sq"] = beta2 * state["exp_avg_sq"] + (1 - beta2) * g * g
+        corrected = group.get("amsgrad_corrected", False)
+        if corrected:
+            v = v / (1 - beta2**step)
         if group["amsgrad"]:
             v = state["max_exp_avg_sq"] = _C.maximum(state["max_exp_avg_sq"], v)
-        root = v.sqrt() / (1 - beta2**step) ** 0.5 + group["eps"]
+        root = v.sqrt() / (1.0 if corrected else (1 - beta2**step) ** 0.5) + group["eps"]
         p.add_(-(lr / (1 - beta1**step)) * m / root)
 
 
@@ -190,6 +219,7 @@ class AdamW(Adam):
         capturable: bool = False,
         differentiable: bool = False,
         fused: Any = None,
+        amsgrad_corrected: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -204,4 +234,5 @@ class AdamW(Adam):
             differentiable=differentiable,
             fused=fused,
             decoupled_weight_decay=True,
+            amsgrad_corrected=amsgrad_corrected,
         )

@@ -95,6 +95,7 @@ class Optimizer:
     def __getstate__(self) -> Any:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
+    _host_state: tuple[str, ...] = ("step",)  # entries that stay on the CPU
     _generation = 0  # grows when the state is replaced: captured CUDA graphs hold its addresses
 
     def __setstate__(self, state: Any) -> None:
@@ -271,7 +272,7 @@ class Optimizer:
 
     def _cast_state(self, param, value, key=None):
         if isinstance(value, _C.Tensor):
-            if key == "step":
+            if key in self._host_state:
                 return value.detach().to("cpu", copy=True)
             if param.is_floating_point():
                 return value.detach().to(dtype=param.dtype, device=param.device).clone()
@@ -295,13 +296,52 @@ def _check_range(op, name, value, low, high=None, open_high=False):
         raise ValueError(f"Invalid {name} value: {value} ({op})")
 
 
-def _graph_scalars(optimizer, group, params):
-    """Where the fused step finds lr and step count while a CUDA graph is captured; empty outside."""
+def _graph_scalars(optimizer, group, params, scalars=()):
+    """Where the fused step finds lr, step count and further numbers while a CUDA graph is captured; empty
+    outside.
+    """
     if not _C._cuda_graph_capturing():
         return {}
     from ..cuda.graphs import _step_scalars
 
-    return _step_scalars(optimizer, group, params)
+    return _step_scalars(optimizer, group, params, scalars)
+
+
+def _scalar_dtype():
+    """Dtype of the numbers in an optimiser's state."""
+    return _C.float64 if _C.get_default_dtype() is _C.float64 else _C.float32
+
+
+def _host_number(value):
+    return _C.tensor(float(value), dtype=_scalar_dtype(), device="cpu")
+
+
+def _check_rate(name, lr):
+    """The learning rate as PyTorch checks it."""
+    if isinstance(lr, _C.Tensor) and lr.numel() != 1:
+        raise ValueError(f"Tensor lr must be 1-element, got {lr.numel()} elements ({name})")
+    if not _number(lr) >= 0.0:
+        raise ValueError(f"Invalid learning rate: {lr} ({name})")
+
+
+def _check_not_negative(name, **options):
+    for key, value in options.items():
+        if not _number(value) >= 0.0:
+            key = "epsilon" if key == "eps" else key
+            raise ValueError(f"Invalid {key} value: {value} ({name})")
+
+
+def _check_betas(name, betas):
+    for i, beta in enumerate(betas):
+        if not 0.0 <= _number(beta) < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta} ({name})")
+
+
+def _check_fused(name, fused, foreach, differentiable):
+    if fused and differentiable:
+        raise RuntimeError(f"`fused` does not support `differentiable` ({name})")
+    if fused and foreach:
+        raise RuntimeError(f"`fused` and `foreach` cannot be `True` together ({name})")
 
 
 def _check_state_exists(optimizer, exists):

@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _C
-from .optimizer import Optimizer, _check_range, _check_state_exists, _graph_scalars, _number
+from .optimizer import (
+    Optimizer,
+    _check_fused,
+    _check_range,
+    _check_rate,
+    _check_state_exists,
+    _graph_scalars,
+    _number,
+)
 
 __all__ = ["SGD", "sgd"]
 
@@ -26,6 +34,8 @@ class SGD(Optimizer):
         maximize: ascend instead.
         foreach, fused: accepted without effect; the step is always one fused pass over all parameters.
         differentiable: record the update itself, for derivatives through it.
+        averaged_momentum: ``b = momentum b + (1 - momentum) g`` from b = 0, the form of lecture notes;
+            ``dampening=momentum`` is not the same, as its first step sets b = g.
 
     Source: Sutskever et al., 2013 (momentum as PyTorch applies it).
 
@@ -49,25 +59,30 @@ class SGD(Optimizer):
         foreach: Any = None,
         differentiable: bool = False,
         fused: Any = None,
+        averaged_momentum: bool = False,
     ) -> None:
-        for name, value in (("learning rate", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+        _check_rate("SGD", lr)
+        for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
             _check_range("SGD", name, value, 0.0)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-                "foreach": foreach,
-                "differentiable": differentiable,
-                "fused": fused,
-            },
-        )
+        if averaged_momentum and (nesterov or dampening != 0):
+            raise ValueError("SGD: averaged_momentum goes with neither nesterov nor dampening")
+        _check_fused("SGD", fused, foreach, differentiable)
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        if averaged_momentum:
+            defaults["averaged_momentum"] = True
+        super().__init__(params, defaults)
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -90,7 +105,8 @@ class SGD(Optimizer):
                 if momentum:
                     state = self.state[p]
                     buffer = state.get("momentum_buffer")
-                    first.append(buffer is None)
+                    averaged = group.get("averaged_momentum", False)
+                    first.append(buffer is None and not averaged)
                     _check_state_exists(self, buffer is not None)
                     if buffer is None:
                         buffer = state["momentum_buffer"] = _C.zeros_like(p.detach())
@@ -100,6 +116,8 @@ class SGD(Optimizer):
             if not params:
                 continue
             options = {k: group[k] for k in ("lr", "momentum", "dampening", "weight_decay")}
+            if group.get("averaged_momentum"):
+                options["dampening"] = options["momentum"]
             if group["differentiable"]:
                 new = sgd(params, grads, buffers, first, group["nesterov"], group["maximize"], **options)
                 for p, b in zip(params, new):
