@@ -38,7 +38,7 @@ SKIP_REASONS = (
 
 # What runs on the device too: folders and files of tests/.
 ON_DEVICE = (
-    "ops/", "nn/", "optim/", "autograd/", "models/", "train/test_lenet_device.py", "reduce/", "cuda/", "test_crash_replay.py",
+    "ops/", "nn/", "optim/", "autograd/", "amp/", "models/", "train/test_lenet_device.py", "reduce/", "cuda/", "test_crash_replay.py",
     "test_cuda_page.py", "test_indexing.py", "test_lane_maps.py",
     "test_promotion.py", "test_properties.py", "test_random.py", "test_worked_numbers.py",
 )

@@ -362,6 +362,7 @@ Signature::Signature(const Row* r) : row(r) {
     takes_numbers |= p.type == ArgType::Number;
   }
   for (const char* row_name : kMovesBetweenDevices) moves_between_devices |= name == row_name;
+  casts = ops::cast_policies(name);
 }
 
 int Signature::find(PyObject* key) const {

@@ -24,6 +24,7 @@
   X(rnn)                 \
   X(optim)               \
   X(multi_tensor)        \
+  X(autocast)            \
   X(reduce)              \
   X(sort)                \
   X(elementwise)         \

@@ -44,7 +44,9 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
   try {
     for (const Signature* s : overloads) {
       Args a(static_cast<int>(s->params.size()));
-      if (s->bind(&a, args, nargs, kwnames, nullptr)) return call_row(*s, a);
+      if (!s->bind(&a, args, nargs, kwnames, nullptr)) continue;
+      if (s->casts.any() && ops::autocast_active()) s->autocast(&a);
+      return call_row(*s, a);
     }
     std::string why;
     if (overloads.size() == 1) {

@@ -2,6 +2,8 @@
 #pragma once
 #include "binding.h"
 
+#include <ccdl/ops/autocast.h>
+
 namespace ccdl::python {
 
 struct Param {
@@ -17,6 +19,7 @@ struct Param {
 struct Signature {
   explicit Signature(const Row* row);
   bool bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, std::string* why) const;
+  void autocast(Args* a) const;  // casts the arguments as the thread's mixed precision asks
   static std::string shown_args(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
 
   const Row* row;
@@ -26,6 +29,7 @@ struct Signature {
   bool is_method = false;
   bool takes_numbers = false;          // some argument is a tensor or a number
   bool moves_between_devices = false;  // copy_, to, ...: arguments may live apart
+  ops::CastPolicies casts;
 
  private:
   void check_devices(const Args& a) const;

@@ -9,6 +9,7 @@
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/matmul.h>
 
+#include "autocast.h"
 #include "py_tensor.h"
 #include "signature.h"
 
@@ -275,9 +276,21 @@ CCDL_INPLACE(nb_ishr, ops::inplace("bitwise_right_shift_", x,
 #undef CCDL_BINARY
 #undef CCDL_INPLACE
 
+// f(x, y) with the operands as mixed precision wants them for the op of that name.
+template <class F>
+Tensor with_casts(const char* op, const ops::Operand& x, const ops::Operand& y, const F& f) {
+  if (!ops::autocast_active()) return f(x, y);
+  ops::Operand a = x, b = y;
+  autocast_operands(op, &a, &b);
+  return f(a, b);
+}
+
 PyObject* nb_pow(PyObject* a, PyObject* b, PyObject* m) {
   if (m != Py_None) Py_RETURN_NOTIMPLEMENTED;
-  return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return ops::pow(x, y); });
+  return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) {
+    return with_casts("pow", x, y,
+                      [](const ops::Operand& u, const ops::Operand& v) { return ops::pow(u, v); });
+  });
 }
 PyObject* nb_ipow(PyObject* a, PyObject* b, PyObject*) {
   return inplace(a, b, [](const Tensor& x, const ops::Operand& y) {
@@ -286,8 +299,11 @@ PyObject* nb_ipow(PyObject* a, PyObject* b, PyObject*) {
 }
 PyObject* nb_matmul(PyObject* a, PyObject* b) {
   if (!is_tensor(a) || !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
-  return binary(a, b,
-                [](const ops::Operand& x, const ops::Operand& y) { return ops::matmul(x.tensor, y.tensor); });
+  return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) {
+    return with_casts("matmul", x, y, [](const ops::Operand& u, const ops::Operand& v) {
+      return ops::matmul(u.tensor, v.tensor);
+    });
+  });
 }
 PyObject* nb_neg(PyObject* a) {
   return unary(a, [](const Tensor& x) { return ops::neg(x); });

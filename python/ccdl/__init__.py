@@ -26,8 +26,8 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "_VF autograd backends cpu cuda errors linalg models nn optim random serialization testing train utils "
-    "version".split()
+    "_VF amp autograd backends cpu cuda errors linalg models nn optim random serialization testing train "
+    "utils version".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
@@ -46,6 +46,7 @@ _LAZY = {
     "enable_grad": ("autograd.grad_mode", "enable_grad"),
     "set_grad_enabled": ("autograd.grad_mode", "set_grad_enabled"),
     "inference_mode": ("autograd.grad_mode", "inference_mode"),
+    "autocast": ("amp.autocast_mode", "autocast"),
     "einsum": ("_contractions", "einsum"),
     "tensordot": ("_contractions", "tensordot"),
     "chain_matmul": ("_contractions", "chain_matmul"),
@@ -65,8 +66,6 @@ _LAZY = {
 # Parts of PyTorch that ccdl leaves out, with the reason a user reads.
 _ABSENT = {
     "jit": "ccdl runs eagerly and has no TorchScript; remove the jit calls",
-    "amp": "mixed precision is not implemented; convert the model with .bfloat16() or stay in float32",
-    "autocast": "mixed precision is not implemented; convert the model with .bfloat16() or stay in float32",
     "distributions": "probability distributions are not implemented",
     "distributed": "training over several processes is not implemented",
     "fft": "Fourier transforms are not implemented",

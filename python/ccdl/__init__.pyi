@@ -1,6 +1,7 @@
 # What type checkers see of ccdl: the extension's own stub plus the names that are loaded at first use.
 from typing import Any, TypeVar
 
+from . import amp as amp
 from . import autograd as autograd
 from . import backends as backends
 from . import cli as cli
@@ -28,6 +29,7 @@ from ._shapes import broadcast_shapes as broadcast_shapes
 from ._tensor_str import set_printoptions as set_printoptions
 from ._type_info import finfo as finfo
 from ._type_info import iinfo as iinfo
+from .amp.autocast_mode import autocast as autocast
 from .autograd.grad_mode import enable_grad as enable_grad
 from .autograd.grad_mode import inference_mode as inference_mode
 from .autograd.grad_mode import no_grad as no_grad

@@ -27,3 +27,11 @@ def current_device() -> Any:
 
 def synchronize(device: Any = None) -> None:
     """Nothing to wait for: CPU ops are finished when they return."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "amp":
+        import importlib
+
+        return importlib.import_module(".amp", __name__)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

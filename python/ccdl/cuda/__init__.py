@@ -4,6 +4,8 @@ Importing touches no driver. Without a device, queries answer so, seeds and cach
 everything that needs a device raises an error that says what is missing.
 """
 
+from typing import Any
+
 from .. import _C
 from .devices import *
 from .devices import __all__ as _devices
@@ -27,3 +29,11 @@ def _launch_count() -> int:
 def _sync_count() -> int:
     """Waits of the host for a device since load, by all threads."""
     return _C._cuda_sync_count()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "amp":
+        import importlib
+
+        return importlib.import_module(".amp", __name__)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

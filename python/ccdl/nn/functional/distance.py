@@ -15,7 +15,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> F.cosine_similarity(ccdl.tensor([[1., 0.]]), ccdl.tensor([[1., 1.]]))
     tensor([0.7071])
     """
-    x1, x2 = _C.broadcast_tensors(x1, x2)
+    x1, x2 = _C.broadcast_tensors(*_C._autocast("cosine_similarity", [x1, x2]))
     n1 = x1.norm(2, dim, keepdim=True).clamp_min(eps)
     n2 = x2.norm(2, dim, keepdim=True).clamp_min(eps)
     return ((x1 / n1) * (x2 / n2)).sum(dim)
@@ -42,6 +42,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """
     if input.dim() != 2:
         raise RuntimeError(f"pdist: input is {list(input.shape)}, must be 2-d")
+    (input,) = _C._autocast("pdist", [input])
     rows = input.shape[0]
     first = [i for i in range(rows) for _ in range(i + 1, rows)]
     second = [j for i in range(rows) for j in range(i + 1, rows)]

@@ -314,6 +314,7 @@ def poisson_nll_loss(
     tensor(1.)
     """
     reduction = _reduction("poisson_nll_loss", reduction, size_average, reduce)
+    input, target = _C._autocast("poisson_nll_loss", [input, target])
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
@@ -366,6 +367,7 @@ def hinge_embedding_loss(
     tensor(0.7500)
     """
     reduction = _reduction("hinge_embedding_loss", reduction, size_average, reduce)
+    input, target = _C._autocast("hinge_embedding_loss", [input, target])
     zero = _C.zeros_like(input)
     loss = _C.where(target != 1, (margin - input).clamp_min(0), zero) + _C.where(target != -1, input, zero)
     return _reduce(loss, reduction)
@@ -387,6 +389,7 @@ def margin_ranking_loss(
     tensor(1.)
     """
     reduction = _reduction("margin_ranking_loss", reduction, size_average, reduce)
+    input1, input2, target = _C._autocast("margin_ranking_loss", [input1, input2, target])
     return _reduce((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
@@ -406,6 +409,7 @@ def cosine_embedding_loss(
     tensor(1.)
     """
     reduction = _reduction("cosine_embedding_loss", reduction, size_average, reduce)
+    input1, input2, target = _C._autocast("cosine_embedding_loss", [input1, input2, target])
     dim = target.dim()
     dot = (input1 * input2).sum(dim)
     eps = 1e-12
@@ -427,6 +431,7 @@ def soft_margin_loss(
     tensor(0.6931)
     """
     reduction = _reduction("soft_margin_loss", reduction, size_average, reduce)
+    input, target = _C._autocast("soft_margin_loss", [input, target])
     return _reduce(_C.softplus(-target * input), reduction)
 
 
@@ -447,6 +452,7 @@ def multi_margin_loss(
     tensor(0.5000)
     """
     reduction = _reduction("multi_margin_loss", reduction, size_average, reduce)
+    (input,) = _C._autocast("multi_margin_loss", [input])
     if p not in (1, 2):
         raise errors.ValueError(f"multi_margin_loss: p is {p}, must be 1 or 2")
     single = input.dim() == 1
@@ -474,6 +480,7 @@ def multilabel_margin_loss(
     tensor(0.8500)
     """
     reduction = _reduction("multilabel_margin_loss", reduction, size_average, reduce)
+    (input,) = _C._autocast("multilabel_margin_loss", [input])
     single = input.dim() == 1
     if single:
         input, target = input.unsqueeze(0), target.unsqueeze(0)
@@ -533,6 +540,7 @@ def triplet_margin_loss(
     from .distance import pairwise_distance
 
     reduction = _reduction("triplet_margin_loss", reduction, size_average, reduce)
+    anchor, positive, negative = _C._autocast("triplet_margin_loss", [anchor, positive, negative])
     return triplet_margin_with_distance_loss(
         anchor,
         positive,
@@ -598,6 +606,7 @@ def ctc_loss(
     tensor(0.2877)
     """
     reduction = _reduction("ctc_loss", reduction)
+    (log_probs,) = _C._autocast("ctc_loss", [log_probs])
     single = log_probs.dim() == 2
     if single:
         log_probs = log_probs.unsqueeze(1)
