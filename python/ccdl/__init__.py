@@ -26,8 +26,8 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "_VF amp autograd backends cpu cuda errors linalg models nn optim random serialization testing train "
-    "utils version".split()
+    "_VF amp autograd backends cpu cuda errors linalg models nn optim random serialization testing text "
+    "train utils version".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
