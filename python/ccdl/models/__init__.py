@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 _WHERE = {
+    "Seq2SeqTransformer": "seq2seq",
+    "Seq2Seq": "seq2seq",
+    "EmbeddingClassifier": "text_classifier",
+    "CharRNN": "char_rnn",
+    "BiLSTMClassifier": "text_classifier",
     "GPT": "gpt",
     "HMM": "hmm",
     "LeNet5": "lenet",

@@ -13,7 +13,6 @@ from .. import _C, nn
 from ..errors import ShapeError
 from ..nn import functional as F
 from ..nn import init
-from ..nn.functional.multihead import scaled_dot_product
 
 __all__ = ["GPT"]
 
@@ -38,7 +37,7 @@ class _CausalAttention(nn.Module):
         if past and length > 1:
             mask = _C.ones((length, total), dtype=_C.bool, device=x.device).tril(total - length)
         p = self.p if self.training else 0.0
-        y = scaled_dot_product(q, k, v, mask, p, length > 1 and not past)
+        y = F.scaled_dot_product_attention(q, k, v, mask, p, length > 1 and not past)
         return self.out(y.transpose(1, 2).flatten(2))
 
 

@@ -13,25 +13,13 @@ from typing import Any
 from ... import _C
 from ..._C import Tensor
 from ...errors import ShapeError
+from .attention import scaled_dot_product_attention
 from .dropout import dropout
 from .linear import linear
 
 __all__ = ["multi_head_attention_forward"]
 
 _OP = "multi_head_attention_forward"
-
-
-def scaled_dot_product(
-    q: Tensor, k: Tensor, v: Tensor, mask: Any, dropout_p: float = 0.0, is_causal: bool = False
-) -> Tensor:
-    """softmax(q k^T / sqrt(D) + mask) v over [..., L, D]; a bool mask is True where q may attend."""
-    scores = _C.matmul(q * (1.0 / math.sqrt(q.shape[-1])), k.transpose(-2, -1))
-    if is_causal:
-        mask = _C.ones(scores.shape[-2:], dtype=_C.bool, device=q.device).tril()
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype is _C.bool else scores + mask
-    p = _C.softmax(scores, -1).masked_fill((scores == -math.inf).all(-1, keepdim=True), 0.0)
-    return _C.matmul(dropout(p, dropout_p) if dropout_p else p, v)
 
 
 def _check_mask(name, mask, shapes):
@@ -215,7 +203,7 @@ def multi_head(
         p = dropout(p, dropout_p) if dropout_p > 0 else p
         y = _C.matmul(p, v)
     else:
-        y = scaled_dot_product(q, k, v, mask, dropout_p, causal)
+        y = scaled_dot_product_attention(q, k, v, mask, dropout_p, causal)
     back = (0, 2, 1, 3) if batch_dim == 0 else (2, 0, 1, 3)
     y = linear(y.permute(back).flatten(-2), out_weight, out_bias)
     if p is not None and average_attn_weights:
