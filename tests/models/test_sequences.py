@@ -42,7 +42,10 @@ def all_strings(vocabulary, length):
     return ccdl.tensor([(0, *s) for s in itertools.product(range(vocabulary), repeat=length)])
 
 
-MODELS = {"gpt": gpt, "rotary": lambda: gpt("rotary"), "sinusoidal": lambda: gpt("sinusoidal", tied=False, bias=False)}
+MODELS = {"gpt": gpt, "rotary": lambda: gpt("rotary"), "sinusoidal": lambda: gpt("sinusoidal", tied=False, bias=False),
+          "rnn": lambda: loud(models.CharRNN(5, 12, cell="rnn", embed_dim=None), 2.0),
+          "lstm": lambda: loud(models.CharRNN(5, 12, 2, cell="lstm", embed_dim=6), 3.0),
+          "gru": lambda: loud(models.CharRNN(5, 12, cell="gru", embed_dim=6), 3.0)}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -93,6 +96,7 @@ def test_no_gradient_to_the_future(name):
     other[:, 5:] = (other[:, 5:] + 1) % 5
     a, b = model(x), model(other)
     a, b = (y[0] if isinstance(y, tuple) else y for y in (a, b))
+    assert a.shape == (2, 8, 5)
     assert bool((a[:, :5] == b[:, :5]).all()) and not bool((a[:, 5:] == b[:, 5:]).all())
 
 

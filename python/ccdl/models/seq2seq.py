@@ -74,7 +74,7 @@ class Seq2Seq(nn.Module):
             self.head = nn.Linear(hidden_size, target_vocab)
 
     def start(self, source: Any) -> Any:
-        """The state that decoding begins from: (s, memory, projected memory, mask) with attention, else (s,)."""
+        """The state decoding begins from: (s, memory, projected memory, mask) with attention, else (s,)."""
         _check("Seq2Seq", source)
         padding = source == self.pad
         lengths = (~padding).sum(1).clamp(min=1)
