@@ -27,7 +27,7 @@ newaxis = None
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
     "_VF amp autograd backends cpu cuda errors linalg models nn optim random serialization testing text "
-    "train utils version".split()
+    "train utils version vision".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).

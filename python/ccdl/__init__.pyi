@@ -15,9 +15,11 @@ from . import optim as optim
 from . import random as random
 from . import serialization as serialization
 from . import testing as testing
+from . import text as text
 from . import train as train
 from . import utils as utils
 from . import version as version
+from . import vision as vision
 from ._C import *
 from ._C import Tensor as Tensor
 from ._C import __version__ as __version__

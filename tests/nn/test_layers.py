@@ -395,3 +395,20 @@ def test_deprecated_reduction_flags_warn():
     assert seen
     with pytest.raises(ValueError, match="reduction"):
         F.mse_loss(ccdl.ones(1), ccdl.ones(1), reduction="average")
+
+
+def test_grid_sample_positions_that_are_no_numbers_count_as_outside():
+    x = ccdl.ones(1, 1, 3, 3)
+    grid = ccdl.tensor([[[[float("nan"), 0.0], [float("inf"), 0.0], [1e30, -1e30], [0.0, 0.0]]]])
+    for mode in ("bilinear", "nearest", "bicubic"):
+        assert F.grid_sample(x, grid, mode, align_corners=False)[0, 0, 0].tolist() == [0, 0, 0, 1]
+
+
+def test_affine_grid_of_a_shift_and_a_rotation():
+    x = ccdl.arange(9.0).reshape(1, 1, 3, 3)
+    shift = ccdl.tensor([[[1.0, 0.0, 2 / 3], [0.0, 1.0, 0.0]]])
+    moved = F.grid_sample(x, F.affine_grid(shift, x.shape, align_corners=False), align_corners=False)
+    assert ccdl.allclose(moved[0, 0], ccdl.tensor([[1.0, 2, 0], [4, 5, 0], [7, 8, 0]]), atol=1e-5)
+    turn = ccdl.tensor([[[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]])
+    turned = F.grid_sample(x, F.affine_grid(turn, x.shape, align_corners=True), align_corners=True)
+    assert ccdl.allclose(turned[0, 0], ccdl.rot90(x[0, 0], -1), atol=1e-5)

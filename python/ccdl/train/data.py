@@ -4,17 +4,14 @@
 
 from __future__ import annotations
 
-import gzip
-import math
-import struct
 from pathlib import Path
 from typing import Any
 
 from .. import _C
+from ..utils.data.split import stratified_split
+from ..vision.datasets import read_idx
 
 __all__ = ["load_digits", "load_idx", "read_idx", "resize", "stratified_split"]
-
-_IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
 def load_digits() -> Any:
@@ -30,36 +27,6 @@ def load_digits() -> Any:
     digits = load()
     images = _C.tensor(digits.images / 16.0, dtype=_C.float32)
     return images, _C.tensor(digits.target, dtype=_C.int64)
-
-
-def read_idx(path: Any) -> Any:
-    """One IDX file (or .gz of it) as a numpy array.
-
-    Raises:
-        ValueError: not an IDX file, or its size is not what its header says.
-    """
-    import numpy as np
-
-    path = Path(path)
-    with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-        data = file.read()
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
-        raise ValueError(f"read_idx: {path} does not start like an IDX file")
-    rank = data[3]
-    start = 4 + 4 * rank
-    if len(data) < start:
-        raise ValueError(f"read_idx: {path} ends within its header")
-    shape = struct.unpack(f">{rank}I", data[4:start])
-    kind = np.dtype(_IDX_TYPES[data[2]])
-    count = 1
-    for size in shape:
-        count *= size
-    if len(data) - start != count * kind.itemsize:
-        raise ValueError(
-            f"read_idx: {path} has {len(data) - start} bytes of data, its header {shape} needs "
-            f"{count * kind.itemsize}"
-        )
-    return np.frombuffer(data, kind, offset=start).reshape(shape)
 
 
 def _idx_pair(folder, part):
@@ -125,26 +92,3 @@ def resize(images: Any, size: Any = 32) -> Any:
         return result
     vertical, horizontal = _resize_matrix(h, size), _resize_matrix(w, size)
     return _C.matmul(_C.matmul(vertical, images), horizontal.t())
-
-
-def stratified_split(labels: Any, share: Any, seed: Any) -> Any:
-    """(rest, part): index tensors; ``part`` holds ``share`` of every class, chosen by ``seed``, both
-    sorted.
-    """
-    generator = _C.Generator()
-    generator.manual_seed(seed)
-    values = labels.tolist()
-    by_class: dict[Any, list[int]] = {}
-    for i, label in enumerate(values):
-        by_class.setdefault(label, []).append(i)
-    quota = {c: share * len(members) for c, members in by_class.items()}
-    counts = {c: int(q) for c, q in quota.items()}
-    left = math.ceil(share * len(values)) - sum(counts.values())
-    for c in sorted(quota, key=lambda c: (counts[c] - quota[c], c))[: max(left, 0)]:
-        counts[c] += 1  # largest remainders first
-    part, rest = [], []
-    for c in sorted(by_class):
-        order = _C.randperm(len(by_class[c]), generator=generator).tolist()
-        part += [by_class[c][i] for i in order[: counts[c]]]
-        rest += [by_class[c][i] for i in order[counts[c] :]]
-    return _C.tensor(sorted(rest), dtype=_C.int64), _C.tensor(sorted(part), dtype=_C.int64)

@@ -20,6 +20,7 @@ from .sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from .split import k_fold, stratified_split, train_validation_test_split
 from .worker import WorkerInfo, get_worker_info, sample_generator
 
 __all__ = [
@@ -41,6 +42,9 @@ __all__ = [
     "default_collate",
     "default_convert",
     "get_worker_info",
+    "k_fold",
     "random_split",
     "sample_generator",
+    "stratified_split",
+    "train_validation_test_split",
 ]
