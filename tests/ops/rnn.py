@@ -270,10 +270,10 @@ def errors(name):
         (dict(layers=0), ValueError, ("num_layers", "0")),
         (dict(dtype="int64"), RuntimeError, ("floating", "int64")),
         (dict(dtype="float64"), RuntimeError, ("dtype", "float64", "float32")),
-        (dict(x=(5, 4), sizes=[2, 3]), ValueError, ("batch_sizes", "3 at step 1")),
-        (dict(x=(5, 4), sizes=[2, 0]), ValueError, ("batch_sizes", "0 at step 1")),
-        (dict(x=(5, 4), sizes=[2, 2]), ValueError, ("batch_sizes", "4", "5")),
-        (dict(x=(5, 4), sizes=[2, 2, 2]), ValueError, ("batch_sizes", "5")),
+        (dict(x=(5, 4), sizes=[2, 3]), RuntimeError, ("batch_sizes", "3 at step 1")),
+        (dict(x=(5, 4), sizes=[2, 0]), RuntimeError, ("batch_sizes", "0 at step 1")),
+        (dict(x=(5, 4), sizes=[2, 2]), RuntimeError, ("batch_sizes", "4", "5")),
+        (dict(x=(5, 4), sizes=[2, 2, 2]), RuntimeError, ("batch_sizes", "5")),
     ]
     return [ErrorCase(lambda T, k=kwargs: call(T, **k), kind, (name, *parts)) for kwargs, kind, parts in rules]
 

@@ -87,19 +87,19 @@ RnnState rnn_packed(const char* op, const RnnOptions& o, const Tensor& data, con
              describe(data));
   CCDL_CHECK(batch_sizes.dim() == 1 && batch_sizes.dtype() == DType::Int64 && batch_sizes.device().is_cpu() &&
                  batch_sizes.numel() > 0,
-             Value, op, ": batch_sizes must be a 1-d int64 tensor on the CPU, got ", describe(batch_sizes));
+             Runtime, op, ": batch_sizes must be a 1-d int64 tensor on the CPU, got ", describe(batch_sizes));
   std::vector<int64_t> sizes;
   int64_t rows = 0;
   for (int64_t t = 0; t < batch_sizes.numel(); ++t) {
     const int64_t n = batch_sizes.ptr<int64_t>()[t * batch_sizes.stride(0)];
-    CCDL_CHECK(n > 0 && (t == 0 || n <= sizes.back()), Value, op,
+    CCDL_CHECK(n > 0 && (t == 0 || n <= sizes.back()), Runtime, op,
                ": batch_sizes must be positive and never grow, got ", n, " at step ", t);
-    CCDL_CHECK(n <= data.size(0) - rows, Value, op, ": batch_sizes add up to more than the ", data.size(0),
+    CCDL_CHECK(n <= data.size(0) - rows, Runtime, op, ": batch_sizes add up to more than the ", data.size(0),
                " rows of data");
     sizes.push_back(n);
     rows += n;
   }
-  CCDL_CHECK(rows == data.size(0), Value, op, ": batch_sizes add up to ", rows, " but data has ",
+  CCDL_CHECK(rows == data.size(0), Runtime, op, ": batch_sizes add up to ", rows, " but data has ",
              data.size(0), " rows");
   return layers(op, o, data, sizes, hx, cx, weights);
 }

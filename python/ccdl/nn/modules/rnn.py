@@ -217,22 +217,21 @@ class RNNBase(Module):
             return tuple(_permuted(h, permutation) for h in hx)
         return _permuted(hx, permutation)
 
+    def _state(self, h: Any, batched: bool) -> Tensor:
+        """An initial state with a batch dimension."""
+        name = type(self).__name__
+        if not isinstance(h, Tensor):
+            raise TypeError(f"{name}: hx must be a Tensor, got {type(h).__name__}")
+        rank = 3 if batched else 2
+        if h.dim() != rank:
+            kind = "batched 3-D" if batched else "unbatched 2-D"
+            raise RuntimeError(
+                f"{name}: For {kind} input, hx should also be {rank}-D but got {h.dim()}-D tensor"
+            )
+        return h if batched else h.unsqueeze(1)
+
     def _states(self, hx: Any, batched: bool) -> Any:
-        """The initial states with a batch dimension."""
-        both = [hx] if isinstance(hx, Tensor) else list(hx)
-        for h in both:
-            if not isinstance(h, Tensor):
-                raise TypeError(f"{type(self).__name__}: hx must hold tensors, got {type(h).__name__}")
-            rank = 3 if batched else 2
-            if h.dim() != rank:
-                kind = "batched 3-D" if batched else "unbatched 2-D"
-                raise RuntimeError(
-                    f"{type(self).__name__}: For {kind} input, hx should also be {rank}-D but got "
-                    f"{h.dim()}-D tensor"
-                )
-        if not batched:
-            both = [h.unsqueeze(1) for h in both]
-        return both[0] if isinstance(hx, Tensor) else tuple(both)
+        return self._state(hx, batched)
 
     def _call(self, *args: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward; use RNN, LSTM or GRU")
@@ -465,7 +464,7 @@ class LSTM(RNNBase):
                 f"{type(self).__name__}: hx must be a pair (h_0, c_0), got "
                 f"{'a tensor' if isinstance(hx, Tensor) else f'{len(hx)} values'}"
             )
-        return super()._states(hx, batched)
+        return tuple(self._state(h, batched) for h in hx)
 
     def _call(self, *args: Any) -> Any:
         output, h, c = self._function(*args)

@@ -162,7 +162,7 @@ def _checked_lengths(input: Tensor, lengths: Any, batch_first: bool) -> Tensor:
     if input.dim() < 2:
         raise RuntimeError(f"{op}: input must have a time and a batch dimension, got {list(input.shape)}")
     if not isinstance(lengths, Tensor):
-        lengths = _C.tensor([int(n) for n in lengths], dtype=_C.int64)
+        lengths = _C.tensor([int(n) for n in lengths], dtype=_C.int64, device="cpu")
     lengths = lengths.to(_C.int64)
     if lengths.dim() != 1 or lengths.device.type != "cpu":
         raise RuntimeError(
@@ -224,7 +224,7 @@ def pack_padded_sequence(
     if batch_first:
         input = input.transpose(0, 1)
     steps, batch = int(lengths[0]), lengths.numel()
-    live = _C.arange(steps).unsqueeze(1) < lengths
+    live = _C.arange(steps, device="cpu").unsqueeze(1) < lengths
     batch_sizes = live.sum(1)
     rows = input[:steps].reshape(steps * batch, *input.shape[2:])
     if int(lengths[-1]) < steps:
@@ -265,7 +265,7 @@ def pad_packed_sequence(
             f"input, but got total_length={total} and max sequence length being {longest}"
         )
     batch = int(batch_sizes[0])
-    live = _C.arange(batch) < batch_sizes.unsqueeze(1)
+    live = _C.arange(batch, device="cpu") < batch_sizes.unsqueeze(1)
     lengths = live.sum(0)
     if data.shape[0] == longest * batch:
         padded = data
