@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import pytest
 
 import ccdl
 import ccdl.nn as nn
 from ccdl import optim
-from ccdl.optim import lr_scheduler
 
 OPTIMIZERS = [
     ("SGD", {"lr": 0.1}),
@@ -259,85 +257,6 @@ def test_amsgrad_example_of_the_notes():
         optimizer.step()
         seen.append(w.item())
     assert seen == pytest.approx([0.9, 0.827452, 0.745199, 0.695130], abs=1e-6)
-
-
-# --- schedules -------------------------------------------------------------------------------------------------------
-
-SCHEDULES = {
-    "step": lambda L, o: L.StepLR(o, 5),
-    "multistep": lambda L, o: L.MultiStepLR(o, [3, 9, 9]),
-    "exponential": lambda L, o: L.ExponentialLR(o, 0.9),
-    "cosine": lambda L, o: L.CosineAnnealingLR(o, 30, 0.01),
-    "lambda": lambda L, o: L.LambdaLR(o, lambda e: 0.9**e),
-    "multiplicative": lambda L, o: L.MultiplicativeLR(o, lambda e: 0.95),
-    "constant": lambda L, o: L.ConstantLR(o),
-    "linear": lambda L, o: L.LinearLR(o),
-    "polynomial": lambda L, o: L.PolynomialLR(o, 10, 2),
-    "restarts": lambda L, o: L.CosineAnnealingWarmRestarts(o, 5, 2),
-    "onecycle": lambda L, o: L.OneCycleLR(o, 1.0, 40),
-    "onecycle3": lambda L, o: L.OneCycleLR(o, 1.0, 40, three_phase=True, anneal_strategy="linear"),
-    "sequential": lambda L, o: L.SequentialLR(o, [L.LinearLR(o, total_iters=4), L.ExponentialLR(o, 0.9)], [4]),
-}
-
-
-def rates(library, module, make, count=30):
-    p = module.nn.Parameter(module.ones(1))
-    optimizer = module.optim.SGD([p], lr=0.5, momentum=0.9)
-    scheduler = make(library, optimizer)
-    seen = [optimizer.param_groups[0]["lr"]]
-    for _ in range(count):
-        optimizer.step()
-        scheduler.step()
-        seen.append(optimizer.param_groups[0]["lr"])
-        assert scheduler.get_last_lr() == [seen[-1]]
-    return seen
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules_against_pytorch(name):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        want = rates(torch.optim.lr_scheduler, torch, SCHEDULES[name])
-    assert rates(lr_scheduler, ccdl, SCHEDULES[name]) == pytest.approx(want, rel=1e-12)
-
-
-def test_closed_forms():
-    assert rates(lr_scheduler, ccdl, SCHEDULES["exponential"], 9)[-1] == pytest.approx(0.5 * 0.9**9)
-    assert rates(lr_scheduler, ccdl, SCHEDULES["step"], 12)[-1] == pytest.approx(0.5 * 0.01)
-    middle = rates(lr_scheduler, ccdl, SCHEDULES["cosine"], 15)[-1]
-    assert middle == pytest.approx(0.01 + 0.49 * (1 + math.cos(math.pi / 2)) / 2)
-
-
-def test_plateau():
-    p = nn.Parameter(ccdl.ones(1))
-    optimizer = optim.SGD([p], lr=1.0)
-    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
-    seen = []
-    for error in (1.0, 1.2, 1.1):
-        scheduler.step(error)
-        seen.append(optimizer.param_groups[0]["lr"])
-    assert seen == [1.0, 0.5, 0.25]
-    best = lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", threshold_mode="abs", threshold=0.1)
-    assert best.is_better(1.2, 1.0) and not best.is_better(1.05, 1.0)
-    with pytest.raises(ValueError, match="Factor"):
-        lr_scheduler.ReduceLROnPlateau(optimizer, factor=1.0)
-
-
-def test_scheduler_state():
-    p = nn.Parameter(ccdl.ones(1))
-    a = optim.SGD([p], lr=1.0)
-    first = lr_scheduler.ExponentialLR(a, 0.5)
-    first.step()
-    b = optim.SGD([p], lr=1.0)
-    second = lr_scheduler.ExponentialLR(b, 0.5)
-    b.load_state_dict(a.state_dict())
-    second.load_state_dict(first.state_dict())
-    first.step()
-    second.step()
-    assert a.param_groups[0]["lr"] == b.param_groups[0]["lr"] == 0.25
-    with pytest.raises(TypeError, match="is not an Optimizer"):
-        lr_scheduler.StepLR(3, 1)
 
 
 # --- nn.utils --------------------------------------------------------------------------------------------------------

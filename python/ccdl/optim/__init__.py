@@ -10,6 +10,7 @@ from .asgd import ASGD
 from .lamb import LAMB
 from .lbfgs import LBFGS
 from .lion import Lion
+from .lr_finder import LRFinder
 from .muon import Muon
 from .nadam import NAdam
 from .optimizer import Optimizer
@@ -28,6 +29,7 @@ __all__ = [
     "Adamax",
     "LAMB",
     "LBFGS",
+    "LRFinder",
     "Lion",
     "Muon",
     "NAdam",

@@ -41,6 +41,7 @@ def _with_hooks(step):
                     )
                 args, kwargs = result
         output = step(self, *args, **kwargs)
+        self._stepped = True
         for hook in tuple(self._optimizer_step_post_hooks.values()):
             hook(self, args, kwargs)
         return output
@@ -96,6 +97,7 @@ class Optimizer:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
     _host_state: tuple[str, ...] = ("step",)  # entries that stay on the CPU
+    _stepped = False  # whether step() was called, for schedules
     _generation = 0  # grows when the state is replaced: captured CUDA graphs hold its addresses
 
     def __setstate__(self, state: Any) -> None:
