@@ -3,8 +3,8 @@
 // rows of A unpacked. Up to four rows or columns take paths without packing; a long K over a small C is
 // summed in a fixed number of parts.
 #include <ccdl/core/error.h>
-#include <ccdl/core/parallel.h>
 #include <ccdl/cpu/buffer.h>
+#include <ccdl/cpu/gemm_problem.h>
 #include <ccdl/cpu/simd/gemm.h>
 #include <ccdl/kernels/gemm.h>
 
@@ -14,28 +14,9 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kChunkWork = int64_t{1} << 21;  // multiply-adds worth a chunk of their own
-constexpr int64_t kPanelBytes = 480 << 10;        // packed B of a chunk, half of a 1 MB second-level cache
-constexpr int64_t kInPlaceRows = 96;              // below: packing B costs more than it gives
-constexpr int64_t kPackedRows = 64;               // rows of A packed at a time
-
-template <class T>
-struct Problem {
-  int64_t batch, m, n, k;
-  const T* a;
-  int64_t a_batch, a_row, a_k;
-  const T* b;
-  int64_t b_batch, b_k, b_column;
-  T* c;
-  int64_t c_batch, c_row;
-  double alpha, beta;
-  const T* bias;
-  int64_t bias_row, bias_column;
-  bool relu;
-};
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+constexpr int64_t kPanelBytes = 480 << 10;  // packed B of a chunk, half of a 1 MB second-level cache
+constexpr int64_t kInPlaceRows = 96;        // below: packing B costs more than it gives
+constexpr int64_t kPackedRows = 64;         // rows of A packed at a time
 
 // Post-processing of the block at (i, j); `last` K blocks carry bias and activation, `first` ones the
 // caller's beta.
@@ -46,20 +27,6 @@ GemmPost<T> post_at(const Problem<T>& p, int64_t i, int64_t j, bool first, bool 
   if (last && p.bias != nullptr && p.bias_row != 0) post.bias_row = p.bias + i * p.bias_row;
   if (last && p.bias != nullptr && p.bias_row == 0) post.bias_column = p.bias + j * p.bias_column;
   return post;
-}
-
-// Runs fn(batch, i0, rows, j0, columns) over all blocks; tiny blocks of many batches share a chunk.
-template <class F>
-void for_blocks(int64_t batch, int64_t m, int64_t mb, int64_t n, int64_t nb, int64_t k, const F& fn) {
-  const int64_t mt = ceil_div(m, mb), nt = ceil_div(n, nb);
-  const double work = static_cast<double>(mb) * static_cast<double>(nb) * static_cast<double>(k);
-  const int64_t grain = work >= kChunkWork ? 1 : static_cast<int64_t>(kChunkWork / std::max(work, 1024.0));
-  parallel_for(batch * mt * nt, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      const int64_t i = c / nt % mt * mb, j = c % nt * nb;
-      fn(c / (mt * nt), i, std::min(mb, m - i), j, std::min(nb, n - j));
-    }
-  });
 }
 
 struct Blocking {
@@ -337,6 +304,8 @@ void half_block(const Problem<H>& p, int64_t kc, int64_t batch, int64_t i0, int6
 
 template <class H>
 void multiply_half(const Problem<H>& p) {
+  if constexpr (std::is_same_v<H, bfloat16>)
+    if (multiply_bf16(p)) return;
   const int64_t kc = std::clamp<int64_t>(p.k, 1, 256), mb = std::min<int64_t>(p.m, 128),
                 nb = std::min<int64_t>(p.n, 240);
   for_blocks(p.batch, p.m, mb, p.n, nb, p.k,
