@@ -17,11 +17,11 @@ constexpr int64_t kPartKeys = 512;                // keys of a part there
 template <class C>
 constexpr C kLow = -std::numeric_limits<C>::infinity();
 
-// Keys of a block: a multiple of the panel width near 256.
+// Keys of a block: a multiple of the panel width near 400.
 template <class C>
 int64_t block_keys() {
   const int64_t nr = gemm_kernels<C>().nr;
-  return 256 / nr * nr;
+  return 400 / nr * nr;
 }
 
 int64_t grain_of(double work) {

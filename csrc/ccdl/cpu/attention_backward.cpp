@@ -14,7 +14,7 @@ constexpr int64_t kMinPartKeys = 192;  // keys worth a part
 template <class C>
 int64_t block_keys() {
   const int64_t nr = gemm_kernels<C>().nr;
-  return 192 / nr * nr;
+  return 288 / nr * nr;
 }
 
 template <class T>

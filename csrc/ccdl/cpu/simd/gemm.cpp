@@ -162,7 +162,7 @@ CCDL_SI void dot_tile(const GemmDots<T>& g, int64_t i0, int64_t j0) {
   }
   CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int j = 0; j < Q; ++j) {
     T* out = g.out + (i0 + i) * g.out_row + (j0 + j) * g.out_column;
-    T v = hsum(acc[i][j]) * g.post.alpha;
+    T v = lane_sum(acc[i][j]) * g.post.alpha;
     if (g.post.beta != T(0)) v = fma(g.post.beta, *out, v);
     if (g.post.bias_row != nullptr) v += g.post.bias_row[i0 + i];
     if (g.post.bias_column != nullptr) v += g.post.bias_column[j0 + j];
