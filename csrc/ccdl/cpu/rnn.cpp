@@ -1,8 +1,9 @@
-// Recurrent layers on the CPU, float and double. The recurrent weights are packed once per call; the batch is
-// cut into chunks of a few sequences, and a chunk walks through time alone: its states stay in the
-// first-level cache, nothing waits for another thread, and results cannot depend on the thread count. Per
-// step one product of the chunk's rows with the packed weights (the micro-kernels of the matrix product),
-// then all gate arithmetic in one pass.
+// Recurrent layers on the CPU, float and double. The recurrent weights are packed once per call. While they
+// fit into a second-level cache, the batch is cut into chunks of a few sequences and a chunk walks through
+// time alone: its states stay in the first-level cache and nothing waits for another thread. Larger weights,
+// and batches too small to cut, go step by step: all rows together, the columns of the weights shared out, so
+// that every part of them is read once per step. Per step one product with the packed weights (the
+// micro-kernels of the matrix product), then all gate arithmetic in one pass.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/simd/gemm.h>
@@ -14,15 +15,27 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kRows = 8;                     // sequences of a chunk: one row tile of the product
-constexpr int64_t kSlabWork = int64_t{1} << 28;  // multiply-adds between two chances to be interrupted
+constexpr int64_t kRows = 8;                       // sequences of a chunk: one row tile of the product
+constexpr int64_t kCacheBytes = int64_t{1} << 20;  // of weights that every thread may keep for itself
+constexpr int64_t kSlabWork = int64_t{1} << 28;    // multiply-adds between two chances to be interrupted
+constexpr int64_t kBlockWork = int64_t{1} << 18;   // multiply-adds of a column block shared out
+constexpr int64_t kRowWork = 4096;                 // units of gate arithmetic shared out
+constexpr int64_t kFewRows = 4, kFewSteps = 4;     // up to these packing costs more than it gives
 
-// The right operand [k, n] of the products of all steps: element (i, j) at w[i * w_k + j * w_column], packed.
+// The right operand [k, n] of the products of all steps: element (i, j) at w[i * w_k + j * w_column], one of
+// the strides 1.
 template <class T>
 class Weights {
  public:
-  Weights(const T* w, int64_t w_k, int64_t w_column, int64_t k, int64_t n)
-      : k_(k), n_(n), panels_(k * ((n + width() - 1) / width()) * width()) {
+  Weights(const T* w, int64_t w_k, int64_t w_column, int64_t k, int64_t n, bool packed, bool shared)
+      : w_(w),
+        w_k_(w_k),
+        w_column_(w_column),
+        k_(k),
+        n_(n),
+        shared_(shared),
+        panels_(packed ? k * ((n + width() - 1) / width()) * width() : 0) {
+    if (!packed || n == 0) return;
     const int64_t count = (n + width() - 1) / width();
     parallel_for(count, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, k * width())),
                  [&](int64_t begin, int64_t end) {
@@ -34,26 +47,40 @@ class Weights {
   // c [m, n] = a [m, k] times this + beta c + bias per column
   void times(const T* a, int64_t a_row, int64_t m, T* c, int64_t c_row, T beta,
              const T* bias = nullptr) const {
-    GemmBlock<T> g;
-    g.a = a;
-    g.a_tile = g.a_row = a_row;
-    g.a_k = 1;
-    g.a_packed = false;
-    g.b = panels_;
-    g.b_panel = width() * k_;
-    g.b_k = width();
-    g.c = c;
-    g.c_row = c_row;
-    g.m = m;
-    g.n = n_;
-    g.k = k_;
-    g.post = {T(1), beta, nullptr, bias, false};
-    gemm_kernels<T>().block(g);
+    const GemmPost<T> post{T(1), beta, nullptr, bias, false};
+    if (!shared_) return columns(a, a_row, m, 0, n_, c, c_row, post);
+    const int64_t worth = kBlockWork / std::max<int64_t>(1, m * k_);
+    const int64_t block = std::max<int64_t>(1, (worth + width() - 1) / width()) * width();
+    parallel_for(n_, block, [&](int64_t begin, int64_t end) {
+      GemmPost<T> own = post;
+      if (bias != nullptr) own.bias_column = bias + begin;
+      columns(a, a_row, m, begin, end - begin, c + begin, c_row, own);
+    });
   }
 
  private:
   static int64_t width() { return gemm_kernels<T>().nr; }
-  int64_t k_, n_;
+
+  // Columns [first, first + n), first a multiple of width(); c points at the first one.
+  void columns(const T* a, int64_t a_row, int64_t m, int64_t first, int64_t n, T* c, int64_t c_row,
+               const GemmPost<T>& post) const {
+    const GemmTypeKernels<T>& kernels = gemm_kernels<T>();
+    if (panels_.get() != nullptr) {
+      kernels.block(
+          {a, a_row, a_row, 1, false, panels_ + first * k_, width() * k_, width(), c, c_row, m, n, k_, post});
+    } else if (w_k_ == 1) {
+      kernels.dots({a, w_ + first * w_column_, a_row, w_column_, c, c_row, 1, m, n, k_, post});
+    } else {
+      Buffer<T> sums(m * n);
+      std::fill_n(sums.get(), m * n, T(0));
+      kernels.streams(sums, a, a_row, 1, w_ + first, w_k_, m, n, k_);
+      kernels.finish(sums, n, c, c_row, m, n, post);
+    }
+  }
+
+  const T* w_;
+  int64_t w_k_, w_column_, k_, n_;
+  bool shared_;
   Buffer<T> panels_;
 };
 
@@ -82,9 +109,14 @@ void store(const T* in, int64_t count, const View& v) {
 
 // What both directions of the walk share.
 struct Walk {
-  explicit Walk(const RnnSteps& s) : steps(s), batch(s.batch_sizes[0]), hidden(0), offsets(s.steps) {
+  Walk(const RnnSteps& s, int64_t weight_bytes)
+      : steps(s),
+        batch(s.batch_sizes[0]),
+        together(batch <= kRows || weight_bytes > kCacheBytes),
+        packed(batch > kFewRows || s.steps > kFewSteps),
+        offsets(s.steps) {
     for (int64_t t = 0, at = 0; t < s.steps; at += s.batch_sizes[t++]) offsets[t] = at;
-    const int64_t chunks = (batch + kRows - 1) / kRows;
+    const int64_t chunks = together ? 1 : (batch + kRows - 1) / kRows;
     chunk_rows = (batch + chunks - 1) / chunks;
   }
   // Rows of step t that belong to the chunk beginning at sequence `first`.
@@ -115,22 +147,38 @@ struct Walk {
     }
   }
 
+  // fn(row) for the m rows of a chunk.
+  template <class F>
+  void rows(int64_t m, int64_t row_work, const F& fn) const {
+    const int64_t grain = !together ? m : std::max<int64_t>(1, kRowWork / row_work / kRows) * kRows;
+    parallel_for(m, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) fn(i);
+    });
+  }
+  // Rows that one thread at a time works on have one place for their sums.
+  int64_t places() const { return (batch + kRows - 1) / kRows; }
+  int64_t place(int64_t first, int64_t i) const { return together ? i / kRows : first / chunk_rows; }
+
   const RnnSteps& steps;
-  int64_t batch, hidden, chunk_rows;
+  int64_t batch;
+  bool together, packed;  // all rows of a step at once; weights are packed
+  int64_t chunk_rows;
   Buffer<int64_t> offsets;
 };
 
 template <class T>
 void forward(const RnnSteps& steps, const RnnForward& f) {
-  const Walk walk(steps);
-  const int64_t g = f.gates.sizes[1], h = g / rnn_gates(steps.mode), r = f.y.sizes[1], batch = walk.batch;
+  const int64_t g = f.gates.sizes[1], h = g / rnn_gates(steps.mode), r = f.y.sizes[1];
+  const Walk walk(steps, g * r * static_cast<int64_t>(sizeof(T)));
+  const int64_t batch = walk.batch;
   const bool gru = steps.mode == RnnMode::Gru, before = steps.mode == RnnMode::GruBefore,
              projected = f.w_hr.data != nullptr, cell = rnn_has_cell(steps.mode);
   // The weights as right operands: W_hh^T, its candidate rows alone for GruBefore, and W_hr^T.
   const int64_t own = before ? 2 * h : g;
   const T* w = f.w_hh.ptr<T>();
-  const Weights<T> w_hh(w, 1, r, r, own), w_n(w + own * r, 1, r, r, g - own),
-      w_hr(f.w_hr.ptr<T>(), 1, h, h, projected ? r : 0);
+  const bool pack = walk.packed, share = walk.together;
+  const Weights<T> w_hh(w, 1, r, r, own, pack, share), w_n(w + own * r, 1, r, r, g - own, pack, share),
+      w_hr(f.w_hr.ptr<T>(), 1, h, h, projected ? r : 0, pack, share);
   Buffer<T> hs(batch * r), cs(cell ? batch * h : 0), recurrent(gru ? batch * g : 0),
       wide(projected || before ? batch * h : 0);
   load(f.h0, batch, r, hs.get());
@@ -163,10 +211,10 @@ void forward(const RnnSteps& steps, const RnnForward& f) {
       p.reset = moved(inner, i * h);
       return p;
     };
-    for (int64_t i = 0; i < m; ++i) forward_row(row(i));
+    walk.rows(m, h, [&](int64_t i) { forward_row(row(i)); });
     if (before) {
       w_n.times(inner, h, m, gates + 2 * h, g, T(1), bias == nullptr ? nullptr : bias + 2 * h);
-      for (int64_t i = 0; i < m; ++i) kernels.candidate(row(i));
+      walk.rows(m, h, [&](int64_t i) { kernels.candidate(row(i)); });
     }
     if (projected) {
       w_hr.times(inner, h, m, state, r, T(0));
@@ -179,23 +227,26 @@ void forward(const RnnSteps& steps, const RnnForward& f) {
 
 template <class T>
 void backward(const RnnSteps& steps, const RnnBackward& b) {
-  const Walk walk(steps);
-  const int64_t g = b.gates.sizes[1], h = g / rnn_gates(steps.mode), r = b.y.sizes[1], batch = walk.batch;
+  const int64_t g = b.gates.sizes[1], h = g / rnn_gates(steps.mode), r = b.y.sizes[1];
+  const Walk walk(steps, g * r * static_cast<int64_t>(sizeof(T)));
+  const int64_t batch = walk.batch;
   const bool gru = steps.mode == RnnMode::Gru, before = steps.mode == RnnMode::GruBefore,
              projected = b.w_hr.data != nullptr, cell = rnn_has_cell(steps.mode);
   const int64_t own = before ? 2 * h : g;
   const T* w = b.w_hh.ptr<T>();
-  const Weights<T> w_hh(w, r, 1, own, r), w_n(w + own * r, r, 1, g - own, before ? r : 0),
-      w_hr(b.w_hr.ptr<T>(), h, 1, projected ? r : 0, projected ? h : 0);
+  const bool pack = walk.packed, share = walk.together;
+  const Weights<T> w_hh(w, r, 1, own, r, pack, share),
+      w_n(w + own * r, r, 1, g - own, before ? r : 0, pack, share),
+      w_hr(b.w_hr.ptr<T>(), h, 1, projected ? r : 0, projected ? h : 0, pack, share);
   // dh holds the gradient of every sequence's state at the walk's position, its last state's to begin with.
   Buffer<T> dh(batch * r), dc(cell ? batch * h : 0), wide(projected || before ? batch * h : 0),
       zero(std::max(h, r));
   std::fill_n(zero.get(), std::max(h, r), T(0));
   load(b.dhn, batch, r, dh.get());
   if (cell) load(b.dcn, batch, h, dc.get());
-  const int64_t chunks = (batch + walk.chunk_rows - 1) / walk.chunk_rows;
-  Buffer<T> peephole(b.dpeephole.data != nullptr ? chunks * 3 * h : 0);
-  if (peephole.get() != nullptr) std::fill_n(peephole.get(), chunks * 3 * h, T(0));
+  const int64_t places = walk.places();
+  Buffer<T> peephole(b.dpeephole.data != nullptr ? places * 3 * h : 0);
+  if (peephole.get() != nullptr) std::fill_n(peephole.get(), places * 3 * h, T(0));
   const auto& kernels = rnn_kernels<T>();
   const auto backward_row = kernels.backward[static_cast<int>(steps.mode)];
   walk.run(true, g * r, [&](int64_t first, int64_t t) {
@@ -231,13 +282,13 @@ void backward(const RnnSteps& steps, const RnnBackward& b) {
       p.dgates = dgates + i * g;
       p.dgates_h = moved(b.dgates_h.ptr<T>(), (at + i) * g);
       p.dreset = moved(inner, i * h);
-      if (peephole.get() != nullptr) p.dpeephole = peephole + first / walk.chunk_rows * 3 * h;
+      if (peephole.get() != nullptr) p.dpeephole = peephole + walk.place(first, i) * 3 * h;
       return p;
     };
-    for (int64_t i = 0; i < m; ++i) backward_row(row(i));
+    walk.rows(m, h, [&](int64_t i) { backward_row(row(i)); });
     if (before) {
       w_n.times(dgates + 2 * h, g, m, inner, h, T(0));
-      for (int64_t i = 0; i < m; ++i) kernels.reset_backward(row(i));
+      walk.rows(m, h, [&](int64_t i) { kernels.reset_backward(row(i)); });
     }
     w_hh.times(gru ? b.dgates_h.ptr<T>() + at * g : dgates, g, m, state, r, gru || before ? T(1) : T(0));
   });
@@ -246,7 +297,7 @@ void backward(const RnnSteps& steps, const RnnBackward& b) {
   if (peephole.get() != nullptr)
     for (int64_t j = 0; j < 3 * h; ++j) {
       T sum = 0;
-      for (int64_t c = 0; c < chunks; ++c) sum += peephole[c * 3 * h + j];
+      for (int64_t c = 0; c < places; ++c) sum += peephole[c * 3 * h + j];
       b.dpeephole.ptr<T>()[j] = sum;
     }
 }

@@ -1,7 +1,8 @@
 // Gate arithmetic of recurrent steps in one pass: activations, new state, and their derivatives. Equations in
 // kernels/rnn.h; derivatives stand beside the code.
-#include <ccdl/cpu/simd/exp.h>
+#include <ccdl/cpu/simd/lanes.h>
 #include <ccdl/cpu/simd/rnn.h>
+#include <ccdl/cpu/simd/vmath.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
@@ -9,13 +10,39 @@ namespace {
 template <class T>
 using Vec = typename Lanes<T>::V;
 
-CCDL_SI vd vsigmoid(vd x) {
-  const vd e = vexp(-vabs(x)), den = e + 1.0;
-  return select(x < 0.0, e, set1(1.0)) / den;
+// e^x - 1 = s (e^r - 1) + (s - 1) with s = 2^n and |r| <= ln2 / 2; exp_parts gives s and e^r - 1.
+struct ExpParts {
+  vd scale, minus_one;
+};
+CCDL_SI ExpParts exp_parts(vd x) {               // |x| <= 708; the Taylor remainder after r^13 is below 5e-18
+  constexpr double kMagic = 6755399441055744.0;  // 1.5 * 2^52 leaves the nearest integer in the low bits
+  constexpr double kTaylor[] = {1.6059043836821613e-10, 2.08767569878681e-09,   2.505210838544172e-08,
+                                2.755731922398589e-07,  2.7557319223985893e-06, 2.48015873015873e-05,
+                                0.0001984126984126984,  0.001388888888888889,   0.008333333333333333,
+                                0.041666666666666664,   0.16666666666666666,    0.5};
+  const vd t = fma(x, set1(1.4426950408889634), set1(kMagic)), n = t - kMagic;
+  const vd r = fma(n, set1(-1.9082149292705877e-10), fma(n, set1(-0.6931471803691238), x));
+  vd q = set1(kTaylor[0]);
+  for (int i = 1; i < 12; ++i) q = fma(q, r, set1(kTaylor[i]));
+  const vd scale = (vd)(((vlu)t << 52) + (1023ull << 52));
+  return {scale, fma(r * r, q, r)};
 }
-CCDL_SI vd vtanh(vd x) {
-  for (int i = 0; i < VD; ++i) x[i] = __builtin_tanh(x[i]);
-  return x;
+
+// 1 / (1 + e^-x), relatively exact on both sides, 0 at -inf; at most 2.5 ULP.
+CCDL_SI vf gate_sigmoid(vf x) { return 1.0f / (1.0f + vexp(-x)); }
+CCDL_SI vd gate_sigmoid(vd x) {
+  const ExpParts e = exp_parts(vmin(set1(708.0), vmax(set1(-708.0), -x)));
+  return select(x < -708.0, vd{}, 1.0 / (1.0 + fma(e.scale, e.minus_one, e.scale)));
+}
+// t / (t + 2) with t = e^(2|x|) - 1; at most 3 ULP.
+CCDL_SI vf gate_tanh(vf x) {
+  const vf t = expm1_scaled(vmin(set1(20.0f), vabs(x) * 2.0f), 0);
+  return vor(t / (t + 2.0f), vsign_bit(x));
+}
+CCDL_SI vd gate_tanh(vd x) {
+  const ExpParts e = exp_parts(vmin(set1(40.0), vabs(x) * 2.0));
+  const vd t = fma(e.scale, e.minus_one, e.scale - 1.0), y = t / (t + 2.0);
+  return (vd)((vlu)y | ((vlu)x & (1ull << 63)));
 }
 template <class V>
 CCDL_SI V one_minus(V x) {
@@ -36,7 +63,7 @@ void plain_forward(const RnnRow<T>& r) {
   each_vector<T>(
       r.n, [&](int64_t i, int k) __attribute__((always_inline)) {
         const Vec<T> a = at(r.gates + i, k);
-        const Vec<T> h = Relu ? (a < set1(T(0)) ? Vec<T>{} : a) : vtanh(a);  // relu keeps NaN
+        const Vec<T> h = Relu ? (a < set1(T(0)) ? Vec<T>{} : a) : gate_tanh(a);  // relu keeps NaN
         to(r.gates + i, h, k);
         to(r.h + i, h, k);
         maybe_to(r.y, i, h, k);
@@ -55,10 +82,10 @@ void lstm_forward(const RnnRow<T>& r) {
           ai = fma(at(pi + j, k), before, ai);
           af = fma(at(pf + j, k), before, af);
         }
-        const Vec<T> i = vsigmoid(ai), f = vsigmoid(af), g = vtanh(at(gg + j, k));
+        const Vec<T> i = gate_sigmoid(ai), f = gate_sigmoid(af), g = gate_tanh(at(gg + j, k));
         const Vec<T> c = fma(f, before, i * g);
         if (Peephole) ao = fma(at(po + j, k), c, ao);
-        const Vec<T> o = vsigmoid(ao), h = o * vtanh(c);
+        const Vec<T> o = gate_sigmoid(ao), h = o * gate_tanh(c);
         to(gi + j, i, k);
         to(gf + j, f, k);
         to(gg + j, g, k);
@@ -77,8 +104,9 @@ void gru_forward(const RnnRow<T>& row) {
   each_vector<T>(
       row.n, [&](int64_t j, int k) __attribute__((always_inline)) {
         const Vec<T> u = at(un + j, k), before = at(row.h_before + j, k);
-        const Vec<T> r = vsigmoid(at(gr + j, k) + at(ur + j, k)), z = vsigmoid(at(gz + j, k) + at(uz + j, k));
-        const Vec<T> n = vtanh(fma(r, u, at(gn + j, k)));
+        const Vec<T> r = gate_sigmoid(at(gr + j, k) + at(ur + j, k)),
+                     z = gate_sigmoid(at(gz + j, k) + at(uz + j, k));
+        const Vec<T> n = gate_tanh(fma(r, u, at(gn + j, k)));
         const Vec<T> h = fma(z, before - n, n);
         to(gr + j, r, k);
         to(gz + j, z, k);
@@ -94,9 +122,9 @@ void gru_before_forward(const RnnRow<T>& row) {
   T *gr = row.gates, *gz = gr + row.hidden;
   each_vector<T>(
       row.n, [&](int64_t j, int k) __attribute__((always_inline)) {
-        const Vec<T> r = vsigmoid(at(gr + j, k));
+        const Vec<T> r = gate_sigmoid(at(gr + j, k));
         to(gr + j, r, k);
-        to(gz + j, vsigmoid(at(gz + j, k)), k);
+        to(gz + j, gate_sigmoid(at(gz + j, k)), k);
         to(row.reset + j, r * at(row.h_before + j, k), k);
       });
 }
@@ -107,7 +135,7 @@ void gru_candidate(const RnnRow<T>& row) {
   T* gn = row.gates + 2 * row.hidden;
   each_vector<T>(
       row.n, [&](int64_t j, int k) __attribute__((always_inline)) {
-        const Vec<T> n = vtanh(at(gn + j, k)), before = at(row.h_before + j, k);
+        const Vec<T> n = gate_tanh(at(gn + j, k)), before = at(row.h_before + j, k);
         const Vec<T> h = fma(at(gz + j, k), before - n, n);
         to(gn + j, n, k);
         to(row.h + j, h, k);
@@ -142,7 +170,7 @@ void lstm_backward(const RnnRowBack<T>& r) {
       r.n, [&](int64_t j, int k) __attribute__((always_inline)) {
         const Vec<T> i = at(gi + j, k), f = at(gf + j, k), g = at(gg + j, k), o = at(go + j, k);
         const Vec<T> c = at(r.cells + j, k), before = at(r.c_before + j, k), dh = incoming(r, j, k);
-        const Vec<T> t = vtanh(c), ao = dh * t * sigmoid_slope(o);
+        const Vec<T> t = gate_tanh(c), ao = dh * t * sigmoid_slope(o);
         Vec<T> dc = fma(dh * o, one_minus(t * t), at(r.dc + j, k));
         if (Peephole) dc = fma(at(po + j, k), ao, dc);
         const Vec<T> ai = dc * g * sigmoid_slope(i), af = dc * before * sigmoid_slope(f);
