@@ -6,7 +6,14 @@ from typing import Any
 
 __all__ = ["RECIPES", "Trainer", "recipe"]
 
-RECIPES = {"lenet": "LeNet-5 on handwritten digits (scikit-learn's, or MNIST IDX files)"}
+RECIPES = {
+    "charlm": "language model of characters (RNN, LSTM, GRU, Transformer) on English prose",
+    "gpt": "decoder-only Transformer over byte pairs on English prose",
+    "hello": "three recurrent units learn to spell",
+    "lenet": "LeNet-5 on handwritten digits (scikit-learn's, or MNIST IDX files)",
+    "reverse": "strings copied and reversed by encoder-decoders with and without attention",
+    "sentiment": "text classifiers beside a bag-of-words regression",
+}
 
 
 def recipe(name: Any) -> Any:
