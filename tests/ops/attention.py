@@ -35,7 +35,7 @@ def attend(s, q, v, enable_gqa=False):
     e = np.exp(s - top)
     total = e.sum(axis=-1, keepdims=True)
     out = np.where(dead, 0.0, (e / np.where(dead, 1.0, total)) @ v)
-    return out, np.where(dead, -np.inf, top + np.log(total))[..., 0]
+    return out, np.where(dead, -np.inf, top + np.log(np.where(dead, 1.0, total)))[..., 0]
 
 
 def sdpa(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):

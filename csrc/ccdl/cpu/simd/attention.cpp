@@ -179,8 +179,8 @@ __attribute__((noinline)) void backward_rows(const AttentionTile<T>& t, T* dp_ti
     const Vec<T> l = set1(lse[r]), d = set1(delta[r]);
     each_vector<T>(
         n, [&](int64_t i, int count) __attribute__((always_inline)) {
-          Vec<T> x = fma(at(s + i, count), c, Mask == kAdded ? masked<T, Mask>(-l, mask, i, count) : -l);
-          if (Mask == kBool) x = masked<T, Mask>(x, mask, i, count);
+          // the mask before lse: the sum of the two may be far from either
+          Vec<T> x = masked<T, Mask>(at(s + i, count) * c, mask, i, count) - l;
           const Vec<T> p = weight(x);
           Vec<T> g = at(dp + i, count), kept = p;
           if (keep != nullptr) {
