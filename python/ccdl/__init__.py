@@ -26,8 +26,8 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "_VF amp autograd backends cpu cuda errors linalg models nn optim random serialization testing text "
-    "train utils version vision".split()
+    "_VF amp autograd backends cpu cuda errors func linalg models nn optim random serialization testing "
+    "text train utils version vision".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
@@ -72,7 +72,6 @@ _ABSENT = {
     "special": "use the functions of ccdl itself: erf, erfinv, lgamma, ...",
     "onnx": "export is not implemented",
     "vmap": "write the batch dimension out",
-    "func": "use ccdl.autograd.functional",
     "fx": "ccdl has no symbolic tracer",
     "sparse": "ccdl has no sparse tensors",
     "quantization": "ccdl has no quantised tensors",

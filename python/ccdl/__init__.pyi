@@ -8,6 +8,7 @@ from . import cli as cli
 from . import cpu as cpu
 from . import cuda as cuda
 from . import errors as errors
+from . import func as func
 from . import linalg as linalg
 from . import models as models
 from . import nn as nn

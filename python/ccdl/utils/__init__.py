@@ -1,4 +1,4 @@
-"""Utilities; so far ``ccdl.utils.data``."""
+"""Utilities: ``data``, ``checkpoint``, ``tensorboard``."""
 
 from __future__ import annotations
 
