@@ -24,6 +24,7 @@ class VGG(nn.Module):
         batch_norm: normalise after every convolution.
         dropout: probability between the linear layers.
         init_weights: He-normal convolutions (fan out), normal linear layers of deviation 0.01.
+        small_images: for images of about 32x32: one linear layer after global average pooling.
 
     Input [N, 3, H, W] with H, W >= 32 (224 in the paper), output [N, num_classes].
 
@@ -39,6 +40,7 @@ class VGG(nn.Module):
         batch_norm: bool = False,
         dropout: float = 0.5,
         init_weights: bool = True,
+        small_images: bool = False,
     ) -> None:
         super().__init__()
         if depth not in _BLOCKS:
@@ -54,16 +56,19 @@ class VGG(nn.Module):
                 channels = width
             layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
         self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
-        self.classifier = nn.Sequential(
-            nn.Linear(512 * 7 * 7, 4096),
-            nn.ReLU(True),
-            nn.Dropout(p=dropout),
-            nn.Linear(4096, 4096),
-            nn.ReLU(True),
-            nn.Dropout(p=dropout),
-            nn.Linear(4096, num_classes),
-        )
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1) if small_images else (7, 7))
+        if small_images:
+            self.classifier = nn.Sequential(nn.Dropout(p=dropout), nn.Linear(512, num_classes))
+        else:
+            self.classifier = nn.Sequential(
+                nn.Linear(512 * 7 * 7, 4096),
+                nn.ReLU(True),
+                nn.Dropout(p=dropout),
+                nn.Linear(4096, 4096),
+                nn.ReLU(True),
+                nn.Dropout(p=dropout),
+                nn.Linear(4096, num_classes),
+            )
         if init_weights:
             for m in self.modules():
                 if isinstance(m, nn.Conv2d):

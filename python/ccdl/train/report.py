@@ -30,7 +30,8 @@ def confusion_text(counts: Any) -> Any:
     return "\n".join(lines)
 
 
-def _pyplot():
+def pyplot() -> Any:
+    """matplotlib.pyplot without a display, or None where matplotlib is missing."""
     try:
         import matplotlib
     except ImportError:
@@ -48,7 +49,7 @@ def write_curves(history: Any, folder: Any) -> Any:
         writer = csv.DictWriter(file, fieldnames=list(history[0]) if history else ["epoch"])
         writer.writeheader()
         writer.writerows(history)
-    plt = _pyplot()
+    plt = pyplot()
     if plt is None or not history:
         return [path]
     epochs = [row["epoch"] for row in history]
@@ -73,7 +74,7 @@ def write_confusion(counts: Any, folder: Any) -> Any:
     path = os.path.join(folder, "confusion.csv")
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows(counts)
-    plt = _pyplot()
+    plt = pyplot()
     if plt is None:
         return [path]
     figure, axis = plt.subplots(figsize=(5, 5))
