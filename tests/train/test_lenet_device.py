@@ -7,7 +7,7 @@ import struct
 import pytest
 
 import ccdl
-from ccdl.train.lenet import train
+from ccdl.train.images import train
 
 pytest.importorskip("sklearn", reason="the extra package is not installed")
 
@@ -29,8 +29,8 @@ def test_training_follows_the_host(tmp_path, device):
     (tmp_path / "data").mkdir()
     options = dict(data=images(tmp_path / "data"), epochs=1, batch_size=16, augment=False, quiet=True, say=lambda line: None)
     with ccdl.device("cpu"):
-        here = train(out=str(tmp_path / "host"), **options)
-        there = train(out=str(tmp_path / "device"), device=device, **options)
+        here = train("lenet", out=str(tmp_path / "host"), **options)
+        there = train("lenet", out=str(tmp_path / "device"), device=device, **options)
     assert there["finished"] and next(there["model"].parameters()).device.type == device
     for a, b in zip(here["history"], there["history"]):
         assert b["train_loss"] == pytest.approx(a["train_loss"], rel=1e-3)

@@ -26,7 +26,7 @@ RECIPES = {
     "vgg": f"VGG-11 with batch normalisation {_IMAGES}",
 }
 _NETWORKS = frozenset(
-    "alexnet densenet googlenet plain20 plain56 resnet18 resnet20 resnet56 vgg".split()
+    "alexnet densenet googlenet lenet plain20 plain56 resnet18 resnet20 resnet56 vgg".split()
 )
 
 

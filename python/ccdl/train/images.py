@@ -7,6 +7,7 @@ which alone decides which weights are best.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,23 +20,37 @@ from ..utils.data.sampler import seeded_generator
 from ..utils.data.worker import mix
 from ..vision import datasets
 from ..vision import transforms as T
+from .callbacks import BestCheckpoint
 from .common import add_common, common_options, fit, parameters
 from .report import confusion_text, write_confusion
 from .scores import confusion_counts
 
 __all__ = ["NETWORKS", "add_arguments", "load_images", "run", "train"]
 
-# name -> (builder of (classes), image size, epochs, learning rate)
-NETWORKS: dict[str, tuple[Callable[[int], nn.Module], int, int, float]] = {
-    "alexnet": (lambda c: models.AlexNet(c), 64, 15, 5e-4),
-    "densenet": (lambda c: _dense(c), 32, 15, 3e-3),
-    "googlenet": (lambda c: models.GoogLeNet(c, aux_logits=False), 64, 15, 1e-3),
-    "plain20": (lambda c: models.plain20(c), 32, 15, 3e-3),
-    "plain56": (lambda c: models.plain56(c), 32, 15, 3e-3),
-    "resnet18": (lambda c: models.resnet18(c, small_images=True), 32, 15, 1e-3),
-    "resnet20": (lambda c: models.resnet20(c), 32, 15, 3e-3),
-    "resnet56": (lambda c: models.resnet56(c), 32, 15, 3e-3),
-    "vgg": (lambda c: _vgg(c), 32, 15, 1e-3),
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network and what its recipe starts from."""
+
+    build: Callable[[int], nn.Module]  # from the number of classes
+    size: int = 32
+    epochs: int = 15
+    lr: float = 3e-3
+    channels: int = 3
+    label_smoothing: float = 0.0
+
+
+NETWORKS: dict[str, Network] = {
+    "alexnet": Network(lambda c: models.AlexNet(c), size=64, lr=5e-4),
+    "densenet": Network(lambda c: _dense(c)),
+    "googlenet": Network(lambda c: models.GoogLeNet(c, aux_logits=False), size=64, lr=1e-3),
+    "lenet": Network(lambda c: models.LeNet5(c), epochs=25, channels=1, label_smoothing=0.05),
+    "plain20": Network(lambda c: models.plain20(c)),
+    "plain56": Network(lambda c: models.plain56(c)),
+    "resnet18": Network(lambda c: models.resnet18(c, small_images=True), lr=1e-3),
+    "resnet20": Network(lambda c: models.resnet20(c)),
+    "resnet56": Network(lambda c: models.resnet56(c)),
+    "vgg": Network(lambda c: _vgg(c), lr=1e-3),
 }
 
 
@@ -96,10 +111,12 @@ def load_images(data: str | None, size: int | None = None) -> tuple[Any, Any, An
 def add_arguments(parser: Any) -> None:
     """The recipe's options; the parser's name says which network."""
     name = parser.prog.split()[-1]
-    _, size, epochs, lr = NETWORKS[name]
+    network = NETWORKS[name]
     parser.add_argument("--data", help="folder of IDX files, CIFAR-10 binaries or pictures (default: digits)")
-    add_common(parser, name, epochs=epochs, batch_size=64, lr=lr)
-    parser.add_argument("--size", type=int, default=size, help="images are resized to it")
+    add_common(parser, name, epochs=network.epochs, batch_size=64, lr=network.lr)
+    parser.add_argument("--size", type=int, default=network.size, help="images are resized to it")
+    parser.add_argument("--label-smoothing", type=float, default=network.label_smoothing)
+    parser.add_argument("--workers", type=int, default=0, help="loader worker threads")
     parser.add_argument("--limit", type=int, help="use so many images only")
     parser.add_argument("--no-augment", action="store_true", help="train on the images as they are")
 
@@ -112,11 +129,18 @@ def run(arguments: Any) -> int:
     return 0
 
 
-def _prepare(images: Any, size: int) -> Any:
-    """Three channels, size x size."""
-    if tuple(images.shape[2:]) != (size, size):
+def _prepare(images: Any, size: int, channels: int) -> Any:
+    """[N, channels, size, size]: images four pixels smaller get a frame of two (as LeNet has it), others
+    are resized.
+    """
+    shape = tuple(images.shape[2:])
+    if shape == (size - 4, size - 4):
+        images = T.Pad(2)(images)
+    elif shape != (size, size):
         images = T.Resize((size, size))(images)
-    return images.expand(-1, 3, -1, -1).contiguous() if images.shape[1] == 1 else images
+    if images.shape[1] == channels:
+        return images
+    return T.Grayscale()(images) if channels == 1 else images.expand(-1, channels, -1, -1).contiguous()
 
 
 def train(
@@ -130,26 +154,31 @@ def train(
     size: int | None = None,
     limit: int | None = None,
     augment: bool = True,
+    label_smoothing: float | None = None,
+    workers: int = 0,
     seed: int = 0,
     resume: bool = False,
     stop_after: int | None = None,
     quiet: bool = False,
     say: Callable[[str], Any] = print,
     device: Any = "cpu",
-    model: nn.Module | None = None,
 ) -> dict[str, Any]:
-    """Trains the network called ``network`` (or ``model``); returns accuracy, history, files and the model.
+    """Trains the network called ``network``.
 
     Arguments are the command's options; None takes the network's default.
+
+    Returns:
+        A dict: finished, history, model, files; when finished also test_accuracy, confusion, best.
     """
-    if network not in NETWORKS and model is None:
+    if network not in NETWORKS:
         raise ValueError(f"images: network is {network!r}, must be one of {sorted(NETWORKS)}")
     started = time.perf_counter()
-    build, usual_size, usual_epochs, usual_lr = NETWORKS.get(network, NETWORKS["resnet20"])
+    usual = NETWORKS[network]
     out = f"runs/{network}" if out is None else out
-    size = usual_size if size is None else size
-    epochs = usual_epochs if epochs is None else epochs
-    lr = usual_lr if lr is None else lr
+    size = usual.size if size is None else size
+    epochs = usual.epochs if epochs is None else epochs
+    lr = usual.lr if lr is None else lr
+    smoothing = usual.label_smoothing if label_smoothing is None else label_smoothing
     x, y, test_x, test_y = load_images(data, size)
     if limit is not None:
         chosen = _C.randperm(x.shape[0], generator=seeded_generator(mix(seed, 5)))[:limit]
@@ -157,13 +186,13 @@ def train(
     if test_x is None:
         rest, part = stratified_split(y, 0.2, mix(seed, 1))
         test_x, test_y, x, y = x[part], y[part], x[rest], y[rest]
-    x, test_x = _prepare(x, size), _prepare(test_x, size)
+    x, test_x = _prepare(x, size, usual.channels), _prepare(test_x, size, usual.channels)
     rest, part = stratified_split(y, 0.1, mix(seed, 2))
     val_x, val_y, x, y = x[part], y[part], x[rest], y[rest]
     classes = int(max(y.max().item(), test_y.max().item())) + 1
     mean, std = x.mean((0, 2, 3)), x.std((0, 2, 3)).clamp(min=1e-6)
     _C.manual_seed(mix(seed, 3))
-    net = model if model is not None else nn.Sequential(_Normalise(mean, std), build(classes))
+    net = nn.Sequential(_Normalise(mean, std), usual.build(classes))
     warp = T.RandomAffine(10, (0.06, 0.06), (0.9, 1.1), 6, seed=mix(seed, 4)) if augment else None
 
     def forward(current: Any, batch: Any) -> tuple[Any, Any, Any, int]:
@@ -171,20 +200,28 @@ def train(
         if current.training and warp is not None:
             images = warp(images, index=index)
         logits = current(images)
-        return F.cross_entropy(logits, labels), logits, labels, labels.shape[0]
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing if current.training else 0.0)
+        return loss, logits, labels, labels.shape[0]
 
     def loader(images: Any, labels: Any, shuffle: bool) -> DataLoader:
         index = _C.arange(images.shape[0])
         generator = seeded_generator(0) if shuffle else None
         data = _Samples(images, labels, index)
         data.warp = warp if shuffle else None
-        return DataLoader(data, batch_size=batch_size, shuffle=shuffle, generator=generator)
+        return DataLoader(
+            data,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            generator=generator,
+            num_workers=workers if shuffle else 0,
+        )
 
     say(
         f"{network}: {x.shape[0]} training, {val_x.shape[0]} validation, {test_x.shape[0]} test images "
         f"{size}x{size}, {classes} classes; {parameters(net)} parameters"
     )
     options = {"network": network, "data": data, "size": size, "limit": limit, "augment": augment}
+    options["label_smoothing"] = smoothing
     finished, trainer, files = fit(
         net,
         forward,
@@ -201,6 +238,7 @@ def train(
         quiet=quiet,
         say=say,
         device=device,
+        monitor="val_accuracy",
     )
     result = {"finished": finished, "history": trainer.history, "files": files, "model": net}
     if not finished:
@@ -216,7 +254,14 @@ def train(
         f"{time.perf_counter() - started:.1f} s"
     )
     say("written: " + ", ".join(files))
-    return {**result, "test_accuracy": accuracy, "confusion": counts, "files": files}
+    best = next(c for c in trainer.callbacks.items if isinstance(c, BestCheckpoint))
+    return {
+        **result,
+        "test_accuracy": accuracy,
+        "confusion": counts,
+        "files": files,
+        "best": {"epoch": best.best_epoch, "accuracy": best.best},
+    }
 
 
 class _Samples(TensorDataset):

@@ -6,19 +6,7 @@ import csv
 import os
 from typing import Any
 
-__all__ = ["confusion_matrix", "confusion_text", "write_confusion", "write_curves"]
-
-
-def confusion_matrix(targets: Any, predictions: Any, classes: Any) -> Any:
-    """counts[true][predicted] as nested lists.
-
-    >>> confusion_matrix([0, 1, 1], [0, 1, 0], 2)
-    [[1, 0], [1, 1]]
-    """
-    counts = [[0] * classes for _ in range(classes)]
-    for t, p in zip(targets, predictions):
-        counts[t][p] += 1
-    return counts
+__all__ = ["confusion_text", "pyplot", "write_confusion", "write_curves"]
 
 
 def confusion_text(counts: Any) -> Any:
