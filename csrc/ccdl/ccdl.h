@@ -6,6 +6,7 @@
 #include <ccdl/core/tensor.h>
 #include <ccdl/io/safetensors.h>
 #include <ccdl/ops/activation.h>
+#include <ccdl/ops/attention.h>
 #include <ccdl/ops/conv.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/cross_entropy.h>

@@ -279,6 +279,14 @@ def test_scores_of_any_size():
         np.testing.assert_allclose(out.cpu().numpy(), np.broadcast_to(v.mean(2, keepdims=True), out.shape), rtol=1e-5)
 
 
+@pytest.mark.host
+@pytest.mark.parametrize("length,keys", [(1, 2**40), (64, 2**40), (64, 2**58), (64, 2**59), (2**40, 3)])
+def test_sizes_that_no_memory_holds(length, keys):
+    q, kv = ccdl.ones(1, 1, 1, 8).expand(1, 1, length, 8), ccdl.ones(1, 1, 1, 8).expand(1, 1, keys, 8)
+    with pytest.raises(MemoryError):
+        F.scaled_dot_product_attention(q, kv, kv)
+
+
 # ---- accepted switches and biases ----
 
 

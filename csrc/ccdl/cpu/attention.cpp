@@ -234,9 +234,12 @@ struct Forward {
   }
   int64_t workspace_bytes() const {
     const int64_t pairs = n.batch * n.groups;
-    const int64_t count =
-        is_decoding() ? pairs * parts() * part_size() : pairs * (key_panels() + value_room());
-    return count * static_cast<int64_t>(sizeof(C));
+    if (is_decoding()) return pairs * parts() * part_size() * static_cast<int64_t>(sizeof(C));
+    // expanded keys may stand for more than memory, or 64 bits, can hold: the allocation says so
+    const double most = 2 * sizeof(C) * static_cast<double>(pairs) * static_cast<double>(n.keys + 64) *
+                        static_cast<double>(n.depth + n.width + 64);
+    if (most > 0x1p60) return int64_t{1} << 60;
+    return pairs * (key_panels() + value_room()) * static_cast<int64_t>(sizeof(C));
   }
 };
 

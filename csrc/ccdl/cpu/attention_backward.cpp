@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t kChunks = 16;        // wanted; key heads are cut into parts while there are fewer
 constexpr int64_t kMaxParts = 4;       // of a key head: each keeps a dq of its own
 constexpr int64_t kMinPartKeys = 192;  // keys worth a part
+constexpr double kRegionWork = 3e9;    // multiply-adds of a chunk that Ctrl-C may wait for
 
 template <class C>
 int64_t block_keys() {
@@ -180,15 +181,19 @@ struct Backward {
     }
   }
 
-  void chunk(int64_t pair, int64_t part, TileRows<T>& rows, const Room& room) const {
+  int64_t blocks_per_part() const { return ceil_div(ceil_div(n.keys, block_keys<C>()), parts()); }
+
+  // Key blocks [begin, end) of a part.
+  void chunk(int64_t pair, int64_t part, int64_t begin, int64_t end, TileRows<T>& rows,
+             const Room& room) const {
     const int64_t block = block_keys<C>(), b = pair / n.groups, g = pair % n.groups;
-    const int64_t blocks = ceil_div(n.keys, block), per_part = ceil_div(blocks, parts());
-    const int64_t begin = part * per_part * block, end = std::min(n.keys, (part + 1) * per_part * block);
-    for (int64_t j0 = begin; j0 < end; j0 += block)
-      key_block(b, g, part, j0, std::min(block, end - j0), j0 == begin, rows, room);
-    if (begin >= end)
-      for (int64_t h = g * n.heads_per_group; h < (g + 1) * n.heads_per_group; ++h)
-        clear_dq(part, b, h, 0, n.length);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t j0 = (part * blocks_per_part() + i) * block;
+      if (j0 < n.keys) key_block(b, g, part, j0, std::min(block, n.keys - j0), i == 0, rows, room);
+      if (j0 >= n.keys && i == 0)  // a part without keys
+        for (int64_t h = g * n.heads_per_group; h < (g + 1) * n.heads_per_group; ++h)
+          clear_dq(part, b, h, 0, n.length);
+    }
   }
 
   void finish_dq() const {
@@ -222,14 +227,23 @@ struct Backward {
     int64_t size = 0;
     Room none;
     lay_out([&](int64_t count) { return size += round_up(count, 16), static_cast<C*>(nullptr); }, &none);
-    parallel_for(n.batch * n.groups * parts(), 1, [&](int64_t begin, int64_t end) {
-      TileRows<T> rows(n, p, block_keys<C>());
-      Buffer<C> memory(size);
-      Room room;
-      C* next = memory;
-      lay_out([&](int64_t count) { return (next += round_up(count, 16)) - round_up(count, 16); }, &room);
-      for (int64_t c = begin; c < end; ++c) chunk(c / parts(), c % parts(), rows, room);
-    });
+    // So many key blocks at a time that a chunk ends after about 30 ms, for Ctrl-C.
+    const double work =
+        static_cast<double>(std::min(n.keys, block_keys<C>()) * n.length * n.heads_per_group) *
+        static_cast<double>(3 * n.depth + 2 * n.width);
+    const int64_t blocks = blocks_per_part();
+    const int64_t step =
+        std::clamp<int64_t>(static_cast<int64_t>(kRegionWork / std::max(work, 1.0)), 1, blocks);
+    for (int64_t first = 0; first < blocks; first += step)
+      parallel_for(n.batch * n.groups * parts(), 1, [&](int64_t begin, int64_t end) {
+        TileRows<T> rows(n, p, block_keys<C>());
+        Buffer<C> memory(size);
+        Room room;
+        C* next = memory;
+        lay_out([&](int64_t count) { return (next += round_up(count, 16)) - round_up(count, 16); }, &room);
+        for (int64_t c = begin; c < end; ++c)
+          chunk(c / parts(), c % parts(), first, std::min(first + step, blocks), rows, room);
+      });
     if (dq.data != nullptr && !direct()) finish_dq();
   }
 };
