@@ -1,7 +1,7 @@
 // Matrix products on the CPU. Work is cut into (batch, row block, column block) chunks by shape alone; each
-// chunk packs its own column block of B per K block (or reads it in place when few rows use it) and streams
-// rows of A unpacked. Up to four rows or columns take paths without packing; a long K over a small C is
-// summed in a fixed number of parts.
+// chunk packs its own column block of B per K block, takes it from a copy packed once for all row blocks, or
+// reads it in place when few rows use it; rows of A are streamed unpacked, unless A is transposed. Up to four
+// rows or columns take paths without packing; a long K over a small C is summed in a fixed number of parts.
 #include <ccdl/core/error.h>
 #include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/gemm_problem.h>
@@ -15,6 +15,7 @@ namespace ccdl::cpu {
 namespace {
 
 constexpr int64_t kPanelBytes = 480 << 10;  // packed B of a chunk, half of a 1 MB second-level cache
+constexpr int64_t kSharedBytes = 8 << 20;   // packed B that all row blocks share
 constexpr int64_t kInPlaceRows = 96;        // below: packing B costs more than it gives
 constexpr int64_t kPackedRows = 64;         // rows of A packed at a time
 
@@ -34,7 +35,7 @@ struct Blocking {
 };
 
 template <class T>
-Blocking choose_blocking(const Problem<T>& p, const GemmTypeKernels<T>& kernels) {
+Blocking choose_blocking(const Problem<T>& p, const GemmTypeKernels<T>& kernels, bool pack_a) {
   Blocking s;
   const int64_t kc_max = p.n < 1024 ? 256 : 512;
   s.kc = p.k <= kc_max + kc_max / 2 ? p.k : ceil_div(p.k, ceil_div(p.k, kc_max));
@@ -42,11 +43,12 @@ Blocking choose_blocking(const Problem<T>& p, const GemmTypeKernels<T>& kernels)
   s.nb = std::max<int64_t>(kernels.nr, std::min(columns, round_up(p.n, kernels.nr)));
   if (p.n > s.nb) s.nb = round_up(ceil_div(p.n, ceil_div(p.n, s.nb)), kernels.nr);
   s.mb = std::min<int64_t>(p.m, 512);
-  // Halve blocks until there are enough chunks, columns first: packing is repeated for every row block.
+  // Halve blocks until there are enough chunks, columns first: packing B may be repeated for every row block.
+  // A, where it is packed, is packed for every column block.
   const auto chunks = [&] { return p.batch * ceil_div(p.m, s.mb) * ceil_div(p.n, s.nb); };
   const auto work = [&] { return s.mb * s.nb * p.k; };
   while (chunks() < 16 && work() > 2 * kChunkWork) {
-    if (s.nb >= 4 * kernels.nr && s.nb * 4 > s.mb)
+    if (!pack_a && s.nb >= 4 * kernels.nr && s.nb * 4 > s.mb)
       s.nb = round_up(s.nb / 2, kernels.nr);
     else if (s.mb >= 8 * kernels.mr)
       s.mb = round_up(s.mb / 2, kernels.mr);
@@ -58,21 +60,43 @@ Blocking choose_blocking(const Problem<T>& p, const GemmTypeKernels<T>& kernels)
   return s;
 }
 
+// All of B in panels: K block k0 of copy c begins at (c K + k0) * padded columns.
+template <class T>
+void pack_shared(const Problem<T>& p, int64_t kc, int64_t copies, T* out) {
+  const auto& kernels = gemm_kernels<T>();
+  const int64_t nr = kernels.nr, panels = ceil_div(p.n, nr), blocks = ceil_div(p.k, kc);
+  parallel_for(
+      copies * blocks * panels, std::max<int64_t>(1, 65536 / (kc * nr)), [&](int64_t i, int64_t end) {
+        for (; i < end; ++i) {
+          const int64_t copy = i / (blocks * panels), k0 = i / panels % blocks * kc, j = i % panels * nr;
+          const int64_t depth = std::min(kc, p.k - k0);
+          kernels.pack_b(out + (copy * p.k + k0) * panels * nr + j * depth,
+                         p.b + copy * p.b_batch + k0 * p.b_k + j * p.b_column, p.b_k, p.b_column, depth,
+                         std::min(nr, p.n - j));
+        }
+      });
+}
+
 template <class T>
 void multiply_tiles(const Problem<T>& p) {
   const auto& kernels = gemm_kernels<T>();
-  const Blocking s = choose_blocking(p, kernels);
+  const bool pack_a = p.a_k != 1 && (p.n > kernels.nr || p.a_row != 1) && p.m * p.k > 2048;
+  const Blocking s = choose_blocking(p, kernels, pack_a);
   const int64_t nr = kernels.nr;
   const bool in_place = p.b_column == 1 &&
                         (s.mb <= kInPlaceRows || p.k * s.nb * static_cast<int64_t>(sizeof(T)) <= 64 << 10) &&
                         (kernels.masked || p.n % nr == 0);
-  const bool pack_a = p.a_k != 1 && (p.n > nr || p.a_row != 1) && p.m * p.k > 2048;
+  const int64_t n_padded = round_up(p.n, nr), copies = p.b_batch == 0 ? 1 : p.batch;
+  const bool share = !in_place && ceil_div(p.m, s.mb) > 1 &&
+                     copies * p.k * n_padded * static_cast<int64_t>(sizeof(T)) <= kSharedBytes;
+  Buffer<T> shared(share ? copies * p.k * n_padded : 0);
+  if (share) pack_shared(p, s.kc, copies, shared.get());
   for_blocks(p.batch, p.m, s.mb, p.n, s.nb, p.k,
              [&](int64_t batch, int64_t i0, int64_t rows, int64_t j0, int64_t columns) {
                const T* a = p.a + batch * p.a_batch + i0 * p.a_row;
                const T* b = p.b + batch * p.b_batch + j0 * p.b_column;
                T* c = p.c + batch * p.c_batch + i0 * p.c_row + j0;
-               Buffer<T> b_panels(in_place ? 0 : s.kc * round_up(columns, nr));
+               Buffer<T> b_panels(in_place || share ? 0 : s.kc * round_up(columns, nr));
                Buffer<T> a_tiles(pack_a ? kPackedRows * s.kc : 0);
                for (int64_t k0 = 0; k0 < p.k; k0 += s.kc) {
                  const int64_t kc = std::min(s.kc, p.k - k0);
@@ -81,6 +105,10 @@ void multiply_tiles(const Problem<T>& p) {
                    g.b = b + k0 * p.b_k;
                    g.b_panel = nr;
                    g.b_k = p.b_k;
+                 } else if (share) {
+                   g.b = shared + ((copies == 1 ? 0 : batch) * p.k + k0) * n_padded + j0 * kc;
+                   g.b_panel = nr * kc;
+                   g.b_k = nr;
                  } else {
                    kernels.pack_b(b_panels, b + k0 * p.b_k, p.b_k, p.b_column, kc, columns);
                    g.b = b_panels;
@@ -209,14 +237,16 @@ void multiply_split(const Problem<T>& p, int64_t part) {
     q.c += parts * size;
     multiply_float(q);
   }
-  for (int64_t s = 1; s < parts + (rest > 0); ++s)
-    for (int64_t i = 0; i < size; ++i) partial[i] += partial[s * size + i];
+  parallel_for(size, 16384, [&](int64_t begin, int64_t end) {
+    for (int64_t s = 1; s < parts + (rest > 0); ++s)
+      for (int64_t i = begin; i < end; ++i) partial[i] += partial[s * size + i];
+  });
   kernels.finish(partial, p.n, p.c, p.c_row, p.m, p.n, post_at(p, 0, 0, true, true));
 }
 
 template <class T>
 void multiply_float(const Problem<T>& p) {
-  if (p.batch == 1 && p.k >= 8192 && p.m * p.n <= 16384 && p.m * p.n * 16 <= p.k * (p.m + p.n)) {
+  if (p.batch == 1 && p.k >= 8192 && p.m * p.n <= 262144 && p.m * p.n * 16 <= p.k * (p.m + p.n)) {
     const int64_t part = p.m * p.n <= 16 ? 32768 : std::max<int64_t>(2048, round_up(ceil_div(p.k, 32), 256));
     if (p.k >= 2 * part) return multiply_split(p, part);
   }
