@@ -6,6 +6,7 @@
   X(tensor_python)       \
   X(matmul)              \
   X(linalg)              \
+  X(special)             \
   X(random)              \
   X(io)                  \
   X(runtime)             \

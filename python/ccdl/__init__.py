@@ -26,8 +26,8 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "_VF amp autograd backends cpu cuda errors func linalg models nn optim random serialization testing "
-    "text train utils version vision".split()
+    "_VF amp autograd backends cpu cuda distributions errors func linalg models nn optim random "
+    "serialization special testing text train utils version vision".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
@@ -66,10 +66,8 @@ _LAZY = {
 # Parts of PyTorch that ccdl leaves out, with the reason a user reads.
 _ABSENT = {
     "jit": "ccdl runs eagerly and has no TorchScript; remove the jit calls",
-    "distributions": "probability distributions are not implemented",
     "distributed": "training over several processes is not implemented",
     "fft": "Fourier transforms are not implemented",
-    "special": "use the functions of ccdl itself: erf, erfinv, lgamma, ...",
     "onnx": "export is not implemented",
     "vmap": "write the batch dimension out",
     "fx": "ccdl has no symbolic tracer",

@@ -7,6 +7,7 @@ from . import backends as backends
 from . import cli as cli
 from . import cpu as cpu
 from . import cuda as cuda
+from . import distributions as distributions
 from . import errors as errors
 from . import func as func
 from . import linalg as linalg
@@ -15,6 +16,7 @@ from . import nn as nn
 from . import optim as optim
 from . import random as random
 from . import serialization as serialization
+from . import special as special
 from . import testing as testing
 from . import text as text
 from . import train as train

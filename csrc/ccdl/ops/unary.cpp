@@ -94,7 +94,7 @@ Tensor math_gradient(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor&
     case Lgamma:
       return mul(g, digamma(x));
     case Digamma:
-      return mul(g, trigamma(x));
+      return mul(g, polygamma(1, x));
     case Frac:
       return g;
     case Scale:
@@ -367,11 +367,5 @@ Tensor nan_to_num(const Tensor& x, std::optional<double> nan, std::optional<doub
 
 Tensor deg2rad(const Tensor& x) { return unary("deg2rad", UnaryOp::Scale, x, std::numbers::pi / 180); }
 Tensor rad2deg(const Tensor& x) { return unary("rad2deg", UnaryOp::Scale, x, 180 / std::numbers::pi); }
-
-Tensor polygamma(int64_t n, const Tensor& x) {
-  CCDL_CHECK(n >= 0, Runtime, "polygamma: polygamma(n, x) does not support negative n, got ", n);
-  CCDL_CHECK(n <= 1, NotImplemented, "polygamma: n must be 0 or 1, got ", n);
-  return n == 0 ? digamma(x) : trigamma(x);
-}
 
 }  // namespace ccdl::ops

@@ -42,6 +42,7 @@ Tensor nan_to_num(const Tensor& x, std::optional<double> nan, std::optional<doub
                   std::optional<double> neginf);
 Tensor deg2rad(const Tensor& x);
 Tensor rad2deg(const Tensor& x);
-Tensor polygamma(int64_t n, const Tensor& x);  // n = 0, 1
+Tensor polygamma(int64_t n,
+                 const Tensor& x);  // n >= 0; trigamma() above has no derivative, polygamma(1, x) has
 
 }  // namespace ccdl::ops

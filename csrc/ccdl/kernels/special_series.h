@@ -1,0 +1,300 @@
+// Special functions in double, for host and device: modified Bessel functions, scaled erfc, normal quantiles,
+// Hurwitz zeta, incomplete gamma and beta functions and the quantiles that samplers invert. Series and
+// continued fractions as in the DLMF (dlmf.nist.gov), sections given below.
+#pragma once
+#include <cmath>
+
+#include <ccdl/kernels/special_functions.h>
+
+namespace ccdl::special {
+
+constexpr double kEps = 2.220446049250313e-16, kSqrtHalf = 0.70710678118654752440;
+constexpr double kInverseSqrtPi = 0.56418958354775628695, kSqrt2Pi = 2.5066282746310005024;
+
+// e^-|x| I_order(|x|): the power series (10.25.2), from 25 on the asymptotic one (10.40.1).
+CCDL_HD inline double bessel_scaled(double x, int order) {
+  const double a = fabs(x);
+  if (a > 25) {
+    const double mu = 4.0 * order * order;
+    double term = 1, sum = 1;
+    for (int k = 1; k < 60; ++k) {
+      const double odd = 2 * k - 1, next = term * (odd * odd - mu) / (k * 8 * a);
+      if (fabs(next) >= fabs(term)) break;
+      sum += term = next;
+      if (fabs(term) < kEps * sum) break;
+    }
+    return sum / (kSqrt2Pi * sqrt(a));
+  }
+  const double z = a * a / 4;
+  double term = order == 0 ? 1 : a / 2, sum = term;
+  for (int k = 1; k < 200 && term > kEps * 0.1 * sum; ++k)
+    sum += term *= z / (k * (k + static_cast<double>(order)));
+  return sum * exp(-a);
+}
+CCDL_HD inline double bessel_i0e(double x) { return x != x ? x : bessel_scaled(x, 0); }
+CCDL_HD inline double bessel_i1e(double x) { return x != x ? x : copysign(bessel_scaled(x, 1), x); }
+CCDL_HD inline double unscaled(double scaled, double x) {
+  const double half = exp(fabs(x) / 2);  // e^|x| alone would overflow too early
+  return scaled * half * half;
+}
+CCDL_HD inline double bessel_i0(double x) {
+  return fabs(x) == __builtin_inf() ? __builtin_inf() : unscaled(bessel_i0e(x), x);
+}
+CCDL_HD inline double bessel_i1(double x) {
+  return fabs(x) == __builtin_inf() ? x : unscaled(bessel_i1e(x), x);
+}
+
+// e^(x^2) erfc(x): for large x the continued fraction (7.9.1), evaluated from the far end.
+CCDL_HD inline double erfcx(double x) {
+  if (x < -26.7) return __builtin_inf();
+  if (x < 0) return 2 * exp(x * x) - erfcx(-x);
+  if (x < 2) return exp(x * x) * erfc(x);
+  if (x > 1e8) return kInverseSqrtPi / x;
+  double f = x;
+  for (int k = x < 4 ? 160 : x < 10 ? 50 : 15; k > 0; --k) f = x + 0.5 * k / f;
+  return kInverseSqrtPi / f;
+}
+
+CCDL_HD inline double log_ndtr(double x) {
+  const double t = x * kSqrtHalf;
+  return x < -1 ? log(0.5 * erfcx(-t)) - t * t : log1p(-0.5 * erfc(t));
+}
+
+// The middle by erfinv; the tails by Newton's method on the concave log_ndtr.
+CCDL_HD inline double ndtri(double p) {
+  if (!(p >= 0 && p <= 1)) return __builtin_nan("");
+  if (p == 0) return -__builtin_inf();
+  if (p == 1) return __builtin_inf();
+  if (p > 0.5 && p > 0.98) return -ndtri(1 - p);
+  if (p > 0.02) return erfinv(2 * p - 1) / kSqrtHalf;
+  const double target = log(p);
+  double x = -sqrt(-2 * target);
+  for (int i = 0; i < 12; ++i) {
+    const double step = (log_ndtr(x) - target) * erfcx(-x * kSqrtHalf) / (2 * kSqrtHalf * kInverseSqrtPi);
+    x -= step;
+    if (fabs(step) < 1e-15 * fabs(x)) break;
+  }
+  return x;
+}
+
+// sum over k of (q + k)^-x, x > 1: Euler and Maclaurin's formula (25.11.28).
+CCDL_HD inline double zeta(double x, double q) {
+  if (x == 1) return __builtin_inf();
+  if (!(x > 1)) return __builtin_nan("");
+  if (q <= 0) {
+    if (q == floor(q)) return __builtin_inf();
+    if (x != floor(x)) return __builtin_nan("");
+  }
+  double sum = 0;
+  while (q < 12) {
+    sum += pow(q, -x);
+    q += 1;
+  }
+  // B_2j / (2j)!
+  const double b[] = {1.0 / 12,
+                      -1.0 / 720,
+                      1.0 / 30240,
+                      -1.0 / 1209600,
+                      1.0 / 47900160,
+                      -5.2841901386874932e-10,
+                      1.3382536530684679e-11,
+                      -3.3896802963225829e-13,
+                      8.5860620562778446e-15,
+                      -2.1748686985580619e-16};
+  const double head = pow(q, -x);
+  sum += head * q / (x - 1) + 0.5 * head;
+  double factor = x * head / q;
+  for (int j = 0; j < 10; ++j) {
+    const double term = b[j] * factor;
+    sum += term;
+    if (fabs(term) < kEps * fabs(sum)) break;
+    factor *= (x + 2 * j + 1) * (x + 2 * j + 2) / (q * q);
+  }
+  return sum;
+}
+
+// psi^(n)(x) = (-1)^(n + 1) n! zeta(n + 1, x)
+CCDL_HD inline double polygamma(double n, double x) {
+  if (n == 0) return digamma(x);
+  if (n == 1) return trigamma(x);
+  return (fmod(n, 2) == 0 ? -1 : 1) * exp(lgamma(n + 1)) * zeta(n + 1, x);
+}
+
+// x^a e^-x / Gamma(a + 1), for large a from the distance to the peak
+CCDL_HD inline double gamma_prefix(double a, double x) {
+  if (x == 0) return a == 0 ? 1 : 0;
+  if (a < 20) return exp(a * log(x) - x - lgamma(a + 1));
+  const double mu = (x - a) / a, z = 1 / (a * a);
+  const double stirling = (1.0 / 12 - z * (1.0 / 360 - z * (1.0 / 1260 - z / 1680))) / a;
+  return exp(a * ((fabs(mu) < 1 ? log1p(mu) : log(x / a)) - mu) - stirling) / (kSqrt2Pi * sqrt(a));
+}
+// Regularised incomplete gamma functions: the series (8.7.1) below the peak, the continued fraction (8.9.2)
+// above it.
+CCDL_HD inline double gamma_series(double a, double x) {
+  double term = 1, sum = 1;
+  for (int k = 1; k < 20000; ++k) {
+    sum += term *= x / (a + k);
+    if (term < kEps * 0.1 * sum) break;
+  }
+  return gamma_prefix(a, x) * sum;
+}
+CCDL_HD inline double gamma_fraction(double a, double x) {
+  double b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
+  for (int k = 1; k < 20000; ++k) {
+    const double an = -k * (k - a);
+    b += 2;
+    d = an * d + b;
+    d = 1 / (fabs(d) < 1e-300 ? 1e-300 : d);
+    c = b + an / c;
+    c = fabs(c) < 1e-300 ? 1e-300 : c;
+    h *= d * c;
+    if (fabs(d * c - 1) < kEps) break;
+  }
+  return gamma_prefix(a, x) * a * h;
+}
+CCDL_HD inline double gammainc(double a, double x) {
+  if (!(a >= 0) || !(x >= 0)) return __builtin_nan("");
+  if (a == 0) return x > 0 ? 1 : __builtin_nan("");
+  if (x == 0) return 0;
+  if (x == __builtin_inf()) return a == x ? __builtin_nan("") : 1;
+  if (a == __builtin_inf()) return 0;
+  return x < a + 1 ? gamma_series(a, x) : 1 - gamma_fraction(a, x);
+}
+CCDL_HD inline double gammaincc(double a, double x) {
+  if (!(a >= 0) || !(x >= 0)) return __builtin_nan("");
+  if (a == 0) return x > 0 ? 0 : __builtin_nan("");
+  if (x == 0) return 1;
+  if (x == __builtin_inf()) return a == x ? __builtin_nan("") : 0;
+  if (a == __builtin_inf()) return 1;
+  return x < a + 1 ? 1 - gamma_series(a, x) : gamma_fraction(a, x);
+}
+
+// dz / da at a fixed P(a, z): -(dP / da) / (dP / dz), from the derivative of the series of P by a,
+// (z / a) sum over n of t_n (psi(a + n + 1) - log z), t_n the terms of gamma_series. Figurnov, Mohamed and
+// Mnih, Implicit reparameterization gradients (2018).
+CCDL_HD inline double gamma_grad(double a, double z) {
+  if (!(a > 0) || !(z >= 0)) return __builtin_nan("");
+  if (z == 0) return 0;
+  if (a > 1e5) {  // z = d (1 + c s)^3 with d = a - 1/3, c = 1 / sqrt(9 d): s does not depend on a up to 1/a
+    const double d = a - 1.0 / 3, cube = cbrt(z / d);
+    return cube * cube * (cube - 1.5 * (cube - 1));
+  }
+  const double log_z = log(z);
+  double psi = digamma(a + 1) - log_z, term = 1, sum = psi;
+  for (int n = 1; n < 20000; ++n) {
+    term *= z / (a + n);
+    psi += 1 / (a + n);
+    const double part = term * psi;
+    sum += part;
+    if (term < 1e-18 || (n > z && fabs(part) < kEps * fabs(sum))) break;
+  }
+  return z / a * sum;
+}
+
+// z with P(a, z) = u: Wilson and Hilferty's or the small-z guess, then Halley's method.
+CCDL_HD inline double gamma_quantile(double a, double u) {
+  if (!(a > 0) || !(u >= 0 && u <= 1)) return __builtin_nan("");
+  if (u == 0) return 0;
+  if (u == 1) return __builtin_inf();
+  const double small = exp((log(u) + lgamma(a + 1)) / a);  // P ~ z^a / Gamma(a + 1)
+  double z = small;
+  if (a > 0.3 && small > 0.1) {
+    const double w = 1 - 1 / (9 * a) + ndtri(u) / (3 * sqrt(a));
+    if (w > 0.1) z = a * w * w * w;
+  }
+  for (int i = 0; i < 30 && z > 0; ++i) {
+    const double error = u < 0.5 ? gammainc(a, z) - u : (1 - u) - gammaincc(a, z);
+    const double slope = gamma_prefix(a, z) * a / z;
+    if (!(slope > 0)) break;
+    double step = error / slope;
+    const double bend = 0.5 * step * ((a - 1) / z - 1);
+    step /= 1 - (bend < -1 ? -1 : bend > 0.5 ? 0.5 : bend);
+    const double next = z - step;
+    z = next > z * 0.1 ? next : z * 0.1;
+    if (fabs(step) < 1e-13 * z) break;
+  }
+  return z;
+}
+
+// The smallest k with P(X <= k) >= u, by steps from the rate.
+CCDL_HD inline double poisson_quantile(double rate, double u) {
+  if (!(rate >= 0) || !(u >= 0 && u <= 1)) return __builtin_nan("");
+  if (rate == 0) return 0;
+  double k = floor(rate);
+  if (rate > 1e4) {  // start near the answer (Cornish and Fisher)
+    const double z = ndtri(u < 1e-300 ? 1e-300 : u > 1 - kEps ? 1 - kEps : u);
+    k = floor(rate + sqrt(rate) * z + (z * z - 1) / 6);
+    k = k < 0 ? 0 : k;
+  }
+  double below = gammaincc(k + 1, rate), p = gamma_prefix(k, rate);  // P(X <= k), P(X = k)
+  if (below >= u) {
+    while (k > 0 && below - p >= u) {
+      below -= p;
+      p *= k / rate;
+      k -= 1;
+    }
+    return k;
+  }
+  while (below < u && p > 0) {
+    k += 1;
+    p *= rate / k;
+    below += p;
+    if (p < kEps * 1e-3) break;
+  }
+  return k;
+}
+
+// Regularised incomplete beta function: the continued fraction (8.17.22).
+CCDL_HD inline double betainc(double a, double b, double x) {
+  if (!(a > 0) || !(b > 0) || !(x >= 0 && x <= 1)) return __builtin_nan("");
+  if (x == 0 || x == 1) return x;
+  const bool far = x > (a + 1) / (a + b + 2);
+  const double p = far ? b : a, q = far ? a : b, t = far ? 1 - x : x;
+  const double front = exp(p * log(t) + q * log1p(-t) + lgamma(p + q) - lgamma(p) - lgamma(q)) / p;
+  double c = 1, d = 1 - (p + q) * t / (p + 1);
+  d = 1 / (fabs(d) < 1e-300 ? 1e-300 : d);
+  double h = d;
+  for (int m = 1; m < 20000; ++m) {
+    for (int half = 0; half < 2; ++half) {
+      const double f = half == 0 ? m * (q - m) * t / ((p + 2 * m - 1) * (p + 2 * m))
+                                 : -(p + m) * (p + q + m) * t / ((p + 2 * m) * (p + 2 * m + 1));
+      d = 1 + f * d;
+      d = 1 / (fabs(d) < 1e-300 ? 1e-300 : d);
+      c = 1 + f / c;
+      c = fabs(c) < 1e-300 ? 1e-300 : c;
+      h *= d * c;
+    }
+    if (fabs(d * c - 1) < kEps) break;
+  }
+  const double value = front * h;
+  return far ? 1 - value : value;
+}
+
+// The smallest k with P(X <= k) >= u, by steps from the mode.
+CCDL_HD inline double binomial_quantile(double count, double prob, double u) {
+  if (!(count >= 0) || !(prob >= 0 && prob <= 1) || !(u >= 0 && u <= 1)) return __builtin_nan("");
+  if (count == 0 || prob == 0) return 0;
+  if (prob == 1) return count;
+  double k = floor(count * prob);
+  const double odds = prob / (1 - prob);
+  double p = exp(lgamma(count + 1) - lgamma(k + 1) - lgamma(count - k + 1) + k * log(prob) +
+                 (count - k) * log1p(-prob));
+  double below = k >= count ? 1 : betainc(count - k, k + 1, 1 - prob);
+  if (below >= u) {
+    while (k > 0 && below - p >= u) {
+      below -= p;
+      p *= k / ((count - k + 1) * odds);
+      k -= 1;
+    }
+    return k;
+  }
+  while (below < u && k < count) {
+    k += 1;
+    p *= (count - k + 1) * odds / k;
+    below += p;
+    if (p < kEps * 1e-3) break;
+  }
+  return k;
+}
+
+}  // namespace ccdl::special
