@@ -43,7 +43,7 @@ def test_what_works_exists(section):
 
 def test_what_is_absent_says_why():
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.split("## Clear error\n")[1], re.M)
-    assert len(rows) > 10
+    assert rows
     for name, why in rows:
         with pytest.raises(AttributeError) as error:
             getattr(ccdl, name)

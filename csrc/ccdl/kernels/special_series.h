@@ -44,15 +44,21 @@ CCDL_HD inline double bessel_i1(double x) {
   return fabs(x) == __builtin_inf() ? x : unscaled(bessel_i1e(x), x);
 }
 
-// e^(x^2) erfc(x): for large x the continued fraction (7.9.1), evaluated from the far end.
+// e^(x^2) erfc(x): for large x the continued fraction (7.9.1), evaluated from the far end. Not by recursion,
+// which would keep a GPU from inlining it.
 CCDL_HD inline double erfcx(double x) {
-  if (x < -26.7) return __builtin_inf();
-  if (x < 0) return 2 * exp(x * x) - erfcx(-x);
-  if (x < 2) return exp(x * x) * erfc(x);
-  if (x > 1e8) return kInverseSqrtPi / x;
-  double f = x;
-  for (int k = x < 4 ? 160 : x < 10 ? 50 : 15; k > 0; --k) f = x + 0.5 * k / f;
-  return kInverseSqrtPi / f;
+  const double a = fabs(x);
+  double y;
+  if (a < 2) {
+    y = exp(a * a) * erfc(a);
+  } else if (a > 1e8) {
+    y = kInverseSqrtPi / a;
+  } else {
+    double f = a;
+    for (int k = a < 4 ? 160 : a < 10 ? 50 : 15; k > 0; --k) f = a + 0.5 * k / f;
+    y = kInverseSqrtPi / f;
+  }
+  return x < 0 ? 2 * exp(x * x) - y : y;
 }
 
 CCDL_HD inline double log_ndtr(double x) {
@@ -65,16 +71,17 @@ CCDL_HD inline double ndtri(double p) {
   if (!(p >= 0 && p <= 1)) return __builtin_nan("");
   if (p == 0) return -__builtin_inf();
   if (p == 1) return __builtin_inf();
-  if (p > 0.5 && p > 0.98) return -ndtri(1 - p);
-  if (p > 0.02) return erfinv(2 * p - 1) / kSqrtHalf;
-  const double target = log(p);
+  const bool upper = p > 0.98;
+  const double q = upper ? 1 - p : p;
+  if (q > 0.02) return erfinv(2 * q - 1) / kSqrtHalf;
+  const double target = log(q);
   double x = -sqrt(-2 * target);
   for (int i = 0; i < 12; ++i) {
     const double step = (log_ndtr(x) - target) * erfcx(-x * kSqrtHalf) / (2 * kSqrtHalf * kInverseSqrtPi);
     x -= step;
     if (fabs(step) < 1e-15 * fabs(x)) break;
   }
-  return x;
+  return upper ? -x : x;
 }
 
 // sum over k of (q + k)^-x, x > 1: Euler and Maclaurin's formula (25.11.28).
