@@ -1,0 +1,9 @@
+// Persistent recurrent kernels of float32: see persistent_forward.cuh, persistent_backward.cuh.
+#include <kernels/rnn/persistent.cuh>
+
+namespace ccdl::cu {
+
+template bool rnn_forward_persistent<float>(const RnnSteps&, const RnnForward&, const RnnSpace&, RnnPath);
+template bool rnn_backward_persistent<float>(const RnnSteps&, const RnnBackward&, const RnnSpace&, RnnPath);
+
+}  // namespace ccdl::cu
