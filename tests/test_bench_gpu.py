@@ -191,6 +191,15 @@ def test_gradient_rows() -> None:
     assert result["difference"]["PyTorch"] <= 1e-5 and "times" in result
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_rnn_rows_give_what_pytorch_gives(training: bool) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for cell in ("LSTM", "GRU"):
+        row = rows.rnn("rnn_other", cell, "fp32", 8, 3, 5, "PyTorch", training=training)
+        result = run.measure(row, {"torch": torch, "ccdl": ccdl}, "cpu", batches=2)
+        assert result["difference"]["PyTorch"] <= 1e-5, result
+
+
 def test_difference() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     a = torch.tensor([1.0, 4.0])

@@ -43,6 +43,7 @@ TARGETS = {
     "pool_backward": Target("pooling backward / PyTorch NHWC", 1.3, 2.0),
     "rnn_fp16": Target("LSTM, GRU fp16 / cuDNN", 0.5, 1.8),
     "rnn_other": Target("LSTM, GRU bf16, FP32, odd H / torch.nn", 1.0, 3.0),
+    "rnn_training": Target("LSTM, GRU forward and backward / cuDNN", 0.5, 1.5),
     "attention_flash": Target("attention forward / SDPA flash", 0.95, 1.9),
     "attention_cudnn": Target("attention forward / SDPA cuDNN", 0.55, 1.05),
     "attention_backward": Target("attention backward / SDPA cuDNN", 0.50, 1.05),

@@ -197,25 +197,42 @@ def pool_rows() -> list[Row]:
 # ---- recurrent and attention -------------------------------------------------------------------------------------
 
 
-def rnn(target: str, cell: str, kind: str, hidden: int, batch: int, steps: int, peer: str) -> Row:
+def rnn(target: str, cell: str, kind: str, hidden: int, batch: int, steps: int, peer: str, training: bool = False) -> Row:
+    """One layer's forward pass, or the forward and backward pass of a training step: gradients of input and weights."""
+    gates = 4 if cell == "LSTM" else 3
+
     def build(T: Any, x: SimpleNamespace) -> Callable[[], Any]:
-        layer = getattr(T.nn, cell)(hidden, hidden, device="cuda", dtype=getattr(T, DTYPE[kind]))
+        layer = getattr(T.nn, cell)(hidden, hidden, device=x.x.device, dtype=getattr(T, DTYPE[kind]))
+        at = 0
+        with T.no_grad():
+            for p in layer.parameters():
+                p.copy_(x.w[at : at + p.numel()].reshape(p.shape) * (0.5 / hidden**0.5))
+                at += p.numel()
+        leaves = [x.x, *layer.parameters()]
 
         def run() -> Any:
+            if training:
+                return T.autograd.grad([layer(x.x)[0]], leaves, [x.dy])
             with T.no_grad():
                 return layer(x.x)[0]
 
         return run
 
-    gates = 4 if cell == "LSTM" else 3
-    return Row(target, f"{target} {cell} {kind} H{hidden} B{batch} T{steps}", {"x": Input(kind, (steps, batch, hidden))},
-               **both(build, peer), kind=kind, tol=None, flops=2.0 * steps * batch * hidden * gates * hidden * 2)
+    shape, flops = (steps, batch, hidden), 2.0 * steps * batch * hidden * gates * hidden * 2
+    inputs = {"x": Input(kind, shape, grad=training), "w": Input(kind, (gates * hidden * (2 * hidden + 2),))}
+    if training:
+        inputs["dy"], flops = Input(kind, shape), 3 * flops
+    what = " forward and backward" if training else ""
+    return Row(target, f"{target} {cell} {kind} H{hidden} B{batch} T{steps}{what}", inputs, **both(build, peer), kind=kind,
+               tol={"bf16": 0.1, "fp16": 5e-2}.get(kind, 1e-3), flops=flops)
 
 
 def rnn_rows() -> list[Row]:
     rows = [rnn("rnn_fp16", c, "fp16", h, b, 1024, "cuDNN") for c in ("LSTM", "GRU") for h in (256, 768, 1024) for b in (1, 16, 64)]
     rows += [rnn("rnn_other", "LSTM", k, h, b, 512, "PyTorch") for k, h, b in
              (("bf16", 512, 16), ("fp32", 512, 16), ("fp32", 256, 1), ("fp32", 333, 16))]
+    rows += [rnn("rnn_training", c, k, h, b, 256, "cuDNN", training=True) for c in ("LSTM", "GRU") for k, h, b in
+             (("fp16", 128, 32), ("fp16", 768, 16), ("bf16", 512, 64), ("fp32", 64, 64), ("fp32", 512, 16), ("fp32", 1024, 64))]
     return rows
 
 

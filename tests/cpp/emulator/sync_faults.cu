@@ -2,6 +2,8 @@
 #include "cases.h"
 #include "launch.h"
 
+#include <device/ptx_sync.cuh>
+
 namespace {
 
 #define BOTH(shape, kernel, ...)                           \
@@ -263,6 +265,31 @@ bool run_grid_barrier(bool repaired) {
   return x.read()[100] == 255.0f;
 }
 
+// A step's signal between resident blocks publishes what was written before it only if it releases.
+template <bool kRepaired>
+__global__ void relaxed_signal(float* x, float* y, unsigned* arrived) {
+  const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, n = gridDim.x * blockDim.x;
+  x[i] = static_cast<float>(i);  // fault: relaxed_signal
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    if (kRepaired)
+      red_release(arrived, 1u);
+    else
+      atomicAdd(arrived, 1u);
+    spin_until([&] { return load_acquire(arrived) >= gridDim.x; });
+  }
+  __syncthreads();
+  y[i] = x[n - 1 - i];  // fault: relaxed_signal
+}
+bool run_relaxed_signal(bool repaired) {
+  Buffer<float> x(256), y(256);
+  Buffer<unsigned> arrived(1);
+  cudaMemset(arrived.p, 0, 4);
+  const Shape shape{.grid = 4, .block = 64, .cooperative = true};
+  BOTH(shape, relaxed_signal, x.p, y.p, arrived.p);
+  return y.read()[100] == 155.0f;
+}
+
 }  // namespace
 
 const std::vector<FaultCase>& sync_cases() {
@@ -279,6 +306,7 @@ const std::vector<FaultCase>& sync_cases() {
       {"named_barriers", "race uninitialised-shared", 8, false, run_named_barriers, __FILE__},
       {"global_race", "race", 8, true, run_global_race, __FILE__},
       {"last_block_sums", "race", 8, true, run_last_block_sums, __FILE__},
+      {"relaxed_signal", "race", 8, true, run_relaxed_signal, __FILE__},
       {"grid_barrier", "deadlock", 8, true, run_grid_barrier, __FILE__},
   };
   return all;
