@@ -168,6 +168,8 @@ def weights(rng, mode, inputs, hidden, layers=1, bidirectional=False, bias=True,
     for layer in range(layers):
         for _ in range(ways):
             flat += [draw(rng, g, inputs if layer == 0 else state * ways), draw(rng, g, state)]
+            if mode == "relu":  # nothing bounds its states: keep them from growing with the steps
+                flat[-1] = flat[-1] / state**0.5
             flat += [draw(rng, g), draw(rng, g)] if bias else []
             flat += [draw(rng, proj, hidden)] if proj else []
             flat += [draw(rng, 3, hidden)] if mode == "peephole" else []
