@@ -1,6 +1,6 @@
 """Optimisers and learning-rate schedules."""
 
-from . import lr_scheduler, swa_utils
+from . import lr_scheduler, regularizers, swa_utils
 from .adadelta import Adadelta
 from .adafactor import Adafactor
 from .adagrad import Adagrad
@@ -39,5 +39,6 @@ __all__ = [
     "Rprop",
     "SGD",
     "lr_scheduler",
+    "regularizers",
     "swa_utils",
 ]

@@ -44,4 +44,8 @@ def __getattr__(name: str) -> Any:
         from .trainer import Trainer
 
         return Trainer
+    if name in ("diagnostics", "sanity", "transfer"):
+        import importlib
+
+        return importlib.import_module("." + name, __name__)
     raise AttributeError(f"module 'ccdl.train' has no attribute '{name}'")
