@@ -52,11 +52,13 @@ def close(got, want, tolerance):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("cell", CELLS)
 def test_paths_agree_with_the_cpu(cell, dtype, monkeypatch):
-    how = dict(num_layers=2, bidirectional=True) if dtype == "float32" else dict(bidirectional=True)
-    cases = (dict(how), dict(lengths=[2, 4, 1, 4, 3, 2], steps=4, batch=6, **how))
+    exact = dtype == "float32"
+    cases = [dict(steps=3, batch=18 if exact else 9, bidirectional=True), dict(lengths=[2, 4, 1, 4, 3, 2], batch=6, bidirectional=True)]
+    if exact and cell == "lstm":
+        cases.append(dict(steps=2, batch=3, num_layers=2, bidirectional=True))
     for case in cases:
-        want = run(cell, "float32", "cpu", **case) if dtype == "float32" else run(cell, dtype, "cpu", **case)
-        for path in (None, *PATHS):
+        want = run(cell, dtype, "cpu", **case)
+        for path in (None, *PATHS) if exact else PATHS:
             monkeypatch.delenv("CCDL_RNN_PATH", raising=False)
             if path:
                 monkeypatch.setenv("CCDL_RNN_PATH", path)
@@ -68,7 +70,7 @@ def test_same_bits_every_time(path, monkeypatch):
     monkeypatch.setenv("CCDL_RNN_PATH", path)
     for cell, dtype in (("lstm", "float32"), ("gru", "bfloat16")):
         first = run(cell, dtype, lengths=[3, 4, 2], batch=3)
-        for _ in range(3):
+        for _ in range(2):
             again = run(cell, dtype, lengths=[3, 4, 2], batch=3)
             assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
@@ -83,19 +85,19 @@ def launches(steps, dtype="float32", cell="lstm"):
 def test_launches(path, monkeypatch):
     """One kernel for the whole sequence, however long; step by step a product and one pointwise kernel per step."""
     monkeypatch.setenv("CCDL_RNN_PATH", path)
-    short, long = launches(3), launches(9)
-    assert long - short == (2 * 2 * (9 - 3) if path == "step" else 0)
+    short, long = launches(2), launches(5)
+    assert long - short == (2 * 2 * (5 - 2) if path == "step" else 0)
 
 
 def test_small_layers_need_no_asking():
-    assert launches(3) == launches(9)
-    assert launches(3, "bfloat16", "gru") == launches(9, "bfloat16", "gru")
+    assert launches(3) == launches(6)
+    assert launches(3, "bfloat16", "gru") == launches(6, "bfloat16", "gru")
 
 
 def curve(graphed):
     ccdl.manual_seed(3)
-    net = nn.LSTM(4, 12, num_layers=2, dropout=0.25).to("cuda")
-    head = nn.Linear(12, 3).to("cuda")
+    net = nn.LSTM(4, 9, num_layers=2, dropout=0.25).to("cuda")
+    head = nn.Linear(9, 3).to("cuda")
     optimizer = ccdl.optim.Adam([*net.parameters(), *head.parameters()], lr=0.01)
 
     def step(x, t):
@@ -108,8 +110,8 @@ def curve(graphed):
 
     call = ccdl.cuda.graph(step) if graphed else step
     losses = []
-    for k in range(6):
-        x = ccdl.tensor(data(5, 7, 4, seed=k), device="cuda")
+    for k in range(5):
+        x = ccdl.tensor(data(3, 7, 4, seed=k), device="cuda")
         t = ccdl.tensor(np.arange(7) % 3, device="cuda")
         losses.append(call(x, t).item())
     return losses, [p.detach().cpu().numpy() for p in net.parameters()]

@@ -55,29 +55,29 @@ bool fits_grid(void (*kernel)(P...), const RnnNeeds& n, int64_t groups, int64_t 
        per_block *= 2) {
     const int64_t slices = ceil_div(tiles, per_block), smem = n.weights + n.partials + per_block * n.states;
     if (smem > device_traits().shared_per_block) return false;
-    if (slices > 65535 || groups * slices > resident_blocks(kernel, smem)) continue;
+    if (slices > kMostSlices || groups * slices > resident_blocks(kernel, smem)) continue;
     plan = {RnnPlan::Kind::Grid, smem, static_cast<int>(slices)};
     return true;
   }
   return false;
 }
 
-template <class BlockKernel, class GridKernel, class P>
-void launch_persistent(const RnnPlan& plan, const P& p, const RnnSpace& space, BlockKernel block,
-                       GridKernel grid) {
+template <class P>
+void launch_persistent(const RnnPlan& plan, const P& p, const RnnSpace& space,
+                       void (*rnn_persistent_kernel)(const P)) {
   LaunchConfig config;
   config.block = dim3(kTeamThreads);
   config.smem = static_cast<size_t>(plan.smem);
   if (plan.kind == RnnPlan::Kind::Block) {
     config.grid = dim3(static_cast<unsigned>(p.tiles));
-    CCDL_LAUNCH(config, block, p);
+    CCDL_LAUNCH(config, rnn_persistent_kernel, p);
     return;
   }
   CCDL_CUDA_CHECK(
       cudaMemsetAsync(space.signals, 0, static_cast<size_t>(space.signal_bytes), current_stream()));
   config.grid = dim3(static_cast<unsigned>(p.groups), static_cast<unsigned>(p.slices));
   config.cooperative = true;
-  CCDL_LAUNCH(config, grid, p);
+  CCDL_LAUNCH(config, rnn_persistent_kernel, p);
 }
 
 // Sizes beyond these are the business of step mode, whatever the memory.
@@ -91,34 +91,54 @@ RnnNeeds needs_of(int64_t depth, int64_t image_depth, int64_t image_step, int64_
           partial_floats * 4};
 }
 
-// One pass: its kernels, and the launch's parameters but for the plan.
-template <class T, class BlockTeam, class GridTeam, int S, class P, class BlockKernel, class GridKernel>
+// The kernels of one pass: blocks by themselves, and grids with few and with many sequences per tile.
+template <class P>
+struct RnnKernels {
+  using Kernel = void (*)(const P);
+  Kernel block, narrow_grid, wide_grid;
+};
+
+// Runs one pass, p but for the plan. Tiles of few sequences spread a small batch over more blocks; sums do
+// not depend on the tile.
+template <class T, int S, class P>
 bool run_persistent(P p, int64_t depth, const RnnSpace& space, const RnnSteps& steps, RnnPath path,
-                    BlockKernel block, GridKernel grid) {
+                    const RnnKernels<P>& kernels) {
+  constexpr int kFew = kBlockBatch<T>, kMany = kGridBatch;
+  using Few = RnnTeam<T, kFew, S>;
+  using Many = RnnTeam<T, kMany, S>;
   const int64_t groups = ceil_div(p.hidden, kUnits), batch = steps.batch_sizes[0];
+  const int64_t narrow = ceil_div<int64_t>(batch, kFew), wide = ceil_div<int64_t>(batch, kMany);
   p.groups = static_cast<int>(groups);
   RnnPlan plan;
-  const int64_t block_tiles = ceil_div<int64_t>(batch, kBlockBatch<T>);
-  const int64_t grid_tiles = ceil_div<int64_t>(batch, kGridBatch);
-  const RnnNeeds in_block = needs_of<BlockTeam, T>(depth, depth, BlockTeam::kStateStep, 0, kBlockBatch<T>);
-  const RnnNeeds in_grid = needs_of<GridTeam, T>(depth, 0, 0, TeamPartials<GridTeam, S>::kFloats, kGridBatch);
-  if (path != RnnPath::Grid && fits_block<T>(in_block, groups, block_tiles, path, plan))
-    p.tiles = static_cast<int>(block_tiles);
-  else if (path != RnnPath::Block && fits_grid(grid, in_grid, groups, grid_tiles, path, plan))
-    p.tiles = static_cast<int>(grid_tiles);
-  else
+  auto kernel = kernels.block;
+  if (path != RnnPath::Grid &&
+      fits_block<T>(needs_of<Few, T>(depth, depth, Few::kStateStep, 0, kFew), groups, narrow, path, plan)) {
+    p.tiles = static_cast<int>(narrow);
+  } else if (path == RnnPath::Block) {
     return false;
+  } else if (groups * narrow <= device_traits().sm_count &&
+             fits_grid(kernels.narrow_grid,
+                       needs_of<Few, T>(depth, 0, 0, TeamPartials<Few, S>::kFloats, kFew), groups, narrow,
+                       path, plan)) {
+    p.tiles = static_cast<int>(narrow);
+    kernel = kernels.narrow_grid;
+  } else if (fits_grid(kernels.wide_grid,
+                       needs_of<Many, T>(depth, 0, 0, TeamPartials<Many, S>::kFloats, kMany), groups, wide,
+                       path, plan)) {
+    p.tiles = static_cast<int>(wide);
+    kernel = kernels.wide_grid;
+  } else {
+    return false;
+  }
   p.slices = plan.slices;
   p.rows = rnn_rows(steps, space);
-  launch_persistent(plan, p, space, block, grid);
+  launch_persistent(plan, p, space, kernel);
   return true;
 }
 
 template <class T, RnnCell kCell>
 bool forward_cell(const RnnSteps& steps, const RnnForward& f, const RnnSpace& space, RnnPath path) {
   constexpr int S = kRnnGates<kCell>;
-  using BlockTeam = RnnTeam<T, kBlockBatch<T>, S>;
-  using GridTeam = RnnTeam<T, kGridBatch, S>;
   RnnForwardLaunch<T> p;
   p.data = rnn_data<T>(steps, f);
   p.w_hh = f.w_hh.ptr<const T>();
@@ -130,15 +150,14 @@ bool forward_cell(const RnnSteps& steps, const RnnForward& f, const RnnSpace& sp
   p.images = static_cast<T*>(space.images);
   p.counters = space.counters;
   p.hidden = static_cast<int>(p.data.hidden);
-  return run_persistent<T, BlockTeam, GridTeam, S>(p, BlockTeam::depth(p.hidden), space, steps, path,
-                                                   rnn_block_forward_kernel<T, kCell>,
-                                                   rnn_grid_forward_kernel<T, kCell>);
+  return run_persistent<T, S>(
+      p, RnnTeam<T, kGridBatch, S>::depth(p.hidden), space, steps, path,
+      {rnn_block_forward_kernel<T, kCell>, rnn_grid_forward_kernel<T, kCell, kBlockBatch<T>>,
+       rnn_grid_forward_kernel<T, kCell, kGridBatch>});
 }
 
 template <class T, RnnCell kCell>
 bool backward_cell(const RnnSteps& steps, const RnnBackward& b, const RnnSpace& space, RnnPath path) {
-  using BlockTeam = RnnTeam<T, kBlockBatch<T>, 1>;
-  using GridTeam = RnnTeam<T, kGridBatch, 1>;
   RnnBackwardLaunch<T> p;
   p.data = rnn_data<T>(steps, b, space);
   p.w_hh = b.w_hh.ptr<const T>();
@@ -150,8 +169,10 @@ bool backward_cell(const RnnSteps& steps, const RnnBackward& b, const RnnSpace& 
   p.counters = space.counters;
   p.hidden = static_cast<int>(p.data.hidden);
   const int64_t depth = int64_t{kRnnGates<kCell>} * gate_depth<T>(p.hidden) / kRnnDepth<T>;
-  return run_persistent<T, BlockTeam, GridTeam, 1>(
-      p, depth, space, steps, path, rnn_block_backward_kernel<T, kCell>, rnn_grid_backward_kernel<T, kCell>);
+  return run_persistent<T, 1>(
+      p, depth, space, steps, path,
+      {rnn_block_backward_kernel<T, kCell>, rnn_grid_backward_kernel<T, kCell, kBlockBatch<T>>,
+       rnn_grid_backward_kernel<T, kCell, kGridBatch>});
 }
 
 template <class T>

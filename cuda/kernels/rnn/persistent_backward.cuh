@@ -131,9 +131,9 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_block_backward_kernel(con
   }
 }
 
-template <class T, RnnCell kCell>
+template <class T, RnnCell kCell, int NB>
 __global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_backward_kernel(const RnnBackwardLaunch<T> p) {
-  constexpr int NB = kGridBatch, G = kRnnGates<kCell>;
+  constexpr int G = kRnnGates<kCell>;
   using Team = RnnTeam<T, NB, 1>;
   static_assert(Team::kB <= kTeamWarps);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -177,7 +177,7 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_backward_kernel(cons
           for (int g = 0; g < G; ++g) to[Team::state_at(g * per_gate + u, slot)] = da[g];
         }
       }
-      __syncthreads();  // the shares may be overwritten
+      if (tile + p.slices < p.tiles) __syncthreads();  // the shares may be overwritten
     }
     signal.arrive();
   }

@@ -103,9 +103,9 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_block_forward_kernel(cons
 
 // Reads the states before the step in one image, writes those after it in the other; sequences that have not
 // begun keep h0 in both.
-template <class T, RnnCell kCell>
+template <class T, RnnCell kCell, int NB>
 __global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_forward_kernel(const RnnForwardLaunch<T> p) {
-  constexpr int NB = kGridBatch, S = kRnnGates<kCell>;
+  constexpr int S = kRnnGates<kCell>;
   using Team = RnnTeam<T, NB, S>;
   static_assert(Team::kB <= kTeamWarps);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_forward_kernel(const
         p.y[(offset + b) * p.y_stride + u] = h;
         if (last) p.hn[b * p.hidden + u] = h;
       }
-      __syncthreads();  // the shares may be overwritten
+      if (tile + p.slices < p.tiles) __syncthreads();  // the shares may be overwritten
     }
     signal.arrive();
   }

@@ -40,11 +40,14 @@ struct RnnSpace {
   void* sums;          // C [B, 3, H]: the peephole weights' gradient per sequence
   int64_t bytes;
 };
-constexpr int kCounterPitch = 32;  // unsigneds: a line each
-constexpr int kUnits = 8;          // hidden units of a group: one warp's, or one block's
-constexpr int kGridBatch = 16;     // sequences of a tile when blocks share the units
+constexpr int64_t kMostSlices = 4096;  // of the batch: more than there are resident blocks
+constexpr int kCounterPitch = 32;      // unsigneds: a line each
+constexpr int kUnits = 8;              // hidden units of a group: one warp's, or one block's
+constexpr int kGridBatch = 16;         // sequences of a tile when blocks share the units of a larger batch
 template <class T>
-constexpr int kBlockBatch = sizeof(T) == 4 ? 4 : 8;  // sequences of a tile when a block has all units
+constexpr int kBlockBatch = sizeof(T) == 4
+                                ? 4
+                                : 8;  // sequences of a tile when a block has all units, or the batch is small
 template <class T>
 constexpr int kRnnDepth = sizeof(T) == 4 ? 1 : 16;  // hidden units are padded to this in the images
 

@@ -114,7 +114,7 @@ RnnSpace rnn_space(const RnnSteps& steps, int64_t hidden, int64_t state, DType t
   Carver carve(base);
   s.offsets = static_cast<int64_t*>(carve.take((steps.steps + 1) * 8));
   const int64_t begin = carve.used();
-  s.signals = carve.take(lines / kGridBatch * kCounterPitch * 4);
+  s.signals = carve.take(least(batch, kMostSlices) * kCounterPitch * 4);
   s.counters = static_cast<unsigned*>(s.signals);
   s.images = carve.take(2 * lines * padded * size);
   s.signal_bytes = carve.used() - begin;
