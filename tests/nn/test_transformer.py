@@ -330,3 +330,30 @@ def test_transformer_equals_pytorch(options):
     square = np.triu(np.ones((5, 5), dtype=bool), 1)
     for masks in ({}, {"mask": square}, {"mask": square, "is_causal": True}, {"src_key_padding_mask": PADDING}):
         compare(torch, stack, other, arrays[:1], options=masks)
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_padded_outputs_in_evaluation_equal_pytorch(norm):
+    """Without gradients PyTorch's encoder leaves zeros at padded positions; with them it does not."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True)
+    ours = nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(8) if norm else None).eval()
+    theirs = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), 2,
+                                         norm=torch.nn.LayerNorm(8) if norm else None).eval()
+    theirs.load_state_dict({k: torch.tensor(numpy_of(v)) for k, v in ours.state_dict().items()})
+    x = normal(3, 5, 8)
+    middle = np.array([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [0, 0, 0, 1, 1]], dtype=bool)
+    square = np.triu(np.ones((5, 5), dtype=bool), 1)
+    for padding in (PADDING, middle):
+        for mask in (None, square):
+            def run(module, model):
+                return numpy_of(model(module.tensor(x), None if mask is None else module.tensor(mask),
+                                      src_key_padding_mask=module.tensor(padding)))
+
+            with ccdl.no_grad(), torch.no_grad():
+                got, want = run(ccdl, ours), run(torch, theirs)
+            np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5)
+            zero = padding is PADDING and mask is None
+            assert bool((got[padding] == 0).all()) == zero
+            np.testing.assert_allclose(run(ccdl, ours), run(torch, theirs), rtol=2e-4, atol=2e-5)
+    assert not nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16), 1).use_nested_tensor

@@ -15,6 +15,7 @@ from ..._C import Tensor
 from ...errors import ShapeError
 from .. import functional as F
 from .. import init
+from .activation import GELU, ReLU
 from .attention import MultiheadAttention
 from .container import ModuleList
 from .dropout import Dropout
@@ -216,6 +217,18 @@ class TransformerDecoderLayer(_Layer):
         )[0]
 
 
+def _takes_nested(layer):
+    """Whether PyTorch runs this layer on nested tensors in evaluation."""
+    if not isinstance(layer, TransformerEncoderLayer):
+        return False
+    attention = layer.self_attn
+    kind = layer.activation
+    plain = kind in (F.relu, F.gelu) or isinstance(kind, (ReLU, GELU))
+    same = attention._qkv_same_embed_dim and attention.in_proj_bias is not None
+    even = attention.num_heads % 2 == 0 and layer.norm1.eps == layer.norm2.eps
+    return plain and same and even and attention.batch_first and not layer.norm_first
+
+
 class _Stack(Module):
     def __init__(self, layer, num_layers, norm):
         super().__init__()
@@ -235,7 +248,9 @@ class TransformerEncoder(_Stack):
         encoder_layer: copied with its present values.
         num_layers: of them.
         norm: a module applied at the end, or None.
-        enable_nested_tensor, mask_check: accepted; outputs at padded positions are computed like all others.
+        enable_nested_tensor: in evaluation without gradients, outputs at padded positions (at the end) are 0
+            before ``norm``, as PyTorch's nested tensors leave them; elsewhere they are like all others.
+        mask_check: accepted; whether the padding is at the end is always looked at.
 
     ``forward(src, mask, src_key_padding_mask, is_causal)``; ``is_causal=None`` looks whether ``mask`` is the
     causal mask, in which case masked scores are not computed.
@@ -256,6 +271,7 @@ class TransformerEncoder(_Stack):
     ) -> None:
         super().__init__(encoder_layer, num_layers, norm)
         self.enable_nested_tensor = enable_nested_tensor
+        self.use_nested_tensor = enable_nested_tensor and _takes_nested(encoder_layer)
         self.mask_check = mask_check
 
     def forward(
@@ -265,7 +281,23 @@ class TransformerEncoder(_Stack):
         x = src
         for layer in self.layers:
             x = layer(x, src_mask=mask, is_causal=causal, src_key_padding_mask=src_key_padding_mask)
+        nested = getattr(self, "use_nested_tensor", False) and mask is None and src.dim() == 3
+        if nested and src_key_padding_mask is not None and not self._has_gradient(src):
+            x = self._zero_padding(x, src_key_padding_mask)
         return x if self.norm is None else self.norm(x)
+
+    def _has_gradient(self, src):
+        if self.training:
+            return True
+        needed = src.requires_grad or any(p.requires_grad for p in self.parameters())
+        return needed and _C.is_grad_enabled()
+
+    @staticmethod
+    def _zero_padding(x, padding):
+        """Zeros where ``padding`` says, if it is at the end of every sequence; decided without a host wait."""
+        padding = padding if padding.dtype is _C.bool else padding == -math.inf
+        at_end = (padding[:, 1:] | ~padding[:, :-1]).all() & ~padding[:, :1].any()
+        return x.masked_fill((padding & at_end).unsqueeze(2), 0.0)
 
 
 class TransformerDecoder(_Stack):
