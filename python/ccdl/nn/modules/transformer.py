@@ -294,7 +294,7 @@ class TransformerEncoder(_Stack):
 
     @staticmethod
     def _zero_padding(x, padding):
-        """Zeros where ``padding`` says, if it is at the end of every sequence; decided without a host wait."""
+        """Zeros where ``padding`` says, if it is at every sequence's end; decided without a host wait."""
         padding = padding if padding.dtype is _C.bool else padding == -math.inf
         at_end = (padding[:, 1:] | ~padding[:, :-1]).all() & ~padding[:, :1].any()
         return x.masked_fill((padding & at_end).unsqueeze(2), 0.0)
