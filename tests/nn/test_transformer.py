@@ -152,7 +152,7 @@ def test_bad_calls():
     for call, error, text in (
         (lambda: layer(x, x, x, attn_mask=ccdl.ones(3, 3)), RuntimeError, r"attn_mask is \[3, 3\], but should be \[4, 4\]"),
         (lambda: layer(x, x, x, attn_mask=ccdl.ones(4, 4, dtype=ccdl.int64)), AssertionError, "bool or floating"),
-        (lambda: layer(x, x, x, key_padding_mask=ccdl.ones(4, 3)), RuntimeError, r"should be \[3, 4\]"),
+        (lambda: layer(x, x, x, key_padding_mask=ccdl.ones(4, 3)), AssertionError, r"should be \[3, 4\]"),
         (lambda: layer(x, x, x, is_causal=True), RuntimeError, "Need attn_mask"),
         (lambda: layer(x, x[0], x[0]), AssertionError, "must be 3-D"),
         (lambda: layer(x[0, 0], x, x), AssertionError, "query has shape"),
@@ -162,6 +162,9 @@ def test_bad_calls():
         (lambda: layer(x, None, x), TypeError, "key is NoneType"),
         (lambda: layer(x, x, x, attn_mask=[1]), TypeError, "attn_mask is list"),
         (lambda: layer(x, ccdl.ones(4, 3, 9), x), RuntimeError, "linear"),
+        (lambda: nn.MultiheadAttention(8, 2, kdim=4)(x, x, x), AssertionError, "its weight is"),
+        (lambda: layer(x, x, x, attn_mask=ccdl.ones(1, 1, 4, 4)), AssertionError, "attn_mask is"),
+        (lambda: nn.Transformer.generate_square_subsequent_mask(3, dtype=ccdl.int64), (RuntimeError, TypeError), "no -inf"),
         (lambda: nn.Transformer(8, 2, 1, 1, 8)(ccdl.ones(2, 3, 8), ccdl.ones(2, 4, 8)), RuntimeError, "batch number"),
         (lambda: nn.Transformer(8, 2, 1, 1, 8)(ccdl.ones(2, 3, 6), ccdl.ones(2, 3, 8)), RuntimeError, "feature number"),
     ):

@@ -22,7 +22,7 @@ __all__ = ["multi_head_attention_forward"]
 _OP = "multi_head_attention_forward"
 
 
-def _check_mask(name, mask, shapes):
+def _check_mask(name, mask, shapes, batched):
     """A mask is bool or floating and has one of ``shapes``."""
     if not isinstance(mask, Tensor):
         raise TypeError(f"{_OP}: {name} is {type(mask).__name__}, must be a Tensor or None")
@@ -32,7 +32,9 @@ def _check_mask(name, mask, shapes):
         if tuple(mask.shape) == shape:
             return
     wanted = " or ".join(str(list(shape)) for shape in shapes)
-    raise ShapeError(f"{_OP}: the shape of {name} is {list(mask.shape)}, but should be {wanted}")
+    ranks = (2, 3) if batched else (2,)
+    kind = ShapeError if name == "attn_mask" and mask.dim() in ranks else AssertionError
+    raise kind(f"{_OP}: the shape of {name} is {list(mask.shape)}, but should be {wanted}")
 
 
 def _additive(mask, dtype):
@@ -86,6 +88,10 @@ def _project(query, key, value, weights, bias, packed):
         return q, k, v
     if packed is not None:
         weights = packed.chunk(3)
+    else:
+        for name, x, w in zip(("query", "key", "value"), (query, key, value), weights):
+            if x.shape[-1] != w.shape[-1]:
+                raise AssertionError(f"{_OP}: {name} is {list(x.shape)}, but its weight is {list(w.shape)}")
     biases = (None, None, None) if bias is None else bias.chunk(3)
     return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases))
 
@@ -123,9 +129,10 @@ def _check_inputs(query, key, value, key_padding_mask, attn_mask, embed_dim, hea
     length, source = query.shape[time], key.shape[time]
     n = query.shape[batch_dim] if batched else 1
     if attn_mask is not None:
-        _check_mask("attn_mask", attn_mask, ((length, source), (n * heads, length, source)))
+        _check_mask("attn_mask", attn_mask, ((length, source), (n * heads, length, source)), batched)
     if key_padding_mask is not None:
-        _check_mask("key_padding_mask", key_padding_mask, ((n, source),) if batched else ((source,),))
+        wanted = ((n, source),) if batched else ((source,),)
+        _check_mask("key_padding_mask", key_padding_mask, wanted, batched)
 
 
 def _static(name, x, n, heads, size):

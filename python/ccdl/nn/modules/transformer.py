@@ -12,7 +12,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
-from ...errors import ShapeError
+from ...errors import DTypeError, ShapeError
 from .. import functional as F
 from .. import init
 from .activation import GELU, ReLU
@@ -43,6 +43,8 @@ def _activation(activation):
 
 
 def _subsequent_mask(size, device=None, dtype=None):
+    if dtype not in (None, _C.bool) and not _C.empty(0, dtype=dtype).is_floating_point():
+        raise DTypeError(f"generate_square_subsequent_mask: dtype is {dtype}, which has no -inf")
     return _C.full((size, size), -math.inf, dtype=dtype, device=device).triu(1)
 
 
