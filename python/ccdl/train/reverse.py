@@ -100,9 +100,9 @@ def _write_alignment(model, source, target, tokenizer, folder):
     files = [os.path.join(folder, "alignment.csv")]
     with open(files[0], "w", newline="") as file:
         csv.writer(file).writerows([["", *read], *([c + "'", *row] for c, row in zip(said, table))])
-    from .report import _pyplot
+    from .report import pyplot
 
-    plt = _pyplot()
+    plt = pyplot()
     if plt is None:
         return files
     figure, axis = plt.subplots(figsize=(4, 4))
