@@ -20,6 +20,7 @@
 #include <ccdl/ops/pool.h>
 #include <ccdl/ops/random.h>
 #include <ccdl/ops/reduce.h>
+#include <ccdl/ops/rnn.h>
 #include <ccdl/ops/scan.h>
 #include <ccdl/ops/shape.h>
 #include <ccdl/ops/softmax.h>

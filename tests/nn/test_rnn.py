@@ -409,5 +409,19 @@ def test_bad_cell_states():
         cell(x)
 
 
+@pytest.mark.parametrize("kind", [*LAYERS, "PeepholeLSTM"])
+def test_mixed_precision(kind, device):
+    """Under autocast a layer takes what the ops before it give, and its float32 weights get float32 gradients."""
+    before, layer = nn.Linear(3, 3), getattr(nn, kind)(3, 4, num_layers=2, bidirectional=True)
+    x = ccdl.randn(5, 2, 3)
+    want = layer(before(x))[0]
+    with ccdl.autocast(device, dtype=ccdl.bfloat16):
+        y, _ = layer(before(x))
+    assert y.dtype == ccdl.bfloat16
+    np.testing.assert_allclose(on_host(y.float()), on_host(want), rtol=5e-2, atol=5e-2)
+    y.float().sum().backward()
+    assert all(p.grad.dtype == ccdl.float32 for p in [*before.parameters(), *layer.parameters()])
+
+
 def test_native_names():
     assert ccdl._VF.lstm is ccdl.lstm and ccdl._VF.gru_cell is ccdl.gru_cell
