@@ -29,8 +29,8 @@ struct LstmStates {
 LstmStates lstm_states(const Args& a, const char* op, int at) {
   if (a.is_none(at)) return {};
   const TensorList& hx = a.tensors(at);
-  CCDL_CHECK(hx.size() == 2 && hx[0].defined() && hx[1].defined(), Runtime, op,
-             ": expects two hidden states (h, c), got ", hx.size());
+  CCDL_CHECK(hx.size() == 2, Runtime, op, ": expects two hidden states (h, c), got ", hx.size());
+  CCDL_CHECK(hx[0].defined() && hx[1].defined(), Type, op, ": hidden states must be tensors, got None");
   return {hx[0], hx[1]};
 }
 

@@ -248,7 +248,7 @@ def big(mode):
 def errors(name):
     lstm, gates = name.endswith("lstm"), 4 if name.endswith("lstm") else 3 if name == "gru" else 1
 
-    def call(T, x=(3, 2, 4), h=(1, 2, 5), w_ih=None, w_hh=None, b=None, count=4, layers=1, sizes=None, dtype=None):
+    def call(T, x=(3, 2, 4), h=(1, 2, 5), w_ih=None, w_hh=None, b=None, count=4, layers=1, sizes=None, dtype=None, dropout=0.0):
         flat = [T.zeros(w_ih or (5 * gates, 4)), T.zeros(w_hh or (5 * gates, 5)), T.zeros(b or (5 * gates,)),
                 T.zeros(b or (5 * gates,))]
         flat = [*flat, T.zeros(3, 5)] if name == "peephole_lstm" else flat
@@ -256,8 +256,8 @@ def errors(name):
         hx = (T.zeros(h), T.zeros(1, 2, 5)) if lstm else T.zeros(h)
         x = T.zeros(x) if dtype is None else T.zeros(x, dtype=getattr(T, dtype))
         if sizes is not None:
-            return getattr(T, name)(x, T.tensor(sizes, device="cpu"), hx, flat, True, layers, 0.0, False, False)
-        return getattr(T, name)(x, hx, flat, True, layers, 0.0, False, False, False)
+            return getattr(T, name)(x, T.tensor(sizes, device="cpu"), hx, flat, True, layers, dropout, False, False)
+        return getattr(T, name)(x, hx, flat, True, layers, dropout, False, False, False)
 
     rules = [
         (dict(x=(3, 4)), RuntimeError, ("3 dimensions", "[3, 4]")),
@@ -270,6 +270,9 @@ def errors(name):
         (dict(count=3), RuntimeError, ("weights", "got 3")),
         (dict(layers=2), RuntimeError, ("weights", "num_layers=2")),
         (dict(layers=0), ValueError, ("num_layers", "0")),
+        (dict(dropout=1.5), ValueError, ("dropout", "1.5")),
+        (dict(dropout=float("nan")), ValueError, ("dropout", "nan")),
+        (dict(w_ih=(5,)), RuntimeError, ("weight_ih", "[5]")),
         (dict(dtype="int64"), RuntimeError, ("floating", "int64")),
         (dict(dtype="float64"), RuntimeError, ("dtype", "float64", "float32")),
         (dict(x=(5, 4), sizes=[2, 3]), RuntimeError, ("batch_sizes", "3 at step 1")),

@@ -359,10 +359,10 @@ Layer check_layer(const char* op, RnnMode mode, const Tensor& x, const Sizes& si
     const int64_t h = w.w_hh.size(0) / g, r = w.w_hr.defined() ? w.w_hr.size(0) : h;
     layer.hidden = h;
     layer.state = r;
-    CCDL_CHECK(w.w_ih.dim() == 2 && w.w_ih.size(1) == features, Shape, op,
-               ": input has inconsistent input_size: got ", features, " expected ",
-               w.w_ih.dim() == 2 ? w.w_ih.size(1) : -1, " (input ", describe(x), ", weight_ih ",
-               describe(w.w_ih), ")");
+    CCDL_CHECK(w.w_ih.dim() == 2, Shape, op, ": weight_ih must be [", g, " * hidden_size, input_size], got ",
+               describe(w.w_ih));
+    CCDL_CHECK(w.w_ih.size(1) == features, Shape, op, ": input has inconsistent input_size: got ", features,
+               " expected ", w.w_ih.size(1), " (input ", describe(x), ", weight_ih ", describe(w.w_ih), ")");
     check_weight(op, "weight_ih", w.w_ih, Dims{g * h, features}, x);
     check_weight(op, "weight_hh", w.w_hh, Dims{g * h, r}, x);
     check_weight(op, "bias_ih", w.b_ih, Dims{g * h}, x);

@@ -10,6 +10,8 @@ namespace {
 // The flat list of weights, one entry per layer and direction.
 std::vector<RnnWeights> grouped(const char* op, const RnnOptions& o, const TensorList& flat) {
   CCDL_CHECK(o.num_layers >= 1, Value, op, ": num_layers must be greater than zero, got ", o.num_layers);
+  CCDL_CHECK(o.dropout >= 0 && o.dropout <= 1, Value, op, ": dropout must be between 0 and 1, got ",
+             o.dropout);
   const size_t base = (o.has_biases ? 4 : 2) + (o.mode == RnnMode::LstmPeephole ? 1 : 0);
   const size_t cells = static_cast<size_t>(o.num_layers) * (o.bidirectional ? 2 : 1);
   const bool lstm = rnn_has_cell(o.mode);
@@ -73,7 +75,8 @@ RnnState rnn(const char* op, const RnnOptions& o, const Tensor& input, const Ten
   CCDL_CHECK(steps > 0, Runtime, op, ": Expected sequence length to be larger than 0 in RNN, got input ",
              describe(input));
   CCDL_CHECK(features > 0, Shape, op, ": input must have at least one feature, got ", describe(input));
-  const Tensor rows = reshape(x, Dims{steps * batch, features});
+  // In memory of its own before anything of the number of steps is made: an expanded input may claim any.
+  const Tensor rows = contiguous(reshape(x, Dims{steps * batch, features}));
   const std::vector<int64_t> sizes(batch == 0 ? 1 : static_cast<size_t>(steps), batch);
   RnnState s = layers(op, o, rows, sizes, hx, cx, weights);
   s.y = reshape(s.y, Dims{steps, batch, s.y.size(1)});
