@@ -9,6 +9,11 @@ freed memory, the state in which the peers are fastest; ccdl has its own allocat
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # random.py beside this file must not hide Python's
+    sys.path[:] = [p for p in sys.path if p != __file__.rpartition("/")[0]]
+
 import argparse
 import dataclasses
 import importlib.util
@@ -17,7 +22,6 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
