@@ -113,12 +113,15 @@ struct Forward {
     dense_rows<T, C>(row_of<T>(q, b, h, i0), q.strides[2], count, n.depth, static_cast<C>(p.scale), queries);
     const int64_t last = keys_seen(p, i0 + count - 1, rows.present());
     const C* panels = workspace + (b * n.groups + g) * key_panels();
+    bool first = true;
     for (int64_t j0 = 0; j0 < last; j0 += block) {
       const int64_t keys = std::min(block, last - j0), packed = std::min(block, n.keys - j0);
       const AttentionTile<C> t = rows.tile(s, block, j0, keys);
+      if (!rows.any_seen()) continue;
       score_product<C>(queries, n.depth, panels + j0 * n.depth, n.depth, s, block, count, keys, t.limit);
-      attention_kernels<C>().forward_step(t, max, sum, o, n.width, j0 == 0);
-      value_product<C>(s, block, values(b, g, j0, packed), o, n.width, count, keys, n.width, t.limit, j0 > 0);
+      attention_kernels<C>().forward_step(t, max, sum, o, n.width, first);
+      value_product<C>(s, block, values(b, g, j0, packed), o, n.width, count, keys, n.width, t.limit, !first);
+      first = false;
     }
     for (int64_t r = 0; r < count; ++r) finish(b, h, i0 + r, max[r], sum[r], o + r * n.width);
   }

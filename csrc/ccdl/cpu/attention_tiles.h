@@ -9,6 +9,7 @@
 #include <ccdl/kernels/attention.h>
 
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 
 namespace ccdl::cpu {
@@ -95,8 +96,10 @@ class TileRows {
     query_[count_++] = query;
   }
   int64_t count() const { return count_; }
+  bool any_seen() const {
+    return std::any_of(limit_, limit_ + count_, [](int64_t n) { return n > 0; });
+  }
   int64_t present() const { return present_; }
-  const int64_t* limit() const { return limit_; }
 
   // The tile of scores s [count, n] of keys j0 ... j0 + n - 1.
   AttentionTile<C> tile(C* s, int64_t ld, int64_t j0, int64_t n) {
@@ -106,6 +109,7 @@ class TileRows {
     if (p_.mask.data != nullptr) {
       for (int64_t r = 0; r < count_; ++r) mask_row_[r] = mask_row(r, j0, limit_[r]);
       t.mask = mask_row_;
+      if (p_.mask.dtype == DType::Bool) trim_hidden();
     }
     if (p_.dropout > 0) {
       for (int64_t r = 0; r < count_; ++r) draw(r, j0, limit_[r], keep_ + r * ld);
@@ -134,6 +138,23 @@ class TileRows {
     }
     for (int64_t j = 0; j < n; ++j) row[j] = static_cast<C>(m.ptr<T>()[at + j * step]);
     return row;
+  }
+  // Limits up to the last key that the mask shows: padding and triangles given as masks cost what they show.
+  void trim_hidden() {
+    int64_t before = -1;
+    for (int64_t r = 0; r < count_; ++r) {
+      const bool same = r > 0 && mask_row_[r] == mask_row_[r - 1] && limit_[r] == before;
+      before = limit_[r];
+      limit_[r] = same ? limit_[r - 1] : last_set(static_cast<const uint8_t*>(mask_row_[r]), limit_[r]);
+    }
+  }
+  static int64_t last_set(const uint8_t* bytes, int64_t n) {
+    for (uint64_t word; n >= 8; n -= 8) {
+      std::memcpy(&word, bytes + n - 8, 8);
+      if (word != 0) break;
+    }
+    while (n > 0 && bytes[n - 1] == 0) --n;
+    return n;
   }
   void draw(int64_t r, int64_t j0, int64_t n, C* keep) {
     if (n == 0) return;
@@ -199,7 +220,7 @@ void tile_product(const C* a, int64_t a_row, int64_t a_k, const TileOperand<C>& 
 }
 
 // Scores s [rows, n] = a [rows, depth] x packed keys, panel by panel so that a panel stays in the first-level
-// cache; rows that see nothing of a panel (limit ascends) are left out.
+// cache; rows before the first that sees something of a panel are left out.
 template <class C>
 void score_product(const C* a, int64_t a_row, const C* panels, int64_t depth, C* s, int64_t ld, int64_t rows,
                    int64_t n, const int64_t* limit) {
@@ -213,8 +234,7 @@ void score_product(const C* a, int64_t a_row, const C* panels, int64_t depth, C*
   }
 }
 
-// c [rows, width] (+)= p [rows, n] x b, each tile of rows up to the last key that one of them sees (limit
-// ascends).
+// c [rows, width] (+)= p [rows, n] x b, each tile of rows up to the last key that one of them sees.
 template <class C>
 void value_product(const C* p, int64_t ld, const TileOperand<C>& b, C* c, int64_t c_row, int64_t rows,
                    int64_t n, int64_t width, const int64_t* limit, bool accumulate) {
@@ -222,7 +242,7 @@ void value_product(const C* p, int64_t ld, const TileOperand<C>& b, C* c, int64_
   if (limit[0] >= n) return tile_product<C>(p, ld, 1, b, c, c_row, rows, width, n, accumulate);
   const int64_t mr = gemm_kernels<C>().mr;
   for (int64_t r = 0; r < rows; r += mr) {
-    const int64_t m = std::min(mr, rows - r), k = limit[r + m - 1];
+    const int64_t m = std::min(mr, rows - r), k = *std::max_element(limit + r, limit + r + m);
     if (k > 0 || !accumulate)
       tile_product<C>(p + r * ld, ld, 1, b, c + r * c_row, c_row, m, width, k, accumulate);
   }
