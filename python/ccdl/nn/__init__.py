@@ -8,7 +8,7 @@ from . import functional, init, parameter
 from .kv_cache import KVCache
 from .modules import *
 from .modules import __all__ as _module_names
-from .parameter import Buffer, Parameter, UninitializedParameter
+from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
 __all__ = [
     "Buffer",

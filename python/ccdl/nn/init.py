@@ -22,7 +22,9 @@ __all__ = [
     "kaiming_normal_",
     "kaiming_uniform_",
     "lecun_normal_",
+    "lsuv_",
     "normal_",
+    "notes_uniform_",
     "ones_",
     "orthogonal_",
     "sparse_",
@@ -250,15 +252,12 @@ def kaiming_normal_(
 def _orthogonal_matrix(rows, cols, dtype, generator):
     """A random [rows, cols] matrix with orthonormal rows or columns (whichever are fewer): QR with positive
     diagonal of R, which makes it uniform (Haar)."""
-    import numpy as np
-
     tall, narrow = max(rows, cols), min(rows, cols)
     gaussian = _C.empty((tall, narrow), dtype=_C.float64, device="cpu").normal_(generator=generator)
-    q, r = np.linalg.qr(gaussian.numpy())
-    signs = np.sign(np.diag(r))
-    signs[signs == 0] = 1
-    q = q * signs
-    return _C.tensor(q if rows >= cols else np.ascontiguousarray(q.T), device="cpu").to(dtype)
+    q, r = _C._linalg_qr(gaussian, "reduced")
+    diagonal = r.diagonal()
+    q = q * _C.where(diagonal < 0, -1.0, 1.0).to(q.dtype)
+    return (q if rows >= cols else q.t()).to(dtype)
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Any:
@@ -310,3 +309,63 @@ def sparse_(tensor: Tensor, sparsity: Any, std: float = 0.01, generator: Any = N
             picked = _C.randperm(rows, generator=generator)[:zeros]
             tensor[picked, col] = 0
     return tensor
+
+
+def notes_uniform_(tensor: Tensor, generator: Any = None) -> Any:
+    """Uniform in +-0.25: the initial word vectors of the notes on sentence classification."""
+    return uniform_(tensor, -0.25, 0.25, generator)
+
+
+def lsuv_(model: Any, input: Any, target_var: float = 1.0, tol: float = 0.1, max_iter: int = 10) -> Any:
+    """Layer-sequential unit variance: orthogonal weights, then each layer's weight is scaled, in the order of
+    the forward pass, until its output on ``input`` has variance ``target_var``.
+
+    Every Linear and convolution in ``model`` is treated; biases become 0. Returns the variances reached, by
+    name.
+
+    Source: Mishkin and Matas, All you need is a good init, 2016.
+
+    >>> import ccdl, ccdl.nn as nn
+    >>> net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    >>> sorted(nn.init.lsuv_(net, ccdl.randn(64, 8)))
+    ['0', '2']
+    """
+    from .modules.conv import _ConvNd
+    from .modules.linear import Linear
+
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, (Linear, _ConvNd))}
+    if not layers:
+        raise ValueError("lsuv_: the model has no Linear or convolution layer")
+    order: list[str] = []
+    output: dict[str, Tensor] = {}
+
+    def watch(name):
+        def hook(module, inputs, result):
+            if name not in order:
+                order.append(name)
+            output[name] = result
+
+        return hook
+
+    reached = {}
+    with _unrecorded():
+        for layer in layers.values():
+            orthogonal_(layer.weight)
+            if layer.bias is not None:
+                layer.bias.zero_()
+        handles = [m.register_forward_hook(watch(name)) for name, m in layers.items()]
+        try:
+            model(input)
+            for name in list(order):
+                for _ in range(max_iter + 1):
+                    model(input)
+                    reached[name] = float(output[name].var(correction=0))
+                    if not math.isfinite(reached[name]) or reached[name] == 0:
+                        raise ValueError(f"lsuv_: the output of layer {name!r} has variance {reached[name]}")
+                    if abs(reached[name] - target_var) < tol * target_var:
+                        break
+                    layers[name].weight.mul_(math.sqrt(target_var / reached[name]))
+        finally:
+            for handle in handles:
+                handle.remove()
+    return reached

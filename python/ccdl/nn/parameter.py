@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _C
 
-__all__ = ["Parameter", "Buffer", "UninitializedParameter"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
 
 
 class Parameter(_C.Tensor):
@@ -102,3 +102,20 @@ class UninitializedParameter(Parameter):
         """Gives the parameter its shape (uninitialised values) and makes it an ordinary Parameter."""
         self.data = _C.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
         self.__class__ = Parameter  # type: ignore[assignment]
+
+
+class UninitializedBuffer(_C.Tensor):
+    """A buffer whose shape a lazy module fixes at its first call."""
+
+    def __new__(
+        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+    ) -> Any:
+        data = _C.empty(0, device=device, dtype=dtype)
+        result: Any = _C.Tensor._make_subclass(cls, data, requires_grad)  # type: ignore[arg-type]
+        result.persistent = persistent
+        return result
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Gives the buffer its shape (uninitialised values) and makes it an ordinary Buffer."""
+        self.data = _C.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
+        self.__class__ = Buffer  # type: ignore[assignment]

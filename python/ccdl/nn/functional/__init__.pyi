@@ -4,11 +4,13 @@ from .conv import *
 from .distance import *
 from .dropout import *
 from .embedding import *
+from .fractional import *
 from .interpolate import *
 from .linear import *
 from .loss import *
 from .multihead import *
 from .norm import *
+from .objectives import *
 from .padding import *
 from .pooling import *
 from .softmax import *
