@@ -8,6 +8,7 @@ Eigenvalues of non-symmetric matrices (``eig``, ``eigvals``) are absent: they ar
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from . import _C, errors
@@ -523,8 +524,8 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
             f"linalg.tensorinv: expected a strictly positive integer for 'ind', got {ind}"
         )
     rows, columns = A.shape[:ind], A.shape[ind:]
-    size = rows.numel()
-    if size != columns.numel():
+    size = math.prod(rows)
+    if size != math.prod(columns):
         raise errors.RuntimeError(
             "linalg.tensorinv: expected input to satisfy prod(shape[:ind]) == prod(shape[ind:]), got "
             f"{tuple(A.shape)}"
@@ -537,9 +538,10 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = 
     if dims is not None:
         A = A.movedim(dims, tuple(range(A.dim() - len(dims), A.dim())))
     shape = A.shape[B.dim() :]
-    if shape.numel() != B.numel():
+    size = math.prod(shape)
+    if size != B.numel():
         raise errors.RuntimeError(
             "linalg.tensorsolve: expected A to satisfy prod(A.shape[B.ndim:]) == prod(A.shape[:B.ndim]), got "
             f"{tuple(A.shape)} and {tuple(B.shape)}"
         )
-    return _out(out, solve(A.reshape(B.numel(), shape.numel()), B.reshape(-1)).reshape(shape))
+    return _out(out, solve(A.reshape(size, size), B.reshape(-1)).reshape(shape))

@@ -43,7 +43,7 @@ def test_error_against_numpy() -> None:
         want = numpy_ece(p.numpy(), y.numpy(), bins)
         assert abs(expected_calibration_error(p, y, bins) - want) < 1e-6
         table = reliability(p, y, bins)
-        assert int(table.count.sum()) == 5000 and table.edges.shape == (bins + 1,)
+        assert int(table.counts.sum()) == 5000 and table.edges.shape == (bins + 1,)
     sure = ccdl.tensor([[1.0, 0.0], [0.0, 1.0]])
     assert expected_calibration_error(sure, ccdl.tensor([0, 1])) == 0 and expected_calibration_error(sure, ccdl.tensor([1, 0])) == 1
 

@@ -25,7 +25,7 @@ class Reliability(NamedTuple):
     their accuracy (NaN in empty bins)."""
 
     edges: Tensor
-    count: Tensor
+    counts: Tensor
     confidence: Tensor
     accuracy: Tensor
 
@@ -69,8 +69,8 @@ def expected_calibration_error(probs: Tensor, target: Tensor, bins: int = 15) ->
     0.25
     """
     table = reliability(probs, target, bins)
-    filled = table.count > 0
-    share = table.count[filled].double() / max(int(table.count.sum()), 1)
+    filled = table.counts > 0
+    share = table.counts[filled].double() / max(int(table.counts.sum()), 1)
     gap = (table.accuracy[filled].double() - table.confidence[filled].double()).abs()
     return float((share * gap).sum())
 
