@@ -70,6 +70,10 @@ class Adam(Optimizer):
     ) -> None:
         name = type(self).__name__
         _check_rate(name, lr)
+        if isinstance(lr, _C.Tensor) and foreach and not capturable:
+            raise ValueError(
+                f"lr as a Tensor is not supported for capturable=False and foreach=True ({name})"
+            )
         _check_not_negative(name, eps=eps)
         _check_betas(name, betas)
         _check_not_negative(name, weight_decay=weight_decay)

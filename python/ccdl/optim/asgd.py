@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .optimizer import _check_not_negative, _check_rate, _host_number, _number
+from .optimizer import _check_not_negative, _check_rate, _number
 from .rule import RuleOptimizer, coupled
 
 __all__ = ["ASGD"]
@@ -83,8 +83,8 @@ class ASGD(RuleOptimizer):
         now = [(state["eta"].item(), state["mu"].item()) for state in states]
         lr = _number(group["lr"])
         for state, t in zip(states, steps):
-            state["eta"].copy_(_host_number(lr / (1 + group["lambd"] * lr * t) ** group["alpha"]))
-            state["mu"].copy_(_host_number(1 / max(1, t - group["t0"])))
+            state["eta"].fill_(lr / (1 + group["lambd"] * lr * t) ** group["alpha"])
+            state["mu"].fill_(1 / max(1, t - group["t0"]))
         return now
 
     def _plain(self, group, p, g, state, step, scalars):

@@ -334,9 +334,9 @@ def _check_not_negative(name, **options):
 
 
 def _check_betas(name, betas):
-    for i, beta in enumerate(betas):
-        if not 0.0 <= _number(beta) < 1.0:
-            raise ValueError(f"Invalid beta parameter at index {i}: {beta} ({name})")
+    for i in range(2):
+        if not 0.0 <= _number(betas[i]) < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {betas[i]} ({name})")
 
 
 def _check_fused(name, fused, foreach, differentiable):
