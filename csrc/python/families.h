@@ -7,6 +7,7 @@
   X(matmul)              \
   X(linalg)              \
   X(special)             \
+  X(slices)              \
   X(random)              \
   X(io)                  \
   X(runtime)             \

@@ -30,6 +30,17 @@ const Row kRows[] = {
      [](const Args& a) { return call("contains", a.self(), a.object(1)); }},
     {"type(Tensor self, object dtype=None, bool non_blocking=False) -> object",
      [](const Args& a) { return call("type_", a.self(), or_none(a.object(1))); }},
+    {"new(Tensor self, int[]* size) -> Tensor",
+     [](const Args& a) {
+       const Tensor& x = a.tensor(0);
+       return a.run([&] { return empty(a.ints(1).empty() ? Dims{0} : a.ints(1), x.dtype(), x.device()); });
+     }},
+    {"new(Tensor self, object data) -> Tensor",
+     [](const Args& a) { return call("new", a.self(), a.object(1)); }},
+    {"hardshrink(Tensor self, object lambd=0.5) -> Tensor",
+     [](const Args& a) { return call("hardshrink", a.self(), or_none(a.object(1))); }},
+    {"map_(Tensor self, Tensor tensor, object callable) -> Tensor",
+     [](const Args& a) { return call("map_", a.self(), a.object(1), a.object(2)); }},
     {"apply_(Tensor self, object callable) -> Tensor",
      [](const Args& a) { return call("apply_", a.self(), a.object(1)); }},
 };

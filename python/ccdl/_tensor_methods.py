@@ -100,3 +100,24 @@ def apply_(x, function):
         raise RuntimeError("apply_: cannot call apply_ on a tensor that requires grad; use detach()")
     values = [function(v) for v in x.reshape(-1).tolist()]
     return x.copy_(_C.tensor(values, dtype=x.dtype).reshape(x.shape))
+
+
+def new(x, data):
+    """``x.new(data)``: data (a list or an array) as a tensor of the dtype and device of ``x``."""
+    return _C.tensor(data, dtype=x.dtype, device=x.device)
+
+
+def hardshrink(x, lambd):
+    """``x`` where ``|x| > lambd``, else 0."""
+    from .nn.functional import hardshrink as function
+
+    return function(x, 0.5 if lambd is None else lambd)
+
+
+def map_(x, other, function):
+    """Replaces each element by ``function(element, element of other)``, in place; slow, for CPU tensors."""
+    if x.requires_grad:
+        raise RuntimeError("map_: cannot call map_ on a tensor that requires grad; use detach()")
+    other = other.expand(x.shape)
+    values = [function(a, b) for a, b in zip(x.reshape(-1).tolist(), other.reshape(-1).tolist())]
+    return x.copy_(_C.tensor(values, dtype=x.dtype).reshape(x.shape))

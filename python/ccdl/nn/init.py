@@ -15,22 +15,33 @@ from .._C import Tensor
 
 __all__ = [
     "calculate_gain",
+    "constant",
     "constant_",
     "delta_orthogonal_",
+    "dirac",
     "dirac_",
+    "eye",
     "eye_",
+    "kaiming_normal",
     "kaiming_normal_",
+    "kaiming_uniform",
     "kaiming_uniform_",
     "lecun_normal_",
     "lsuv_",
+    "normal",
     "normal_",
     "notes_uniform_",
     "ones_",
+    "orthogonal",
     "orthogonal_",
+    "sparse",
     "sparse_",
     "trunc_normal_",
+    "uniform",
     "uniform_",
+    "xavier_normal",
     "xavier_normal_",
+    "xavier_uniform",
     "xavier_uniform_",
     "zeros_",
 ]
@@ -369,3 +380,33 @@ def lsuv_(model: Any, input: Any, target_var: float = 1.0, tol: float = 0.1, max
             for handle in handles:
                 handle.remove()
     return reached
+
+
+def _deprecated(function: Any) -> Any:
+    """The older name of an initialiser, without the underscore."""
+    name = function.__name__[:-1]
+
+    def older(*args: Any, **kwargs: Any) -> Any:
+        import warnings
+
+        warnings.warn(
+            f"nn.init.{name} is now deprecated in favor of nn.init.{name}_.", FutureWarning, stacklevel=2
+        )
+        return function(*args, **kwargs)
+
+    older.__name__ = older.__qualname__ = name
+    older.__doc__ = f"Deprecated: the older name of :func:`{name}_`."
+    return older
+
+
+uniform = _deprecated(uniform_)
+normal = _deprecated(normal_)
+constant = _deprecated(constant_)
+eye = _deprecated(eye_)
+dirac = _deprecated(dirac_)
+xavier_uniform = _deprecated(xavier_uniform_)
+xavier_normal = _deprecated(xavier_normal_)
+kaiming_uniform = _deprecated(kaiming_uniform_)
+kaiming_normal = _deprecated(kaiming_normal_)
+orthogonal = _deprecated(orthogonal_)
+sparse = _deprecated(sparse_)

@@ -1,0 +1,696 @@
+"""Functions of ``torch.*`` that are compositions of others: windows, gradients on grids, ranges and indices,
+older names of losses and in-place methods."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from . import _C, errors
+from ._C import Tensor
+from ._contractions import _write
+
+__all__ = [
+    "addmv_",
+    "affine_grid_generator",
+    "alpha_dropout_",
+    "bartlett_window",
+    "blackman_window",
+    "conj_physical_",
+    "constant_pad_nd",
+    "cosine_embedding_loss",
+    "ctc_loss",
+    "detach_",
+    "empty_permuted",
+    "feature_alpha_dropout_",
+    "fill",
+    "fill_",
+    "frexp",
+    "frobenius_norm",
+    "gcd_",
+    "get_device",
+    "get_num_interop_threads",
+    "gradient",
+    "grid_sampler",
+    "hamming_window",
+    "hann_window",
+    "hinge_embedding_loss",
+    "histogram",
+    "imag",
+    "index_put_",
+    "instance_norm",
+    "is_deterministic_algorithms_warn_only_enabled",
+    "is_distributed",
+    "is_storage",
+    "kaiser_window",
+    "lcm_",
+    "ldexp_",
+    "lu",
+    "lu_unpack",
+    "margin_ranking_loss",
+    "norm_except_dim",
+    "nuclear_norm",
+    "orgqr",
+    "pca_lowrank",
+    "poisson_nll_loss",
+    "range",
+    "resize_as_",
+    "rrelu",
+    "rrelu_",
+    "scalar_tensor",
+    "set_default_tensor_type",
+    "set_flush_denormal",
+    "set_num_interop_threads",
+    "svd_lowrank",
+    "triplet_margin_loss",
+    "unravel_index",
+    "unsafe_chunk",
+    "unsafe_split",
+    "unsafe_split_with_sizes",
+    "vander",
+    "xlogy_",
+    "zero_",
+]
+
+
+def _F() -> Any:
+    from .nn import functional
+
+    return functional
+
+
+def _out(out: Tensor | None, result: Tensor) -> Tensor:
+    return result if out is None else _write(out, result)
+
+
+# --- windows ---
+
+
+def _window(length: int, periodic: bool, formula: Any, options: dict[str, Any]) -> Tensor:
+    if length < 0:
+        raise errors.RuntimeError(f"window: requires non-negative window_length, got window_length={length}")
+    dtype = options.get("dtype") or _C.get_default_dtype()
+    if not dtype.is_floating_point:
+        raise errors.RuntimeError(f"window: expects floating point dtypes, got {dtype}")
+    device = options.get("device")
+    if length == 0:
+        result = _C.empty(0, dtype=dtype, device=device)
+    elif length == 1:
+        result = _C.ones(1, dtype=dtype, device=device)
+    else:
+        n = _C.arange(length, dtype=_C.float64, device=device)
+        result = formula(n, length if periodic else length - 1).to(dtype)
+    return result.requires_grad_(bool(options.get("requires_grad", False)))
+
+
+def _options(
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> dict[str, Any]:
+    return {"dtype": dtype, "device": device, "requires_grad": requires_grad}
+
+
+def hann_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+    """``sin^2(pi n / N)`` with N = window_length (periodic) or window_length - 1.
+
+    >>> import ccdl
+    >>> ccdl.hann_window(4)
+    tensor([0.0000, 0.5000, 1.0000, 0.5000])
+    """
+    return hamming_window(window_length, periodic, 0.5, 0.5, **options)
+
+
+def hamming_window(
+    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, **options: Any
+) -> Tensor:
+    """``alpha - beta cos(2 pi n / N)``, N as for :func:`hann_window`."""
+
+    def formula(n: Tensor, period: int) -> Tensor:
+        return alpha - beta * _C.cos(n * (2 * math.pi / period))
+
+    return _window(window_length, periodic, formula, _options(**options))
+
+
+def blackman_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+    """``0.42 - 0.5 cos(2 pi n / N) + 0.08 cos(4 pi n / N)``, N as for :func:`hann_window`."""
+
+    def formula(n: Tensor, period: int) -> Tensor:
+        angle = n * (2 * math.pi / period)
+        return 0.42 - 0.5 * _C.cos(angle) + 0.08 * _C.cos(2 * angle)
+
+    return _window(window_length, periodic, formula, _options(**options))
+
+
+def bartlett_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+    """``1 - |2 n / N - 1|``, N as for :func:`hann_window`."""
+    return _window(
+        window_length, periodic, lambda n, period: 1 - (2 * n / period - 1).abs(), _options(**options)
+    )
+
+
+def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, **options: Any) -> Tensor:
+    """``I0(beta sqrt(1 - (2 n / N - 1)^2)) / I0(beta)``, N as for :func:`hann_window`."""
+
+    def formula(n: Tensor, period: int) -> Tensor:
+        inside = (1 - (2 * n / period - 1).square()).clamp(min=0)
+        return _C.i0(beta * inside.sqrt()) / _C.i0(_C.tensor(beta, dtype=_C.float64, device=n.device))
+
+    return _window(window_length, periodic, formula, _options(**options))
+
+
+# --- numbers, ranges, indices ---
+
+
+def scalar_tensor(s: Any, **options: Any) -> Tensor:
+    """A 0-d tensor of the default dtype (or ``dtype``) holding ``s``."""
+    made = _options(**options)
+    dtype = made["dtype"] or _C.get_default_dtype()
+    result = _C.tensor(s, dtype=dtype, device=made["device"])
+    return result.requires_grad_(made["requires_grad"])
+
+
+def range(
+    start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, **options: Any
+) -> Tensor:
+    """``start, start + step, ..., end`` inclusive, in the default dtype; :func:`arange` is the usual form."""
+    import warnings
+
+    warnings.warn("range is deprecated: its end is inclusive; use arange", stacklevel=2)
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise errors.RuntimeError("range: step must be nonzero")
+    if (end - start) / step < 0:
+        raise errors.RuntimeError(
+            f"range: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}"
+        )
+    made = _options(**options)
+    count = math.floor((end - start) / step) + 1
+    steps = _C.arange(count, dtype=_C.float64, device=made["device"]) * step + start
+    result = steps.to(made["dtype"] or _C.get_default_dtype())
+    return _out(out, result).requires_grad_(made["requires_grad"])
+
+
+def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
+    """Uninitialised memory of ``size`` whose dimensions lie in memory in the order ``physical_layout``."""
+    order = [int(d) for d in physical_layout]
+    if sorted(order) != [*_indices(len(size))]:
+        raise errors.RuntimeError(
+            f"empty_permuted: physical_layout must be a permutation of the dimensions of {tuple(size)}, got "
+            f"{tuple(order)}"
+        )
+    made = _options(**options)
+    base = _C.empty([size[d] for d in order], dtype=made["dtype"], device=made["device"])
+    back = [order.index(d) for d in _indices(len(size))]
+    return base.permute(back).requires_grad_(made["requires_grad"])
+
+
+def _indices(n: int) -> Any:
+    import builtins
+
+    return builtins.range(n)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Coordinates of flat ``indices`` in an array of ``shape``, one tensor per dimension.
+
+    Raises:
+        TypeError: indices are not integers.
+        ValueError: an index is not an element of the array.
+
+    >>> import ccdl
+    >>> ccdl.unravel_index(ccdl.tensor([4, 1]), (2, 3))
+    (tensor([1, 0]), tensor([1, 1]))
+    """
+    if not isinstance(indices, Tensor):
+        raise errors.TypeError(
+            f"unravel_index: expected 'indices' to be a Tensor but got {type(indices).__name__}"
+        )
+    if indices.is_floating_point() or indices.dtype is _C.bool:
+        raise errors.TypeError(
+            f"unravel_index: expected 'indices' to be integer dtype, but got {indices.dtype}"
+        )
+    sizes = [shape] if isinstance(shape, int) else [int(s) for s in shape]
+    if any(s < 0 for s in sizes):
+        raise errors.ValueError(f"unravel_index: 'shape' cannot have negative values, but got {tuple(sizes)}")
+    total = math.prod(sizes)
+    if indices.numel() and not (0 <= int(indices.min()) and int(indices.max()) < total):
+        raise errors.ValueError(f"unravel_index: an index is out of range for shape {tuple(sizes)}")
+    parts = []
+    rest = indices
+    for size in reversed(sizes):
+        parts.append(rest % max(size, 1))
+        rest = rest // max(size, 1)
+    return tuple(reversed(parts))
+
+
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The Vandermonde matrix [n, N] of a vector: powers falling from N - 1 to 0, or rising.
+
+    >>> import ccdl
+    >>> ccdl.vander(ccdl.tensor([1., 2., 3.]))
+    tensor([[1., 1., 1.],
+            [4., 2., 1.],
+            [9., 3., 1.]])
+    """
+    if x.dim() != 1:
+        raise errors.RuntimeError(f"vander: x must be a one-dimensional tensor, got {list(x.shape)}")
+    columns = x.shape[0] if N is None else N
+    if columns < 0:
+        raise errors.RuntimeError(f"vander: N must be non-negative, got {N}")
+    x = x if x.is_floating_point() else x.to(_C.int64)
+    if columns == 0:
+        return x.new_empty(x.shape[0], 0)
+    ones = _C.ones_like(x).unsqueeze(1)
+    powers = (
+        _C.cat([ones, x.unsqueeze(1).expand(x.shape[0], columns - 1).cumprod(1)], 1) if columns > 1 else ones
+    )
+    return powers if increasing else powers.flip(1)
+
+
+def frexp(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """(mantissa, exponent) with ``input = mantissa 2^exponent`` and mantissa 0 or in +-[0.5, 1).
+
+    >>> import ccdl
+    >>> ccdl.frexp(ccdl.tensor([0., 3., -0.25]))
+    (tensor([ 0.0000,  0.7500, -0.5000]), tensor([ 0,  2, -1], dtype=ccdl.int32))
+    """
+    if not input.is_floating_point():
+        raise errors.RuntimeError(f"frexp: only supports floating point tensors, got {input.dtype}")
+    x = input.detach().double()
+    finite = _C.isfinite(x) & (x != 0)
+    size = _C.where(finite, x.abs(), 1.0)
+    exponent = size.log2().floor() + 1
+    half = (exponent / 2).floor()  # in two steps: 2^exponent itself may overflow
+    mantissa = size * _C.exp2(-half) * _C.exp2(half - exponent)
+    exponent = _C.where(mantissa >= 1, exponent + 1, _C.where(mantissa < 0.5, exponent - 1, exponent))
+    half = (exponent / 2).floor()
+    scale = _C.where(finite, _C.exp2(-half), 1.0), _C.where(finite, _C.exp2(half - exponent), 1.0)
+    mantissa = (input.double() * scale[0] * scale[1]).to(input.dtype)
+    exponent = _C.where(finite, exponent, 0.0).to(_C.int32)
+    if out is not None:
+        return _write(out[0], mantissa), _write(out[1], exponent)
+    return mantissa, exponent
+
+
+def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> list[Tensor]:
+    """Numerical derivatives along dimensions: central differences of second order inside, one-sided ones of
+    order ``edge_order`` at the ends; :func:`numpy.gradient`.
+
+    Args:
+        spacing: a number, numbers per dimension, or tensors of coordinates per dimension.
+
+    >>> import ccdl
+    >>> ccdl.gradient(ccdl.tensor([1., 2., 4., 7.]))
+    [tensor([1.0000, 1.5000, 2.5000, 3.0000])]
+    """
+    if edge_order not in (1, 2):
+        raise errors.RuntimeError(f"gradient: only supports edge_order=1 and edge_order=2, got {edge_order}")
+    dims = list(_indices(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    if isinstance(spacing, (int, float)):
+        steps: list[Any] = [spacing] * len(dims)
+    else:
+        steps = list(spacing)
+    if len(steps) != len(dims):
+        raise errors.RuntimeError(
+            f"gradient: expected spacing to be a number or to have one entry per dimension, got {len(steps)} "
+            f"for {len(dims)} dimensions"
+        )
+    x = input if input.is_floating_point() else input.to(_C.get_default_dtype())
+    return [_gradient_along(x, d % x.dim(), h, edge_order) for d, h in zip(dims, steps)]
+
+
+def _gradient_along(x: Tensor, d: int, h: Any, edge_order: int) -> Tensor:
+    n = x.shape[d]
+    if n < edge_order + 1:
+        raise errors.RuntimeError(f"gradient: each dimension size must be at least edge_order+1, got {n}")
+    y = x.movedim(d, -1)
+    if isinstance(h, Tensor) and h.dim():
+        gaps = h.to(y.dtype).diff()
+    else:
+        gaps = _C.full((n - 1,), float(h), dtype=y.dtype, device=y.device)
+    slopes = y.diff(dim=-1) / gaps
+    left, right = gaps[:-1], gaps[1:]
+    inside = (slopes[..., :-1] * right + slopes[..., 1:] * left) / (left + right)
+    if edge_order == 1:
+        first, last = slopes[..., :1], slopes[..., -1:]
+    else:  # the parabola through the three points at the end
+        bend = (slopes[..., 1:] - slopes[..., :-1]) / (left + right)
+        first = slopes[..., :1] - bend[..., :1] * gaps[:1]
+        last = slopes[..., -1:] + bend[..., -1:] * gaps[-1:]
+    return _C.cat([first, inside, last], -1).movedim(-1, d)
+
+
+def histogram(
+    input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False
+) -> tuple[Tensor, Tensor]:
+    """(hist, bin_edges): counts (or sums of ``weight``) of the values per bin; the last bin includes its end.
+
+    Args:
+        bins: number of equal bins between ``range`` (least and largest value by default), or a
+            tensor of edges.
+        density: divide by the total and by the bin's width.
+
+    >>> import ccdl
+    >>> ccdl.histogram(ccdl.tensor([1., 2., 1.]), bins=2, range=(0., 3.))
+    (tensor([2., 1.]), tensor([0.0000, 1.5000, 3.0000]))
+    """
+    x = input.detach().reshape(-1)
+    if not x.is_floating_point():
+        raise errors.RuntimeError(f"histogram: needs a floating point tensor, got {input.dtype}")
+    if isinstance(bins, Tensor):
+        edges = bins.to(x.dtype)
+    else:
+        if bins < 1:
+            raise errors.RuntimeError(f"histogram: bins must be > 0, but got {bins}")
+        low, high = range if range is not None else (float(x.min()), float(x.max())) if x.numel() else (0, 0)
+        if low == high:
+            low, high = (low - 0.5, high + 0.5) if range is None or x.numel() else (low, high + 1)
+        edges = _C.linspace(low, high, bins + 1, dtype=x.dtype, device=x.device)
+    count = edges.numel() - 1
+    place = _C.searchsorted(edges, x, right=True) - 1
+    place = _C.where(x == edges[-1], count - 1, place)
+    inside = (place >= 0) & (place < count) & (x <= edges[-1])
+    amounts = _C.ones_like(x) if weight is None else weight.reshape(-1).to(x.dtype)
+    hist = _C.zeros(count, dtype=x.dtype, device=x.device).index_add(0, place[inside], amounts[inside])
+    if density:
+        hist = hist / hist.sum() / edges.diff()
+    return hist, edges
+
+
+def imag(input: Tensor) -> Tensor:
+    """Raises RuntimeError: there are no complex tensors."""
+    raise errors.RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+
+
+# --- norms and factorisations under older names ---
+
+
+def frobenius_norm(input: Tensor, dim: Any, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The root of the sum of squares over ``dim``."""
+    return _out(out, input.norm(2, dim, keepdim=keepdim))
+
+
+def nuclear_norm(
+    input: Tensor, dim: Any = (-2, -1), keepdim: bool = False, *, out: Tensor | None = None
+) -> Tensor:
+    """The sum of the singular values of the matrices in ``dim``."""
+    from ._norms import matrix_norm
+
+    return _out(out, matrix_norm(input, "nuc", dim, keepdim))
+
+
+def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:
+    """The norm over all dimensions but ``dim``, kept with size 1; over all for ``dim=-1``."""
+    if dim == -1:
+        return v.norm(pow)
+    return v.norm(pow, [d for d in _indices(v.dim()) if d != dim % v.dim()], keepdim=True)
+
+
+def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
+    """(LU, pivots) of :func:`ccdl.linalg.lu_factor`, and the info codes with ``get_infos``."""
+    from .linalg import lu_factor_ex
+
+    result = tuple(lu_factor_ex(A, pivot=pivot))
+    return result if get_infos else result[:2]
+
+
+def lu_unpack(
+    LU_data: Tensor,
+    LU_pivots: Tensor,
+    unpack_data: bool = True,
+    unpack_pivots: bool = True,
+    *,
+    out: Any = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(P, L, U) from the packed factors of :func:`lu`; empty tensors for what is not asked for."""
+    m, n = LU_data.shape[-2:]
+    k = min(m, n)
+    empty = LU_data.new_empty(0)
+    p, low, up = empty, empty, empty
+    if unpack_data:
+        low = LU_data[..., :k].tril(-1) + _C.eye(m, k, dtype=LU_data.dtype, device=LU_data.device)
+        up = LU_data[..., :k, :].triu()
+    if unpack_pivots:
+        eye = _C.eye(m, dtype=LU_data.dtype, device=LU_data.device).expand(*LU_data.shape[:-2], m, m)
+        zeros = LU_data.new_zeros(*LU_data.shape[:-2], m, m)
+        unit = zeros + eye  # lower factor of a solve that only swaps rows back
+        p = _C._linalg_lu_solve(unit, LU_pivots, eye, True, False).mT
+    return p, low, up
+
+
+def orgqr(input: Tensor, tau: Tensor) -> Tensor:
+    """:func:`ccdl.linalg.householder_product`."""
+    from .linalg import householder_product
+
+    return householder_product(input, tau)
+
+
+def svd_lowrank(A: Tensor, q: int | None = 6, niter: int | None = 2, M: Tensor | None = None) -> Any:
+    """(U, S, V) of the best rank-q approximation of ``A`` (less ``M``), by random projection and ``niter``
+    power iterations. Source: Halko, Martinsson and Tropp, Finding structure with randomness, 2009."""
+    q = min(6, *A.shape[-2:]) if q is None else q
+    B = A if M is None else A - M
+    wide = B.shape[-2] < B.shape[-1]
+    X = B.mT if wide else B
+    start = _C.randn(*X.shape[:-2], X.shape[-1], q, dtype=A.dtype, device=A.device)
+    Q = _C._linalg_qr(X @ start, "reduced")[0]
+    for _ in _indices(niter or 0):
+        Q = _C._linalg_qr(X @ _C._linalg_qr(X.mT @ Q, "reduced")[0], "reduced")[0]
+    u, s, vh = _C._linalg_svd(Q.mT @ X, False)
+    u, v = Q @ u, vh.mT
+    return (v, s, u) if wide else (u, s, v)
+
+
+def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int = 2) -> Any:
+    """(U, S, V) of the first q principal components of the rows of ``A``."""
+    q = min(6, *A.shape[-2:]) if q is None else q
+    if not 0 <= q <= min(A.shape[-2:]):
+        raise errors.ValueError(f"pca_lowrank: q(={q}) must be between 0 and min(m, n)={min(A.shape[-2:])}")
+    centred = A - A.mean(-2, keepdim=True) if center else A
+    return svd_lowrank(centred, q, niter)
+
+
+# --- names of the functional module and of methods ---
+
+_REDUCTIONS = ("none", "mean", "sum")
+
+
+def _reduction(value: Any) -> str:
+    return value if isinstance(value, str) else _REDUCTIONS[value]
+
+
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Any = 1
+) -> Tensor:
+    """:func:`ccdl.nn.functional.cosine_embedding_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
+    return _F().cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+
+
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: Any = 1) -> Tensor:
+    """:func:`ccdl.nn.functional.hinge_embedding_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
+    return _F().hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
+
+
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Any = 1
+) -> Tensor:
+    """:func:`ccdl.nn.functional.margin_ranking_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
+    return _F().margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    reduction: Any = 1,
+) -> Tensor:
+    """:func:`ccdl.nn.functional.triplet_margin_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
+    return _F().triplet_margin_loss(
+        anchor, positive, negative, margin, p, eps, swap, reduction=_reduction(reduction)
+    )
+
+
+def poisson_nll_loss(
+    input: Tensor, target: Tensor, log_input: bool, full: bool, eps: float, reduction: Any
+) -> Tensor:
+    """:func:`ccdl.nn.functional.poisson_nll_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
+    return _F().poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=_reduction(reduction))
+
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: Any = 1,
+    zero_infinity: bool = False,
+) -> Tensor:
+    """:func:`ccdl.nn.functional.ctc_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
+    return _F().ctc_loss(
+        log_probs, targets, input_lengths, target_lengths, blank, _reduction(reduction), zero_infinity
+    )
+
+
+def constant_pad_nd(input: Tensor, pad: Any, value: float = 0) -> Tensor:
+    """:func:`ccdl.nn.functional.pad` with a constant."""
+    return _F().pad(input, pad, "constant", value)
+
+
+def instance_norm(
+    input: Tensor,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool,
+) -> Tensor:
+    """:func:`ccdl.nn.functional.instance_norm` in another order of arguments."""
+    return _F().instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+
+
+def grid_sampler(
+    input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Tensor:
+    """:func:`ccdl.nn.functional.grid_sample` with numbers for the modes."""
+    mode = ("bilinear", "nearest", "bicubic")[interpolation_mode]
+    return _F().grid_sample(input, grid, mode, ("zeros", "border", "reflection")[padding_mode], align_corners)
+
+
+def affine_grid_generator(theta: Tensor, size: Any, align_corners: bool) -> Tensor:
+    """:func:`ccdl.nn.functional.affine_grid`."""
+    return _F().affine_grid(theta, size, align_corners)
+
+
+def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """:func:`ccdl.nn.functional.rrelu`."""
+    return _F().rrelu(input, lower, upper, training)
+
+
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """:func:`rrelu`, in place."""
+    return input.copy_(rrelu(input, lower, upper, training))
+
+
+def alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """:func:`ccdl.alpha_dropout`, in place."""
+    return input.copy_(_C.alpha_dropout(input, p, train))
+
+
+def feature_alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """:func:`ccdl.feature_alpha_dropout`, in place."""
+    return input.copy_(_C.feature_alpha_dropout(input, p, train))
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like ``input`` full of ``value`` (a number or a 0-d tensor)."""
+    return (
+        input.detach().clone().fill_(value)
+        if not isinstance(value, Tensor)
+        else value.to(input.dtype).expand(input.shape).clone()
+    )
+
+
+def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
+    """:func:`ccdl.chunk`."""
+    return input.chunk(chunks, dim)
+
+
+def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> Any:
+    """:func:`ccdl.split`."""
+    return tensor.split(split_size, dim)
+
+
+def unsafe_split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> Any:
+    """:func:`ccdl.split` into pieces of the given sizes."""
+    return input.split(list(split_sizes), dim)
+
+
+def _method(name: str) -> Any:
+    def function(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return getattr(input, name)(*args, **kwargs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"``input.{name}(...)``."
+    return function
+
+
+addmv_ = _method("addmv_")
+detach_ = _method("detach_")
+fill_ = _method("fill_")
+gcd_ = _method("gcd_")
+get_device = _method("get_device")
+index_put_ = _method("index_put_")
+lcm_ = _method("lcm_")
+ldexp_ = _method("ldexp_")
+resize_as_ = _method("resize_as_")
+xlogy_ = _method("xlogy_")
+zero_ = _method("zero_")
+
+
+def conj_physical_(input: Tensor) -> Tensor:
+    """``input``: real tensors are their own conjugates."""
+    return input
+
+
+# --- settings ---
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """Sets the default dtype from a legacy type such as ``ccdl.DoubleTensor`` or its name."""
+    text = t if isinstance(t, str) else getattr(t, "__name__", str(t))
+    name = text.rsplit(".", 1)[-1]
+    names = {
+        "FloatTensor": _C.float32,
+        "DoubleTensor": _C.float64,
+        "HalfTensor": _C.float16,
+        "BFloat16Tensor": _C.bfloat16,
+    }
+    if name not in names or ".cuda." in text:
+        raise errors.TypeError(
+            f"set_default_tensor_type: only {', '.join(names)} are supported, got {text!r}; use "
+            "set_default_dtype and set_default_device"
+        )
+    _C.set_default_dtype(names[name])
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: denormal numbers are always kept."""
+    return False
+
+
+def get_num_interop_threads() -> int:
+    """1: ops run one after the other."""
+    return 1
+
+
+def set_num_interop_threads(num: int) -> None:
+    """Accepted without effect for a positive number."""
+    if num < 1:
+        raise errors.RuntimeError(f"set_num_interop_threads: expects a positive number, got {num}")
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """False."""
+    return False
+
+
+def is_distributed(input: Tensor) -> bool:
+    """False."""
+    return False
+
+
+def is_storage(obj: Any) -> bool:
+    """False: there are no storage objects."""
+    return False
