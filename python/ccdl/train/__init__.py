@@ -48,4 +48,8 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module("." + name, __name__)
+    if name == "calibration":
+        import importlib
+
+        return importlib.import_module(".calibration", __name__)
     raise AttributeError(f"module 'ccdl.train' has no attribute '{name}'")
