@@ -125,6 +125,26 @@ def test_inputs_that_depend_on_the_parameters():
             assert ccdl.autograd.grad(g, w)[0].item() == pytest.approx(4.0)
 
 
+def test_tensors_that_no_module_lists():
+    """Weights in a plain list, and a leaf and a result of the outer graph that a function just uses."""
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [nn.Linear(3, 3).double()]  # not registered
+
+        def forward(self, x):
+            return self.layers[0](x)
+
+    hidden, x = Hidden(), ccdl.ones(2, 3, dtype=ccdl.float64, requires_grad=True)
+    checkpoint(hidden, x, use_reentrant=False).sum().backward()
+    assert hidden.layers[0].weight.grad is not None
+    leaf = ccdl.tensor([2.0], dtype=ccdl.float64, requires_grad=True)
+    outer = leaf * 3
+    out = checkpoint(lambda v: v * outer * leaf, x, use_reentrant=False)  # 3 leaf^2 x
+    out.sum().backward()
+    assert leaf.grad.item() == pytest.approx(6 * 6 * 2.0)
+
+
 def test_no_gradient_wanted():
     model = net()
     with ccdl.no_grad():

@@ -248,6 +248,38 @@ def test_figures_of_the_notes_forms():
         assert walk(make) == pytest.approx(want, abs=1e-6)
 
 
+@pytest.mark.parametrize("decoupled", [False, True], ids=["Adam", "AdamW"])
+@pytest.mark.parametrize("amsgrad", [False, True], ids=["plain", "amsgrad"])
+@pytest.mark.parametrize("maximize", [False, True], ids=["minimize", "maximize"])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_pseudo_code_of_the_notes_appendix(decoupled, amsgrad, maximize, decay):
+    """Line by line as printed there, AMSGrad on the corrected moment included."""
+    rng = np.random.default_rng(3)
+    theta, gamma, (beta1, beta2), eps = rng.standard_normal(9), 0.05, (0.8, 0.95), 1e-6
+    p = tensor(theta).requires_grad_()
+    kind = optim.AdamW if decoupled else optim.Adam
+    optimizer = kind([p], lr=gamma, betas=(beta1, beta2), eps=eps, weight_decay=decay, maximize=maximize, amsgrad_corrected=amsgrad)
+    m, v, v_max = 0.0, 0.0, 0.0
+    for t in range(1, STEPS + 1):
+        gradient = rng.standard_normal(9)
+        p.grad = tensor(gradient)
+        optimizer.step()
+        g = -gradient if maximize else gradient
+        if decoupled:
+            theta = theta - gamma * decay * theta
+        elif decay != 0:
+            g = g + decay * theta
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        if amsgrad:
+            v_max = np.maximum(v_max, v_hat)
+            theta = theta - gamma * m_hat / (np.sqrt(v_max) + eps)
+        else:
+            theta = theta - gamma * m_hat / (np.sqrt(v_hat) + eps)
+    np.testing.assert_allclose(p.detach().cpu().numpy(), theta, rtol=1e-12, atol=1e-13)
+
+
 def test_look_ahead_of_nesterov():
     """The notes' W <- W - lr V with the gradient taken at W - beta V; PyTorch keeps W - beta V itself."""
     seen, w, v = [], 1.0, 0.0

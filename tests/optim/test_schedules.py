@@ -93,6 +93,17 @@ def test_plateau():
     assert best.is_better(1.2, 1.0) and not best.is_better(1.05, 1.0)
     with pytest.raises(ValueError, match="Factor"):
         lr_scheduler.ReduceLROnPlateau(optimizer, factor=1.0)
+    for low in (0.0, [0.0]):  # a group that comes later
+        scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, min_lr=low)
+        optimizer.add_param_group({"params": [nn.Parameter(ccdl.ones(1))], "lr": 4.0})
+        scheduler.step(1.0)
+        if isinstance(low, list):
+            with pytest.raises(RuntimeError, match="min_lrs"):
+                scheduler.step(2.0)
+        else:
+            scheduler.step(2.0)
+            assert optimizer.param_groups[1]["lr"] == 2.0
+        optimizer.param_groups.pop()
 
 
 def test_scheduler_state():

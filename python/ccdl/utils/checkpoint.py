@@ -141,14 +141,6 @@ class _Chain:
             x = f(x)
         return x
 
-    def parameters(self) -> Iterator[Any]:
-        for f in self.functions:
-            yield from f.parameters()
-
-    def complete(self) -> bool:
-        """Whether the parameters are all that the functions use."""
-        return all(hasattr(f, "parameters") and hasattr(f, "_modules") for f in self.functions)
-
 
 # --- what the second computation must find again ---
 
@@ -290,23 +282,14 @@ def _recomputed(function, args, kwargs, context_fn, preserve, check):
     if not _C.is_grad_enabled():
         with first:
             return function(*args, **kwargs)
-    module = getattr(function, "__self__", function)
-    if isinstance(function, _Chain):
-        known = list(function.parameters()) if function.complete() else None
-    else:
-        known = list(module.parameters()) if hasattr(module, "_modules") else None
+    # recorded, so that everything the function uses is known; what it kept is given back right after
+    fresh = _fresh(part.inputs)
     with first:
-        if known is not None and not any(t.requires_grad for t in known + part.inputs):
-            return function(*args, **kwargs)
-        if known is not None:  # nothing has to be recorded to know what is used
-            part.used = [p for p in known if p.requires_grad]
-            with _grad_mode(False):
-                outputs, part.result = part.run(part.inputs)
-        else:
-            fresh = _fresh(part.inputs)
-            outputs, part.result = part.run(fresh)
-            part.used = _leaves(outputs, fresh)
-            outputs = [o.detach() for o in outputs]
+        outputs, part.result = part.run(fresh)
+    if not any(o.requires_grad for o in outputs):
+        return _fill(part.result, outputs)
+    part.used = _leaves(outputs, fresh)
+    outputs = [o.detach() for o in outputs]
     part.meta = _meta(outputs)
     return _fill(part.result, _apply(part, part.inputs, part.used, outputs))
 
@@ -330,8 +313,7 @@ class _Recompute(Function):
     def forward(ctx, part, outputs, floats, count, *tensors):
         ctx.part, ctx.floats, ctx.count = part, floats, count
         ctx.save_for_backward(*tensors)
-        given = {id(t) for t in tensors}
-        return tuple(o.clone() if id(o) in given else o.detach() for o in outputs)
+        return tuple(o.view_as(o) for o in outputs)
 
     @staticmethod
     def backward(ctx, *grads):

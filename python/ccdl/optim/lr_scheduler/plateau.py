@@ -52,6 +52,7 @@ class ReduceLROnPlateau(LRScheduler):
         groups = len(optimizer.param_groups)
         if isinstance(min_lr, (list, tuple)) and len(min_lr) != groups:
             raise ValueError(f"expected {groups} min_lrs, got {len(min_lr)}")
+        self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
         self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * groups
         self.mode = mode
         self.factor = factor
@@ -74,6 +75,16 @@ class ReduceLROnPlateau(LRScheduler):
             return a > best * (self.threshold + 1.0)
         return a < best - self.threshold if self.mode == "min" else a > best + self.threshold
 
+    def _fit_groups(self):
+        groups = len(self.optimizer.param_groups)
+        if groups != len(self.min_lrs):
+            if self.default_min_lr is None:
+                raise RuntimeError(
+                    f"ReduceLROnPlateau: the optimizer has {groups} groups, min_lr was given for "
+                    f"{len(self.min_lrs)}; set min_lrs after adding a group"
+                )
+            self.min_lrs = [self.default_min_lr] * groups
+
     @property
     def in_cooldown(self) -> bool:
         """Whether a reduction is too recent for another."""
@@ -94,6 +105,7 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
+            self._fit_groups()
             for group, low in zip(self.optimizer.param_groups, self.min_lrs):
                 old = get_lr(group)
                 new = max(old * self.factor, low)
