@@ -227,8 +227,9 @@ def test_text_shows_the_graph():
     assert f"{ccdl.tensor(1.23456):.2f}" == "1.23" and f"{ccdl.tensor(3)}" == "3"
 
 
-def test_examples_of_the_training_page_run():
-    page = (Path(__file__).resolve().parents[1] / "docs/training.md").read_text()
+@pytest.mark.parametrize("name", ["docs/training.md", "docs/images.md"])
+def test_examples_of_a_page_run(name):
+    page = (Path(__file__).resolve().parents[1] / name).read_text()
     names = {}
     for block in re.findall(r"```python\n(.*?)```", page, re.S):
-        exec(compile(block, "docs/training.md", "exec"), names)
+        exec(compile(block, name, "exec"), names)
