@@ -125,11 +125,11 @@ const Row kStreamRows[] = {
     {"record_stream(Tensor self, object stream) -> None",
      [](const Args& a) {
        const Device d = a.tensor(0).device();
-       const int64_t device = attribute(a.object(1), "device_index");
-       CCDL_CHECK(d.is_cuda() && d.index == device, Device, "record_stream: a tensor on ", d.name(),
-                  " is not used by a stream of cuda:", device);
+       CCDL_CHECK(d.is_cuda(), Device,
+                  "record_stream: only tensors on a CUDA device are used by streams, got one on ", d.name());
+       const auto device = static_cast<int>(attribute(a.object(1), "device_index"));
        cu::record_stream(a.tensor(0).storage()->block(),
-                         {d.index, reinterpret_cast<void*>(attribute(a.object(1), "cuda_stream"))});
+                         {device, reinterpret_cast<void*>(attribute(a.object(1), "cuda_stream"))});
        return none();
      }},
     {"_cuda_event_make(bool timing) -> int",
@@ -195,7 +195,15 @@ const Row kGraphRows[] = {
 
 }  // namespace
 
+// Waits in the middle of an op, for a size or a number, come with the GIL held.
+static const cu::WaitHooks kWaitHooks = {
+    []() -> void* { return Py_IsInitialized() && PyGILState_Check() ? PyEval_SaveThread() : nullptr; },
+    [](void* state) {
+      if (state) PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+    }};
+
 void bind_cuda(PyObject* m) {
+  cu::set_wait_hooks(&kWaitHooks);
   add_rows(m, kDeviceRows);
   add_rows(m, kStreamRows);
   add_rows(m, kGraphRows);

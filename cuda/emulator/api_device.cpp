@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
 using namespace ccdl::emu;
 
@@ -347,10 +348,16 @@ cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t strea
     if (check_range("a fill", p, bytes)) std::memset(p, value, bytes);
   }));
 }
-cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute attribute, int value) {
-  if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize &&
-      (value < 0 || value > static_cast<int>(kMaxShared)))
-    return result(cudaErrorInvalidValue);
+// Largest dynamic shared memory of the kernels that asked for an own limit.
+static std::map<const void*, size_t>& dynamic_limits() {
+  static auto* limits = new std::map<const void*, size_t>;
+  return *limits;
+}
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  Guard guard(lock());
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
+  if (value < 0 || value > static_cast<int>(kMaxShared)) return result(cudaErrorInvalidValue);
+  dynamic_limits()[function] = static_cast<size_t>(value);
   return cudaSuccess;
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, const void*) {
@@ -381,7 +388,9 @@ cudaError_t enqueue_function(const KernelSite& site, dim3 grid, dim3 block, size
   if (count == 0 || count > 1024 || block.z > 64 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
       grid.x > 2147483647u || grid.y > 65535 || grid.z > 65535)
     return result(cudaErrorInvalidConfiguration);
-  if (smem > kMaxShared) return result(cudaErrorInvalidValue);
+  const auto limit = dynamic_limits().find(site.function);
+  const bool opted_in = limit != dynamic_limits().end();
+  if (smem > (opted_in ? limit->second : kDefaultShared)) return result(cudaErrorInvalidValue);
   if (cooperative) {
     int fit = 0;
     cudaOccupancyMaxActiveBlocksPerMultiprocessor(&fit, nullptr, static_cast<int>(count), smem);
@@ -389,7 +398,7 @@ cudaError_t enqueue_function(const KernelSite& site, dim3 grid, dim3 block, size
       return result(cudaErrorCooperativeLaunchTooLarge);
   }
   static uint64_t launches = 0;
-  const Launch launch{site, grid, block, smem, cooperative, ++launches, nullptr, body_bytes};
+  const Launch launch{site, grid, block, smem, cooperative, ++launches, nullptr, body_bytes, opted_in};
   return result(enqueue(
       s,
       [launch, body = std::move(body)] {

@@ -12,6 +12,7 @@ struct KernelSite {
   const char* name;
   const char* file;  // of the launch
   int line;
+  const void* function = nullptr;  // the kernel, whose attributes hold; null: the default ones
 };
 
 cudaError_t enqueue_function(const KernelSite& site, dim3 grid, dim3 block, size_t smem, bool cooperative,

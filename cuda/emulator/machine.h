@@ -126,6 +126,7 @@ struct Launch {
   uint64_t number;  // of the process, for the schedule
   const std::function<void()>* body;
   size_t body_bytes;  // of the function object: kernels read their arguments from it
+  bool opted_in;      // may use more than kDefaultShared bytes of shared memory
 };
 
 enum class Schedule : int { Fifo, Lifo, Random, WarpMajor, Starve };

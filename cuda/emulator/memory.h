@@ -12,6 +12,7 @@ constexpr size_t kSharedSlot = 512 * 1024;  // of the window, one per resident b
 constexpr size_t kSharedSlots = 128;
 constexpr size_t kWindow = kSharedSlot * kSharedSlots;
 constexpr size_t kMaxShared = 227 * 1024;
+constexpr size_t kDefaultShared = 48 * 1024;  // of a kernel that has not asked for more
 constexpr int kMaxDevices = 4;
 constexpr int kMultiprocessors = 4;
 

@@ -38,11 +38,20 @@ void* shared_bytes(const void* key, const char* name, size_t bytes, size_t align
   for (const SharedArray& a : block->arrays)
     if (a.key == key && a.bytes == bytes) return a.data;
   block->asked += bytes;
-  if (block->asked > kMaxShared)
-    kernel_fault("shared-memory",
-                 "the block's shared memory comes to " + std::to_string(block->asked) + " bytes with array " +
-                     name + ", the device has " + std::to_string(kMaxShared),
-                 {nullptr, 0, __builtin_return_address(0)});
+  const size_t arrays = block->asked - block->dynamic_bytes;
+  const std::string total =
+      "the block's shared memory comes to " + std::to_string(block->asked) + " bytes with array " + name;
+  std::string wrong;
+  if (arrays > kDefaultShared)
+    wrong = "the arrays of the kernel come to " + std::to_string(arrays) + " bytes with array " + name +
+            ", the compiler allows " + std::to_string(kDefaultShared) + "; use dynamic shared memory";
+  else if (block->asked > kMaxShared)
+    wrong = total + ", the device has " + std::to_string(kMaxShared);
+  else if (block->asked > kDefaultShared && !active->opted_in)
+    wrong = total + ", static and dynamic together may reach " + std::to_string(kDefaultShared) +
+            " unless cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, ...) allows "
+            "more";
+  if (!wrong.empty()) kernel_fault("shared-memory", wrong, {nullptr, 0, __builtin_return_address(0)});
   const size_t at = round_up(block->used, align < 128 ? 128 : align);
   char* data = block->shared + at;
   block->used = round_up(at + bytes + kZone, kGranule);

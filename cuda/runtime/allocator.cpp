@@ -78,14 +78,23 @@ void mark_freed([[maybe_unused]] const Block* b) {
 struct PendingEvent {
   cudaEvent_t event;
   Block* block;
+  int device;  // of the event
 };
+
+// Events recorded now on that stream would become part of a graph and never happen.
+bool is_captured(const Stream& s) {
+  const BoundDevice bound(s.device);
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  if (cudaStreamIsCapturing(static_cast<cudaStream_t>(s.handle), &status) != cudaSuccess) cudaGetLastError();
+  return status != cudaStreamCaptureStatusNone;
+}
 
 class DeviceAllocator {
  public:
   void* allocate(int64_t bytes, int device, MemoryPool* pool, cudaStream_t stream, size_t* capacity,
                  void** handle);
   void deallocate(Block* b) noexcept;
-  void record_stream(Block* b, cudaStream_t stream);
+  void record_stream(Block* b, const Stream& stream);
   DeviceMemoryStats stats();
   void reset_peaks();
   void empty_cache();
@@ -120,6 +129,7 @@ class DeviceAllocator {
   void to_driver(Block* b);
   void make_free(Block* b);
   void defer(Block* b);
+  void defer_captured();
   void collect(bool wait);
   void free_segments(MemoryPool* pool);
   void sweep_pools();
@@ -135,6 +145,7 @@ class DeviceAllocator {
   std::mutex mutex_;
   std::vector<MemoryPool*> pools_;  // the first is the device's own
   std::deque<PendingEvent> pending_;
+  std::vector<Block*> captured_;  // freed while a stream that uses them was under capture
   std::vector<cudaEvent_t> spare_events_;
   std::vector<Block*> spare_blocks_;
   std::vector<Block*> leaving_;  // bypassed blocks that a capture kept from leaving
@@ -173,6 +184,7 @@ void DeviceAllocator::out_of_memory(int device, int64_t bytes, const char* why) 
 // Cross-stream blocks whose other streams are done become free. Waits for them when asked to.
 void DeviceAllocator::collect(bool wait) {
   if (thread_state().capture != nullptr) return;  // events may not be queried while this thread captures
+  if (!captured_.empty()) defer_captured();
   while (!pending_.empty()) {
     const PendingEvent e = pending_.front();
     const cudaError_t status = wait ? cudaEventSynchronize(e.event) : cudaEventQuery(e.event);
@@ -182,7 +194,10 @@ void DeviceAllocator::collect(bool wait) {
     }
     if (status != cudaSuccess) cudaGetLastError();
     pending_.pop_front();
-    spare_events_.push_back(e.event);
+    if (e.device == e.block->heap->pool->device)
+      spare_events_.push_back(e.event);
+    else if (cudaEventDestroy(e.event) != cudaSuccess)
+      cudaGetLastError();
     if (--e.block->events == 0) make_free(e.block);
   }
 }
@@ -238,7 +253,7 @@ void* DeviceAllocator::allocate(int64_t bytes, int device, MemoryPool* pool, cud
     out_of_memory(
         device, bytes,
         limit_ > 0 && bytes > limit_ ? "exceeds the memory limit" : "exceeds the memory of the device");
-  if (!pending_.empty()) collect(false);
+  if (!pending_.empty() || !captured_.empty()) collect(false);
   if (bypass() && pool == nullptr) {
     Block* b = from_driver(bytes, device);
     *capacity = static_cast<size_t>(bytes);
@@ -334,21 +349,36 @@ void DeviceAllocator::make_free(Block* b) {
 
 // Other streams used the block: it is free once all of them have passed this point.
 void DeviceAllocator::defer(Block* b) {
-  const BoundDevice bound(b->heap->pool->device);
-  std::vector<cudaStream_t> users;
+  const int home = b->heap->pool->device;
+  std::vector<Stream> users;
   users.swap(*b->users);
-  for (cudaStream_t user : users) {
+  for (const Stream& user : users) {
+    const BoundDevice bound(user.device);
     cudaEvent_t event = nullptr;
-    if (!spare_events_.empty()) {
+    if (user.device == home && !spare_events_.empty()) {
       event = spare_events_.back();
       spare_events_.pop_back();
     } else {
       const RelaxedCapture relaxed;
       CCDL_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
     }
-    CCDL_CUDA_CHECK(cudaEventRecord(event, user));
-    pending_.push_back({event, b});
+    CCDL_CUDA_CHECK(cudaEventRecord(event, static_cast<cudaStream_t>(user.handle)));
+    pending_.push_back({event, b, user.device});
     b->events += 1;
+  }
+}
+
+// The same for blocks that had to wait for a capture's end first.
+void DeviceAllocator::defer_captured() {
+  std::vector<Block*> blocks;
+  blocks.swap(captured_);
+  for (Block* b : blocks) {
+    if (std::any_of(b->users->begin(), b->users->end(), is_captured)) {
+      captured_.push_back(b);
+      continue;
+    }
+    defer(b);
+    b->events -= 1;  // what kept it out of use until now
   }
 }
 
@@ -367,16 +397,21 @@ void DeviceAllocator::deallocate(Block* b) noexcept {
     return;
   }
   try {
+    if (std::any_of(b->users->begin(), b->users->end(), is_captured)) {
+      b->events += 1;
+      captured_.push_back(b);
+      return;
+    }
     defer(b);
   } catch (...) {  // no event could be recorded: keep the block out of use for good
     b->events += 1;
   }
 }
 
-void DeviceAllocator::record_stream(Block* b, cudaStream_t stream) {
+void DeviceAllocator::record_stream(Block* b, const Stream& stream) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (b->heap == nullptr || b->heap->stream == stream) return;
-  if (b->users == nullptr) b->users = std::make_unique<std::vector<cudaStream_t>>();
+  if (stream == Stream{b->heap->pool->device, b->heap->stream}) return;
+  if (b->users == nullptr) b->users = std::make_unique<std::vector<Stream>>();
   if (std::find(b->users->begin(), b->users->end(), stream) == b->users->end()) b->users->push_back(stream);
 }
 
@@ -474,9 +509,10 @@ void deallocate(void*, size_t, int device, void* block) noexcept {
 }
 
 void record_stream(void* block, const Stream& stream) {
-  if (block == nullptr) return;
-  allocator_of(stream.device)
-      .record_stream(static_cast<Block*>(block), static_cast<cudaStream_t>(stream.handle));
+  auto* b = static_cast<Block*>(block);
+  if (b == nullptr || b->heap == nullptr) return;  // a bypassed block leaves when the device is done with it
+  check_device(stream.device);
+  allocator_of(b->heap->pool->device).record_stream(b, stream);
 }
 
 Scratch::Scratch(int64_t bytes) : device_(current_device()) {

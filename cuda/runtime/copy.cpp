@@ -30,6 +30,22 @@ void direct_copy(void* dst, const void* src, int64_t bytes, cudaMemcpyKind kind,
                                               : "cudaMemcpyAsync (device to device)");
 }
 
+// A copy that the host waits for; with pageable memory the waiting is in the copy itself.
+void copy_and_wait(void* dst, const void* src, int64_t bytes, cudaMemcpyKind kind) {
+  const cudaStream_t stream = current_stream();
+  cudaError_t copied = cudaSuccess, waited = cudaSuccess;
+  {
+    const Waiting waiting;
+    if (bytes > 0) copied = cudaMemcpyAsync(dst, src, static_cast<size_t>(bytes), kind, stream);
+    if (kind == cudaMemcpyHostToDevice && is_pinned(src)) note_pinned_use(src, stream);
+    if (copied == cudaSuccess) waited = cudaStreamSynchronize(stream);
+  }
+  check_cuda(copied, kind == cudaMemcpyHostToDevice ? "cudaMemcpyAsync (host to device)"
+                                                    : "cudaMemcpyAsync (device to host)");
+  check_cuda(waited, "cudaStreamSynchronize");
+  raise_pending_fault(current_device());
+}
+
 // What is queued on `later` from now on starts after all that is queued on `earlier`.
 void order(cudaStream_t earlier, int device, cudaStream_t later, int later_device) {
   cudaEvent_t event = nullptr;
@@ -50,16 +66,13 @@ void copy_host_to_device(void* dst, const void* src, int64_t bytes, int device) 
   const BoundDevice bound(device);
   if (bytes > kConstantMax) check_not_capturing("a copy from host memory, which replays would not repeat,");
   if (bytes <= kStagedMax) return staged_copy(dst, src, bytes, current_stream());
-  direct_copy(dst, src, bytes, cudaMemcpyHostToDevice, current_stream());
-  if (is_pinned(src)) note_pinned_use(src, current_stream());
-  synchronize_stream(current_stream());
+  copy_and_wait(dst, src, bytes, cudaMemcpyHostToDevice);
 }
 
 void copy_device_to_host(void* dst, const void* src, int64_t bytes, int device) {
   const BoundDevice bound(device);
   check_not_capturing("a copy to host memory");
-  if (bytes > 0) direct_copy(dst, src, bytes, cudaMemcpyDeviceToHost, current_stream());
-  synchronize_stream(current_stream());
+  copy_and_wait(dst, src, bytes, cudaMemcpyDeviceToHost);
 }
 
 void copy_device_to_device(void* dst, int dst_device, const void* src, int src_device, int64_t bytes) {

@@ -262,23 +262,42 @@ void check_cuda(cudaError_t status, const char* expression) {
            status_text(status)));
 }
 
-void synchronize_stream(cudaStream_t stream) {
+namespace {
+std::atomic<const WaitHooks*> g_wait_hooks{nullptr};
+}
+void set_wait_hooks(const WaitHooks* hooks) noexcept { g_wait_hooks.store(hooks); }
+Waiting::Waiting() : hooks_(g_wait_hooks.load(std::memory_order_acquire)) {
   count_sync();
-  check_cuda(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+  if (hooks_ != nullptr) state_ = hooks_->before();
+}
+Waiting::~Waiting() {
+  if (hooks_ != nullptr) hooks_->after(state_);
+}
+
+void synchronize_stream(cudaStream_t stream) {
+  cudaError_t status;
+  {
+    const Waiting waiting;
+    status = cudaStreamSynchronize(stream);
+  }
+  check_cuda(status, "cudaStreamSynchronize");
   raise_pending_fault(t_state.device);
 }
 
 void synchronize(int device) {
   const BoundDevice bound(device);
   check_not_capturing("synchronize");
-  count_sync();
-  CCDL_CUDA_CHECK(cudaDeviceSynchronize());
+  cudaError_t status;
+  {
+    const Waiting waiting;
+    status = cudaDeviceSynchronize();
+  }
+  check_cuda(status, "cudaDeviceSynchronize()");
   raise_pending_fault(device);
 }
 
 namespace detail {
 
-#ifndef CCDL_CUDA_EMULATED
 cudaError_t allow_shared_memory(const void* kernel) {
   static std::mutex mutex;
   static std::set<std::pair<const void*, int>> done;
@@ -293,7 +312,6 @@ cudaError_t allow_shared_memory(const void* kernel) {
   if (status != cudaSuccess) done.erase({kernel, t_state.device});
   return status;
 }
-#endif
 void count_launch() { g_launches.fetch_add(1, std::memory_order_relaxed); }
 
 void check_launch(cudaError_t status, const char* kernel, const LaunchConfig& c) {

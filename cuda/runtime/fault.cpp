@@ -16,6 +16,7 @@ struct FaultState {
   FaultRecord* host = nullptr;    // written by kernels
   FaultRecord* mapped = nullptr;  // the same as the device addresses it
   unsigned char* device = nullptr;
+  cudaStream_t clearing = nullptr;  // of its own: it never waits for kernels
 };
 FaultState g_faults[kMaxDevices];
 
@@ -72,6 +73,7 @@ void make_fault_state(int device) {
   CCDL_CUDA_CHECK(cudaMalloc(&block, kTakenBytes));
   CCDL_CUDA_CHECK(cudaMemsetAsync(block, 0, kTakenBytes, nullptr));
   CCDL_CUDA_CHECK(cudaStreamSynchronize(nullptr));
+  CCDL_CUDA_CHECK(cudaStreamCreateWithPriority(&f.clearing, cudaStreamNonBlocking, 0));
   f.host = static_cast<FaultRecord*>(host);
   f.mapped = static_cast<FaultRecord*>(mapped);
   f.device = static_cast<unsigned char*>(block);
@@ -100,7 +102,9 @@ void raise_pending_fault(int device) {
     record = *f.host;
     f.host->kind = FaultKind::None;
     const BoundDevice bound(device);
-    CCDL_CUDA_CHECK(cudaMemsetAsync(f.device, 0, sizeof(unsigned), current_stream()));
+    // Done when this returns, whatever is queued on any stream: kernels from here on can report again.
+    CCDL_CUDA_CHECK(cudaMemsetAsync(f.device, 0, sizeof(unsigned), f.clearing));
+    CCDL_CUDA_CHECK(cudaStreamSynchronize(f.clearing));
   }
   fail(kind_of(record.kind), text(record));
 }

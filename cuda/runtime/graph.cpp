@@ -8,9 +8,63 @@
 
 #include <bit>
 #include <cstring>
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace ccdl::cu {
+
+namespace {
+
+// What is left of a graph: taken apart where waiting for the device and giving memory back are allowed, not
+// while its thread captures another graph.
+struct Remains {
+  int device = 0;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  void *table = nullptr, *table_block = nullptr;
+  std::vector<std::pair<void*, size_t>> pinned;
+  std::vector<void*> held;
+  MemoryPool* pool = nullptr;
+  std::shared_ptr<void> side;
+
+  void bury() {
+    const BoundDevice bound(device);
+    cudaDeviceSynchronize();  // replays may still be running
+    if (exec != nullptr) cudaGraphExecDestroy(exec);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    cudaGetLastError();
+    deallocate(table, 0, device, table_block);
+    for (const auto& [p, capacity] : pinned) free_pinned(p, capacity);
+    for (void* p : held) release_held(p);
+    if (pool != nullptr) release_pool(pool);
+    side.reset();
+  }
+};
+
+struct Graveyard {
+  std::mutex mutex;
+  std::vector<Remains> waiting;
+};
+Graveyard& graveyard() {
+  static auto* g = new Graveyard;
+  return *g;
+}
+
+// Buries what came up during captures; call it when the thread captures nothing.
+void bury_waiting() noexcept {
+  std::vector<Remains> all;
+  {
+    const std::lock_guard<std::mutex> lock(graveyard().mutex);
+    all.swap(graveyard().waiting);
+  }
+  for (Remains& r : all) try {
+      r.bury();
+    } catch (...) {  // a later call reports what is wrong with the device
+    }
+}
+
+}  // namespace
 
 class CapturedGraph final : public Graph, public RandomCapture {
  public:
@@ -52,6 +106,7 @@ class CapturedGraph final : public Graph, public RandomCapture {
   bool capturing_ = false;
   MemoryPool* pool_ = nullptr;
   cudaStream_t side_ = nullptr, before_ = nullptr;
+  std::shared_ptr<void> side_owner_;  // returns side_ with the last graph that shares the pool
   cudaGraph_t graph_ = nullptr;
   cudaGraphExec_t exec_ = nullptr;
   int64_t nodes_ = 0;
@@ -120,12 +175,15 @@ void CapturedGraph::begin_capture(int device, Graph* share) {
     CCDL_CHECK(owner->pool_ != nullptr && owner->device_ == device, Value,
                "CUDAGraph: the graph whose pool is to be shared holds none on this device");
     pool_ = owner->pool_;
-    side_ = owner->side_;  // free blocks belong to a stream
+    side_owner_ = owner->side_owner_;  // free blocks belong to a stream
     share_pool(pool_);
   } else {
     pool_ = make_private_pool(device);
+    side_owner_ = std::shared_ptr<void>(take_capture_stream(device), [device](void* stream) {
+      give_capture_stream(device, static_cast<cudaStream_t>(stream));
+    });
   }
-  if (side_ == nullptr) side_ = static_cast<cudaStream_t>(Stream::make(device, 0).handle);
+  side_ = static_cast<cudaStream_t>(side_owner_.get());
   CCDL_CUDA_CHECK(cudaStreamBeginCapture(side_, cudaStreamCaptureModeThreadLocal));
   ThreadState& t = thread_state();
   before_ = t.streams[device];
@@ -141,6 +199,7 @@ void CapturedGraph::leave() noexcept {
   t.capture = nullptr;
   set_random_capture(random_before_);
   capturing_ = false;
+  bury_waiting();
 }
 
 void CapturedGraph::end_capture() {
@@ -176,25 +235,25 @@ void CapturedGraph::abandon_capture() noexcept {
 void CapturedGraph::reset() {
   CCDL_CHECK(!capturing_, Runtime, "CUDAGraph.reset: the graph is being captured");
   if (table_ == nullptr || in_forked_child()) return;
-  const BoundDevice bound(device_);
-  cudaDeviceSynchronize();  // replays may still be running
-  if (exec_ != nullptr) cudaGraphExecDestroy(exec_);
-  if (graph_ != nullptr) cudaGraphDestroy(graph_);
-  cudaGetLastError();
-  exec_ = nullptr;
-  graph_ = nullptr;
+  Remains r;
+  r.device = device_;
+  r.graph = std::exchange(graph_, nullptr);
+  r.exec = std::exchange(exec_, nullptr);
+  r.table = std::exchange(table_, nullptr);
+  r.table_block = std::exchange(table_block_, nullptr);
+  r.pinned.swap(pinned_);
+  r.held.swap(held_);
+  r.pool = std::exchange(pool_, nullptr);
+  r.side.swap(side_owner_);
+  side_ = nullptr;
   nodes_ = 0;
-  deallocate(table_, 0, device_, table_block_);
-  table_ = table_block_ = nullptr;
-  for (const auto& [p, capacity] : pinned_) free_pinned(p, capacity);
-  pinned_.clear();
-  for (void* p : held_) release_held(p);
-  held_.clear();
   scalars_.clear();
   random_.clear();
   updates_.clear();
   last_.reset();
-  if (pool_ != nullptr) release_pool(std::exchange(pool_, nullptr));
+  if (thread_state().capture == nullptr) return r.bury();
+  const std::lock_guard<std::mutex> lock(graveyard().mutex);
+  graveyard().waiting.push_back(std::move(r));
 }
 
 void* CapturedGraph::add(uint64_t bits) {

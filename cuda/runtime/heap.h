@@ -9,6 +9,8 @@
 
 #include <cuda_runtime.h>
 
+#include <ccdl/core/device_api.h>
+
 namespace ccdl::cu {
 
 constexpr int64_t kBlockStep = 512;
@@ -18,12 +20,12 @@ class Heap;
 
 struct Block {
   char* data = nullptr;
-  int64_t size = 0, counted = 0;                     // bytes: of the block, and as statistics count it
-  Heap* heap = nullptr;                              // where it returns to
-  Block *before = nullptr, *after = nullptr;         // neighbours in the slab
-  Block *prev = nullptr, *next = nullptr;            // in the free list
-  std::unique_ptr<std::vector<cudaStream_t>> users;  // other streams that use it
-  int events = 0;                                    // it waits for
+  int64_t size = 0, counted = 0;               // bytes: of the block, and as statistics count it
+  Heap* heap = nullptr;                        // where it returns to
+  Block *before = nullptr, *after = nullptr;   // neighbours in the slab
+  Block *prev = nullptr, *next = nullptr;      // in the free list
+  std::unique_ptr<std::vector<Stream>> users;  // other streams that use it, of any device
+  int events = 0;                              // it waits for
   bool live = false;
   bool is_free() const { return !live && events == 0; }
 };

@@ -38,15 +38,16 @@ void launch(const char* name, const char* file, int line, const LaunchConfig& co
             typename Identity<P>::type... args) {
   if (config.grid.x == 0 || config.grid.y == 0 || config.grid.z == 0) return;
   count_launch();
+  // Static and dynamic shared memory together may not pass 48 KB unless the kernel is allowed more.
+  if (config.smem > 0) check_launch(allow_shared_memory(reinterpret_cast<const void*>(kernel)), name, config);
 #ifdef CCDL_CUDA_EMULATED
-  check_launch(emu::enqueue_kernel({name, file, line}, config.grid, config.block, config.smem,
-                                   config.cooperative, current_stream(), [=] { kernel(args...); }),
+  check_launch(emu::enqueue_kernel({name, file, line, reinterpret_cast<const void*>(kernel)}, config.grid,
+                                   config.block, config.smem, config.cooperative, current_stream(),
+                                   [=] { kernel(args...); }),
                name, config);
 #else
   (void)file;
   (void)line;
-  // Static and dynamic shared memory together may not pass 48 KB unless the kernel is allowed more.
-  if (config.smem > 0) check_launch(allow_shared_memory(reinterpret_cast<const void*>(kernel)), name, config);
   void* pointers[] = {static_cast<void*>(&args)..., nullptr};
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeCooperative;

@@ -49,6 +49,19 @@ class RelaxedCapture {
   cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
 };
 
+// The host waits for the device as long as this lives: counted, and other Python threads go on.
+class Waiting {
+ public:
+  Waiting();
+  ~Waiting();
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  const WaitHooks* hooks_;
+  void* state_ = nullptr;
+};
+
 // Waits for a stream of the bound device and raises what its kernels reported.
 void synchronize_stream(cudaStream_t stream);
 
@@ -62,6 +75,10 @@ MemoryPool* make_private_pool(int device);
 void share_pool(MemoryPool* pool);
 void release_pool(MemoryPool* pool) noexcept;  // by its last graph: blocks go back once nobody uses them
 void* allocate_outside_graphs(int64_t bytes, int device, size_t* capacity, void** block);
+
+// A stream for a capture, never one that Stream::make() gives out, and nobody else's until it is returned.
+cudaStream_t take_capture_stream(int device);
+void give_capture_stream(int device, cudaStream_t stream);
 
 // ---- pinned memory ----
 // A page-locked block that the copies queued on `stream` read; it is reused when they are done. During a

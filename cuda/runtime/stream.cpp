@@ -2,6 +2,8 @@
 // never destroyed, so that a block of the allocator can always wait for the streams that used it.
 #include <runtime/state.h>
 
+#include <vector>
+
 namespace ccdl::cu {
 namespace {
 
@@ -11,6 +13,7 @@ struct StreamPool {
   std::mutex mutex;
   cudaStream_t streams[2][kPoolStreams] = {};
   unsigned next[2] = {};
+  std::vector<cudaStream_t> idle_captures;
 };
 StreamPool& pool_of(int device) {
   static auto* pools = new StreamPool[kMaxDevices];
@@ -19,7 +22,32 @@ StreamPool& pool_of(int device) {
 
 cudaStream_t raw(const Stream& s) { return static_cast<cudaStream_t>(s.handle); }
 
+cudaStream_t make_stream(bool high) {  // on the bound device
+  const RelaxedCapture relaxed;
+  int least = 0, greatest = 0;
+  cudaStream_t s = nullptr;
+  CCDL_CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+  CCDL_CUDA_CHECK(cudaStreamCreateWithPriority(&s, cudaStreamNonBlocking, high ? greatest : least));
+  return s;
+}
+
 }  // namespace
+
+cudaStream_t take_capture_stream(int device) {
+  const BoundDevice bound(device);
+  StreamPool& pool = pool_of(device);
+  const std::lock_guard<std::mutex> lock(pool.mutex);
+  if (pool.idle_captures.empty()) return make_stream(false);
+  const cudaStream_t s = pool.idle_captures.back();
+  pool.idle_captures.pop_back();
+  return s;
+}
+
+void give_capture_stream(int device, cudaStream_t stream) {
+  StreamPool& pool = pool_of(device);
+  const std::lock_guard<std::mutex> lock(pool.mutex);
+  pool.idle_captures.push_back(stream);
+}
 
 Stream Stream::make(int device, int priority) {
   const BoundDevice bound(device);
@@ -27,12 +55,7 @@ Stream Stream::make(int device, int priority) {
   const int high = priority < 0;
   const std::lock_guard<std::mutex> lock(pool.mutex);
   cudaStream_t& s = pool.streams[high][pool.next[high]++ % kPoolStreams];
-  if (s == nullptr) {
-    const RelaxedCapture relaxed;
-    int least = 0, greatest = 0;
-    CCDL_CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
-    CCDL_CUDA_CHECK(cudaStreamCreateWithPriority(&s, cudaStreamNonBlocking, high ? greatest : least));
-  }
+  if (s == nullptr) s = make_stream(high != 0);
   return {device, s};
 }
 
@@ -117,8 +140,12 @@ void Event::synchronize() const {
   if (handle_ == nullptr) return;
   const BoundDevice bound(device_);
   check_not_capturing("Event.synchronize");
-  count_sync();
-  CCDL_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(handle_)));
+  cudaError_t status;
+  {
+    const Waiting waiting;
+    status = cudaEventSynchronize(static_cast<cudaEvent_t>(handle_));
+  }
+  check_cuda(status, "cudaEventSynchronize");
   raise_pending_fault(device_);
 }
 

@@ -65,3 +65,30 @@ MUTANTS = [
     ("recurrent: gradients of the last states are dropped", "csrc/ccdl/cpu/rnn.cpp",
      "load(b.dhn, batch, r, dh.get());", "load(View{}, batch, r, dh.get());", [OPS, "-k", "[lstm]"]),
 ]
+
+# Faults in kernels, found by the tests on the emulated device (run.py --cuda).
+CUDA_MUTANTS = [
+    ("lost barrier: column sums read halves that are not complete", "cuda/kernels/reduce.cuh",
+     "    __syncthreads();  // the upper half is complete\n", "", [OPS, "-k", "[sum]"]),
+    ("lost barrier: the next reduction overwrites partials that are still read", "cuda/device/block.cuh",
+     "  __syncthreads();  // nobody reads them any more: the next call may overwrite\n", "",
+     [OPS, "-k", "[layer_norm] or [norm]"]),
+    ("tile edge: the last columns of a narrow product", "cuda/kernels/gemm/gemm_small.cu",
+     "const int columns = static_cast<int>(least<int64_t>(p.n - j0, Columns))",
+     "const int columns = static_cast<int>(least<int64_t>(p.n, Columns))", [OPS, "-k", "[linear]"]),
+    ("tile edge: the tail of a list item", "cuda/kernels/multi_tensor.cu",
+     "const int64_t end = least(start + kPiece, item.n);", "const int64_t end = start + kPiece;",
+     ["tests/optim/test_clipping.py"]),
+    ("stride ignored: gradients of look-ups in a strided batch", "cuda/kernels/embedding.cu",
+     "const Table t{rows, columns, dy.strides[0], columns / N};", "const Table t{rows, columns, columns, columns / N};",
+     [OPS, "-k", "[embedding]"]),
+    ("wrong lane: scan leaves out its neighbour", "cuda/device/warp.cuh",
+     "if (lane >= offset) v = op(other, v);", "if (lane > offset) v = op(other, v);", [OPS, "-k", "[cumsum]"]),
+    ("wrong lane: fragment of A", "cuda/kernels/gemm/mainloop_mma.cuh",
+     "ldmatrix<4, false>(r, tile + tile_offset<T, Rows, true>(row + lane % 16, step * 2 + lane / 16));",
+     "ldmatrix<4, false>(r, tile + tile_offset<T, Rows, true>(row + lane % 16, step * 2 + lane / 8 % 2));",
+     [OPS, "tests/amp", "-k", "[mm] or [matmul] or training"]),
+    ("fixed order: partial norms of the second launch overwrite the first", "cuda/kernels/multi_tensor.cu",
+     "plan, kind_of(p), p, partial + before);", "plan, kind_of(p), p, partial);",
+     ["tests/optim/test_clipping.py", "-k", "many_tensors or total_norm"]),
+]

@@ -87,6 +87,14 @@ void set_bytes(void* dst, int value, int64_t bytes, int device);
 void synchronize(int device);          // the whole device; raises a pending fault
 void raise_pending_fault(int device);  // what kernels that are done reported; waits for nothing
 
+// Called around every wait of the host for a device, by the waiting thread; after() gets what before() gave.
+// Set once by the Python binding, which lets other threads run meanwhile.
+struct WaitHooks {
+  void* (*before)();
+  void (*after)(void* state);
+};
+void set_wait_hooks(const WaitHooks* hooks) noexcept;
+
 // ---- streams: queues of one device, from a pool that lives as long as the process ----
 struct Stream {
   int device = 0;

@@ -16,6 +16,7 @@ std::string unavailable_reason() {
 }
 bool is_emulated() noexcept { return false; }
 bool is_initialized() noexcept { return false; }
+void set_wait_hooks(const WaitHooks*) noexcept {}
 int64_t launch_count() noexcept { return 0; }
 int64_t sync_count() noexcept { return 0; }
 int current_device() noexcept { return 0; }

@@ -21,8 +21,9 @@ struct Identity {
 template <class... P>
 cudaError_t launch(const char* name, const char* file, int line, const Shape& shape, void (*kernel)(P...),
                    typename Identity<P>::type... args) {
-  return ccdl::emu::enqueue_kernel({name, file, line}, shape.grid, shape.block, shape.smem, shape.cooperative,
-                                   shape.stream, [=] { kernel(args...); });
+  return ccdl::emu::enqueue_kernel({name, file, line, reinterpret_cast<const void*>(kernel)}, shape.grid,
+                                   shape.block, shape.smem, shape.cooperative, shape.stream,
+                                   [=] { kernel(args...); });
 }
 #define EMU_LAUNCH(shape, name, kernel, ...) launch(name, __FILE__, __LINE__, shape, kernel, __VA_ARGS__)
 

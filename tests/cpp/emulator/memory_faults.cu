@@ -229,6 +229,46 @@ bool run_host_dereference(bool repaired) {
   return y.p[3] == 1.0f;  // fault: host_dereference
 }
 
+// 40 KB of arrays and 16 KB of dynamic memory: more than the 48 KB that a kernel has without asking.
+template <bool kRepaired>
+__global__ void shared_without_opt_in(float* y) {
+  float* dynamic = dyn_smem<float>();
+  CCDL_SHARED(float, tile, [10240]);  // fault: shared_without_opt_in
+  const int i = static_cast<int>(threadIdx.x);
+  tile[i] = dynamic[i] = 1;
+  y[i] = tile[i] + dynamic[i];
+}
+bool run_shared_without_opt_in(bool repaired) {
+  Buffer<float> y(32);
+  const Shape shape{.block = 32, .smem = 16384};
+  if (repaired) {
+    cudaFuncSetAttribute(shared_without_opt_in<true>, cudaFuncAttributeMaxDynamicSharedMemorySize, 16384);
+    EMU_LAUNCH(shape, "shared_without_opt_in", shared_without_opt_in<true>, y.p);
+  } else {
+    EMU_LAUNCH(shape, "shared_without_opt_in", shared_without_opt_in<false>, y.p);
+  }
+  return y.read()[3] == 2.0f;
+}
+
+// Dynamic memory alone above 48 KB: the launch is refused.
+template <bool kRepaired>
+__global__ void dynamic_without_opt_in(float* y) {
+  float* tile = dyn_smem<float>();
+  tile[threadIdx.x] = 1;
+  y[threadIdx.x] = tile[threadIdx.x];
+}
+bool run_dynamic_without_opt_in(bool repaired) {
+  Buffer<float> y(32);
+  const Shape shape{.block = 32, .smem = 65536};
+  if (repaired) {
+    cudaFuncSetAttribute(dynamic_without_opt_in<true>, cudaFuncAttributeMaxDynamicSharedMemorySize, 65536);
+    EMU_LAUNCH(shape, "dynamic_without_opt_in", dynamic_without_opt_in<true>, y.p);
+  } else {
+    EMU_LAUNCH(shape, "dynamic_without_opt_in", dynamic_without_opt_in<false>, y.p);
+  }
+  return y.read()[3] == 1.0f;
+}
+
 }  // namespace
 
 const std::vector<FaultCase>& memory_cases() {
@@ -246,6 +286,8 @@ const std::vector<FaultCase>& memory_cases() {
       {"integer_division", "integer-division", 8, false, run_integer_division, __FILE__},
       {"host_memory", "host-memory", 8, false, run_host_memory, __FILE__},
       {"host_dereference", "host-dereference", 8, false, run_host_dereference, __FILE__},
+      {"shared_without_opt_in", "shared-memory", 8, false, run_shared_without_opt_in, __FILE__},
+      {"dynamic_without_opt_in", "", 8, false, run_dynamic_without_opt_in, __FILE__},
   };
   return all;
 }
