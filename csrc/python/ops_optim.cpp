@@ -13,13 +13,25 @@ static void set_device_scalars(Options* o, const Args& a, int at) {
   o->device_step = reinterpret_cast<const int64_t*>(a.integer(at + 1));
 }
 
+// A number that the step's kernels read, of a GradScaler; null for None.
+static const float* device_number(const Args& a, int at, const char* name) {
+  if (a.is_none(at)) return nullptr;
+  const Tensor& t = a.tensor(at);
+  CCDL_CHECK(t.device().is_cuda() && t.dtype() == DType::Float32 && t.numel() == 1, Runtime,
+             "optimizer step: ", name, " must be one float32 number on a CUDA device, got ", describe(t));
+  for (const Tensor& p : a.tensors(0)) check_same_device("optimizer step", {{"params", &p}, {name, &t}});
+  return t.ptr<const float>();
+}
+
 static const Row kRows[] = {
     {"_fused_sgd_step(Tensor[] params, Tensor[] grads, Tensor[] momentum_buffers, bool[] first, *, float lr, "
      "float momentum=0.0, float dampening=0.0, float weight_decay=0.0, bool nesterov=False, bool "
-     "maximize=False, int device_lr=0, int device_step=0) -> None",
+     "maximize=False, int device_lr=0, int device_step=0, Tensor? found_inf=None, Tensor? skipped=None) -> "
+     "None",
      [](const Args& a) {
        SgdOptions o = {a.real(4), a.real(5), a.real(6), a.real(7), a.boolean(8), a.boolean(9)};
        set_device_scalars(&o, a, 10);
+       o.found_inf = device_number(a, 12, "found_inf");
        const std::vector<bool> first(a.reals(3).begin(), a.reals(3).end());
        return a.run([&] {
          ops::fused_sgd_step(a.tensors(0), a.tensors(1), a.tensors(2), first, o);
@@ -29,10 +41,13 @@ static const Row kRows[] = {
     {"_fused_adam_step(Tensor[] params, Tensor[] grads, Tensor[] exp_avgs, Tensor[] exp_avg_sqs, "
      "Tensor[] max_exp_avg_sqs, float[] steps, *, float lr, float beta1, float beta2, float eps, float "
      "weight_decay=0.0, "
-     "bool decoupled=False, bool maximize=False, int device_lr=0, int device_step=0) -> None",
+     "bool decoupled=False, bool maximize=False, int device_lr=0, int device_step=0, Tensor? found_inf=None, "
+     "Tensor? skipped=None) -> None",
      [](const Args& a) {
        AdamOptions o = {a.real(6), a.real(7), a.real(8), a.real(9), a.real(10), a.boolean(11), a.boolean(12)};
        set_device_scalars(&o, a, 13);
+       o.found_inf = device_number(a, 15, "found_inf");
+       o.skipped = device_number(a, 16, "skipped");
        return a.run([&] {
          ops::fused_adam_step(a.tensors(0), a.tensors(1), a.tensors(2), a.tensors(3), a.tensors(4),
                               a.reals(5), o);

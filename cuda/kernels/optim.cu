@@ -50,6 +50,7 @@ __global__ void __launch_bounds__(kThreads) sgd_kernel(const __grid_constant__ P
   using A = Compute<T>;
   const Item& item = item_of_block(plan);
   const SgdOptions& o = plan.options;
+  if (o.found_inf && *o.found_inf != 0) return;
   const SgdUpdate<T> update{item,
                             A(o.maximize ? -1 : 1),
                             static_cast<A>(o.weight_decay),
@@ -104,8 +105,9 @@ __global__ void __launch_bounds__(kThreads) adam_kernel(const __grid_constant__ 
   CCDL_SHARED(double, correction, [3]);  // shrink, lr / (1 - beta1^t), sqrt(1 - beta2^t)
   const Item& item = item_of_block(plan);
   const AdamOptions& o = plan.options;
+  if (o.found_inf && *o.found_inf != 0) return;  // all threads of all blocks
   if (threadIdx.x == 0) {
-    const double lr = rate_of(o), t = static_cast<double>(step_of(o, item));
+    const double lr = rate_of(o), t = static_cast<double>(step_of(o, item)) - (o.skipped ? *o.skipped : 0);
     correction[0] = o.decoupled ? 1.0 - lr * o.weight_decay : 1.0;
     correction[1] = lr / (1.0 - pow(o.beta1, t));
     correction[2] = sqrt(1.0 - pow(o.beta2, t));

@@ -243,6 +243,27 @@ class Recording(ccdl.optim.Optimizer):
         return self.steps
 
 
+class OwnStep(ccdl.optim.Adam):
+    """A step of one's own on top of Adam's, which does not know the flag either."""
+
+    def step(self, closure=None):
+        with ccdl.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.sub_(p.grad)
+
+
+def test_a_changed_step_is_left_out_as_well(device):
+    scaler, w = scaler_of(device), ccdl.ones(2, requires_grad=True)
+    optimizer = OwnStep([w])
+    for factor in (float("nan"), 0.25):
+        w.grad = None
+        scaler.scale((w * factor).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert w.tolist() == [0.75, 0.75]
+
+
 def test_optimizers_of_ones_own(device):
     scaler = scaler_of(device)
     w = ccdl.ones(1, requires_grad=True)

@@ -16,12 +16,15 @@ struct OptimItem {
 };
 
 // Inside a captured CUDA graph lr and step change from replay to replay: *device_lr (device memory) then
-// stands for lr, and *device_step is added to the step of every item. Null otherwise, and always on the CPU.
+// stands for lr, and *device_step is added to the step of every item. Under loss scaling nothing is written
+// where *found_inf is not 0, and *skipped is subtracted from the steps. Null otherwise, and always on the
+// CPU.
 struct SgdOptions {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, maximize;
   const double* device_lr = nullptr;
   const int64_t* device_step = nullptr;
+  const float* found_inf = nullptr;
 };
 
 struct AdamOptions {
@@ -30,6 +33,7 @@ struct AdamOptions {
   bool maximize;
   const double* device_lr = nullptr;
   const int64_t* device_step = nullptr;
+  const float *found_inf = nullptr, *skipped = nullptr;
 };
 
 }  // namespace ccdl

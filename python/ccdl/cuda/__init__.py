@@ -9,6 +9,8 @@ from typing import Any
 from .. import _C
 from .devices import *
 from .devices import __all__ as _devices
+from .graphed_callables import *
+from .graphed_callables import __all__ as _graphed
 from .graphs import *
 from .graphs import __all__ as _graphs
 from .memory import *
@@ -18,7 +20,7 @@ from .random import __all__ as _random
 from .streams import *
 from .streams import __all__ as _streams
 
-__all__ = [*_devices, *_graphs, *_memory, *_random, *_streams]
+__all__ = [*_devices, *_graphed, *_graphs, *_memory, *_random, *_streams]
 
 
 def _launch_count() -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _C
+from ._overflow import count_skipped, device_flag, overflow_arguments
 from .optimizer import (
     Optimizer,
     _check_betas,
@@ -128,7 +129,10 @@ class Adam(Optimizer):
     def step(self, closure: Any = None) -> Any:
         """One update of every parameter that has a gradient; returns the closure's loss."""
         loss = self._closure_loss(closure)
-        for group in self.param_groups:
+        found = device_flag(self, self._step_supports_amp_scaling)
+        if found is False:
+            return loss
+        for key, group in enumerate(self.param_groups):
             params, grads, states = [], [], []
             for p in group["params"]:
                 if p.grad is not None:
@@ -136,10 +140,17 @@ class Adam(Optimizer):
                     grads.append(p.grad)
                     states.append(self._state_of(p, group["amsgrad"]))
             if params:
-                self._update(group, params, grads, states)
+                self._update(group, params, grads, states, overflow_arguments(self, key, states, found))
         return loss
 
-    def _update(self, group, params, grads, states):
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether the step's kernels can read a GradScaler's flag."""
+        if type(self).step is not Adam.step:  # somebody else's update
+            return False
+        return not any(g["differentiable"] or g.get("amsgrad_corrected") for g in self.param_groups)
+
+    def _update(self, group, params, grads, states, overflow):
         steps = _C._count_steps([state["step"] for state in states])
         if group["differentiable"]:
             _adam(group, params, grads, states)
@@ -180,7 +191,9 @@ class Adam(Optimizer):
             decoupled=bool(group["decoupled_weight_decay"]),
             maximize=bool(group["maximize"]),
             **_graph_scalars(self, group, params),
+            **overflow,
         )
+        count_skipped(overflow)
 
 
 def _adam(group, params, grads, states):

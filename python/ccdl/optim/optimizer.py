@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import _C
 from ..nn.modules.module import RemovableHandle
+from ._overflow import correct_counts
 
 __all__ = ["Optimizer"]
 
@@ -94,6 +95,7 @@ class Optimizer:
         self._optimizer_load_state_dict_post_hooks = OrderedDict()
 
     def __getstate__(self) -> Any:
+        correct_counts(self)
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
     _host_state: tuple[str, ...] = ("step",)  # entries that stay on the CPU
@@ -102,6 +104,7 @@ class Optimizer:
 
     def __setstate__(self, state: Any) -> None:
         self._generation += 1
+        self.__dict__.pop("_skipped_steps", None)
         self.__dict__.update(state)
         if "_optimizer_step_pre_hooks" not in self.__dict__:
             self._make_hook_tables()
@@ -214,6 +217,7 @@ class Optimizer:
         """
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
+        correct_counts(self)
         index: dict[int, int] = {}
         groups = []
         for group in self.param_groups:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _C
+from ._overflow import device_flag
 from .optimizer import (
     Optimizer,
     _check_fused,
@@ -94,6 +95,10 @@ class SGD(Optimizer):
     def step(self, closure: Any = None) -> Any:
         """One update of every parameter that has a gradient; returns the closure's loss."""
         loss = self._closure_loss(closure)
+        found = device_flag(self, self._step_supports_amp_scaling)
+        if found is False:
+            return loss
+        overflow = {} if found is None else {"found_inf": found}
         for group in self.param_groups:
             params, grads, buffers, first = [], [], [], []
             momentum = _number(group["momentum"])
@@ -132,8 +137,22 @@ class SGD(Optimizer):
                     first=first,
                     **{k: float(_number(v)) for k, v in options.items()},  # type: ignore[arg-type]
                     **_graph_scalars(self, group, params),
+                    **overflow,
                 )
         return loss
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether the step's kernels can read a GradScaler's flag: not the step that makes the buffers."""
+        if type(self).step is not SGD.step:  # somebody else's update
+            return False
+        return not any(g["differentiable"] or self._lacks_buffers(g) for g in self.param_groups)
+
+    def _lacks_buffers(self, group):
+        if not _number(group["momentum"]):
+            return False
+        with_grad = (p for p in group["params"] if p.grad is not None)
+        return any("momentum_buffer" not in self.state.get(p, ()) for p in with_grad)
 
 
 def sgd(
