@@ -1,0 +1,10 @@
+// dv of attention on the tensor cores for bfloat16.
+#include <kernels/attention/backward_mma.cuh>
+
+namespace ccdl::cu {
+
+void attention_backward_mma_v(const AttentionProblem<bfloat16>& p) {
+  run_backward_mma<AttentionGradient::V>(p);
+}
+
+}  // namespace ccdl::cu

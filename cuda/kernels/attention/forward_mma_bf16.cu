@@ -1,0 +1,8 @@
+// Forward attention on the tensor cores for bfloat16.
+#include <kernels/attention/forward_mma.cuh>
+
+namespace ccdl::cu {
+
+void attention_forward_mma(const AttentionProblem<bfloat16>& p) { run_forward_mma(p); }
+
+}  // namespace ccdl::cu
