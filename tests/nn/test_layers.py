@@ -138,7 +138,13 @@ def test_constructors_equal_pytorch():
     wrong = []
     for name in nn.__all__:
         ours, theirs = getattr(nn, name), getattr(torch.nn, name, None)
-        if inspect.isclass(ours) and inspect.isclass(theirs) and parameters_of(ours) != parameters_of(theirs):
+        if name in ("RNN", "LSTM", "GRU"):  # PyTorch's take *args, **kwargs; test_rnn.py compares them by use
+            continue
+        want = parameters_of(theirs) if inspect.isclass(theirs) else None
+        got = parameters_of(ours) if inspect.isclass(ours) else None
+        if name == "GRUCell" and got is not None:  # the second form of the reset gate is ours
+            got = [p for p in got if "reset_after" not in str(p)]
+        if inspect.isclass(ours) and inspect.isclass(theirs) and got != want:
             wrong.append(f"{name}: {inspect.signature(ours)} against {inspect.signature(theirs)}")
     assert not wrong, "\n".join(wrong)
 
