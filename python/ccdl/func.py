@@ -1,14 +1,15 @@
-"""Modules as functions of their parameters."""
+"""Modules as functions of their parameters, and derivatives of functions over nested lists and dicts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import _C
 from .errors import RuntimeError as CcdlRuntimeError
 
-__all__ = ["functional_call", "stack_module_state"]
+__all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacrev", "stack_module_state", "vjp"]
 
 
 def functional_call(
@@ -148,3 +149,224 @@ def stack_module_state(models: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     names = [name for name, _ in models[0].named_buffers()]
     buffers = {name: _C.stack([dict(m.named_buffers())[name] for m in models]) for name in names}
     return parameters, buffers
+
+
+# --- derivatives ---
+
+
+def _tensors(value: Any) -> list[Any]:
+    """Tensors in nested lists, tuples and dicts, in order."""
+    if isinstance(value, _C.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [t for v in value for t in _tensors(v)] if isinstance(value, (list, tuple)) else []
+
+
+def _rebuilt(value: Any, found: Any) -> Any:
+    """``value`` with its tensors replaced in order by those of the iterator."""
+    if isinstance(value, _C.Tensor):
+        return next(found)
+    if isinstance(value, dict):
+        return {k: _rebuilt(v, found) for k, v in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_rebuilt(v, found) for v in value))
+    return type(value)(_rebuilt(v, found) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def _places_of(what: str, argnums: Any, count: int) -> list[int]:
+    places = list(argnums) if isinstance(argnums, tuple) else [argnums]
+    for n in places:
+        if not isinstance(n, int) or not -count <= n < count:
+            raise CcdlRuntimeError(f"{what}: got argnum={n}, but only {count} positional inputs")
+    return [n % count for n in places]
+
+
+def _prepare(what: str, args: Any, places: list[int]) -> tuple[list[Any], list[Any], bool]:
+    """Arguments with the chosen ones as new inputs of the graph, those inputs, and whether an outer
+    derivative looks on.
+    """
+    given = list(args)
+    fresh: list[Any] = []
+    outer = any(t.requires_grad for a in args for t in _tensors(a))
+    for n in places:
+        tensors = _tensors(given[n])
+        for t in tensors:
+            if not t.is_floating_point():
+                raise CcdlRuntimeError(
+                    f"{what}: argument {n} has a tensor of dtype {t.dtype}, must be floating"
+                )
+        # a view keeps the way to an outer derivative
+        mine = [t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in tensors]
+        fresh += mine
+        given[n] = _rebuilt(given[n], iter(mine))
+    return given, fresh, outer
+
+
+def _derivative(output: Any, inputs: list[Any], weight: Any, outer: bool) -> list[Any]:
+    from .autograd import grad as autograd_grad
+
+    if not output.requires_grad:
+        return [_C.zeros_like(x) for x in inputs]
+    found = autograd_grad(
+        [output], inputs, [weight], retain_graph=True, create_graph=outer, allow_unused=True
+    )
+    return [_C.zeros_like(x) if g is None else g for x, g in zip(inputs, found)]
+
+
+def _enabled(f: Callable[[], Any]) -> Any:
+    previous = _C._set_grad_enabled(True)
+    try:
+        return f()
+    finally:
+        _C._set_grad_enabled(previous)
+
+
+def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The function of the same arguments that returns ``(gradient, value)``; see :func:`grad`.
+
+    With ``has_aux`` it returns ``(gradient, (value, aux))``.
+
+    >>> import ccdl
+    >>> ccdl.func.grad_and_value(lambda x: (x ** 2).sum())(ccdl.tensor([1., 2.]))
+    (tensor([2., 4.]), tensor(5.))
+    """
+
+    def derived(*args: Any, **kwargs: Any) -> Any:
+        places = _places_of("grad", argnums, len(args))
+
+        def run() -> Any:
+            given, fresh, outer = _prepare("grad", args, places)
+            output = func(*given, **kwargs)
+            aux = None
+            if has_aux:
+                if not (isinstance(output, tuple) and len(output) == 2):
+                    raise CcdlRuntimeError("grad: with has_aux=True the function must return (output, aux)")
+                output, aux = output
+            if not isinstance(output, _C.Tensor):
+                raise CcdlRuntimeError(
+                    f"grad: the function must return a Tensor, got {type(output).__name__}"
+                )
+            if output.numel() != 1 or output.dim() != 0:
+                raise CcdlRuntimeError(
+                    f"grad: the function must return a scalar tensor, got one of size {tuple(output.shape)}"
+                )
+            found = iter(_derivative(output, fresh, _C.ones_like(output), outer))
+            parts = tuple(_rebuilt(args[n], found) for n in places)
+            value = output if outer else output.detach()
+            return parts if isinstance(argnums, tuple) else parts[0], (value, aux) if has_aux else value
+
+        return _enabled(run)
+
+    return derived
+
+
+def grad(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The gradient of a scalar function, as a function of the same arguments.
+
+    Args:
+        func: returns a 0-d tensor (or that and anything else, with ``has_aux``).
+        argnums: positions of the arguments, one or a tuple; each may be a tensor or nest tensors in lists,
+            tuples and dicts, and the gradient nests alike.
+        has_aux: return ``(gradient, aux)``.
+
+    May be nested: ``grad(grad(f))``. A gradient is itself differentiable where an argument requires grad.
+
+    Raises:
+        RuntimeError: an output that is no scalar, a position out of range, an integer tensor.
+
+    >>> import ccdl
+    >>> ccdl.func.grad(ccdl.func.grad(lambda x: x ** 3))(ccdl.tensor(2.))
+    tensor(12.)
+    """
+    derived = grad_and_value(func, argnums, has_aux)
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        found, value = derived(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
+
+    return gradient
+
+
+def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """``(output, pull)``: ``pull(v)`` gives the gradients of ``sum(v output)``, one per argument.
+
+    Returns ``(output, pull, aux)`` with ``has_aux``.
+
+    >>> import ccdl
+    >>> output, pull = ccdl.func.vjp(lambda x: x * 3, ccdl.ones(2))
+    >>> pull(ccdl.tensor([1., 2.]))
+    (tensor([3., 6.]),)
+    """
+
+    def run() -> Any:
+        given, fresh, outer = _prepare("vjp", primals, list(range(len(primals))))
+        output, aux = func(*given) if has_aux else (func(*given), None)
+        results = _tensors(output)
+
+        def pull(cotangents: Any) -> Any:
+            weights = _tensors(cotangents)
+            if len(weights) != len(results):
+                raise CcdlRuntimeError(f"vjp: got {len(weights)} cotangents for {len(results)} outputs")
+            total = [_C.zeros_like(x) for x in fresh]
+            for y, v in zip(results, weights):
+                if v.shape != y.shape:
+                    raise CcdlRuntimeError(
+                        f"vjp: a cotangent has size {tuple(v.shape)}, the output {tuple(y.shape)}"
+                    )
+                parts = _enabled(functools.partial(_derivative, y, fresh, v, outer or v.requires_grad))
+                total = [a + b for a, b in zip(total, parts)]
+            found = iter(total)
+            return tuple(_rebuilt(p, found) for p in primals)
+
+        shown = _rebuilt(output, iter([y if outer else y.detach() for y in results]))
+        return (shown, pull, aux) if has_aux else (shown, pull)
+
+    return _enabled(run)
+
+
+def jacrev(func: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+    """The Jacobian of a function from tensors to one tensor: of size output size + input size.
+
+    >>> import ccdl
+    >>> ccdl.func.jacrev(lambda x: ccdl.stack([x[0] * x[1], x[0]]))(ccdl.tensor([2., 3.]))
+    tensor([[3., 2.],
+            [1., 0.]])
+    """
+
+    def derived(*args: Any) -> Any:
+        places = _places_of("jacrev", argnums, len(args))
+
+        def run() -> Any:
+            given, fresh, outer = _prepare("jacrev", args, places)
+            output = func(*given)
+            if not isinstance(output, _C.Tensor):
+                raise CcdlRuntimeError(
+                    f"jacrev: the function must return a Tensor, got {type(output).__name__}"
+                )
+            flat = output.reshape(-1)
+            rows = [_derivative(flat[i], fresh, _C.ones_like(flat[i]), outer) for i in range(flat.numel())]
+            columns = [
+                _C.stack([row[k] for row in rows]).reshape((*output.shape, *x.shape))
+                if rows
+                else x.new_zeros((*output.shape, *x.shape))
+                for k, x in enumerate(fresh)
+            ]
+            found = iter(columns)
+            parts = tuple(_rebuilt(args[n], found) for n in places)
+            return parts if isinstance(argnums, tuple) else parts[0]
+
+        return _enabled(run)
+
+    return derived
+
+
+def hessian(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """Second derivatives of a scalar function of one tensor: the Jacobian of its gradient.
+
+    >>> import ccdl
+    >>> ccdl.func.hessian(lambda x: x[0] ** 2 * x[1])(ccdl.tensor([1., 3.]))
+    tensor([[6., 2.],
+            [2., 0.]])
+    """
+    return jacrev(grad(func, argnums), argnums)
