@@ -121,6 +121,7 @@ def test_bahdanau_equations():
 
 
 @pytest.mark.slow
+@pytest.mark.host
 @pytest.mark.parametrize("kind", ["bahdanau", "transformer"])
 def test_reversal_is_learnt(kind):
     model = network(kind)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 _WHERE = {
+    "Captioner": "visual_attention",
+    "GlimpseClassifier": "visual_attention",
     "Seq2SeqTransformer": "seq2seq",
     "Seq2Seq": "seq2seq",
     "EmbeddingClassifier": "text_classifier",
