@@ -115,7 +115,7 @@ class RuleOptimizer(Optimizer):
         states: list[Any],
         steps: list[float],
         scalars: Sequence[tuple[float, ...]],
-        places: dict[str, int],
+        places: dict[str, Any],
     ) -> None:
         slots = [[s[name] for s in states] if name is not None else [] for name in self._slots(group)]
         slots += [[]] * (3 - len(slots))
@@ -125,9 +125,12 @@ class RuleOptimizer(Optimizer):
             self._rule,
             params,
             [p.grad for p in params],
-            *slots,
+            slots[0],
+            slots[1],
+            slots[2],
             steps,
-            *columns,
+            columns[0],
+            columns[1],
             lr=float(_number(group["lr"])),
             numbers=[float(_number(v)) for v in self._numbers(group)],
             weight_decay=self._rule_decay(group),

@@ -90,7 +90,8 @@ def split_documents(documents: Sequence[Any], seed: int, share: float = 0.1, siz
     total = sum(size(d) for d in documents)
     parts: list[list[Any]] = [[], [], []]
     for which in (2, 1):
-        taken, rest = 0, []
+        taken = 0
+        rest: list[int] = []
         for position, i in enumerate(order):
             n = size(documents[i])
             fits = not parts[which] or taken + n <= 1.5 * share * total

@@ -220,8 +220,8 @@ def train(
         f"{network}: {x.shape[0]} training, {val_x.shape[0]} validation, {test_x.shape[0]} test images "
         f"{size}x{size}, {classes} classes; {parameters(net)} parameters"
     )
-    options = {"network": network, "data": data, "size": size, "limit": limit, "augment": augment}
-    options["label_smoothing"] = smoothing
+    options: dict[str, Any] = {"network": network, "data": data, "size": size, "limit": limit}
+    options.update(augment=augment, label_smoothing=smoothing)
     finished, trainer, files = fit(
         net,
         forward,

@@ -389,7 +389,8 @@ class GRU(RNNBase):
         )
 
     def _call(self, *args: Any) -> Any:
-        return _C.gru(*args, reset_after=self.reset_after)
+        gru: Any = _C.gru
+        return gru(*args, reset_after=self.reset_after)
 
     def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         return self._forward(input, hx)
