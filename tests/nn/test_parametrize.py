@@ -65,6 +65,7 @@ def test_registering_reading_assigning_and_removing():
     parametrize.register_parametrization(nn.BatchNorm1d(2), "running_mean", Twice())  # buffers too
 
 
+@pytest.mark.host  # a whole training
 def test_training_goes_through_the_parametrization():
     ccdl.manual_seed(1)
     layer = parametrize.register_parametrization(nn.Linear(3, 3, bias=False), "weight", Symmetric())
@@ -252,7 +253,7 @@ def test_orthogonal(kind, shape, base):
     optimizer = ccdl.optim.Adam(layer.parameters(), lr=0.05)
     x, y = ccdl.randn(8, shape[1], dtype=ccdl.float64), ccdl.randn(8, shape[0], dtype=ccdl.float64)
     first = None
-    for _ in range(30):
+    for _ in range(10):
         optimizer.zero_grad()
         loss = F.mse_loss(layer(x), y)
         first = loss.item() if first is None else first

@@ -157,6 +157,7 @@ def test_swalr_against_pytorch(options):
             swa_utils.SWALR(optim.SGD([nn.Parameter(ccdl.ones(1))], lr=1.0), **{"swa_lr": 0.1, **bad})
 
 
+@pytest.mark.host  # a whole training
 def test_averaging_helps_on_a_noisy_quadratic():
     """The average of SGD's iterates around a minimum is nearer to it than the last iterate."""
     ccdl.manual_seed(0)

@@ -67,6 +67,7 @@ def test_weight_decay_is_the_half_penalty_under_sgd_and_not_under_adam():
     assert np.abs(decoupled - run(lambda p: optim.Adam(p, lr=0.1), True)).max() > 1e-2
 
 
+@pytest.mark.host  # a whole training
 def test_l1_makes_weights_sparse():
     ccdl.manual_seed(0)
     x = ccdl.randn(200, 10)
