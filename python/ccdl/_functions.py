@@ -8,6 +8,7 @@ from typing import Any
 
 from . import _C, errors
 from ._C import Tensor
+from ._checks import check_tensors
 from ._contractions import _write
 
 __all__ = [
@@ -694,3 +695,6 @@ def is_distributed(input: Tensor) -> bool:
 def is_storage(obj: Any) -> bool:
     """False: there are no storage objects."""
     return False
+
+
+__test__ = check_tensors(globals(), __all__)

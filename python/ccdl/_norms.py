@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import _C, errors
+from ._C import Tensor
 from ._contractions import _write
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
@@ -10,7 +11,7 @@ __all__ = ["matrix_norm", "norm", "vector_norm"]
 _SINGULAR = ("nuc", 2, -2)
 
 
-def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
+def vector_norm(x: Tensor, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """``(sum |x|^ord)^(1/ord)`` over ``dim`` (an int, a tuple, or None for all dimensions).
 
     ``ord`` 0 counts the nonzero elements; ``inf`` and ``-inf`` give the largest and smallest ``|x|``.
@@ -23,7 +24,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     return _C._vector_norm(x, ord, dim, keepdim, dtype=dtype, out=out)
 
 
-def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
+def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """Norm of the matrices in the two dimensions ``dim``.
 
     ``ord``: ``'fro'`` (root of the sum of squares), ``inf``/``-inf`` (largest/smallest sum of ``|A|`` over a
@@ -58,7 +59,7 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     return result if out is None else _write(out, result)
 
 
-def norm(A, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
+def norm(A: Tensor, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     """Vector or matrix norm, as :func:`numpy.linalg.norm` chooses.
 
     Without ``ord``: the 2-norm of the elements in ``dim`` (all of them when None). With ``ord``: a vector

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import _C, errors
 from ._C import Tensor
+from ._checks import check_tensors
 from ._contractions import _write
 from ._norms import matrix_norm, norm, vector_norm
 from .errors import LinAlgError
@@ -545,3 +546,6 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = 
             f"{tuple(A.shape)} and {tuple(B.shape)}"
         )
     return _out(out, solve(A.reshape(size, size), B.reshape(-1)).reshape(shape))
+
+
+__test__ = check_tensors(globals(), __all__, "linalg.")

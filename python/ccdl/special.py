@@ -6,6 +6,7 @@ from typing import Any
 
 from . import _C
 from ._C import Tensor
+from ._checks import check_tensors
 from ._contractions import _write
 
 __all__ = [
@@ -154,3 +155,6 @@ def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Alias of :func:`ccdl.log_softmax`."""
     return _C.log_softmax(input, dim, dtype=dtype)
+
+
+__test__ = check_tensors(globals(), __all__, "special.")

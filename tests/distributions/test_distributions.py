@@ -486,3 +486,27 @@ def test_a_chain_of_conditionals_is_a_distribution():
                 log_p = log_p + D.Categorical(logits=table[a, 1]).log_prob(ccdl.tensor(b)) + D.Categorical(logits=table[a, b]).log_prob(ccdl.tensor(c))
                 total += log_p.exp().item()
     assert abs(total - 1) < 1e-12
+
+
+def test_incomplete_gamma_of_large_shapes_against_the_integral():
+    """Where SciPy's own expansion loses digits: the density integrated by mpmath."""
+    mp = pytest.importorskip("mpmath", reason="the extra package is not installed")
+    mp.mp.dps = 30
+    for a, x in ((731011259.064237, 730889179.6877931), (2e5, 2.005e5), (1e7, 9.99e6)):
+        sd = math.sqrt(a)
+        want = mp.quad(lambda s, a=a: mp.exp((a - 1) * mp.log(s) - s - mp.loggamma(a)), [x - 30 * sd, x - 10 * sd, x - 3 * sd, x])
+        np.testing.assert_allclose(ccdl.igamma(t(a), t(x)).item(), float(want), rtol=1e-9)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-3, 12.5, 3e4, 1e12])
+def test_poisson_and_binomial_of_any_size(rate):
+    ccdl.manual_seed(2)
+    x = numpy(ccdl.poisson(t(np.full(20000, rate))))
+    assert (x == np.floor(x)).all() and abs(x.mean() - rate) <= 5 * math.sqrt(rate / 20000) and abs(x.var() - rate) <= 0.06 * rate + 1e-3
+    if rate:
+        y = numpy(ccdl.binomial(t(np.full(20000, 1e15)), t(np.full(20000, rate / 1e15))))
+        sd = math.sqrt(rate * (1 - rate / 1e15))
+        assert abs(y.mean() - rate) <= 5 * sd / math.sqrt(20000) and abs(y.var() - sd**2) <= 0.06 * sd**2 + 1e-3
+    for bad in (lambda: ccdl.poisson(t([-1.0])), lambda: ccdl.poisson(ccdl.tensor([1])), lambda: ccdl.binomial(t([1.0]), t([2.0])), lambda: ccdl.binomial(t([-1.0]), t([0.5]))):
+        with pytest.raises((RuntimeError, ValueError), match="poisson|binomial"):
+            bad()

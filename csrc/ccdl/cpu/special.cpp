@@ -2,7 +2,7 @@
 #include <ccdl/kernels/special.h>
 
 #include <ccdl/core/parallel.h>
-#include <ccdl/kernels/special_series.h>
+#include <ccdl/kernels/special_quantile.h>
 
 namespace ccdl::cpu {
 namespace {

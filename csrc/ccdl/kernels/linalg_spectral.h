@@ -191,8 +191,9 @@ struct SvdTask {
     bool turned = n > 1;
     for (int sweep = 0; turned && sweep < 60; ++sweep) {
       turned = false;
+      square_lengths(team, x, sv);
       for (int64_t p = 0; p + 1 < n; ++p)
-        for (int64_t q = p + 1; q < n; ++q) turned |= turn(team, x, v, p, q);
+        for (int64_t q = p + 1; q < n; ++q) turned |= turn(team, x, v, sv, p, q);
     }
     finish(team, x, sv, v, scale);
     if (team.rank() == 0) info[batch] = turned ? 1 : 0;
@@ -206,17 +207,30 @@ struct SvdTask {
     return team.total(part);
   }
 
-  // Makes rows p and q orthogonal; false when they already are.
   template <class Team>
-  CCDL_HD bool turn(const Team& team, double* x, double* v, int64_t p, int64_t q) const {
+  CCDL_HD void square_lengths(const Team& team, const double* x, double* sv) const {
+    for (int64_t j = team.rank(); j < n; j += team.size()) sv[j] = dot(x + j * m, x + j * m, m);
+    team.sync();  // all lengths are there
+  }
+
+  // Makes rows p and q orthogonal; false when they already are. sv holds the squared lengths, which follow
+  // the rotations (and are computed anew in every sweep).
+  template <class Team>
+  CCDL_HD bool turn(const Team& team, double* x, double* v, double* sv, int64_t p, int64_t q) const {
     double *a = x + p * m, *b = x + q * m;
-    const double aa = product(team, a, a), bb = product(team, b, b), ab = product(team, a, b);
-    if (!(fabs(ab) > 1e-15 * sqrt(aa * bb)) || fabs(ab) < 1e-290) return false;
+    const double aa = sv[p], bb = sv[q];
+    const double ab = product(team, a, b);  // ends with all threads past their reads of sv
+    const double both = aa > 0 && bb > 0 ? sqrt(aa) * sqrt(bb) : 0;
+    if (!(fabs(ab) > 1e-15 * both) || fabs(ab) < 1e-290) return false;
     const double zeta = (bb - aa) / (2 * ab);
     const double t = (zeta < 0 ? -1 : 1) / (fabs(zeta) + sqrt(1 + zeta * zeta));
     const double c = 1 / sqrt(1 + t * t);
     rotate_rows(team, a, b, m, c, c * t);
     rotate_rows(team, v + p * n, v + q * n, n, c, c * t);
+    if (team.rank() == 0) {
+      sv[p] = aa - t * ab;
+      sv[q] = bb + t * ab;
+    }
     team.sync();  // the next pair reads them
     return true;
   }
@@ -224,10 +238,8 @@ struct SvdTask {
   // Lengths, order, unit vectors; a row of length zero gets a unit vector orthogonal to all before it.
   template <class Team>
   CCDL_HD void finish(const Team& team, double* x, double* sv, double* v, double scale) const {
-    for (int64_t j = 0; j < n; ++j) {
-      const double length = sqrt(product(team, x + j * m, x + j * m));
-      if (team.rank() == 0) sv[j] = length;
-    }
+    square_lengths(team, x, sv);
+    for (int64_t j = team.rank(); j < n; j += team.size()) sv[j] = sqrt(sv[j]);
     team.sync();
     for (int64_t i = 0; i < n; ++i) {
       int64_t most = i;

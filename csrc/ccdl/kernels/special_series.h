@@ -1,6 +1,6 @@
 // Special functions in double, for host and device: modified Bessel functions, scaled erfc, normal quantiles,
-// Hurwitz zeta, incomplete gamma and beta functions and the quantiles that samplers invert. Series and
-// continued fractions as in the DLMF (dlmf.nist.gov), sections given below.
+// Hurwitz zeta, incomplete gamma functions. Series and continued fractions as in the DLMF (dlmf.nist.gov),
+// sections given below.
 #pragma once
 #include <cmath>
 
@@ -159,12 +159,45 @@ CCDL_HD inline double gamma_fraction(double a, double x) {
   }
   return gamma_prefix(a, x) * a * h;
 }
+// Q(a, x) (or P when `lower`) for a above 1e5: Temme's uniform expansion (8.12) to the second term, good to
+// 1e-13 where the result is not below 1e-300 or so.
+CCDL_HD inline double gamma_uniform(double a, double x, bool lower) {
+  const double mu = (x - a) / a;
+  double half_eta2 = 0;  // mu - log(1 + mu)
+  if (fabs(mu) < 0.1) {
+    double power = mu * mu;
+    for (int k = 2; k < 20; ++k) {
+      half_eta2 += (k % 2 == 0 ? power : -power) / k;
+      power *= mu;
+    }
+  } else {
+    half_eta2 = mu - log1p(mu);
+  }
+  const double eta = copysign(sqrt(2 * half_eta2), mu), sign = lower ? -1 : 1;
+  const double c0 =
+      ((((((3.919263178522438e-5 * eta - 1.787551440329218e-4) * eta + 3.527336860670194e-4) * eta +
+          1.157407407407407e-3) *
+             eta -
+         1.481481481481481e-2) *
+            eta +
+        8.333333333333333e-2) *
+       eta) -
+      0.3333333333333333;
+  const double c1 =
+      (((2.057613168724280e-4 * eta - 9.902263374485597e-4) * eta + 2.645502645502646e-3) * eta -
+       3.472222222222222e-3) *
+          eta -
+      1.851851851851852e-3;
+  const double rest = exp(-a * half_eta2) / (kSqrt2Pi * sqrt(a)) * (c0 + c1 / a);
+  return 0.5 * erfc(sign * eta * sqrt(0.5 * a)) + sign * rest;
+}
 CCDL_HD inline double gammainc(double a, double x) {
   if (!(a >= 0) || !(x >= 0)) return __builtin_nan("");
   if (a == 0) return x > 0 ? 1 : __builtin_nan("");
   if (x == 0) return 0;
   if (x == __builtin_inf()) return a == x ? __builtin_nan("") : 1;
   if (a == __builtin_inf()) return 0;
+  if (a > 1e5) return gamma_uniform(a, x, true);
   return x < a + 1 ? gamma_series(a, x) : 1 - gamma_fraction(a, x);
 }
 CCDL_HD inline double gammaincc(double a, double x) {
@@ -173,6 +206,7 @@ CCDL_HD inline double gammaincc(double a, double x) {
   if (x == 0) return 1;
   if (x == __builtin_inf()) return a == x ? __builtin_nan("") : 0;
   if (a == __builtin_inf()) return 1;
+  if (a > 1e5) return gamma_uniform(a, x, false);
   return x < a + 1 ? 1 - gamma_series(a, x) : gamma_fraction(a, x);
 }
 
@@ -196,112 +230,6 @@ CCDL_HD inline double gamma_grad(double a, double z) {
     if (term < 1e-18 || (n > z && fabs(part) < kEps * fabs(sum))) break;
   }
   return z / a * sum;
-}
-
-// z with P(a, z) = u: Wilson and Hilferty's or the small-z guess, then Halley's method.
-CCDL_HD inline double gamma_quantile(double a, double u) {
-  if (!(a > 0) || !(u >= 0 && u <= 1)) return __builtin_nan("");
-  if (u == 0) return 0;
-  if (u == 1) return __builtin_inf();
-  const double small = exp((log(u) + lgamma(a + 1)) / a);  // P ~ z^a / Gamma(a + 1)
-  double z = small;
-  if (a > 0.3 && small > 0.1) {
-    const double w = 1 - 1 / (9 * a) + ndtri(u) / (3 * sqrt(a));
-    if (w > 0.1) z = a * w * w * w;
-  }
-  for (int i = 0; i < 30 && z > 0; ++i) {
-    const double error = u < 0.5 ? gammainc(a, z) - u : (1 - u) - gammaincc(a, z);
-    const double slope = gamma_prefix(a, z) * a / z;
-    if (!(slope > 0)) break;
-    double step = error / slope;
-    const double bend = 0.5 * step * ((a - 1) / z - 1);
-    step /= 1 - (bend < -1 ? -1 : bend > 0.5 ? 0.5 : bend);
-    const double next = z - step;
-    z = next > z * 0.1 ? next : z * 0.1;
-    if (fabs(step) < 1e-13 * z) break;
-  }
-  return z;
-}
-
-// The smallest k with P(X <= k) >= u, by steps from the rate.
-CCDL_HD inline double poisson_quantile(double rate, double u) {
-  if (!(rate >= 0) || !(u >= 0 && u <= 1)) return __builtin_nan("");
-  if (rate == 0) return 0;
-  double k = floor(rate);
-  if (rate > 1e4) {  // start near the answer (Cornish and Fisher)
-    const double z = ndtri(u < 1e-300 ? 1e-300 : u > 1 - kEps ? 1 - kEps : u);
-    k = floor(rate + sqrt(rate) * z + (z * z - 1) / 6);
-    k = k < 0 ? 0 : k;
-  }
-  double below = gammaincc(k + 1, rate), p = gamma_prefix(k, rate);  // P(X <= k), P(X = k)
-  if (below >= u) {
-    while (k > 0 && below - p >= u) {
-      below -= p;
-      p *= k / rate;
-      k -= 1;
-    }
-    return k;
-  }
-  while (below < u && p > 0) {
-    k += 1;
-    p *= rate / k;
-    below += p;
-    if (p < kEps * 1e-3) break;
-  }
-  return k;
-}
-
-// Regularised incomplete beta function: the continued fraction (8.17.22).
-CCDL_HD inline double betainc(double a, double b, double x) {
-  if (!(a > 0) || !(b > 0) || !(x >= 0 && x <= 1)) return __builtin_nan("");
-  if (x == 0 || x == 1) return x;
-  const bool far = x > (a + 1) / (a + b + 2);
-  const double p = far ? b : a, q = far ? a : b, t = far ? 1 - x : x;
-  const double front = exp(p * log(t) + q * log1p(-t) + lgamma(p + q) - lgamma(p) - lgamma(q)) / p;
-  double c = 1, d = 1 - (p + q) * t / (p + 1);
-  d = 1 / (fabs(d) < 1e-300 ? 1e-300 : d);
-  double h = d;
-  for (int m = 1; m < 20000; ++m) {
-    for (int half = 0; half < 2; ++half) {
-      const double f = half == 0 ? m * (q - m) * t / ((p + 2 * m - 1) * (p + 2 * m))
-                                 : -(p + m) * (p + q + m) * t / ((p + 2 * m) * (p + 2 * m + 1));
-      d = 1 + f * d;
-      d = 1 / (fabs(d) < 1e-300 ? 1e-300 : d);
-      c = 1 + f / c;
-      c = fabs(c) < 1e-300 ? 1e-300 : c;
-      h *= d * c;
-    }
-    if (fabs(d * c - 1) < kEps) break;
-  }
-  const double value = front * h;
-  return far ? 1 - value : value;
-}
-
-// The smallest k with P(X <= k) >= u, by steps from the mode.
-CCDL_HD inline double binomial_quantile(double count, double prob, double u) {
-  if (!(count >= 0) || !(prob >= 0 && prob <= 1) || !(u >= 0 && u <= 1)) return __builtin_nan("");
-  if (count == 0 || prob == 0) return 0;
-  if (prob == 1) return count;
-  double k = floor(count * prob);
-  const double odds = prob / (1 - prob);
-  double p = exp(lgamma(count + 1) - lgamma(k + 1) - lgamma(count - k + 1) + k * log(prob) +
-                 (count - k) * log1p(-prob));
-  double below = k >= count ? 1 : betainc(count - k, k + 1, 1 - prob);
-  if (below >= u) {
-    while (k > 0 && below - p >= u) {
-      below -= p;
-      p *= k / ((count - k + 1) * odds);
-      k -= 1;
-    }
-    return k;
-  }
-  while (below < u && k < count) {
-    k += 1;
-    p *= (count - k + 1) * odds / k;
-    below += p;
-    if (p < kEps * 1e-3) break;
-  }
-  return k;
 }
 
 }  // namespace ccdl::special

@@ -44,12 +44,8 @@ def __getattr__(name: str) -> Any:
         from .trainer import Trainer
 
         return Trainer
-    if name in ("diagnostics", "sanity", "transfer"):
+    if name in ("calibration", "diagnostics", "sanity", "transfer"):
         import importlib
 
         return importlib.import_module("." + name, __name__)
-    if name == "calibration":
-        import importlib
-
-        return importlib.import_module(".calibration", __name__)
     raise AttributeError(f"module 'ccdl.train' has no attribute '{name}'")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 
 __all__ = [
     "fractional_max_pool2d",
@@ -153,3 +154,6 @@ def fractional_max_pool3d(
         input, kernel_size, output_size, output_ratio, True, _random_samples
     )
     return result if return_indices else result[0]
+
+
+__test__ = check_tensors(globals(), __all__)

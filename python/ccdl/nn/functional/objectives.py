@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 from .loss import _reduce, _reduction
 
 __all__ = [
@@ -141,3 +142,6 @@ def nt_xent_loss(z1: Tensor, z2: Tensor, temperature: float = 0.5, reduction: st
     partner = _C.arange(2 * n, device=z.device).roll(n)
     loss = scores.logsumexp(1) - scores.gather(1, partner.unsqueeze(1)).squeeze(1)
     return _reduce(loss, reduction)
+
+
+__test__ = check_tensors(globals(), __all__)
