@@ -1,4 +1,4 @@
-"""Type checks of functions written in Python: a value that is no tensor is a TypeError naming the argument."""
+"""Type checks of functions written in Python: a value that is no tensor is a TypeError with its argument."""
 
 from __future__ import annotations
 
