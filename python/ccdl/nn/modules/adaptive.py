@@ -38,8 +38,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
 
     >>> import ccdl, ccdl.nn as nn
     >>> layer = nn.AdaptiveLogSoftmaxWithLoss(16, 100, [10, 50])
-    >>> layer.log_prob(ccdl.ones(2, 16)).exp().sum(1)
-    tensor([1.0000, 1.0000], grad_fn=<SumBackward>)
+    >>> [round(p, 4) for p in layer.log_prob(ccdl.ones(2, 16)).exp().sum(1).tolist()]
+    [1.0, 1.0]
     """
 
     def __init__(
