@@ -510,3 +510,39 @@ def test_poisson_and_binomial_of_any_size(rate):
     for bad in (lambda: ccdl.poisson(t([-1.0])), lambda: ccdl.poisson(ccdl.tensor([1])), lambda: ccdl.binomial(t([1.0]), t([2.0])), lambda: ccdl.binomial(t([-1.0]), t([0.5]))):
         with pytest.raises((RuntimeError, ValueError), match="poisson|binomial"):
             bad()
+
+
+@pytest.mark.parametrize("concentration", [1e-3, 0.7, 5.0, 300.0])
+def test_von_mises_against_scipy(concentration):
+    ours, theirs = D.VonMises(t(0.8), t(concentration)), st.vonmises(concentration, loc=0.8)
+    x = np.linspace(-3, 3, 13)
+    np.testing.assert_allclose(numpy(ours.log_prob(t(x))), theirs.logpdf(x), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(ours.entropy().item(), theirs.entropy(), rtol=1e-6)
+    ccdl.manual_seed(6)
+    draws = numpy(ours.sample((4000,)))
+    assert (draws >= -math.pi).all() and (draws < math.pi).all() and ours.expand((2, 3)).sample((4,)).shape == (4, 2, 3)
+    turned = (draws - 0.8 + math.pi) % (2 * math.pi) - math.pi
+    assert st.kstest(turned, st.vonmises(concentration).cdf).pvalue > 1e-3
+
+
+def test_low_rank_normal_is_the_normal_of_its_covariance():
+    rng = np.random.default_rng(7)
+    w, d, mean = rng.standard_normal((2, 4, 2)), rng.uniform(0.5, 2, (2, 4)), rng.standard_normal(4)
+    parameters = [t(v).requires_grad_() for v in (mean, w, d)]
+    ours = D.LowRankMultivariateNormal(*parameters)
+    covariance = w @ w.transpose(0, 2, 1) + np.array([np.diag(v) for v in d])
+    x = rng.standard_normal((3, 2, 4))
+    want = np.array([[st.multivariate_normal(mean, covariance[j]).logpdf(x[i, j]) for j in range(2)] for i in range(3)])
+    np.testing.assert_allclose(numpy(ours.log_prob(t(x))), want, rtol=1e-10)
+    np.testing.assert_allclose(numpy(ours.entropy()), [st.multivariate_normal(mean, c).entropy() for c in covariance], rtol=1e-10)
+    np.testing.assert_allclose(numpy(ours.covariance_matrix), covariance, rtol=1e-10)
+    np.testing.assert_allclose(numpy(ours.precision_matrix), np.linalg.inv(covariance), rtol=1e-9)
+    full = D.MultivariateNormal(parameters[0], ours.covariance_matrix)
+    for a, b in zip(*(ccdl.autograd.grad(p.log_prob(t(x)).sum(), parameters, retain_graph=True) for p in (ours, full))):
+        np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-8, atol=1e-9)
+    ccdl.manual_seed(0)
+    draws = numpy(ours.rsample((20000,)))
+    np.testing.assert_allclose(np.cov(draws[:, 1].T), covariance[1], atol=0.2)
+    assert ours.expand((3, 2)).batch_shape == (3, 2) and ours.rsample().requires_grad
+    with pytest.raises(ValueError, match="cov_factor"):
+        D.LowRankMultivariateNormal(t(mean), t(w[0, :3]), t(d[0]))

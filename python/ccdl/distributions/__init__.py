@@ -28,6 +28,7 @@ from . import (
     independent,
     kl,
     location_scale,
+    lowrank_multivariate_normal,
     mixture_same_family,
     multivariate_normal,
     normal,
@@ -37,6 +38,7 @@ from . import (
     transforms,
     uniform,
     utils,
+    von_mises,
 )
 from .constraint_registry import biject_to, transform_to
 
@@ -50,6 +52,7 @@ _FAMILIES = (
     independent,
     kl,
     location_scale,
+    lowrank_multivariate_normal,
     mixture_same_family,
     multivariate_normal,
     normal,
@@ -58,6 +61,7 @@ _FAMILIES = (
     transformed_distribution,
     transforms,
     uniform,
+    von_mises,
 )
 
 __all__ = ["biject_to", "constraints", "transform_to", "utils"]
