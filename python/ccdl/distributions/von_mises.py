@@ -23,7 +23,7 @@ class VonMises(Distribution):
 
     >>> import ccdl
     >>> ccdl.distributions.VonMises(0.0, 1.0).log_prob(ccdl.tensor(0.0))
-    tensor(-1.0739)
+    tensor(-1.0738)
     """
 
     arg_constraints = {"loc": constraints.real, "concentration": constraints.positive}
