@@ -19,7 +19,7 @@ struct RnnPlan {
 
 // Bytes per group of 8 units, of both state images of a tile, of a tile's float states, and fixed ones.
 struct RnnNeeds {
-  int64_t weights, images, states, partials;
+  int64_t weights, images, states, ring;
 };
 
 template <class T>
@@ -53,7 +53,7 @@ bool fits_grid(void (*kernel)(P...), const RnnNeeds& n, int64_t groups, int64_t 
                RnnPlan& plan) {
   for (int64_t per_block = 1; per_block <= (path == RnnPath::Auto ? kMostTilesPerBlock : tiles);
        per_block *= 2) {
-    const int64_t slices = ceil_div(tiles, per_block), smem = n.weights + n.partials + per_block * n.states;
+    const int64_t slices = ceil_div(tiles, per_block), smem = n.weights + n.ring + per_block * n.states;
     if (smem > device_traits().shared_per_block) return false;
     if (slices > kMostSlices || groups * slices > resident_blocks(kernel, smem)) continue;
     plan = {RnnPlan::Kind::Grid, smem, static_cast<int>(slices)};
@@ -84,11 +84,10 @@ void launch_persistent(const RnnPlan& plan, const P& p, const RnnSpace& space,
 inline bool persistent_sizes(int64_t hidden, int64_t batch) { return hidden <= 1 << 14 && batch <= 1 << 20; }
 
 template <class Team, class T>
-RnnNeeds needs_of(int64_t depth, int64_t image_depth, int64_t image_step, int64_t partial_floats,
-                  int64_t sequences) {
+RnnNeeds needs_of(int64_t depth, int64_t image_depth, int64_t image_step, int64_t ring, int64_t sequences) {
   const int64_t size = sizeof(T);
   return {depth * Team::kWeightStep * size, 2 * image_depth * image_step * size, sequences / 4 * kWarp * 4,
-          partial_floats * 4};
+          ring};
 }
 
 // The kernels of one pass: blocks by themselves, and grids with few and with many sequences per tile.
@@ -117,14 +116,12 @@ bool run_persistent(P p, int64_t depth, const RnnSpace& space, const RnnSteps& s
   } else if (path == RnnPath::Block) {
     return false;
   } else if (groups * narrow <= device_traits().sm_count &&
-             fits_grid(kernels.narrow_grid,
-                       needs_of<Few, T>(depth, 0, 0, TeamPartials<Few, S>::kFloats, kFew), groups, narrow,
-                       path, plan)) {
+             fits_grid(kernels.narrow_grid, needs_of<Few, T>(depth, 0, 0, TeamRing<Few, T, S>::kBytes, kFew),
+                       groups, narrow, path, plan)) {
     p.tiles = static_cast<int>(narrow);
     kernel = kernels.narrow_grid;
-  } else if (fits_grid(kernels.wide_grid,
-                       needs_of<Many, T>(depth, 0, 0, TeamPartials<Many, S>::kFloats, kMany), groups, wide,
-                       path, plan)) {
+  } else if (fits_grid(kernels.wide_grid, needs_of<Many, T>(depth, 0, 0, TeamRing<Many, T, S>::kBytes, kMany),
+                       groups, wide, path, plan)) {
     p.tiles = static_cast<int>(wide);
     kernel = kernels.wide_grid;
   } else {

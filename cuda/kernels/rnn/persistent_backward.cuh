@@ -116,7 +116,8 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_block_backward_kernel(con
         if (u < p.hidden) visit[j].load(p, b0 + Team::lane_sequence(lane, j), u);
       }
       typename Team::Sums sums;
-      team_multiply<Team, false>(w + group * weights, from, 0, depth, lane, sums);
+      Team::clear(sums);
+      team_multiply<Team>(w + group * weights, from, 0, depth, lane, sums);
 #pragma unroll
       for (int j = 0; j < Team::kB; ++j) {
         const int slot = Team::lane_sequence(lane, j);
@@ -132,7 +133,7 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_block_backward_kernel(con
 }
 
 template <class T, RnnCell kCell, int NB>
-__global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_backward_kernel(const RnnBackwardLaunch<T> p) {
+__global__ void __launch_bounds__(kTeamThreads, 2) rnn_grid_backward_kernel(const RnnBackwardLaunch<T> p) {
   constexpr int G = kRnnGates<kCell>;
   using Team = RnnTeam<T, NB, 1>;
   static_assert(Team::kB <= kTeamWarps);
@@ -141,8 +142,10 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_backward_kernel(cons
   const int u0 = static_cast<int>(blockIdx.x) * kUnits;
   const int64_t image = static_cast<int64_t>(depth) * Team::kStateStep, buffer = image * p.tiles;
   T* w = dyn_smem<T>();
-  const TeamPartials<Team, 1> partials{reinterpret_cast<float*>(w + depth * Team::kWeightStep)};
-  float* states = partials.memory + TeamPartials<Team, 1>::kFloats;  // [tile of the slice][j][lane]
+  using Ring = TeamRing<Team, T, 1>;
+  const Ring ring{w + depth * Team::kWeightStep};
+  float* states = reinterpret_cast<float*>(ring.memory +
+                                           kTeamWarps * Ring::kWarpElements);  // [tile of the slice][j][lane]
   GridSignal signal{p.counters + blockIdx.y * kCounterPitch, static_cast<unsigned>(p.groups), 0};
   const int u = u0 + Team::lane_unit(lane), slot = Team::lane_sequence(lane, warp % Team::kB);
   const bool pointwise = warp < Team::kB && u < p.hidden;  // this thread finishes (slot, u) of each tile
@@ -163,13 +166,12 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_backward_kernel(cons
       if (static_cast<int64_t>(tile) * NB >= visit.active()) break;
       const T* from = p.images + (i & 1) * buffer + tile * image;
       typename Team::Sums sums;
-      team_multiply<Team, true>(w, from, warp * depth / kTeamWarps, (warp + 1) * depth / kTeamWarps, lane,
-                                sums);
-      partials.put(warp, lane, sums);
+      ring.multiply(w, from, warp * depth / kTeamWarps, (warp + 1) * depth / kTeamWarps, warp, lane, sums);
+      ring.put(warp, lane, sums);
       __syncthreads();  // every warp's share is there
       if (mine) {
         float product[1];
-        partials.total(warp, lane, product);
+        ring.total(warp, lane, product);
         T da[G];
         if (visit.run(p, product[0], states[(n * Team::kB + warp) * kWarp + lane], b, u, da)) {
           T* to = p.images + (1 - (i & 1)) * buffer + tile * image;

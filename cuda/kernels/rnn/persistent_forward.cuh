@@ -81,7 +81,8 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_block_forward_kernel(cons
         if (b < rows && u < p.hidden) item[j].load(p.data, offset + b, u);
       }
       typename Team::Sums sums;
-      team_multiply<Team, false>(w + g * weights, from, 0, depth, lane, sums);
+      Team::clear(sums);
+      team_multiply<Team>(w + g * weights, from, 0, depth, lane, sums);
 #pragma unroll
       for (int j = 0; j < Team::kB; ++j) {
         const int slot = Team::lane_sequence(lane, j);
@@ -104,7 +105,7 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_block_forward_kernel(cons
 // Reads the states before the step in one image, writes those after it in the other; sequences that have not
 // begun keep h0 in both.
 template <class T, RnnCell kCell, int NB>
-__global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_forward_kernel(const RnnForwardLaunch<T> p) {
+__global__ void __launch_bounds__(kTeamThreads, 2) rnn_grid_forward_kernel(const RnnForwardLaunch<T> p) {
   constexpr int S = kRnnGates<kCell>;
   using Team = RnnTeam<T, NB, S>;
   static_assert(Team::kB <= kTeamWarps);
@@ -112,8 +113,10 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_forward_kernel(const
   const int depth = static_cast<int>(Team::depth(p.hidden)), u0 = static_cast<int>(blockIdx.x) * kUnits;
   const int64_t image = static_cast<int64_t>(depth) * Team::kStateStep, buffer = image * p.tiles;
   T* w = dyn_smem<T>();
-  const TeamPartials<Team, S> partials{reinterpret_cast<float*>(w + depth * Team::kWeightStep)};
-  float* states = partials.memory + TeamPartials<Team, S>::kFloats;  // [tile of the slice][j][lane]: c or h
+  using Ring = TeamRing<Team, T, S>;
+  const Ring ring{w + depth * Team::kWeightStep};
+  float* states = reinterpret_cast<float*>(
+      ring.memory + kTeamWarps * Ring::kWarpElements);  // [tile of the slice][j][lane]: c or h
   GridSignal signal{p.counters + blockIdx.y * kCounterPitch, static_cast<unsigned>(p.groups), 0};
   const int u = u0 + Team::lane_unit(lane), slot = Team::lane_sequence(lane, warp % Team::kB);
   const bool pointwise = warp < Team::kB && u < p.hidden;  // this thread finishes (slot, u) of each tile
@@ -142,13 +145,12 @@ __global__ void __launch_bounds__(kTeamThreads, 1) rnn_grid_forward_kernel(const
       if (static_cast<int64_t>(tile) * NB >= rows) break;
       const T* from = p.images + (i & 1) * buffer + tile * image;
       typename Team::Sums sums;
-      team_multiply<Team, true>(w, from, warp * depth / kTeamWarps, (warp + 1) * depth / kTeamWarps, lane,
-                                sums);
-      partials.put(warp, lane, sums);
+      ring.multiply(w, from, warp * depth / kTeamWarps, (warp + 1) * depth / kTeamWarps, warp, lane, sums);
+      ring.put(warp, lane, sums);
       __syncthreads();  // every warp's share is there
       if (mine) {
         float u_h[S];
-        partials.total(warp, lane, u_h);
+        ring.total(warp, lane, u_h);
         const bool last = p.rows.last(t, b);
         const T h = convert<T>(
             item.run(p.data, u_h, states[(n * Team::kB + warp) * kWarp + lane], offset + b, b, u, last));

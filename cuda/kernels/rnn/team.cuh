@@ -1,8 +1,7 @@
 // The recurrent product of the persistent kernels: one warp multiplies S rows (gates) of each of 8 units with
 // the states of NB sequences over a range of k. Both operands lie as images, in the order in which lanes take
-// them: one conflict-free read of the weights (shared memory), one coalesced read of the states (shared, or
-// global memory past L1) per step of k, each state once per warp. A lane ends up with all S sums of one unit
-// for NB / 4 sequences: lane_unit, lane_sequence.
+// them: one conflict-free read of each from shared memory per step of k. A lane ends up with all S sums of
+// one unit for NB / 4 sequences: lane_unit, lane_sequence.
 //   float     k one by one; weights [k][unit][S], states [k][NB]; fp32 multiply-adds
 //   half      k by 16; mma.sync fragments: weights [k / 16][S][lane][4], states [k / 16][lane][NB / 2]
 #pragma once
@@ -14,18 +13,6 @@
 namespace ccdl::cu {
 
 constexpr int kTeamWarps = 8, kTeamThreads = kTeamWarps * kWarp;
-
-// Reads N elements past L1: other blocks wrote them during this launch.
-template <class T, int N>
-CCDL_DEVICE Vec<T, N> load_fresh(const T* p) {
-  using Word =
-      std::conditional_t<N * sizeof(T) == 16, uint4, std::conditional_t<N * sizeof(T) == 8, uint2, unsigned>>;
-  static_assert(sizeof(Word) == N * sizeof(T));
-  const Word w = __ldcg(reinterpret_cast<const Word*>(p));
-  Vec<T, N> v;
-  __builtin_memcpy(&v, &w, sizeof w);
-  return v;
-}
 
 template <class T, int NB, int S>
 struct RnnTeam;
@@ -112,34 +99,62 @@ struct RnnTeam<T, NB, S> {
   }
 };
 
-// sums = over the steps of k [begin, end); every lane of the warp calls. kFresh: states are in global memory.
-template <class Team, bool kFresh, class T>
+// sums = over the steps of k [begin, end), states in shared memory; every lane of the warp calls.
+template <class Team, class T>
 CCDL_DEVICE void team_multiply(const T* weights, const T* states, int begin, int end, int lane,
                                typename Team::Sums& sums) {
-  Team::clear(sums);
   states += Team::state_lane(lane);
-  for (int k = begin; k < end; k += Team::kUnroll) {
-    typename Team::State x[Team::kUnroll];
-#pragma unroll
-    for (int i = 0; i < Team::kUnroll; ++i) {
-      const T* at = states + static_cast<int64_t>(least(k + i, end - 1)) * Team::kStateStep;
-      x[i] = kFresh ? load_fresh<T, Team::kStateLane>(at) : load_vec<T, Team::kStateLane>(at);
-    }
-#pragma unroll
-    for (int i = 0; i < Team::kUnroll; ++i)
-      if (k + i < end) Team::add(sums, weights + (k + i) * Team::kWeightStep, lane, x[i]);
-  }
+#pragma unroll Team::kUnroll
+  for (int k = begin; k < end; ++k)
+    Team::add(sums, weights + k * Team::kWeightStep, lane,
+              load_vec<T, Team::kStateLane>(states + k * Team::kStateStep));
 }
 
-// What the warps of a block have of one group's sums: [warp][j][lane][slot], S padded to Team::kSlots' power.
-template <class Team, int S>
-struct TeamPartials {
+// Shared memory of a warp of the grid kernels: a ring of stages through which states come from L2 (past L1:
+// other blocks wrote them during this launch), and afterwards the warp's sums, [j][lane][slot].
+template <class Team, class T, int S>
+struct TeamRing {
+  static constexpr int kStages = 3, kStage = 2048 / static_cast<int>(sizeof(T));
+  static constexpr int kWarpElements = kStages * kStage;
+  static constexpr int kBytes = kTeamWarps * kWarpElements * static_cast<int>(sizeof(T));
+  static constexpr int kPerStage = kStage / Team::kStateStep;  // steps of k
   static constexpr int kPad = S == 3 ? 4 : S;
-  static constexpr int kFloats = kTeamWarps * Team::kB * kWarp * kPad;
-  float* memory;
+  static_assert(Team::kB * kWarp * kPad * 4 <= kWarpElements * static_cast<int>(sizeof(T)));
+  T* memory;
+
+  CCDL_DEVICE void fill(T* ring, int slot, const T* from, int stage, int elements, int lane) const {
+    constexpr int kV = kLanes<T>;
+#pragma unroll
+    for (int i = 0; i < kStage / (kWarp * kV); ++i) {
+      const int at = (i * kWarp + lane) * kV, source = stage * kStage + at;
+      if (source < elements) cp_async<16>(ring + slot * kStage + at, from + source, 16);
+    }
+    cp_async_commit();
+  }
+  // As team_multiply, states in global memory. Ends with the warp past its ring.
+  CCDL_DEVICE void multiply(const T* weights, const T* states, int begin, int end, int warp, int lane,
+                            typename Team::Sums& sums) const {
+    T* ring = memory + warp * kWarpElements;
+    const T* from = states + static_cast<int64_t>(begin) * Team::kStateStep;
+    const int steps = end - begin, elements = steps * Team::kStateStep;
+    Team::clear(sums);
+#pragma unroll
+    for (int s = 0; s < kStages - 1; ++s) fill(ring, s, from, s, elements, lane);
+    int slot = 0;
+    for (int done = 0, stage = 0; done < steps; done += kPerStage, ++stage) {
+      cp_async_wait<kStages - 2>();
+      __syncwarp();  // the stage is there for all lanes, which are done with the one refilled next
+      fill(ring, slot == 0 ? kStages - 1 : slot - 1, from, stage + kStages - 1, elements, lane);
+      team_multiply<Team>(weights + (begin + done) * Team::kWeightStep, ring + slot * kStage, 0,
+                          least(steps - done, kPerStage), lane, sums);
+      slot = slot == kStages - 1 ? 0 : slot + 1;
+    }
+    cp_async_wait<0>();
+    __syncwarp();  // no lane reads the ring any more
+  }
 
   CCDL_DEVICE float* at(int warp, int j, int lane) const {
-    return memory + ((warp * Team::kB + j) * kWarp + lane) * kPad;
+    return reinterpret_cast<float*>(memory + warp * kWarpElements) + (j * kWarp + lane) * kPad;
   }
   CCDL_DEVICE void put(int warp, int lane, const typename Team::Sums& sums) const {
 #pragma unroll

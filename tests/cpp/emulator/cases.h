@@ -12,6 +12,7 @@ struct FaultCase {
   bool (*run)(bool repaired);  // false: results are wrong; launches are waited for by the caller
   const char* marker_file;     // where the marker stands
 };
+bool rnn_ring_is_exact();
 const std::vector<FaultCase>& memory_cases();
 const std::vector<FaultCase>& sync_cases();
 const std::vector<FaultCase>& stream_cases();

@@ -92,6 +92,8 @@ TEST(stream_faults) {
 }
 
 // Code without instrumentation meets closed pages: a clear message, then the usual end of the process.
+TEST(rnn_ring) { CHECK(rnn_ring_is_exact()); }
+
 TEST(host_dereference_in_plain_code) {
   ccdl::emu::set_seed(0);
   float* p;
