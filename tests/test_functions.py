@@ -167,3 +167,20 @@ def test_pytorch_has_these_names(name):
     if torch is None:
         pytest.skip("PyTorch is not installed")
     assert callable(getattr(torch, name)) and callable(getattr(ccdl, name))
+
+
+def test_a_large_factorisation_can_be_interrupted():
+    import os
+    import signal
+    import threading
+    import time
+
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    x = ccdl.randn(900, 900)
+    timer.start()
+    start = time.time()
+    with pytest.raises(KeyboardInterrupt):
+        ccdl.linalg.svd(x)
+        time.sleep(5)
+    assert time.time() - start < 3
+    np.testing.assert_array_equal(ccdl.linalg.svdvals(ccdl.eye(3)).numpy(), 1)
