@@ -290,12 +290,22 @@ def attention_masked(dim: int, length: int) -> Row:
                moved=float(4 * q.bytes() + bias.bytes()))
 
 
+def attention_decode(batch: int, keys: int, heads: int, kv_heads: int) -> Row:
+    """One query per head over a long cache: the bytes of keys and values are the limit."""
+    q, k = Input("bf16", (batch, heads, 1, 128)), Input("bf16", (batch, kv_heads, keys, 128))
+    build: Build = lambda T, x: lambda: sdpa(T, x.q, x.k, x.v, enable_gqa=heads != kv_heads)
+    return Row("attention_flash", f"attention decode d128 B{batch} S{keys} GQA {heads}/{kv_heads}", {"q": q, "k": k, "v": k},
+               build, {"flash": with_backend("FLASH_ATTENTION", build)}, flops=4.0 * batch * heads * keys * 128,
+               moved=float(2 * q.bytes() + 2 * k.bytes()))
+
+
 def attention_rows() -> list[Row]:
     rows = [attention("forward", length, 2048 // dim, dim, causal) for dim in (64, 128, 256)
             for length in (512, 2048, 8192, 16384) for causal in (False, True)]
     rows.append(attention("forward", 4096, 32, 128, True, 8))
     rows += [attention("backward", length, 2048 // dim, dim, causal) for dim in (64, 128) for length in (2048, 8192)
              for causal in (False, True)]
+    rows += [attention_decode(batch, keys, 32, 8) for batch, keys in ((1, 8192), (16, 8192), (1, 131072))]
     return rows + [attention_masked(d, 4096) for d in (40, 80, 96)]
 
 

@@ -419,7 +419,9 @@ void check_all(const std::vector<Case>& cases, size_t share) {
     first = seed ? static_cast<size_t>(std::atoi(seed)) % step : 0;
   }
 #endif
-  for (size_t i = first; i < cases.size(); i += step) check_case<T>(cases[i], static_cast<unsigned>(i + 1));
+  for (size_t i = first; i < cases.size(); i += step)
+    if (g_on_device || cases[i].S > 0)  // the ops hand no empty sums to the CPU kernel
+      check_case<T>(cases[i], static_cast<unsigned>(i + 1));
 }
 
 template <class T>

@@ -121,7 +121,8 @@ __global__ void __launch_bounds__(C::kThreads, 2)
         },
         at.rows, k + key * p.k.row, [&](int r) { return r * p.k.row; }, at.keys - key, p.D, s);
     general_softmax<C>(p, at, key, s, top, sum, out);
-    general_values<C>(shared, s, v + key * p.v.row, p.v.row, at.keys - key, p.E - at.chunk * C::kOut, out);
+    general_values<C>(shared, s, at.rows, v + key * p.v.row, p.v.row, at.keys - key, p.E - at.chunk * C::kOut,
+                      out);
   }
   general_finish<C>(p, at, top, sum, out);
 }
@@ -172,7 +173,7 @@ CCDL_DEVICE void general_weights(const AttentionProblem<typename C::T>& p, int64
 }
 
 template <class C>
-__global__ void __launch_bounds__(C::kThreads, 2)
+__global__ void __launch_bounds__(C::kThreads, C::kBlocks)
     attention_backward_general_kernel(const AttentionProblem<typename C::T> p) {
   using S = typename C::S;
   using T = typename C::T;
@@ -213,7 +214,7 @@ __global__ void __launch_bounds__(C::kThreads, 2)
       general_weights<C>(p, b, head, keys, row0, column, s, dp);
       const T* x = C::kKind == AttentionKind::Q ? k : C::kKind == AttentionKind::K ? q : dout;
       const int64_t xr = C::kKind == AttentionKind::Q ? kr : C::kKind == AttentionKind::K ? qr : gr;
-      general_values<C>(shared, s, x + column * xr + chunk, xr, column_count, width - chunk, out);
+      general_values<C>(shared, s, rows, x + column * xr + chunk, xr, column_count, width - chunk, out);
     }
   const auto& to = C::kKind == AttentionKind::Q ? p.dq : C::kKind == AttentionKind::K ? p.dk : p.dv;
   T* y = to.at(b, C::kQueryRows ? first_head : key_head) + chunk;
