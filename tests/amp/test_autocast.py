@@ -420,6 +420,15 @@ def test_older_names(device):
     with module.autocast():
         assert short((ccdl.ones(2, 2) @ ccdl.ones(2, 2)).dtype) == LOW[device]
     assert module.GradScaler(init_scale=8.0).get_scale() == 8.0
+    assert ccdl.get_autocast_cpu_dtype() == ccdl.bfloat16 and ccdl.get_autocast_gpu_dtype() == ccdl.float16
+    assert not ccdl.is_autocast_cpu_enabled()
+    ccdl.set_autocast_cpu_enabled(True)
+    ccdl.set_autocast_cpu_dtype(ccdl.float16)
+    try:
+        assert ccdl.is_autocast_enabled("cpu") and ccdl.get_autocast_dtype("cpu") == ccdl.float16
+    finally:
+        ccdl.set_autocast_cpu_enabled(False)
+        ccdl.set_autocast_cpu_dtype(ccdl.bfloat16)
     assert ccdl.amp.autocast is ccdl.autocast and ccdl.amp.autocast_mode.autocast is ccdl.autocast
 
 

@@ -264,6 +264,27 @@ def test_a_changed_step_is_left_out_as_well(device):
     assert w.tolist() == [0.75, 0.75]
 
 
+class Aware(ccdl.optim.Optimizer):
+    """An optimiser that follows PyTorch's protocol for steps that know the flag."""
+
+    _step_supports_amp_scaling = True
+
+    def step(self, closure=None):
+        self.seen = (self.grad_scale, self.found_inf.item(), self.param_groups[0]["params"][0].grad.tolist())
+
+
+def test_optimizers_that_take_the_flag(device):
+    scaler, w = scaler_of(device, init_scale=4.0), ccdl.ones(1, requires_grad=True)
+    optimizer = Aware([w], {})
+    for factor in (3.0, float("inf")):
+        w.grad = None
+        scaler.scale((w * factor).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert optimizer.seen == (None, float(factor == float("inf")), [factor])
+    assert not hasattr(optimizer, "found_inf")
+
+
 def test_optimizers_of_ones_own(device):
     scaler = scaler_of(device)
     w = ccdl.ones(1, requires_grad=True)

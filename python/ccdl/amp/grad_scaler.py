@@ -189,7 +189,8 @@ class GradScaler:
         found = state["found_inf_per_device"]
         if not found:
             raise AssertionError("No inf checks were recorded for this optimizer.")
-        if len(found) == 1 and getattr(optimizer, "_step_supports_amp_scaling", False):
+        reads_flag = getattr(optimizer, "_reads_overflow_flag", bool)()  # ccdl's own
+        if len(found) == 1 and (reads_flag or getattr(optimizer, "_step_supports_amp_scaling", False)):
             # grad_scale is None: the gradients are unscaled already
             optimizer.grad_scale, optimizer.found_inf = None, next(iter(found.values()))
             try:

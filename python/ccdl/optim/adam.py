@@ -129,7 +129,7 @@ class Adam(Optimizer):
     def step(self, closure: Any = None) -> Any:
         """One update of every parameter that has a gradient; returns the closure's loss."""
         loss = self._closure_loss(closure)
-        found = device_flag(self, self._step_supports_amp_scaling)
+        found = device_flag(self, self._reads_overflow_flag())
         if found is False:
             return loss
         for key, group in enumerate(self.param_groups):
@@ -143,8 +143,7 @@ class Adam(Optimizer):
                 self._update(group, params, grads, states, overflow_arguments(self, key, states, found))
         return loss
 
-    @property
-    def _step_supports_amp_scaling(self) -> bool:
+    def _reads_overflow_flag(self) -> bool:
         """Whether the step's kernels can read a GradScaler's flag."""
         if type(self).step is not Adam.step:  # somebody else's update
             return False

@@ -95,7 +95,7 @@ class SGD(Optimizer):
     def step(self, closure: Any = None) -> Any:
         """One update of every parameter that has a gradient; returns the closure's loss."""
         loss = self._closure_loss(closure)
-        found = device_flag(self, self._step_supports_amp_scaling)
+        found = device_flag(self, self._reads_overflow_flag())
         if found is False:
             return loss
         overflow = {} if found is None else {"found_inf": found}
@@ -141,8 +141,7 @@ class SGD(Optimizer):
                 )
         return loss
 
-    @property
-    def _step_supports_amp_scaling(self) -> bool:
+    def _reads_overflow_flag(self) -> bool:
         """Whether the step's kernels can read a GradScaler's flag: not the step that makes the buffers."""
         if type(self).step is not SGD.step:  # somebody else's update
             return False
