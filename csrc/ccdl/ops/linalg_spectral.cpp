@@ -112,15 +112,64 @@ struct PinvBackward : Node {
 struct Qr {
   Tensor qt, rt;  // working copies, transposed
 };
-// columns: how many columns of Q to form
+
+constexpr int64_t kPanel = 32;  // columns whose reflectors are applied together
+
+// The reflectors of one panel, H_1 H_2 ... = I - V^T T V with V [batch, columns, rows], T upper triangular:
+// T^-1 = diag(1 / tau) + the strict upper triangle of V V^T.
+struct Panel {
+  Tensor v, t;
+};
+Panel panel_of(const Tensor& reflectors, const Tensor& tau) {
+  const int64_t columns = reflectors.size(1), rows = reflectors.size(2);
+  const Tensor v = add(triu(reflectors, 1), eye(columns, rows, DType::Float64, tau.device()));
+  // a reflector with tau = 0 is the identity: its T_jj is as good as 0
+  const Tensor inverse = where(eq(tau, 0), Operand(1e300), reciprocal(tau));
+  const Tensor system = add(triu(matmul(v, mT(v)), 1), diag_embed(inverse));
+  const Tensor t = contiguous(expand(eye(columns, columns, DType::Float64, tau.device()), system.sizes()));
+  solve_triangle(contiguous(system), t, true, false);
+  return {v, t};
+}
+
+void factor_qr(const Tensor& at, const Tensor& tau, const Tensor& scratch) {
+  CCDL_KERNEL(at, linalg_qr(at.view(), tau.view(), scratch.view()));
+}
+
+// columns: how many columns of Q to form. Panels are factored by the kernel, all else is products.
+Qr qr_blocked(const Tensor& at, int64_t columns) {
+  const int64_t batch = at.size(0), n = at.size(1), m = at.size(2), steps = std::min(m, n);
+  std::vector<Panel> panels;
+  for (int64_t k = 0; k < steps; k += kPanel) {
+    const int64_t width = std::min(kPanel, steps - k), rest = n - k - width;
+    const Tensor place = narrow(narrow(at, 1, k, width), 2, k, m - k), part = contiguous(place);
+    const Tensor tau = work_space(at, {batch, std::min(width, m - k)});
+    factor_qr(part, tau, work_space(at, {batch, width}));
+    copy_(place, part);
+    panels.push_back(panel_of(part, tau));
+    if (rest == 0) continue;
+    const Tensor later = narrow(narrow(at, 1, k + width, rest), 2, k, m - k);
+    const Panel& p = panels.back();
+    sub_(later, matmul(matmul(matmul(later, mT(p.v)), p.t), p.v));
+  }
+  Qr r{zeros(Dims{batch, columns, m}, DType::Float64, at.device()), at};
+  fill_(diagonal(r.qt, 0, 1, 2), Scalar(1.0));
+  for (size_t i = panels.size(); i-- > 0;) {
+    const int64_t k = static_cast<int64_t>(i) * kPanel;
+    const Tensor q = narrow(r.qt, 2, k, m - k);
+    sub_(q, matmul(matmul(matmul(q, mT(panels[i].v)), mT(panels[i].t)), panels[i].v));
+  }
+  return r;
+}
+
 Qr qr_of(const Tensor& a, int64_t columns) {
   const NoGradGuard no_grad;
   const int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
   const Tensor at = working_copy(mT(a));
   const int64_t batch = at.size(0);
+  if (k >= 3 * kPanel && batch > 0) return qr_blocked(at, columns);
   const Tensor tau = work_space(a, {batch, k});
   const Tensor scratch = work_space(a, {batch, std::max(n, columns)});
-  CCDL_KERNEL(a, linalg_qr(at.view(), tau.view(), scratch.view()));
+  factor_qr(at, tau, scratch);
   Qr r{work_space(a, {batch, columns, m}), at};
   CCDL_KERNEL(a, linalg_qr_form(at.view(), tau.view(), r.qt.view(), scratch.view()));
   return r;
