@@ -69,6 +69,7 @@ def test_multihead_against_numpy(options, batch_first, need_weights):
         assert p is None
 
 
+@pytest.mark.host  # hundreds of small launches
 def test_gradients_by_differences():
     ccdl.manual_seed(1)
     layer = nn.MultiheadAttention(4, 2, kdim=3, vdim=2, add_bias_kv=True, add_zero_attn=True, dtype=ccdl.float64)

@@ -79,3 +79,10 @@ def test_bleu():
                        (lambda: bleu([["a"]], []), ValueError), (lambda: bleu([["a"]], ["a"], weights=[1]), ValueError)):
         with pytest.raises(error, match="bleu"):
             bad()
+
+
+def test_bleu_takes_the_closest_reference_length():
+    """Lengths 4 and 9 for a hypothesis of 8: the closer one counts, and its brevity costs exp(1 - 9/8)."""
+    hypothesis = "a b c d e f g h"
+    assert bleu([["a b c d", "a b c d e f g h i"]], [hypothesis]) == pytest.approx(math.exp(1 - 9 / 8))
+    assert bleu([["a b c d e f g h i", "x y z a b c d"]], [hypothesis]) == pytest.approx(1.0)  # 7 and 9: the shorter

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 import ccdl
-from ccdl import models
+from ccdl import models, nn
 from ccdl.text import CharTokenizer, KneserNey
 from ccdl.train import RECIPES, charlm, gpt, hello, recipe, reverse, sentiment
 from ccdl.train.corpus import (
@@ -137,6 +137,26 @@ def test_bits_per_token_is_the_chain_rule():
     assert charlm.bits_per_token(narrow, [document]) == pytest.approx(total / 36 / math.log(2), rel=1e-5)
     with pytest.raises(ValueError, match="no token"):
         charlm.bits_per_token(model, [[1], []])
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_the_state_goes_on_from_window_to_window(cell):
+    """Window by window the losses are those of whole streams; the gradient stays within its window."""
+    ccdl.manual_seed(0)
+    model = models.CharRNN(7, 6, cell=cell, embed_dim=4).eval()
+    batches = StreamBatches([ccdl.randint(0, 7, (61,)).tolist()], 2, 5, seed=0)
+    forward = charlm.language_forward(model)
+    found = [forward(model, batch)[0] for batch in batches]
+    x, y = (ccdl.cat([b[i] for b in batches], 1) for i in (0, 1))
+    logits = model(x)[0]
+    want = nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
+    assert float(sum(found).detach()) / len(found) == pytest.approx(float(want.detach()), rel=1e-5)
+    again = [forward(model, batch)[0] for batch in batches]
+    assert [float(v.detach()) for v in again] == [float(v.detach()) for v in found]
+    found[-1].backward()
+    last = set(x[:, -5:].flatten().tolist())
+    moved = {i for i, row in enumerate(model.embedding.weight.grad.abs().sum(1).tolist()) if row}
+    assert moved <= last
 
 
 def test_gpt_reports(tmp_path):
