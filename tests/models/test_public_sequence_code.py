@@ -386,6 +386,7 @@ def losses(torch, net, idx, steps=6):
     return found
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("make", MODELS)
 def test_the_loss_falls(make):
     ccdl.manual_seed(0)

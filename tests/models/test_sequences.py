@@ -48,6 +48,7 @@ MODELS = {"gpt": gpt, "rotary": lambda: gpt("rotary"), "sinusoidal": lambda: gpt
           "gru": lambda: loud(models.CharRNN(5, 12, cell="gru", embed_dim=6), 3.0)}
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", MODELS)
 def test_probabilities_of_all_strings_sum_to_one(name):
     model = MODELS[name]()
@@ -100,6 +101,7 @@ def test_no_gradient_to_the_future(name):
     assert bool((a[:, :5] == b[:, :5]).all()) and not bool((a[:, 5:] == b[:, 5:]).all())
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", MODELS)
 def test_beam_search_against_enumeration(name):
     model = MODELS[name]()
@@ -117,6 +119,7 @@ def test_beam_search_against_enumeration(name):
         assert greedy.tolist()[:2] == [0, int(log_probs(model, all_strings(5, 1)).argmax())]
 
 
+@pytest.mark.host
 def test_beam_search_with_an_end():
     """Against enumeration of all strings that end at the first 4 or fill the length."""
     model = gpt()
@@ -134,6 +137,7 @@ def test_beam_search_with_an_end():
     assert sum(math.exp(v[0]) for v in ended.values()) == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.host
 def test_sampling_follows_the_distribution():
     model = gpt()
     prompt = ccdl.zeros((6000, 1), dtype=ccdl.int64)
@@ -191,6 +195,7 @@ def test_end_of_sequence_and_bad_calls():
     assert model(prompt).shape == (2, 1, 5)
 
 
+@pytest.mark.host
 def test_gpt_parameters():
     """GPT-2's smallest form has 124,439,808 parameters; its parts are counted at the real width."""
     d, vocabulary, length, layers = 768, 50257, 1024, 12
@@ -204,6 +209,7 @@ def test_gpt_parameters():
     assert std == pytest.approx(0.02 / 4, rel=0.05)
 
 
+@pytest.mark.host
 def test_gpt_learns_and_tied_weights_stay_one(tmp_path):
     ccdl.manual_seed(0)
     model = models.GPT(6, 8, 32, 2, 1, dropout=0.0)
@@ -262,6 +268,7 @@ def test_hmm_against_enumeration():
                 assert float(posterior[i, t, k]) == pytest.approx(want, abs=1e-12)
 
 
+@pytest.mark.host
 def test_hmm_sums_to_one_and_has_its_gradient():
     ccdl.manual_seed(2)
     model = models.HMM(3, 4, dtype=ccdl.float64)
@@ -278,6 +285,7 @@ def test_hmm_sums_to_one_and_has_its_gradient():
     assert ccdl.autograd.gradcheck(run, values)
 
 
+@pytest.mark.host
 def test_hmm_recovers_what_it_drew():
     pi, a, b = np.array([0.5, 0.5]), np.array([[0.95, 0.05], [0.1, 0.9]]), np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]])
     ccdl.manual_seed(4)

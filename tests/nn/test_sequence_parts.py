@@ -149,6 +149,7 @@ def test_glimpse_cuts_what_it_says():
         layer(images, mean[:2])
 
 
+@pytest.mark.host
 def test_glimpse_position_learns_by_reinforce():
     """A bright spot stands where a net cannot see it unless it looks there; the reward is the glimpse's brightness."""
     ccdl.manual_seed(3)
