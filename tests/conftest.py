@@ -42,8 +42,8 @@ ON_DEVICE = (
     "test_cuda_page.py", "test_indexing.py", "test_lane_maps.py",
     "test_promotion.py", "test_properties.py", "test_random.py", "test_worked_numbers.py",
 )
-EMULATED_SIZE_LIMITS = {"linalg": 600, "linalg_svd": 60, "linalg_eigh": 120, "linalg_pinv": 60, "linalg_lstsq": 60, "linalg_cond": 60, "linalg_matrix_norm": 60,
-                         "linalg_matrix_rank": 60, "cholesky": 200, "": 150000, "conv": 6000, "mm": 20000, "scaled_dot": 8000, "sdpa": 8000, "attention": 8000}  # start of the op's name -> elements
+EMULATED_SIZE_LIMITS = {"linalg": 100, "linalg_svd": 20, "linalg_eigh": 40, "linalg_pinv": 20, "linalg_lstsq": 20, "linalg_cond": 20, "linalg_matrix_norm": 20,
+                         "linalg_matrix_rank": 20, "cholesky": 100, "": 150000, "conv": 6000, "mm": 20000, "scaled_dot": 8000, "sdpa": 8000, "attention": 8000}  # start of the op's name -> elements
 
 
 def load(name: str, path: Path) -> object:

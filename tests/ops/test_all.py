@@ -44,9 +44,15 @@ from opcase import OpCase, Sample
 T = library()
 
 # What needs no kernel on a device, and what may wait for one because a size or an answer for Python is data.
-NO_LAUNCH = frozenset({"atleast_2d", "atleast_3d", "broadcast_tensors", "meshgrid"})
+NO_LAUNCH = frozenset({"atleast_2d", "atleast_3d", "broadcast_tensors", "meshgrid", "hsplit", "vsplit", "dsplit"})
 READS_BACK = frozenset({"allclose", "argwhere", "bincount", "bincount_weights", "equal", "index_put", "masked_scatter", "masked_select", "nonzero",
-                        "nonzero_tuple", "repeat_interleave", "unique", "unique_consecutive", "unique_dim", "where_coordinates"})
+                        "nonzero_tuple", "repeat_interleave", "unique", "unique_consecutive", "unique_dim", "where_coordinates",
+                        # codes of failed factorisations become errors, as in PyTorch; a scaling by the norm
+                        "cholesky_inverse", "cholesky_solve", "linalg_cholesky", "linalg_cholesky_upper", "linalg_cond", "linalg_det",
+                        "linalg_eigh", "linalg_eigvalsh", "linalg_inv", "linalg_lstsq", "linalg_lu_solve", "linalg_matrix_exp",
+                        "linalg_matrix_norm_-2", "linalg_matrix_norm_2", "linalg_matrix_norm_nuc", "linalg_matrix_power_negative",
+                        "linalg_matrix_rank", "linalg_pinv", "linalg_solve", "linalg_solve_right", "linalg_svd", "linalg_svd_full",
+                        "linalg_svdvals"})
 
 
 def all_cases() -> list[OpCase]:
