@@ -197,3 +197,22 @@ def test_raises_and_stays_usable(call: Callable[[], Any], kinds: tuple[type[Base
     assert grown < 64 * 1024, f"took {grown} KiB"
     a = ccdl.arange(6, dtype=ccdl.float32).reshape(2, 3)
     assert (a @ a.t()).tolist() == [[5.0, 14.0], [14.0, 50.0]]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8"])
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 1e30, -1e30])
+def test_a_number_that_an_integer_type_cannot_hold_is_refused(dtype, value):
+    kind = getattr(ccdl, dtype)
+    for call in (lambda: ccdl.full((2,), value, dtype=kind), lambda: ccdl.zeros(2, dtype=kind).fill_(value),
+                 lambda: ccdl.full_like(ccdl.zeros(2, dtype=kind), value)):
+        with pytest.raises(RuntimeError, match=f"cannot be converted to type {dtype} without overflow"):
+            call()
+    assert ccdl.full((1,), 5.7, dtype=kind).item() == 5
+
+
+def test_edges_of_integer_types_fit():
+    assert ccdl.full((1,), -(2**63), dtype=ccdl.int64).item() == -(2**63) and ccdl.full((1,), 2**63 - 1, dtype=ccdl.int64).item() == 2**63 - 1
+    assert ccdl.full((1,), -128, dtype=ccdl.int8).item() == -128 and ccdl.full((1,), -1, dtype=ccdl.uint8).item() == 255
+    for value, dtype in ((128, ccdl.int8), (-129, ccdl.int8), (256, ccdl.uint8), (-256, ccdl.uint8), (2**31, ccdl.int32), (-5.7, ccdl.uint8)):
+        with pytest.raises(RuntimeError, match="without overflow"):
+            ccdl.full((1,), value, dtype=dtype)

@@ -231,7 +231,7 @@ struct Backward {
     const double work =
         static_cast<double>(std::min(n.keys, block_keys<C>()) * n.length * n.heads_per_group) *
         static_cast<double>(3 * n.depth + 2 * n.width);
-    const int64_t blocks = blocks_per_part();
+    const int64_t blocks = std::max<int64_t>(1, blocks_per_part());  // without keys: dq is still written
     const int64_t step =
         std::clamp<int64_t>(static_cast<int64_t>(kRegionWork / std::max(work, 1.0)), 1, blocks);
     for (int64_t first = 0; first < blocks; first += step)

@@ -213,6 +213,7 @@ Tensor copy_(const Tensor& x, const Tensor& src, bool non_blocking) {
 }
 
 Tensor fill_(const Tensor& x, Scalar value) {
+  check_fits("fill_", value, x.dtype());
   autograd::check_inplace("fill_", x);
   if (x.numel()) {
     const Tensor one = scalar_tensor(value, x.dtype());

@@ -31,7 +31,20 @@ Tensor line(const char* op, int64_t n, DType dtype, Device device) {
 
 Tensor zeros(IntSpan sizes, DType dtype, Device device) { return filled(empty(sizes, dtype, device), 0); }
 Tensor ones(IntSpan sizes, DType dtype, Device device) { return filled(empty(sizes, dtype, device), 1); }
+void check_fits(const char* op, Scalar value, DType dtype) {
+  if (is_floating(dtype) || dtype == DType::Bool || value.is_bool()) return;
+  const int bits = static_cast<int>(8 * item_size(dtype)) - (dtype == DType::UInt8 ? 0 : 1);
+  const double high = std::ldexp(1.0, bits), low = dtype == DType::UInt8 && value.is_float() ? 0.0 : -high;
+  const double v = value.to_double();  // negative whole numbers wrap in uint8, as PyTorch has it
+  const bool fits = value.is_float()
+                        ? std::trunc(v) >= low && v < high
+                        : bits == 63 || (v >= (dtype == DType::UInt8 ? 1 - high : low) && v < high);
+  CCDL_CHECK(fits, Runtime, op, ": value ", value, " cannot be converted to type ", dtype_name(dtype),
+             " without overflow");
+}
+
 Tensor full(IntSpan sizes, Scalar value, DType dtype, Device device) {
+  check_fits("full", value, dtype);
   return filled(empty(sizes, dtype, device), value);
 }
 Tensor zeros_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat format) {
@@ -41,6 +54,7 @@ Tensor ones_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat forma
   return filled(empty_in(x, dtype, format), 1);
 }
 Tensor full_like(const Tensor& x, Scalar value, std::optional<DType> dtype, MemoryFormat format) {
+  check_fits("full_like", value, dtype.value_or(x.dtype()));
   return filled(empty_in(x, dtype, format), value);
 }
 Tensor empty_like(const Tensor& x, std::optional<DType> dtype, MemoryFormat format) {

@@ -8,6 +8,8 @@ namespace ccdl::ops {
 
 Tensor zeros(IntSpan sizes, DType dtype, Device device = {});
 Tensor ones(IntSpan sizes, DType dtype, Device device = {});
+// Throws RuntimeError when an integer type cannot hold the value (NaN and infinity included).
+void check_fits(const char* op, Scalar value, DType dtype);
 Tensor full(IntSpan sizes, Scalar value, DType dtype, Device device = {});
 Tensor zeros_like(const Tensor& x, std::optional<DType> dtype = std::nullopt,
                   MemoryFormat format = MemoryFormat::Preserve);

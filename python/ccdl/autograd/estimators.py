@@ -167,5 +167,5 @@ def pathwise_normal(mean: Any, std: Any, generator: Any = None) -> Any:
     tensor([1., 1., 1.])
     """
     mean, std = _C.broadcast_tensors(mean, std)
-    noise = _C.randn(tuple(mean.shape), dtype=mean.dtype, generator=generator)
+    noise = _C.randn(tuple(mean.shape), dtype=mean.dtype, device=mean.device, generator=generator)
     return mean + std * noise

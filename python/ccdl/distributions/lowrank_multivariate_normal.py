@@ -101,7 +101,7 @@ class LowRankMultivariateNormal(Distribution):
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         shape = self._extended_shape(sample_shape)
-        options = {"dtype": self.loc.dtype, "device": self.loc.device}
+        options: dict[str, Any] = {"dtype": self.loc.dtype, "device": self.loc.device}
         few = _C.randn(*shape[:-1], self.cov_factor.shape[-1], **options)
         many = _C.randn(shape, **options)
         return self.loc + (self.cov_factor @ few.unsqueeze(-1)).squeeze(-1) + self.cov_diag.sqrt() * many

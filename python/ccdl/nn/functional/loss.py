@@ -640,7 +640,8 @@ def ctc_loss(
     if zero_infinity:
         losses = _C.where(losses == math.inf, _C.zeros_like(losses), losses)
     if reduction == "mean":
-        scale = _C.tensor([max(n, 1) for n in target_lengths], dtype=losses.dtype)
+        lengths = [max(n, 1) for n in target_lengths]
+        scale = _C.tensor(lengths, dtype=losses.dtype, device=losses.device)
         return (losses / scale).mean()
     if reduction == "sum":
         return losses.sum()
@@ -675,24 +676,24 @@ def _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longe
     finite.
     """
     steps, batch, _ = log_probs.shape
-    floor = -1e30
-    label = _C.tensor(labels, dtype=_C.int64)
-    may_skip = _C.tensor(skip, dtype=_C.bool)
+    floor, device = -1e30, log_probs.device
+    label = _C.tensor(labels, dtype=_C.int64, device=device)
+    may_skip = _C.tensor(skip, dtype=_C.bool, device=device)
     emitted = log_probs.gather(2, label.unsqueeze(0).expand(steps, batch, longest))
     start = [[s < 2 and s < 2 * n + 1 for s in range(longest)] for n in target_lengths]
-    low = _C.full((batch, longest), floor, dtype=log_probs.dtype)
-    alpha = _C.where(_C.tensor(start, dtype=_C.bool), emitted[0], low)
-    border = _C.full((batch, 2), floor, dtype=log_probs.dtype)
-    active = _C.tensor(input_lengths, dtype=_C.int64).unsqueeze(1)
+    low = _C.full((batch, longest), floor, dtype=log_probs.dtype, device=device)
+    alpha = _C.where(_C.tensor(start, dtype=_C.bool, device=device), emitted[0], low)
+    border = _C.full((batch, 2), floor, dtype=log_probs.dtype, device=device)
+    active = _C.tensor(input_lengths, dtype=_C.int64, device=device).unsqueeze(1)
     for t in range(1, steps):
         padded = _C.cat((border, alpha), 1)
         one, two = padded[:, 1 : longest + 1], padded[:, :longest]
         two = _C.where(may_skip, two, low)
         following = _C.logsumexp(_C.stack((alpha, one, two)), 0) + emitted[t]
         alpha = _C.where(active > t, following, alpha)
-    last = _C.tensor([[2 * n, max(2 * n - 1, 0)] for n in target_lengths], dtype=_C.int64)
+    last = _C.tensor([[2 * n, max(2 * n - 1, 0)] for n in target_lengths], dtype=_C.int64, device=device)
     ends = alpha.gather(1, last)
-    empty = _C.tensor([[False, n == 0] for n in target_lengths], dtype=_C.bool)
+    empty = _C.tensor([[False, n == 0] for n in target_lengths], dtype=_C.bool, device=device)
     ends = _C.where(empty, _C.full_like(ends, floor), ends)
     total = -_C.logsumexp(ends, 1)
     return _C.where(total > 1e29, _C.full_like(total, math.inf), total)
