@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import nn
+from .. import nn, no_grad
 from ..errors import ShapeError
 from ..nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -48,6 +48,9 @@ class EmbeddingClassifier(nn.Module):
         super().__init__()
         self.pad = pad
         self.embedding = nn.Embedding(vocab_size, embed_dim, padding_idx=pad)
+        with no_grad():  # 003's +-0.25: a mean of large random vectors would drown what few words say
+            nn.init.uniform_(self.embedding.weight, -0.25, 0.25)
+            self.embedding.weight[pad] = 0
         layers: list[nn.Module] = [nn.Dropout(dropout)]
         if hidden:
             layers += [nn.Linear(embed_dim, hidden), nn.ReLU(), nn.Dropout(dropout)]

@@ -1,6 +1,7 @@
 """``ccdl train sentiment``: classifiers of text beside a logistic regression on bags of words.
 
-Mean of embeddings (002), or bidirectional LSTM with the maximum over time (002, 004).
+Mean of embeddings of words (002) and of word pairs (Joulin et al., 2017), or bidirectional LSTM with the
+maximum over time (002, 004).
 
 The default text is real and so are its labels: first paragraphs of the standard library's docstrings, and
 whether they document a module, a class or a function. --data takes lines "label<TAB>text", such as reviews.
@@ -32,12 +33,14 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--model", default="bilstm", choices=("bilstm", "mean"))
     parser.add_argument("--data", help="file of lines label<TAB>text (default: the library's docstrings)")
     parser.add_argument("--embed", type=int, default=64, help="size of an embedding")
-    parser.add_argument("--hidden", type=int, default=64, help="size of the LSTM, or of a hidden layer")
+    parser.add_argument("--hidden", type=int, help="size of the LSTM (64), or of a hidden layer (none)")
+    parser.add_argument("--pairs", type=int, default=32768, help="embeddings that word pairs share (mean)")
     parser.add_argument("--length", type=int, default=40, help="words of a text that count")
     parser.add_argument("--dropout", type=float, default=0.5)
     parser.add_argument("--word-dropout", type=float, default=0.1, help="share of words hidden in training")
     parser.add_argument("--no-baseline", action="store_true", help="without scikit-learn's regression")
     add_common(parser, "sentiment", 12, 32, 3e-3)
+    parser.set_defaults(lr=None)  # 3e-3, mean: 5e-3
 
 
 def _read(path):
@@ -98,6 +101,13 @@ def bag_of_words(train_rows: Any, test_rows: Any) -> float:
     return float(model.score(vectorizer.transform([text for text, _ in test_rows]), wanted))
 
 
+def _with_pairs(ids: list[int], words: int, pairs: int) -> list[int]:
+    """The words and, as further tokens, every two in a row, hashed to ``pairs`` numbers behind ``words``."""
+    if pairs == 0:
+        return ids
+    return ids + [words + (a * 1000003 + b) % pairs for a, b in zip(ids, ids[1:])]
+
+
 class _Forward:
     """The trainer's forward; hides words in training."""
 
@@ -117,7 +127,8 @@ def train(
     model: str = "bilstm",
     data: Any = None,
     embed: int = 64,
-    hidden: int = 64,
+    hidden: int | None = None,
+    pairs: int = 32768,
     length: int = 40,
     dropout: float = 0.5,
     word_dropout: float = 0.1,
@@ -125,7 +136,7 @@ def train(
     out: str = "runs/sentiment",
     epochs: int = 12,
     batch_size: int = 32,
-    lr: float = 3e-3,
+    lr: float | None = None,
     weight_decay: float = 1e-2,
     seed: int = 0,
     device: Any = "cpu",
@@ -140,6 +151,7 @@ def train(
     Arguments are the command's options; ``documents``, a list of (name, [(text, label)]), replaces ``data``.
     """
     started = time.perf_counter()
+    lr = (5e-3 if model == "mean" else 3e-3) if lr is None else lr
     if documents is None:
         documents = _read(data) if data else docstrings()
     parts = split_documents(documents, seed, 0.15, lambda d: len(d[1]))
@@ -152,22 +164,26 @@ def train(
     if not all(parts):
         raise ValueError("sentiment: a part of the split is empty; give more documents")
     tokenizer = WordTokenizer.train([text for text, _ in parts[0]], min_count=2)
+    pairs = pairs if model == "mean" else 0
+    room = length if pairs == 0 else 2 * length - 1
     sets = []
     for part in parts:
         ids = [tokenizer.encode(text)[:length] or [tokenizer.unk] for text, _ in part]
+        ids = [_with_pairs(row, len(tokenizer), pairs) for row in ids]
         targets = _C.tensor([labels.index(label) for _, label in part], dtype=_C.int64)
-        sets.append((pad_batch(ids, tokenizer.pad, length)[0], targets))
+        sets.append((pad_batch(ids, tokenizer.pad, room)[0], targets))
     _C.manual_seed(mix(seed, 1))
     if model == "bilstm":
-        net: Any = BiLSTMClassifier(len(tokenizer), len(labels), embed, hidden, dropout=dropout)
+        net: Any = BiLSTMClassifier(len(tokenizer), len(labels), embed, hidden or 64, dropout=dropout)
     else:
-        net = EmbeddingClassifier(len(tokenizer), len(labels), embed, hidden, dropout)
+        net = EmbeddingClassifier(len(tokenizer) + pairs, len(labels), embed, hidden or 0, dropout)
     say(
         f"{' + '.join(str(len(p)) for p in parts)} texts, labels {', '.join(labels)}, "
         f"{len(tokenizer)} words; {parameters(net)} parameters"
     )
     options = {"model": model, "data": data, "embed": embed, "hidden": hidden, "length": length}
     options.update({"dropout": dropout, "word_dropout": word_dropout, "batch_size": batch_size})
+    options["pairs"] = pairs
     done, trainer, files = fit(
         net,
         _Forward(word_dropout, tokenizer.pad, tokenizer.unk),
