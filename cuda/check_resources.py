@@ -165,7 +165,9 @@ def compile_one(path: Path, arch: str, nvcc: str) -> Compiled:
     file = path.relative_to(CUDA / "kernels").as_posix()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        command = [nvcc, *FLAGS, f"-arch={arch}", "-c", str(path), "-o", f"{folder}/x.o"]
+        # not -arch=sm_90a, which also compiles for compute_90: that has no wgmma
+        target = f"-gencode=arch={arch.replace('sm_', 'compute_')},code={arch}"
+        command = [nvcc, *FLAGS, target, "-c", str(path), "-o", f"{folder}/x.o"]
         status, seconds = run(command, log)
         text = log.read_text(errors="replace")
     kernels, warnings = parse(text)
