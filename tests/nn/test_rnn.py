@@ -306,6 +306,7 @@ def test_gradients_by_differences_and_twice():
         assert ccdl.autograd.gradgradcheck(call, (x, *layer.parameters()))
 
 
+@pytest.mark.host
 def test_long_sequences():
     """20,000 steps forward and back: no recursion anywhere, and finite."""
     layer = nn.RNN(1, 2)
