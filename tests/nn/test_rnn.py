@@ -292,6 +292,7 @@ def test_graph_can_be_kept_and_is_freed():
         y.sum().backward()
 
 
+@pytest.mark.host
 def test_gradients_by_differences_and_twice():
     ccdl.manual_seed(8)
     for layer in (nn.GRU(2, 2, bidirectional=True, dtype=ccdl.float64), nn.LSTM(2, 3, proj_size=2, dtype=ccdl.float64),
