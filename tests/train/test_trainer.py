@@ -311,3 +311,18 @@ def test_scores_against_scikit_learn():
     error = MeanAbsoluteError()
     error.update(ccdl.tensor([1.0, 2.0]), ccdl.tensor([0.0, 4.0]))
     assert error.compute() == 1.5 and ConfusionMatrix(2).compute() == [[0, 0], [0, 0]]
+
+
+def test_of_equally_good_epochs_the_smallest_loss_is_kept(tmp_path):
+    path = str(tmp_path / "best.safetensors")
+    best = cb.BestCheckpoint(path, "val_accuracy")
+    trainer = make()
+    kept = []
+    for epoch, (accuracy_, loss) in enumerate([(0.5, 1.0), (0.9, 0.8), (0.9, 0.6), (0.9, 0.7), (0.8, 0.1)], 1):
+        trainer.model[0].bias.data.fill_(float(epoch))
+        best.on_epoch_end(trainer, {"epoch": epoch, "val_accuracy": accuracy_, "val_loss": loss})
+        kept.append(int(ccdl.load(path)["0.bias"][0]))
+    assert kept == [1, 2, 3, 3, 3] and best.best_epoch == 3
+    again = cb.BestCheckpoint(path, "val_accuracy")
+    again.load_state_dict(best.state_dict())
+    assert (again.best, again.best_epoch, again.loss) == (0.9, 3, 0.6)

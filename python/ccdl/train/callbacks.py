@@ -223,15 +223,22 @@ class _Monitor(Callback):
 
 class BestCheckpoint(_Monitor):
     """Saves the model's weights whenever ``monitor`` reaches a new best; ``path`` is then loadable by
-    ``model.load_state_dict(ccdl.load(path))``."""
+    ``model.load_state_dict(ccdl.load(path))``. Of equally good epochs that with the smallest val_loss wins:
+    accuracies on few samples are often equal."""
 
     def __init__(self, path: str, monitor: str = "val_loss", mode: str | None = None) -> None:
         super().__init__(monitor, mode)
         self.path = path
+        self.loss = math.inf  # of the best epoch
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, Any]) -> None:
-        if self.improves(row):
+        loss = row.get("val_loss", math.inf)
+        if self.improves(row) or (row[self.monitor] == self.best and loss < self.loss):
+            self.loss, self.best_epoch = loss, row["epoch"]
             save(trainer.model.state_dict(), self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "loss": self.loss}
 
 
 class EarlyStopping(_Monitor):
