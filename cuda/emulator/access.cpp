@@ -45,6 +45,24 @@ void host_access(const void* p, size_t bytes, Access kind, const void* pc) {
   kernel_fault(freed ? "use-after-free" : "out-of-bounds", text, {nullptr, 0, pc});
 }
 
+// Library templates may have been compiled with the kernels and be shared with the emulator's own code.
+// Looking up a symbol takes a good part of a millisecond in a large library, so answers are kept.
+bool in_standard_library(const void* pc) {
+  constexpr size_t kCached = 4096;
+  static const void* places[kCached];
+  static bool answers[kCached];
+  const size_t slot = (reinterpret_cast<uintptr_t>(pc) * 0x9E3779B97F4A7C15u) >> 52;
+  if (places[slot] != pc) {
+    Dl_info caller{};
+    answers[slot] =
+        dladdr(pc, &caller) && caller.dli_sname &&
+        (!std::strncmp(caller.dli_sname, "_ZNSt", 5) || !std::strncmp(caller.dli_sname, "_ZNKSt", 6) ||
+         !std::strncmp(caller.dli_sname, "_ZSt", 4) || !std::strncmp(caller.dli_sname, "_ZN9__gnu", 9));
+    places[slot] = pc;
+  }
+  return answers[slot];
+}
+
 // Host memory met by a kernel: stacks, arguments, static data and pinned blocks are fine, pageable memory is
 // not.
 void foreign(const void* p, size_t bytes, Access kind, const void* pc) {
@@ -60,18 +78,13 @@ void foreign(const void* p, size_t bytes, Access kind, const void* pc) {
   if (page == 0) return;  // faults by itself
   uintptr_t& slot = accepted[page % kCached];
   if (slot == page) return;
-  // Library templates may have been compiled with the kernels and be shared with the emulator's own code.
-  Dl_info caller{};
-  const bool library =
-      dladdr(pc, &caller) && caller.dli_sname &&
-      (!std::strncmp(caller.dli_sname, "_ZNSt", 5) || !std::strncmp(caller.dli_sname, "_ZNKSt", 6) ||
-       !std::strncmp(caller.dli_sname, "_ZSt", 4) || !std::strncmp(caller.dli_sname, "_ZN9__gnu", 9));
-  if (library) return;
-  if (!on_any_stack(p) && !in_launch_state(p) && !is_pinned(p) && !in_loaded_object(p))
+  if (!on_any_stack(p) && !in_launch_state(p) && !is_pinned(p) && !in_loaded_object(p)) {
+    if (in_standard_library(pc)) return;
     kernel_fault("host-memory",
                  std::string("the kernel touches pageable host memory (") + std::to_string(bytes) + "-byte " +
                      kNames[static_cast<int>(kind)] + "), an illegal address on a GPU",
                  {nullptr, 0, pc});
+  }
   slot = page;
 }
 
