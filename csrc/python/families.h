@@ -17,6 +17,7 @@
   X(create)              \
   X(embedding)           \
   X(interpolate)         \
+  X(grid_sample)         \
   X(conv)                \
   X(softmax)             \
   X(attention)           \

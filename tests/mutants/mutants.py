@@ -64,6 +64,8 @@ MUTANTS = [
      "if (i < m_before) return", "if (t_before >= 0) return", [OPS, "-k", "[gru_packed]"]),
     ("recurrent: gradients of the last states are dropped", "csrc/ccdl/cpu/rnn.cpp",
      "load(b.dhn, batch, r, dh.get());", "load(View{}, batch, r, dh.get());", [OPS, "-k", "[lstm]"]),
+    ("grid_sample: the slope goes on after a reflection", "csrc/ccdl/kernels/grid_sample.h",
+     "slope = M::sel(odd != zero, -slope, slope);", "", [OPS, "-k", "[grid_sample_bilinear_2d]"]),
 ]
 
 # Faults in kernels, found by the tests on the emulated device (run.py --cuda).
@@ -76,6 +78,8 @@ CUDA_MUTANTS = [
     ("tile edge: the tail of a list item", "cuda/kernels/multi_tensor.cu",
      "const int64_t end = least(start + kPiece, item.n);", "const int64_t end = start + kPiece;",
      ["tests/optim/test_clipping.py"]),
+    ("grid_sample: the last pixel's samples are left out", "cuda/kernels/grid_sample.cu",
+     "e < starts[v + 1]; ++e", "e + 1 < starts[v + 1]; ++e", [OPS, "-k", "[grid_sample_nearest_2d]"]),
     ("stride ignored: sums over one strided dimension", "cuda/kernels/reduce.cuh",
      "if (red.ndim <= 1) return red.ndim ? r * red.strides[0][0] : 0;", "if (red.ndim <= 1) return red.ndim ? r : 0;",
      [OPS, "-k", "[sum] or [mean]"]),

@@ -6,6 +6,7 @@ import inspect
 import math
 import warnings
 
+import numpy as np
 import pytest
 from harness import settle
 
@@ -408,6 +409,44 @@ def test_grid_sample_positions_that_are_no_numbers_count_as_outside():
     grid = ccdl.tensor([[[[float("nan"), 0.0], [float("inf"), 0.0], [1e30, -1e30], [0.0, 0.0]]]])
     for mode in ("bilinear", "nearest", "bicubic"):
         assert F.grid_sample(x, grid, mode, align_corners=False)[0, 0, 0].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_grid_sample_kernel_and_composite_agree_with_their_gradients(mode):
+    from ccdl import _C
+
+    rng = np.random.default_rng(3)
+    for shape, out in (((3, 7, 6, 5), (9, 10)), ((2, 5, 3, 4, 6), (3, 5, 6))):
+        if len(shape) == 5 and mode == "bicubic":
+            continue
+        x = rng.standard_normal(shape)
+        grid = rng.uniform(-1.4, 1.4, (shape[0], *out, len(out)))
+        weight = ccdl.tensor(rng.standard_normal((*shape[:2], *out)))
+        for padding in ("zeros", "border", "reflection"):
+            for align in (False, True):
+                found = []
+                for op in (_C.grid_sample, _C._grid_sample_composite):
+                    a, b = ccdl.tensor(x, requires_grad=True), ccdl.tensor(grid, requires_grad=True)
+                    y = op(a, b, mode, padding, align)
+                    (y * weight).sum().backward()
+                    found.append((y, a.grad, b.grad))
+                for mine, theirs in zip(*found):
+                    np.testing.assert_allclose(mine.detach().cpu().numpy(), theirs.detach().cpu().numpy(), rtol=1e-9, atol=1e-11)
+
+
+def test_grid_sample_gradient_of_the_input_is_the_same_at_any_thread_count():
+    x = ccdl.randn(1, 6, 9, 9, requires_grad=True)
+    grid = ccdl.rand(1, 40, 40, 2) * 2.4 - 1.2
+    found, before = [], ccdl.get_num_threads()
+    try:
+        for threads in (1, 3):
+            ccdl.set_num_threads(threads)
+            x.grad = None
+            F.grid_sample(x, grid, align_corners=False).square().sum().backward()
+            found.append(x.grad.tolist())
+    finally:
+        ccdl.set_num_threads(before)
+    assert found[0] == found[1]
 
 
 def test_affine_grid_of_a_shift_and_a_rotation():

@@ -72,6 +72,9 @@ def samples(rank, mode):
                 pixel = rng.integers(-2, size + 2, grid.shape) + rng.uniform(-0.4, 0.4, grid.shape)
                 grid = 2 * pixel / (size - 1) - 1 if align else (2 * pixel + 1) / size - 1
             yield Sample(x, grid, mode=mode, padding_mode=padding, align_corners=align).but(k=64)
+            if mode != "nearest":  # far outside, and more points than a block of vectors holds
+                far = rng.uniform(-12, 12, (1, *((5, 13), (2, 5, 7))[rank - 2], rank))
+                yield Sample(x[:1, :, ...], far, mode=mode, padding_mode=padding, align_corners=align).but(k=64, grad=False)
         yield Sample(rng.standard_normal((1, 1, *[1] * rank)), rng.uniform(-0.9, 0.9, (1, *out, rank)), mode=mode).but(k=64)
         yield Sample(rng.standard_normal((0, 2, *space)), rng.uniform(-1, 1, (0, *out, rank)), mode=mode)
 
