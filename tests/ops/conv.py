@@ -95,6 +95,10 @@ LARGER2D = [  # values only: several blocks of pixels, channels and taps
     ((2, 6, 14, 14), (16, 6, 5, 5), {}),
     ((1, 16, 30, 30), (16, 1, 3, 3), {"groups": 16, "padding": 1}),
     ((1, 64, 17, 17), (32, 64, 1, 1), {}),
+    # float32 by minimal filtering: cut tiles, channel tails, several images of a block
+    ((1, 32, 17, 15), (33, 32, 3, 3), {"padding": 1}),
+    ((2, 35, 13, 14), (50, 35, 3, 3), {}),
+    ((17, 34, 4, 4), (32, 34, 3, 3), {"padding": (1, 2)}),
 ]
 
 

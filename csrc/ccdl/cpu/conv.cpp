@@ -5,6 +5,7 @@
 // without panels.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_grid.h>
+#include <ccdl/cpu/conv_winograd.h>
 #include <ccdl/cpu/simd/gemm.h>
 #include <ccdl/kernels/conv.h>
 
@@ -215,6 +216,22 @@ ConvGrid<T> forward_grid(const View& x, const View& w, const View& y, const Conv
   return grid;
 }
 
+// The float 3x3 convolutions of stride 1 that minimal filtering may take, seen forward.
+bool winograd_shape(const View& x, const View& w, const View& y, const ConvGeometry& g, WinogradShape* s) {
+  if (x.dtype != DType::Float32 || g.groups != 1 || x.sizes[2] != 1 || y.sizes[2] != 1 || w.sizes[2] != 1 ||
+      g.padding[0] != 0 || w.sizes[3] != 3 || w.sizes[4] != 3)
+    return false;
+  *s = {x.sizes[0], w.sizes[1], w.sizes[0], {}, {}, {}};
+  for (int d = 0; d < 2; ++d) {
+    if (g.stride[d + 1] != 1 || g.dilation[d + 1] != 1) return false;
+    s->in[d] = x.sizes[d + 3];
+    s->out[d] = y.sizes[d + 3];
+    s->padding[d] = g.padding[d + 1];
+    if (s->out[d] != s->in[d] + 2 * s->padding[d] - 2) return false;
+  }
+  return true;
+}
+
 template <class T>
 void fill(T* p, int64_t n, const T* bias, int64_t channels, int64_t plane, bool relu) {
   parallel_for(n, 1 << 16, [&](int64_t begin, int64_t end) {
@@ -228,6 +245,13 @@ void fill(T* p, int64_t n, const T* bias, int64_t channels, int64_t plane, bool 
 template <class T>
 void forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g,
              bool relu) {
+  if constexpr (sizeof(T) == 4) {
+    WinogradShape shape;
+    if (winograd_shape(x, w, y, g, &shape) && winograd_fits(shape) &&
+        winograd_forward(shape, x.ptr<T>(), {w.ptr<T>(), w.sizes[1] * 9, 9, false},
+                         static_cast<const T*>(bias), relu, y.ptr<T>()))
+      return;
+  }
   Sweep<T> s{forward_grid<T>(x, w, y, g),
              w.sizes[0] / g.groups,
              w.ptr<T>(),
@@ -308,6 +332,20 @@ void backward_phase(const View& dy, const View& w, const View& dx, const ConvGeo
 template <class T>
 void backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
   if (dx.numel() == 0) return;
+  if constexpr (sizeof(T) == 4) {  // the convolution of dy with turned filters
+    WinogradShape f;
+    if (winograd_shape(dx, w, dy, g, &f)) {
+      const WinogradShape shape{f.batch,
+                                f.rows,
+                                f.channels,
+                                {f.out[0], f.out[1]},
+                                {f.in[0], f.in[1]},
+                                {2 - f.padding[0], 2 - f.padding[1]}};
+      if (winograd_fits(shape) && winograd_forward(shape, dy.ptr<T>(), {w.ptr<T>(), 9, w.sizes[1] * 9, true},
+                                                   nullptr, false, dx.ptr<T>()))
+        return;
+    }
+  }
   bool holes = w.sizes[0] == 0 || plane_size(w) == 0;  // a phase without taps stays zero
   for (int d = 0; d < 3; ++d)
     for (int64_t p = 0; p < std::min(g.stride[d], dx.sizes[d + 2]); ++p) {
@@ -443,6 +481,12 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
   const ConvGrid<T> grid = forward_grid<T>(x, dw, dy, g);
   const int64_t m = dw.sizes[0] / g.groups, k = dw.sizes[1] * plane_size(dw);
   if (grid.batch == 0 || grid.image() == 0) return fill<T>(dw.ptr<T>(), size, nullptr, 1, 1, false);
+  if constexpr (sizeof(T) == 4) {
+    WinogradShape shape;
+    if (winograd_shape(x, dw, dy, g, &shape) && winograd_fits(shape) &&
+        winograd_backward_weight(shape, x.ptr<T>(), dy.ptr<T>(), dw.ptr<T>()))
+      return;
+  }
   const WeightPlan<T> plan = plan_weight(grid, m, k);
   const int lanes = conv_kernels<T>().lanes;
   const auto prepare = [&plan, lanes](PixelTable<T>& table, int64_t begin, int64_t count) {

@@ -4,6 +4,7 @@
 // masked.
 #include <ccdl/cpu/simd/gemm.h>
 #include <ccdl/cpu/simd/lanes.h>
+#include <ccdl/cpu/simd/transpose.h>
 
 #define CCDL_UNROLL _Pragma("GCC unroll 16")
 
@@ -241,24 +242,6 @@ void streams(T* out, const T* x, int64_t x_row, int64_t x_k, const T* b, int64_t
       break;
     default:
       break;
-  }
-}
-
-// Transposes an L x L block by log2(L) rounds of pairwise interleaving: r[i] lane j <-> r[j] lane i.
-template <class V, class I, int L>
-CCDL_SI void transpose_block(V* r) {
-  I lo, hi;
-  for (int i = 0; i < L; ++i) {
-    lo[i] = (i & 1) * L + i / 2;
-    hi[i] = (i & 1) * L + L / 2 + i / 2;
-  }
-  CCDL_UNROLL for (int step = 1; step < L; step *= 2) {
-    V t[L];
-    CCDL_UNROLL for (int i = 0; i < L / 2; ++i) {
-      t[2 * i] = __builtin_shuffle(r[i], r[i + L / 2], lo);
-      t[2 * i + 1] = __builtin_shuffle(r[i], r[i + L / 2], hi);
-    }
-    CCDL_UNROLL for (int i = 0; i < L; ++i) r[i] = t[i];
   }
 }
 
