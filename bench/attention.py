@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compare import Row, array, tensor
+from measuring import Row, array, tensor
 
 
 def rows(batch: int, heads: int, length: int, dim: int, *, causal: bool = False, backward: bool = True,
@@ -36,12 +36,13 @@ def rows(batch: int, heads: int, length: int, dim: int, *, causal: bool = False,
         return run
 
     flops = 4.0 * batch * heads * length * keys * dim * (0.5 if causal else 1)
+    moved = 8.0 * batch * dim * (heads * length + groups * keys)
     kind = "sdpa" + (" causal" if causal else "") + (" padded" if padded else "")
     title = f"{kind} {batch}x{heads}{f'/{groups}' if groups != heads else ''}x{length}"
     title += f"{f'/{keys}' if keys != length else ''}x{dim}"
-    found = [Row(title, forward, flops=flops, tol=1e-4)]
+    found = [Row(title, forward, flops=flops, bytes=moved, tol=1e-4)]
     if backward:
-        found.append(Row(title + " f+b", both, flops=3.5 * flops, tol=1e-3))
+        found.append(Row(title + " f+b", both, flops=3.5 * flops, bytes=3 * moved, tol=1e-3))
     return found
 
 

@@ -1,255 +1,229 @@
-"""ccdl against NumPy and, where it is installed, PyTorch: interleaved in one process, outputs compared first.
+"""ccdl against PyTorch and NumPy: interleaved in one process, outputs compared first, saved after each row.
 
-    python bench/compare.py [--threads 1] [--only gemm,elementwise] [--rounds 7] [--json bench/results/name.json]
+    python bench/compare.py --set targets --json bench/results/NAME.json   # the rows of docs/speed.md, NAME.md, NAME.png
+    python bench/compare.py --only gemm,softmax --threads 1                # families, or parts of row names
+    python bench/compare.py --render bench/results/NAME.json               # the table and the chart again
 
-Rows come from ROWS of every bench/<family>.py. The peak of fused multiply-adds and the memory bandwidth are measured by
-bench/native/peak.cpp, compiled on the spot. With --malloc keep the process restarts itself with glibc told to keep
-freed memory, the state in which the peers are fastest; ccdl has its own allocator and does not care.
+Each sample set is a process of its own: one server per state of glibc's malloc imports the libraries and forks per row,
+thread count and run. PyTorch is measured with malloc as it is and with malloc told to keep memory; the ratio that
+counts is against the better of the two. ccdl has its own allocator and does not care.
 """
 
 from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":  # random.py beside this file must not hide Python's
-    sys.path[:] = [p for p in sys.path if p != __file__.rpartition("/")[0]]
+HERE = __file__.rpartition("/")[0]
+sys.path[:] = [p for p in sys.path if p != HERE] + [HERE]  # last: random.py must not hide Python's
 
 import argparse
-import dataclasses
-import importlib.util
 import json
 import os
-import platform
-import statistics
+import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import judging
+import machine
+import measuring
+import targets
 
-HERE = Path(__file__).resolve().parent
-KEEP = {
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-    "MALLOC_TRIM_THRESHOLD_": "17179869184",
-    "MALLOC_TOP_PAD_": "268435456",
-}
+LIMIT = 300  # seconds one process may take
 
 
-@dataclasses.dataclass
-class Row:
-    """make(T) builds a library's state once and returns the call to time; T is ccdl or torch. numpy=: NumPy's call.
-    flops and bytes are per call; tol: how far the outputs may differ (None: not comparable, for instance random)."""
+def serve() -> int:
+    """Answers requests on standard input, each in a fork of this process; see Server."""
+    import numpy
 
-    name: str
-    make: Callable[[Any], Callable[[], Any]]
-    numpy: Callable[[], Callable[[], Any]] | None = None
-    flops: float = 0
-    bytes: float = 0
-    tol: float | None = 1e-4
-    torch: bool = True
-
-
-def array(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def tensor(T: Any, *shape: int, seed: int = 0, grad: bool = False) -> Any:
-    t = T.from_numpy(array(*shape, seed=seed))
-    return t.requires_grad_() if grad else t
-
-
-def values(result: Any) -> np.ndarray:
-    if isinstance(result, (tuple, list)):
-        result = result[0]
-    return result.detach().numpy() if hasattr(result, "detach") else np.asarray(result)
-
-
-def agrees(row: Row, ours: Callable[[], Any], theirs: Callable[[], Any]) -> bool:
-    if row.tol is None or ours is theirs:
-        return True
-    got, want = values(ours()), values(theirs())
-    scale = max(1.0, float(np.abs(want).max(initial=0)))
-    return got.shape == want.shape and np.allclose(got, want, rtol=row.tol, atol=row.tol * scale)
-
-
-def seconds(call: Callable[[], Any], number: int) -> float:
-    begin = time.perf_counter()
-    for _ in range(number):
-        call()
-    return (time.perf_counter() - begin) / number
-
-
-def measure(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds per call; the libraries take turns, so that frequency and neighbours hit all alike."""
-    number = {}
-    for name, call in calls.items():
-        call()
-        one = max(seconds(call, 2), 1e-8)
-        number[name] = max(1, min(20000, int(0.03 / one)))
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            time.sleep(0.005)
-            call()
-            taken[name].append(seconds(call, number[name]))
-    return {name: statistics.median(t) for name, t in taken.items()}
-
-
-def rows(only: list[str]) -> list[tuple[str, Row]]:
-    sys.modules["compare"] = sys.modules[__name__]  # one Row class, whoever imports it
-    found = []
-    for path in sorted(HERE.glob("*.py")):
-        if path.stem == "compare" or (only and path.stem not in only):
-            continue
-        spec = importlib.util.spec_from_file_location(f"bench_{path.stem}", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found += [(path.stem, row) for row in module.ROWS]
-    return found
-
-
-def peaks(threads: int) -> dict[str, float]:
-    """{"gflops": ..., "gbytes": ...} from the native probe; empty without a compiler."""
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "peak"
-        built = subprocess.run(
-            [
-                "c++",
-                "-O3",
-                "-march=native",
-                "-std=c++20",
-                "-pthread",
-                str(HERE / "native/peak.cpp"),
-                "-o",
-                str(program),
-            ],
-            capture_output=True,
-        )
-        if built.returncode != 0:
-            return {}
-        return json.loads(
-            subprocess.run([str(program), str(threads)], capture_output=True, text=True, check=True).stdout
-        )
-
-
-def set_threads(library: Any, threads: int) -> None:
-    library.set_num_threads(threads)
-
-
-def environment(libraries: dict[str, Any], threads: int) -> dict[str, Any]:
     import ccdl
 
-    cpu = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "python": platform.python_version(),
-        "ccdl": ccdl.__version__,
-        "isa": ccdl._C._isa_level(),
-        "peers": {name: lib.__version__ for name, lib in libraries.items() if name != "ccdl"},
-        "malloc": {k: os.environ[k] for k in KEEP if k in os.environ} or "default",
-        "variables": {
-            k: v
-            for k, v in os.environ.items()
-            if k.startswith(("OMP_", "MKL_", "OPENBLAS_", "CCDL_", "KMP_"))
-        },
-    }
+    libraries: dict[str, Any] = {"ccdl": ccdl}
+    wanted = json.loads(sys.stdin.readline())
+    if "numpy" in wanted:
+        libraries["numpy"] = numpy
+    if "torch" in wanted:
+        try:
+            import torch
+
+            libraries["torch"] = torch
+        except ImportError:
+            print("note: PyTorch is not installed", file=sys.stderr)
+    print(json.dumps(machine.environment(libraries)), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(LIMIT)
+            try:
+                row = measuring.find(request.pop("family"), request.pop("name"))
+                answer = measuring.run(row, libraries, **request)
+            except Exception as error:
+                answer = {"error": f"{type(error).__name__}: {error}"[:500]}
+            os.write(writing, json.dumps(answer).encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            text = pipe.read()
+        _, status = os.waitpid(child, 0)
+        print(text or json.dumps({"error": f"the process ended with status {status}"}), flush=True)
+    return 0
+
+
+class Server:
+    """The libraries in one state of malloc."""
+
+    def __init__(self, state: str, peers: list[str]) -> None:
+        clean = {k: v for k, v in os.environ.items() if k not in machine.KEEP}
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--serve"],
+            env={**clean, **(machine.KEEP if state == "keep" else {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.environment = self.ask(peers)
+
+    def ask(self, request: Any) -> Any:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the measuring process ended; its message is above")
+        return json.loads(line)
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def chosen(kind: str, only: list[str]) -> list[tuple[str, str]]:
+    """(family, row name) of the set, narrowed to families or to rows whose name holds one of the words."""
+    if kind == "targets":
+        found = targets.rows()
+    elif kind == "scaling":
+        found = [("scaling", row.name) for row in measuring.family("scaling").ROWS]
+    else:
+        wanted = [f for f in measuring.families() if f != "scaling" and (not only or f in only)] or measuring.families()
+        found = [(f, row.name) for f in wanted for row in measuring.family(f).ROWS]
+    words = [w for w in only if w]
+    return [(f, n) for f, n in found if not words or f in words or any(w in f"{f}/{n}" for w in words)]
+
+
+def measure_row(servers: dict[str, Server], family: str, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    row = measuring.find(family, name)
+    entry: dict[str, Any] = {"family": family, "name": name, "flops": row.flops, "bytes": row.bytes, "samples": {}}
+    request = {"family": family, "name": name, "rounds": options.rounds}
+    first = next(iter(servers.values()))
+    if row.probe is not None:
+        entry |= first.ask({**request, "threads": options.threads[-1], "check": False})
+        return entry
+    for threads in options.threads:
+        for state, server in servers.items():
+            for run in range(options.runs):
+                answer = server.ask({**request, "threads": threads, "check": run == 0})
+                if "error" in answer:
+                    entry["error"] = answer["error"]
+                    return entry
+                entry["samples"].setdefault(str(threads), {}).setdefault(state, []).append(answer["seconds"])
+    return entry
+
+
+def save(path: Path, data: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(data, indent=1) + "\n")
+    part.replace(path)
+
+
+def render(path: Path) -> None:
+    data = json.loads(path.read_text())
+    path.with_suffix(".md").write_text(judging.markdown(data))
+    try:
+        import plots
+    except ImportError:
+        print("note: no chart, matplotlib is not installed")
+        return
+    plots.draw(data, path.with_suffix(".png"))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    comma = lambda text: [part for part in text.split(",") if part]
+    parser.add_argument("--set", choices=("families", "targets", "scaling"), default="families")
+    parser.add_argument("--only", type=comma, default=[], help="families or parts of row names, comma separated")
+    parser.add_argument("--threads", type=lambda t: [int(n) for n in comma(t)], help="default 1,2 (families: 1)")
+    parser.add_argument("--malloc", type=comma, help="default,keep; families: default")
+    parser.add_argument("--peers", type=comma, help="torch,numpy; targets and scaling: torch")
+    parser.add_argument("--rounds", type=int, default=5, help="samples per process; their median counts")
+    parser.add_argument("--runs", type=int, help="processes per row, threads and state; default 3 (families: 1)")
+    parser.add_argument("--json", type=Path, help="results, saved after each row; .md and .png appear beside it")
+    parser.add_argument("--update", action="store_true", help="keep the other rows of an existing --json file")
+    parser.add_argument("--render", type=Path, help="only write the .md and .png of this file")
+    parser.add_argument("--list", action="store_true", help="only list the rows")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    plain = options.set == "families"
+    options.threads = options.threads or ([1] if plain or (os.cpu_count() or 1) < 2 else [1, 2])
+    options.malloc = options.malloc or (["default"] if plain else ["default", "keep"])
+    options.peers = options.peers or (["torch", "numpy"] if plain else ["torch"])
+    options.runs = options.runs or (1 if plain else 3)
+    return options
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", default="", help="families, comma separated")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--malloc", choices=("default", "keep"), default="default")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    if options.malloc == "keep" and not all(k in os.environ for k in KEEP):
-        os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ, **KEEP))
+    options = arguments()
+    if options.serve:
+        return serve()
+    if options.render:
+        render(options.render)
+        return 0
+    rows = chosen(options.set, options.only)
+    if options.list:
+        print("\n".join(f"{family}/{name}" for family, name in rows))
+        return 0
+    if not rows:
+        print("no row has that name; --list shows them")
+        return 2
     if "OPENBLAS_CORETYPE" in os.environ:
-        print("note: OPENBLAS_CORETYPE is set; unset it for NumPy's own choice")
-
-    import ccdl
-
-    libraries: dict[str, Any] = {"ccdl": ccdl, "numpy": np}
-    try:
-        import torch
-
-        libraries["torch"] = torch
-    except ImportError:
-        print("note: PyTorch is not installed")
-    for library in libraries.values():
-        if library is not np:
-            set_threads(library, options.threads)
-    try:
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(options.threads)
-    except ImportError:
-        print("note: threadpoolctl is not installed; NumPy uses the threads it likes")
-
-    top = peaks(options.threads)
-    report = {"environment": environment(libraries, options.threads), "peak": top, "rows": []}
-    for key, value in report["environment"].items():
+        print("note: OPENBLAS_CORETYPE is left out for NumPy's own choice")
+        del os.environ["OPENBLAS_CORETYPE"]
+    begin = time.monotonic()
+    servers = {state: Server(state, options.peers) for state in options.malloc}
+    data: dict[str, Any] = {
+        "set": options.set,
+        "command": f"python bench/compare.py {' '.join(sys.argv[1:])}",
+        "environment": next(iter(servers.values())).environment,
+        "peak": {str(t): machine.peaks(t) for t in options.threads},
+        "rows": [],
+    }
+    if options.update and options.json and options.json.exists():
+        old = json.loads(options.json.read_text())
+        data["rows"] = old["rows"]
+        data["peak"] = {**old["peak"], **data["peak"]}
+        data["command"] = old["command"]
+    for key, value in data["environment"].items():
         print(f"{key}: {value}")
-    print("peak:", {k: round(v, 1) for k, v in top.items()})
-    print(
-        f"\n{'row':<38}{'ccdl us':>11}{'torch us':>11}{'numpy us':>11}{'torch/ccdl':>12}{'numpy/ccdl':>12}{'of peak':>10}"
-    )
+    print("peak:", data["peak"], "\n", judging.HEADER, sep="")
     wrong = 0
-    for family, row in rows([f for f in options.only.split(",") if f]):
-        calls = {"ccdl": row.make(ccdl)}
-        if "torch" in libraries and row.torch:
-            calls["torch"] = row.make(libraries["torch"])
-        if row.numpy is not None:
-            calls["numpy"] = row.numpy()
-        different = [peer for peer in calls if not agrees(row, calls["ccdl"], calls[peer])]
-        if different:
-            print(f"{family}/{row.name}: the output differs from {' and '.join(different)}; not timed")
-            wrong += 1
-            continue
-        times = measure(calls, options.rounds)
-        share = ""
-        if row.flops and "gflops" in top:
-            share = f"{row.flops / times['ccdl'] / 1e9 / top['gflops']:.0%} fma"
-        elif row.bytes and "gbytes" in top:
-            share = f"{row.bytes / times['ccdl'] / 1e9 / top['gbytes']:.0%} mem"
-        ratio = {p: times[p] / times["ccdl"] for p in times if p != "ccdl"}
-        show = lambda x, f: format(x, f) if x is not None else "-"
-        print(
-            f"{family + '/' + row.name:<38}"
-            + "".join(
-                f"{show(times.get(p) and times[p] * 1e6, '.2f'):>11}" for p in ("ccdl", "torch", "numpy")
-            )
-            + "".join(f"{show(ratio.get(p), '.2f'):>12}" for p in ("torch", "numpy"))
-            + f"{share:>10}",
-            flush=True,
-        )
-        report["rows"].append(
-            {
-                "family": family,
-                "name": row.name,
-                "us": {k: v * 1e6 for k, v in times.items()},
-                "ratio": ratio,
-                "share": share,
-            }
-        )
+    for family, name in rows:
+        entry = measure_row(servers, family, name, options)
+        wrong += "error" in entry
+        data["rows"] = [r for r in data["rows"] if (r["family"], r["name"]) != (family, name)] + [entry]
+        data["seconds"] = round(time.monotonic() - begin)
+        for line in judging.lines(entry, data["peak"]):
+            print(line, flush=True)
+        if options.json:
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            save(options.json, data)
+    for server in servers.values():
+        server.close()
+    print(f"{len(rows)} rows in {data['seconds']} s" + (f", {wrong} with an error" if wrong else ""))
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+        render(options.json)
     return 1 if wrong else 0
 
 

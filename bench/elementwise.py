@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from compare import Row, array, tensor
+from measuring import Row, array, tensor
+from softmax import pair
 
 
 def one(name: str, n: int, call, numpy=None, streams: int = 2, tol: float = 1e-5) -> Row:
@@ -31,11 +32,20 @@ def matrix(name: str, rows: int, columns: int, call, numpy=None, streams: int = 
     )
 
 
+def chain(T, a, b):
+    return ((a * b + b).relu() * 0.5) - a
+
+
 ROWS = [
     one("a+b", 1 << 18, lambda T, a, b: a + b, lambda a, b: a + b, 3),
     one("a+b", 1 << 24, lambda T, a, b: a + b, lambda a, b: a + b, 3),
     one("exp", 1 << 20, lambda T, a, b: a.exp(), lambda a, b: np.exp(a)),
     one("tanh", 1 << 20, lambda T, a, b: a.tanh(), lambda a, b: np.tanh(a)),
+    one("erf", 1 << 20, lambda T, a, b: T.erf(a)),
+    one("chain of 5", 1 << 20, chain, None, 13),
+    one("chain of 5", 1 << 23, chain, None, 13),
+    *pair("tanh", (4096, 3072), lambda T, x: x.tanh()),
+    *pair("gelu", (4096, 3072), lambda T, x: T.nn.functional.gelu(x)),
     one("gelu", 1 << 20, lambda T, a, b: T.nn.functional.gelu(a)),
     one("relu", 1 << 20, lambda T, a, b: a.relu(), lambda a, b: np.maximum(a, 0)),
     one("sum", 1 << 22, lambda T, a, b: a.sum(), lambda a, b: a.sum(), 1, 1e-3),
@@ -48,6 +58,7 @@ ROWS = [
     matrix(
         "transpose copy", 2048, 2048, lambda T, x: x.t().contiguous(), lambda x: np.ascontiguousarray(x.T)
     ),
+    matrix("transpose copy", 4096, 4096, lambda T, x: x.t().contiguous()),
     matrix("cumsum", 1024, 1024, lambda T, x: x.cumsum(1), lambda x: x.cumsum(1)),
     matrix("sort", 256, 4096, lambda T, x: x.sort(1)[0], lambda x: np.sort(x, 1)),
 ]

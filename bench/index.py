@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compare import Row, tensor
+from measuring import Row, tensor
 
 MB = 4 << 20  # one 1000 x 1000 float32 tensor is about this
 

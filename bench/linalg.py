@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compare import Row, array, tensor
+from measuring import Row, array, tensor
 
 
 def square(T, shape, positive: bool):

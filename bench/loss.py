@@ -1,6 +1,6 @@
 """Elementwise losses, forward and forward with backward."""
 
-from compare import tensor
+from measuring import tensor
 from softmax import pair
 
 

@@ -1,6 +1,6 @@
 """Layer, rms, batch and group normalisation, forward and forward with backward."""
 
-from compare import tensor
+from measuring import tensor
 from softmax import pair
 
 

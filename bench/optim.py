@@ -1,6 +1,6 @@
 """Optimiser steps; the peer runs its default and its fused form."""
 
-from compare import Row, tensor
+from measuring import Row, tensor
 
 
 def step(name: str, sizes, make_optimizer, fused: bool = False) -> Row:
@@ -55,6 +55,9 @@ def rule(name: str, **options):
 ROWS = [
     step("Adam", [10_000_000], adam),
     step("Adam", [10_000_000], adam, fused=True),
+    step("Adam", [100_000_000], adam),
+    step("Adam", [100_000_000], adam, fused=True),
+    step("Adam", [1 << 20], adam),
     step("Adam", [1000] * 60, adam),
     step("Adam", [1000] * 60, adam, fused=True),
     step("SGD momentum", [10_000_000], sgd),

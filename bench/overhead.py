@@ -1,6 +1,6 @@
 """What a call costs before any arithmetic: tiny tensors."""
 
-from compare import Row, array, tensor
+from measuring import Row, array, tensor
 
 
 def tiny(name: str, call, numpy=None, grad: bool = False) -> Row:
@@ -21,6 +21,14 @@ def backward(T, a, b):
     return a.grad
 
 
+def after_idleness(n: int) -> Row:
+    def make(T):
+        a, b = tensor(T, n, seed=1), tensor(T, n, seed=2)
+        return lambda: a + b
+
+    return Row(f"a+b {n} after 20 ms", make, bytes=12.0 * n, idle=True)
+
+
 ROWS = [
     tiny("a+b", lambda T, a, b: a + b, lambda a, b: a + b),
     tiny("a+b recording", lambda T, a, b: a + b, grad=True),
@@ -30,4 +38,5 @@ ROWS = [
     tiny("a.reshape(2, 2)", lambda T, a, b: a.reshape(2, 2), lambda a, b: a.reshape(2, 2)),
     tiny("a.sum(0)", lambda T, a, b: a.sum(0), lambda a, b: a.sum(0)),
     tiny("(a*b).sum().backward()", backward, grad=True),
+    after_idleness(1 << 20),
 ]

@@ -1,6 +1,6 @@
 """Random numbers and dropout; outputs of different libraries cannot agree, so only their cost is compared."""
 
-from compare import Row, tensor
+from measuring import Row, tensor
 
 N = 1_000_000
 

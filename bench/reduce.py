@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compare import Row, array, tensor
+from measuring import Row, array, tensor
 
 
 def of(name: str, shape: tuple[int, ...], call, numpy=None, streams: float = 1, tol: float | None = 1e-4) -> Row:

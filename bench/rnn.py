@@ -1,8 +1,8 @@
-"""Recurrent layers: forward, and forward with backward, over (steps, batch, hidden); the step of a character LSTM."""
+"""Recurrent layers: forward, and forward with backward, over (steps, batch, hidden)."""
 
 import numpy as np
 
-from compare import Row, array, tensor
+from measuring import Row, array, tensor
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -46,29 +46,6 @@ def pair(kind: str, steps: int, batch: int, hidden: int, layers: int) -> list[Ro
     return [Row(title, forward, flops=flops, tol=1e-3), Row(title + " f+b", both, flops=3 * flops, tol=1e-3)]
 
 
-def character_step(hidden: int, steps: int, batch: int, letters: int = 65) -> Row:
-    """Embedding, LSTM, linear, cross-entropy, Adam: one training step."""
-
-    def make(T):
-        T.manual_seed(0)
-        embed = T.nn.Embedding(letters, hidden)
-        lstm, head = T.nn.LSTM(hidden, hidden), T.nn.Linear(hidden, letters)
-        optimiser = T.optim.Adam([*embed.parameters(), *lstm.parameters(), *head.parameters()], lr=1e-3)
-        text = T.from_numpy(np.random.default_rng(3).integers(0, letters, (steps + 1, batch)))
-
-        def train():
-            optimiser.zero_grad()
-            scores = head(lstm(embed(text[:-1]))[0])
-            loss = T.nn.functional.cross_entropy(scores.reshape(-1, letters), text[1:].reshape(-1))
-            loss.backward()
-            optimiser.step()
-            return loss
-
-        return train
-
-    return Row(f"char-LSTM step H{hidden} T{steps} B{batch}", make, tol=None)
-
-
 def cell(kind: str, batch: int, hidden: int) -> Row:
     def make(T):
         module = getattr(T.nn, kind + "Cell")(hidden, hidden)
@@ -89,7 +66,6 @@ def cell(kind: str, batch: int, hidden: int) -> Row:
 
 SHAPES = [(64, 32, 256, 1), (64, 32, 256, 2), (128, 1, 512, 1), (256, 64, 128, 1)]
 ROWS = [row for kind in GATES for shape in SHAPES for row in pair(kind, *shape)] + [
-    character_step(256, 64, 32),
     cell("LSTM", 32, 256),
     cell("GRU", 1, 128),
 ]

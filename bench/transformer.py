@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compare import Row, array, tensor
+from measuring import Row, array, tensor
 
 
 def fill(T, module):
