@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import sys
 
-sys.path[:] = [p for p in sys.path if p != __file__.rpartition("/")[0]]  # random.py must not hide Python's
+if __name__ == "__main__":  # random.py must not hide Python's
+    sys.path[:] = [p for p in sys.path if p != __file__.rpartition("/")[0]]
 
 import argparse
 import json

@@ -121,6 +121,9 @@ def measure_row(servers: dict[str, Server], family: str, name: str, options: arg
     first = next(iter(servers.values()))
     if row.probe is not None:
         entry |= first.ask({**request, "threads": options.threads[-1], "check": False})
+        losses = [f["loss"] for f in entry.get("figures", {}).values() if "loss" in f]
+        if losses and max(losses) - min(losses) > 0.01 * max(1.0, max(losses)):
+            entry["error"] = f"the losses differ: {losses}"
         return entry
     for threads in options.threads:
         for state, server in servers.items():
@@ -150,6 +153,14 @@ def render(path: Path) -> None:
     plots.draw(data, path.with_suffix(".png"))
 
 
+def publish(path: Path) -> None:
+    data = json.loads(path.read_text())
+    source = f"{path.name} of {data['environment']['date']}, python bench/compare.py --render FILE --publish"
+    for page in (Path(HERE).parent / "README.md", Path(HERE).parent / "docs/speed.md"):
+        judging.publish(page, "models", judging.models(data), source)
+    judging.publish(Path(HERE).parent / "docs/speed.md", "counts", [judging.counts(data)], source)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     comma = lambda text: [part for part in text.split(",") if part]
@@ -163,6 +174,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="results, saved after each row; .md and .png appear beside it")
     parser.add_argument("--update", action="store_true", help="keep the other rows of an existing --json file")
     parser.add_argument("--render", type=Path, help="only write the .md and .png of this file")
+    parser.add_argument("--publish", action="store_true", help="write the results into README.md and docs/speed.md too")
     parser.add_argument("--list", action="store_true", help="only list the rows")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -180,6 +192,8 @@ def main() -> int:
         return serve()
     if options.render:
         render(options.render)
+        if options.publish:
+            publish(options.render)
         return 0
     rows = chosen(options.set, options.only)
     if options.list:
@@ -207,6 +221,8 @@ def main() -> int:
         data["command"] = old["command"]
     for key, value in data["environment"].items():
         print(f"{key}: {value}")
+    if data["environment"]["load"] > 0.5:
+        print("note: this machine is not idle; figures on more than one thread mean little then")
     print("peak:", data["peak"], "\n", judging.HEADER, sep="")
     wrong = 0
     for family, name in rows:
@@ -224,6 +240,8 @@ def main() -> int:
     print(f"{len(rows)} rows in {data['seconds']} s" + (f", {wrong} with an error" if wrong else ""))
     if options.json:
         render(options.json)
+        if options.publish:
+            publish(options.json)
     return 1 if wrong else 0
 
 

@@ -4,7 +4,9 @@ the target table reached, and Markdown."""
 from __future__ import annotations
 
 import math
+import re
 import statistics
+from pathlib import Path
 from typing import Any
 
 import targets
@@ -174,22 +176,49 @@ def target_table(rows: list[dict[str, Any]], peaks: dict[str, Any]) -> list[str]
     return text
 
 
-def process_table(data: dict[str, Any]) -> list[str]:
-    """Peak memory and losses of the models, each library in a process of its own."""
-    found = [r for r in data["rows"] if r["family"] == "training" and r.get("figures")]
-    if not found:
-        return []
-    text = ["", "## Models in processes of their own", "",
-            "Peak resident memory of the whole process (and beyond what the import takes), and the loss after the same steps from "
-            "the same weights on the same data:", "",
-            "| model | steps | ccdl MB | PyTorch MB | loss ccdl | loss PyTorch |", "|---|---|---|---|---|---|"]  # fmt: skip
-    for row in found:
-        ours, theirs = row["figures"].get("ccdl", {}), row["figures"].get("torch", {})
-        memory = lambda f: f"{f['peak_MB']:.0f} ({f['peak_MB'] - f['import_MB']:.0f})" if f else "-"
-        loss = lambda f: number(f.get("loss"), ".5f")
-        text.append(f"| {row['name'].removesuffix(' process')} | {ours.get('steps', 0):.0f} | {memory(ours)} | {memory(theirs)} "
-                    f"| {loss(ours)} | {loss(theirs)} |")  # fmt: skip
+def models(data: dict[str, Any]) -> list[str]:
+    """The models end to end: ccdl / PyTorch (ratio) per step and forward pass, peak memory, loss."""
+    by_name = {r["name"]: r for r in data["rows"] if r["family"] == "training" and "error" not in r}
+    threads = [t for t in data["peak"] if any(t in r["samples"] for r in by_name.values())]
+    many = lambda t: f"{t} thread" + ("s" if t != "1" else "")
+    heads = [f"{what}, {many(t)}" for what in ("step", "forward") for t in threads]
+    text = ["| model | " + " | ".join(heads) + " | peak MB | loss |", "|---" * (len(heads) + 3) + "|"]
+    for target in targets.TARGETS:
+        model, _, kind = target.row.rpartition(" ")
+        if target.section != targets.MODELS or kind != "step" or target.row not in by_name:
+            continue
+        cells = []
+        for what in ("step", "forward"):
+            for t in threads:
+                entry = by_name.get(f"{model} {what}", {})
+                s = summary(entry, t, data["peak"]) if t in entry.get("samples", {}) else None
+                ratio = s and s["ratio"]
+                cells.append(f"{time_text(s['ccdl'])} / {time_text(s['torch'])} ({ratio[0]:.2f})" if s and ratio else "-")
+        figures = by_name.get(f"{model} process", {}).get("figures", {})
+        ours, theirs = figures.get("ccdl", {}), figures.get("torch", {})
+        cells.append(f"{number(ours.get('peak_MB'), '.0f')} / {number(theirs.get('peak_MB'), '.0f')}")
+        cells.append(f"{number(ours.get('loss'), '.4f')} / {number(theirs.get('loss'), '.4f')}")
+        text.append(f"| {target.title.removesuffix(', step')} | " + " | ".join(cells) + " |")
     return text
+
+
+def publish(page: Path, block: str, lines: list[str], source: str) -> None:
+    """Replaces the block between <!-- name: source --> and <!-- end --> of a page."""
+    text = page.read_text()
+    pattern = re.compile(rf"<!-- {block}: .*? -->\n.*?<!-- end -->", re.S)
+    if not pattern.search(text):
+        raise ValueError(f"{page}: no block {block}")
+    new = "\n".join([f"<!-- {block}: {source} -->", *lines, "<!-- end -->"])
+    page.write_text(pattern.sub(lambda _: new, text))
+
+
+def counts(data: dict[str, Any]) -> str:
+    rows = judged(data)
+    found = {c: sum(r.get("column") == c for r in rows) for c in COLUMNS}
+    ratios = [r["value"][0] for r in rows if r.get("value") and r["target"].kind == "ratio"]
+    mean = math.exp(statistics.fmean(math.log(r) for r in ratios)) if ratios else 0
+    said = ", ".join(f"{n} {'below v1' if c == 'below' else f'at {c}'}" for c, n in found.items())
+    return f"{len(rows)} figures: {said}. Geometric mean of the ratios: {mean:.2f}."
 
 
 def markdown(data: dict[str, Any]) -> str:
@@ -208,12 +237,8 @@ def markdown(data: dict[str, Any]) -> str:
     ]
     rows = judged(data)
     if data["set"] == "targets":
-        counts = {c: sum(r.get("column") == c for r in rows) for c in COLUMNS}
-        ratios = [r["value"][0] for r in rows if r.get("value") and r["target"].kind == "ratio"]
-        mean = math.exp(statistics.fmean(math.log(r) for r in ratios)) if ratios else 0
         text += [
-            f"{len(rows)} figures: " + ", ".join(f"{n} {'below v1' if c == 'below' else f'at {c}'}" for c, n in counts.items())
-            + f". Geometric mean of the ratios: {mean:.2f}.",
+            counts(data),
             "",
             "ratio: PyTorch's time over ccdl's, PyTorch in the better of two states of glibc's malloc (as it is, or told to keep "
             "memory), median of the runs ± half of their spread; (default): against malloc as it is. of peak: the time the machine "
@@ -226,4 +251,7 @@ def markdown(data: dict[str, Any]) -> str:
                 text += ["", f"## {section}", "", *target_table(some, data["peak"])]
     else:
         text += ["```", HEADER, *(line for row in data["rows"] for line in lines(row, data["peak"])), "```"]
-    return "\n".join(text + process_table(data)) + "\n"
+    if data["set"] == "targets" and any("figures" in r and r["family"] == "training" for r in data["rows"]):
+        text += ["", "## Models end to end", "", "ccdl / PyTorch. Peak: resident memory of a process that trains, with all it imports. "
+                 "Loss: after the same steps from the same weights.", "", *models(data)]  # fmt: skip
+    return "\n".join(text) + "\n"

@@ -70,7 +70,7 @@ def draw_targets(data: dict[str, Any], path: Path) -> None:
         roofline(axes[0][i], data, threads)
         bars(axes[1][i], rows, threads)
     handles = [plt.Rectangle((0, 0), 1, 1, color=c) for c in COLOURS.values()]
-    axes[1][0].legend(handles, ["below v1", "v1 reached", "ahead reached", "limit reached"], fontsize=7, loc="upper right")
+    figure.legend(handles, ["below v1", "v1 reached", "ahead reached", "limit reached"], fontsize=8, ncols=4, loc="outside lower center")
     finish(figure, data, path)
 
 
