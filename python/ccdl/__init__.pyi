@@ -95,6 +95,7 @@ from ._shapes import broadcast_shapes as broadcast_shapes
 from ._tensor_str import set_printoptions as set_printoptions
 from ._type_info import finfo as finfo
 from ._type_info import iinfo as iinfo
+from ._vmap import vmap as vmap
 from .amp.autocast_mode import autocast as autocast
 from .amp.autocast_mode import get_autocast_cpu_dtype as get_autocast_cpu_dtype
 from .amp.autocast_mode import get_autocast_gpu_dtype as get_autocast_gpu_dtype

@@ -7,9 +7,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import _C
+from ._vmap import vmap
 from .errors import RuntimeError as CcdlRuntimeError
 
-__all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacrev", "stack_module_state", "vjp"]
+__all__ = [
+    "functional_call",
+    "functionalize",
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "replace_all_batch_norm_modules_",
+    "stack_module_state",
+    "vjp",
+    "vmap",
+]
 
 
 def functional_call(
@@ -325,48 +340,260 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return _enabled(run)
 
 
-def jacrev(func: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
-    """The Jacobian of a function from tensors to one tensor: of size output size + input size.
+def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+    """``(output, push)``: ``push(*tangents)`` gives the derivative of ``func`` at ``primals`` along the
+    tangents, nested like the output. The function itself runs once.
 
     >>> import ccdl
-    >>> ccdl.func.jacrev(lambda x: ccdl.stack([x[0] * x[1], x[0]]))(ccdl.tensor([2., 3.]))
-    tensor([[3., 2.],
-            [1., 0.]])
+    >>> output, push = ccdl.func.linearize(lambda x: x ** 2, ccdl.tensor([1., 3.]))
+    >>> push(ccdl.tensor([1., 10.]))
+    tensor([ 2., 60.])
     """
+    shown, push, _ = _linear("linearize", func, primals, False, False)
+    return shown, lambda *tangents: push(tangents)
 
-    def derived(*args: Any) -> Any:
-        places = _places_of("jacrev", argnums, len(args))
+
+def _linear(what, func, primals, has_aux, strict):
+    """Output, derivative as a function of the tangents, aux."""
+    from .autograd import grad as autograd_grad
+
+    def run():
+        given, fresh, outer = _prepare(what, primals, list(range(len(primals))))
+        output, aux = _with_aux(what, func(*given), has_aux)
+        results = _all_tensors(what, output)
+        if strict and not all(y.requires_grad for y in results):
+            raise CcdlRuntimeError(
+                f"{what}(f, primals, tangents): The output of f is independent of the inputs. This is not "
+                "allowed with strict=True."
+            )
+        # u -> J^T u is linear, so the gradient of <J^T u, v> with respect to u is J v
+        reached = [y for y in results if y.requires_grad]
+        weights = [_C.zeros_like(y).requires_grad_() for y in reached]
+        turned = [None] * len(fresh)
+        if reached:
+            turned = autograd_grad(
+                reached, fresh, weights, retain_graph=True, create_graph=True, allow_unused=True
+            )
+
+        def push(tangents: Any) -> Any:
+            along = _tensors(tangents)
+            if len(along) != len(fresh) or not _alike(primals, tangents):
+                raise CcdlRuntimeError(
+                    f"{what}(f, primals, tangents): Expected primals and tangents to have the same python "
+                    "structure. For example, if primals is a tuple of 3 tensors, tangents also must be. Got "
+                    f"{len(fresh)} primals and {len(along)} tangents"
+                )
+            for x, v in zip(fresh, along):
+                if x.shape != v.shape or x.dtype != v.dtype:
+                    raise CcdlRuntimeError(
+                        f"{what}: a tangent is {v.dtype} of size {list(v.shape)}, its primal {x.dtype} of "
+                        f"size {list(x.shape)}"
+                    )
+            pairs = [(g, v) for g, v in zip(turned, along) if g is not None and g.requires_grad]
+            deeper = outer or any(v.requires_grad for v in along)
+            found = [None] * len(weights)
+            if pairs and weights:
+                found = _enabled(
+                    lambda: autograd_grad(
+                        [g for g, _ in pairs],
+                        weights,
+                        [v for _, v in pairs],
+                        retain_graph=True,
+                        create_graph=deeper,
+                        allow_unused=True,
+                    )
+                )
+            parts = iter(found)
+            moved = [next(parts) if y.requires_grad else None for y in results]
+            filled = [_C.zeros_like(y) if d is None else d for y, d in zip(results, moved)]
+            return _rebuilt(output, iter(filled))
+
+        shown = _rebuilt(output, iter([y if outer else y.detach() for y in results]))
+        return shown, push, aux
+
+    return _enabled(run)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether the containers around the tensors are the same."""
+    if isinstance(a, _C.Tensor):
+        return isinstance(b, _C.Tensor)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and set(a) == set(b) and all(_alike(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return isinstance(b, (list, tuple)) and len(a) == len(b) and all(map(_alike, a, b))
+    return True
+
+
+def _with_aux(what: str, output: Any, has_aux: bool) -> tuple[Any, Any]:
+    if not has_aux:
+        return output, None
+    if not (isinstance(output, tuple) and len(output) == 2):
+        raise CcdlRuntimeError(f"{what}: with has_aux=True the function must return (output, aux)")
+    return output
+
+
+def _all_tensors(what: str, output: Any) -> list[Any]:
+    """The tensors of a nested output, which must hold nothing else."""
+    from ._vmap import _leaves
+
+    for leaf in _leaves(output):
+        if not isinstance(leaf, _C.Tensor):
+            raise CcdlRuntimeError(
+                f"{what}: the function must return a Tensor, or lists, tuples and dicts of nothing else, got "
+                f"{type(leaf).__name__}"
+            )
+    return _tensors(output)
+
+
+def jvp(
+    func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False
+) -> Any:
+    """``(output, derivative of the output along the tangents)``, and aux with ``has_aux``.
+
+    Args:
+        func: takes ``*primals``; returns tensors, also nested.
+        primals, tangents: tuples nested alike, tensors of equal sizes.
+        strict: an output that does not depend on the inputs is an error instead of a zero derivative.
+
+    Computed by two reverse passes.
+
+    Raises:
+        RuntimeError: primals or tangents of other structure, sizes or dtypes; outputs that are no tensors.
+
+    >>> import ccdl
+    >>> ccdl.func.jvp(lambda x: x ** 2, (ccdl.tensor([1., 3.]),), (ccdl.tensor([1., 10.]),))
+    (tensor([1., 9.]), tensor([ 2., 60.]))
+    """
+    for name, value in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(value, tuple):
+            raise CcdlRuntimeError(
+                f"jvp(f, primals, tangents): Expected {name} to be a tuple. E.g. it should be valid to call "
+                "f(*primals)."
+            )
+    shown, push, aux = _linear("jvp", func, primals, has_aux, strict)
+    return (shown, push(tangents), aux) if has_aux else (shown, push(tangents))
+
+
+def _jacobian(what: str, func: Callable[..., Any], argnums: Any, has_aux: bool) -> Callable[..., Any]:
+    def derived(*args: Any, **kwargs: Any) -> Any:
+        places = _places_of(what, argnums, len(args))
 
         def run() -> Any:
-            given, fresh, outer = _prepare("jacrev", args, places)
-            output = func(*given)
-            if not isinstance(output, _C.Tensor):
-                raise CcdlRuntimeError(
-                    f"jacrev: the function must return a Tensor, got {type(output).__name__}"
-                )
-            flat = output.reshape(-1)
-            rows = [_derivative(flat[i], fresh, _C.ones_like(flat[i]), outer) for i in range(flat.numel())]
-            columns = [
-                _C.stack([row[k] for row in rows]).reshape((*output.shape, *x.shape))
-                if rows
-                else x.new_zeros((*output.shape, *x.shape))
-                for k, x in enumerate(fresh)
-            ]
-            found = iter(columns)
-            parts = tuple(_rebuilt(args[n], found) for n in places)
-            return parts if isinstance(argnums, tuple) else parts[0]
+            given, fresh, outer = _prepare(what, args, places)
+            output, aux = _with_aux(what, func(*given, **kwargs), has_aux)
+
+            def of(y: Any) -> Any:
+                flat = y.reshape(-1)
+                rows = [
+                    _derivative(flat[i], fresh, _C.ones_like(flat[i]), outer) for i in range(flat.numel())
+                ]
+                columns = [
+                    _C.stack([row[k] for row in rows]).reshape((*y.shape, *x.shape))
+                    if rows
+                    else x.new_zeros((*y.shape, *x.shape))
+                    for k, x in enumerate(fresh)
+                ]
+                found = iter(columns)
+                parts = tuple(_rebuilt(args[n], found) for n in places)
+                return parts if isinstance(argnums, tuple) else parts[0]
+
+            result = _rebuilt(output, iter([of(y) for y in _all_tensors(what, output)]))
+            return (result, aux) if has_aux else result
 
         return _enabled(run)
 
     return derived
 
 
-def hessian(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
-    """Second derivatives of a scalar function of one tensor: the Jacobian of its gradient.
+def jacrev(
+    func: Callable[..., Any],
+    argnums: Any = 0,
+    *,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
+    _preallocate_and_copy: bool = False,
+) -> Callable[..., Any]:
+    """The Jacobian as a function of the same arguments: per output tensor one of size output size + input
+    size, nested like the output and, inside, like the chosen arguments.
+
+    Args:
+        func: returns tensors, also nested (with ``has_aux`` that and anything else).
+        argnums: positions of the arguments to differentiate by, one or a tuple.
+        chunk_size: accepted without effect; rows are computed one after another.
+
+    Raises:
+        RuntimeError: an output that is no tensor, a position out of range, an integer tensor.
+
+    >>> import ccdl
+    >>> ccdl.func.jacrev(lambda x: ccdl.stack([x[0] * x[1], x[0]]))(ccdl.tensor([2., 3.]))
+    tensor([[3., 2.],
+            [1., 0.]])
+    """
+    if chunk_size is not None and not chunk_size > 0:
+        raise ValueError("jacrev: `chunk_size` should be greater than 0.")
+    return _jacobian("jacrev", func, argnums, has_aux)
+
+
+def jacfwd(
+    func: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, *, randomness: str = "error"
+) -> Callable[..., Any]:
+    """The Jacobian, as :func:`jacrev` has it, and computed in the same way.
+
+    >>> import ccdl
+    >>> ccdl.func.jacfwd(ccdl.square)(ccdl.tensor([2., 3.]))
+    tensor([[4., 0.],
+            [0., 6.]])
+    """
+    if randomness not in ("error", "different", "same"):
+        raise CcdlRuntimeError(
+            f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}"
+        )
+    return _jacobian("jacfwd", func, argnums, has_aux)
+
+
+def hessian(func: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+    """Second derivatives: the Jacobian of the Jacobian.
 
     >>> import ccdl
     >>> ccdl.func.hessian(lambda x: x[0] ** 2 * x[1])(ccdl.tensor([1., 3.]))
     tensor([[6., 2.],
             [2., 0.]])
     """
-    return jacrev(grad(func, argnums), argnums)
+    return jacfwd(jacrev(func, argnums), argnums)
+
+
+def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Callable[..., Any]:
+    """``func`` itself: there is no tracer that needed in-place operations removed.
+
+    Raises:
+        RuntimeError: an unknown ``remove``.
+
+    >>> import ccdl
+    >>> ccdl.func.functionalize(ccdl.sin) is ccdl.sin
+    True
+    """
+    if remove not in ("mutations", "mutations_and_views"):
+        raise CcdlRuntimeError(
+            "functionalize(f, remove='mutations'): Valid options for remove are: remove='mutations', "
+            f"remove='mutations_and_views'. Got remove={remove!r}"
+        )
+    return func
+
+
+def replace_all_batch_norm_modules_(root: Any) -> Any:
+    """Makes all batch norms below ``root`` (and itself) use batch statistics only; returns ``root``.
+
+    Their running statistics are buffers written in place, which a function mapped over samples cannot share.
+
+    >>> import ccdl, ccdl.nn as nn
+    >>> ccdl.func.replace_all_batch_norm_modules_(nn.BatchNorm1d(2)).running_mean is None
+    True
+    """
+    from .nn.modules.normalization import _BatchNorm
+
+    for module in root.modules():
+        if isinstance(module, _BatchNorm):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root

@@ -101,7 +101,7 @@ def test_bad_calls():
     for call, text in (
         (lambda: func.grad(lambda v: v)(x), "scalar"), (lambda: func.grad(lambda v: 3)(x), "Tensor"),
         (lambda: func.grad(lambda v: v.sum(), argnums=1)(x), "argnum=1"), (lambda: func.grad(lambda v: v.sum())(ccdl.arange(3)), "floating"),
-        (lambda: func.grad(lambda v: v.sum(), has_aux=True)(x), "has_aux"), (lambda: func.jacrev(lambda v: [v])(x), "Tensor"),
+        (lambda: func.grad(lambda v: v.sum(), has_aux=True)(x), "has_aux"), (lambda: func.jacrev(lambda v: [v, 3])(x), "Tensor"),
         (lambda: func.vjp(lambda v: v * 2, x)[1](ccdl.ones(3)), "size"), (lambda: func.vjp(lambda v: v * 2, x)[1]((x, x)), "cotangents"),
     ):
         with pytest.raises(RuntimeError, match=text):

@@ -25,7 +25,9 @@ from . import (
     distribution,
     exp_family,
     gamma,
+    generalized_pareto,
     independent,
+    joined_transforms,
     kl,
     location_scale,
     lowrank_multivariate_normal,
@@ -39,6 +41,7 @@ from . import (
     uniform,
     utils,
     von_mises,
+    wishart,
 )
 from .constraint_registry import biject_to, transform_to
 
@@ -49,7 +52,9 @@ _FAMILIES = (
     distribution,
     exp_family,
     gamma,
+    generalized_pareto,
     independent,
+    joined_transforms,
     kl,
     location_scale,
     lowrank_multivariate_normal,
@@ -62,6 +67,7 @@ _FAMILIES = (
     transforms,
     uniform,
     von_mises,
+    wishart,
 )
 
 __all__ = ["biject_to", "constraints", "transform_to", "utils"]
@@ -87,6 +93,7 @@ _MODULES = {
     "inverse_gamma": gamma,
     "kumaraswamy": beta,
     "laplace": location_scale,
+    "lkj_cholesky": wishart,
     "log_normal": transformed_distribution,
     "logistic_normal": transformed_distribution,
     "multinomial": categorical,
@@ -110,6 +117,8 @@ def _alias(name: str, source: ModuleType) -> None:
     globals()[name] = module
 
 
+for _name in vars(joined_transforms)["__all__"]:  # where PyTorch has them
+    setattr(transforms, _name, getattr(joined_transforms, _name))
 for _name, _family in _MODULES.items():
     _alias(_name, _family)
 del _family, _name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import constraints, transforms
+from . import constraints, joined_transforms, transforms
 
 __all__ = ["ConstraintRegistry", "biject_to", "transform_to"]
 
@@ -70,6 +70,17 @@ def _fill(registry: ConstraintRegistry) -> None:
     registry.register(
         constraints.independent,
         lambda c: transforms.IndependentTransform(registry(c.base_constraint), c.reinterpreted_batch_ndims),
+    )
+    registry.register(constraints.corr_cholesky, lambda c: joined_transforms.CorrCholeskyTransform())
+    for matrix in (constraints.positive_definite, constraints.positive_semidefinite):
+        registry.register(matrix, lambda c: joined_transforms.PositiveDefiniteTransform())
+    registry.register(
+        constraints.cat,
+        lambda c: joined_transforms.CatTransform([registry(k) for k in c.cseq], c.dim, c.lengths),
+    )
+    registry.register(
+        constraints.stack,
+        lambda c: joined_transforms.StackTransform([registry(k) for k in c.cseq], c.dim),
     )
 
 

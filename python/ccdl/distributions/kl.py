@@ -21,6 +21,7 @@ from .poisson import Poisson
 from .transformed_distribution import HalfNormal, LogNormal, Pareto, TransformedDistribution
 from .uniform import Uniform
 from .utils import euler_constant, sum_rightmost
+from .wishart import Wishart, kl_wishart
 
 __all__ = ["kl_divergence", "register_kl"]
 
@@ -272,3 +273,6 @@ def _normal_laplace(p: Normal, q: Laplace) -> Tensor:
 def _laplace_normal(p: Laplace, q: Normal) -> Tensor:
     spread = (2 * p.scale.square() + (p.loc - q.loc).square()) / (2 * q.scale.square())
     return 0.5 * math.log(2 * math.pi) + q.scale.log() + spread - p.entropy()
+
+
+register_kl(Wishart, Wishart)(kl_wishart)
