@@ -30,8 +30,13 @@ if(CCDL_CUDA_MODE STREQUAL "EMULATED")
   set(CCDL_EMULATED_KERNEL_OPTIONS -O1 -g1 -fsanitize=thread -ffp-contract=off -fno-gnu-unique -fno-tree-sra
       -Wall -Wextra -Wno-tsan -Wno-unknown-pragmas "SHELL:--param tsan-instrument-func-entry-exit=0"
       "SHELL:--param tsan-distinguish-volatile=1" -Wno-strict-aliasing)
+  list(APPEND CCDL_CUDA_KERNELS ${CCDL_CUDA_KERNELS_SM90})
   set_source_files_properties(${CCDL_CUDA_KERNELS} PROPERTIES LANGUAGE CXX)
   add_library(ccdl_cuda_kernels OBJECT ${CCDL_CUDA_KERNELS})
+  # the files that choose between the portable and the Hopper kernels
+  set_source_files_properties(cuda/kernels/gemm/gemm.cu cuda/kernels/attention/attention.cu PROPERTIES
+                              COMPILE_DEFINITIONS CCDL_HAVE_SM90)
+  set_source_files_properties(${CCDL_CUDA_KERNELS_SM90} PROPERTIES COMPILE_OPTIONS -Wno-psabi)  # CUtensorMap by value
   set_target_properties(ccdl_cuda_kernels PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_link_libraries(ccdl_cuda_kernels PRIVATE ccdl_emulated_flags)
   target_compile_options(ccdl_cuda_kernels PRIVATE ${CCDL_EMULATED_KERNEL_OPTIONS})

@@ -5,6 +5,10 @@
 #pragma once
 #include <device/prelude.cuh>
 
+#ifdef CCDL_CUDA_EMULATED
+#include <emulator/hopper.h>
+#endif
+
 namespace ccdl::cu {
 
 // Shared-memory operand in the 128-byte swizzle, 1024-byte aligned tiles. Running along k: rows of 128 bytes,
@@ -16,27 +20,54 @@ CCDL_DEVICE uint64_t wgmma_descriptor(const void* tile, unsigned lead, unsigned 
          field(stride) << 32 | uint64_t{1} << 62;
 }
 
-CCDL_DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-CCDL_DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+CCDL_DEVICE void wgmma_fence() {
+#ifdef CCDL_CUDA_EMULATED
+  emu::wgmma_fence();
+#else
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#endif
+}
+CCDL_DEVICE void wgmma_commit() {
+#ifdef CCDL_CUDA_EMULATED
+  emu::wgmma_commit();
+#else
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#endif
+}
 template <int kLeft>
 CCDL_DEVICE void wgmma_wait() {
+#ifdef CCDL_CUDA_EMULATED
+  emu::wgmma_wait(kLeft);
+#else
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
+#endif
 }
 
 // Moves registers between the warpgroups of a block; kCount is a multiple of 8.
 template <int kCount>
 CCDL_DEVICE void raise_registers() {
+#ifdef CCDL_CUDA_EMULATED
+  emu::set_registers(kCount, true);
+#else
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
+#endif
 }
 template <int kCount>
 CCDL_DEVICE void lower_registers() {
+#ifdef CCDL_CUDA_EMULATED
+  emu::set_registers(kCount, false);
+#else
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kCount));
+#endif
 }
 
 // d += a b with k = 16. kTransX: 0 = X runs along k, 1 = along rows.
 // clang-format off
 template <int kTransA, int kTransB>
 CCDL_DEVICE void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b, bfloat16) {
+#ifdef CCDL_CUDA_EMULATED
+  emu::wgmma({256, emu::wgmma_type(bfloat16()), kTransA != 0, kTransB != 0, true}, d, nullptr, a, b);
+#else
   asm volatile(
       "{.reg .pred p; setp.ne.b32 p, %130, 0; "
       "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
@@ -66,9 +97,13 @@ CCDL_DEVICE void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b, bfloa
         "+f"(d[112]), "+f"(d[113]), "+f"(d[114]), "+f"(d[115]), "+f"(d[116]), "+f"(d[117]), "+f"(d[118]), "+f"(d[119]),
         "+f"(d[120]), "+f"(d[121]), "+f"(d[122]), "+f"(d[123]), "+f"(d[124]), "+f"(d[125]), "+f"(d[126]), "+f"(d[127])
       : "l"(a), "l"(b), "r"(1), "n"(kTransA), "n"(kTransB));
+#endif
 }
 template <int kTransA, int kTransB>
 CCDL_DEVICE void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b, float16) {
+#ifdef CCDL_CUDA_EMULATED
+  emu::wgmma({256, emu::wgmma_type(float16()), kTransA != 0, kTransB != 0, true}, d, nullptr, a, b);
+#else
   asm volatile(
       "{.reg .pred p; setp.ne.b32 p, %130, 0; "
       "wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 {"
@@ -98,6 +133,7 @@ CCDL_DEVICE void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b, float
         "+f"(d[112]), "+f"(d[113]), "+f"(d[114]), "+f"(d[115]), "+f"(d[116]), "+f"(d[117]), "+f"(d[118]), "+f"(d[119]),
         "+f"(d[120]), "+f"(d[121]), "+f"(d[122]), "+f"(d[123]), "+f"(d[124]), "+f"(d[125]), "+f"(d[126]), "+f"(d[127])
       : "l"(a), "l"(b), "r"(1), "n"(kTransA), "n"(kTransB));
+#endif
 }
 // clang-format on
 

@@ -1,6 +1,7 @@
 // The instrumentation hooks: kernels are compiled with -fsanitize=thread, and these are its functions. Every
 // load and store outside of plain locals arrives here with its address; host memory is left alone.
 #include <dlfcn.h>
+#include <emulator/async.h>
 #include <emulator/machine.h>
 #include <emulator/memory.h>
 #include <emulator/race.h>
@@ -118,8 +119,11 @@ inline __attribute__((always_inline)) void touch(const void* p, size_t bytes, si
                                                  const void* pc) {
   const auto address = reinterpret_cast<uintptr_t>(p);
   if (address - arena.base < arena.bytes) return checked(p, bytes, align, kind, pc);
-  if (current && address - reinterpret_cast<uintptr_t>(current->stack->low) >= kStackBytes)
+  if (!current) return;
+  if (address - reinterpret_cast<uintptr_t>(current->stack->low) >= kStackBytes)
     foreign(p, bytes, kind, pc);
+  else if (__builtin_expect(current->async != nullptr, 0))
+    register_access(p, bytes, kind == Access::Write || kind == Access::AtomicWrite, pc);
 }
 
 }  // namespace

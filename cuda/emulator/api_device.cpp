@@ -93,6 +93,13 @@ cudaError_t allocate_host(void** p, size_t bytes) {
   return cudaSuccess;
 }
 
+int capability_value = [] {
+  const char* text = std::getenv("CCDL_EMULATOR_CAPABILITY");
+  int major = 8, minor = 0;
+  if (text && std::sscanf(text, "%d.%d", &major, &minor) < 1) major = 8;
+  return major * 10 + minor;
+}();
+
 int attribute_value(cudaDeviceAttr attr, bool* known) {
   *known = true;
   switch (attr) {
@@ -140,9 +147,9 @@ int attribute_value(cudaDeviceAttr attr, bool* known) {
     case cudaDevAttrMemoryPoolsSupported:
       return 0;
     case cudaDevAttrComputeCapabilityMajor:
-      return 8;
+      return capability() / 10;
     case cudaDevAttrComputeCapabilityMinor:
-      return 0;
+      return capability() % 10;
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
       return static_cast<int>(kMaxShared) + 1024;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
@@ -196,7 +203,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   p->maxGridSize[0] = 2147483647;
   p->maxGridSize[1] = p->maxGridSize[2] = 65535;
   p->totalConstMem = 64 * 1024;
-  p->major = 8;
+  p->major = capability() / 10;
+  p->minor = capability() % 10;
   p->multiProcessorCount = kMultiprocessors;
   p->canMapHostMemory = p->concurrentKernels = p->unifiedAddressing = p->streamPrioritiesSupported = 1;
   p->cooperativeLaunch = 1;
@@ -364,7 +372,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, const void*) {
   std::memset(a, 0, sizeof *a);
   a->maxThreadsPerBlock = 1024;
   a->numRegs = 32;
-  a->ptxVersion = a->binaryVersion = 80;
+  a->ptxVersion = a->binaryVersion = capability();
   a->maxDynamicSharedSizeBytes = static_cast<int>(kMaxShared);
   return cudaSuccess;
 }
@@ -378,6 +386,13 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* n, const void*, i
 }
 
 namespace ccdl::emu {
+
+int capability() { return capability_value; }
+void set_capability(int value) {
+  Guard guard(lock());
+  run_everything();
+  capability_value = value;
+}
 
 cudaError_t enqueue_function(const KernelSite& site, dim3 grid, dim3 block, size_t smem, bool cooperative,
                              cudaStream_t stream, size_t body_bytes, std::function<void()> body) {

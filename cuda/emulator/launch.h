@@ -48,4 +48,8 @@ void set_seed(uint64_t seed);
 bool races();
 void set_races(bool on);
 
+// Compute capability times ten: 80, or what CCDL_EMULATOR_CAPABILITY says ("9.0": sm_90a instructions run).
+int capability();
+void set_capability(int value);
+
 }  // namespace ccdl::emu

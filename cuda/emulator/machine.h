@@ -17,6 +17,8 @@ struct Block;
 struct Warp;
 using VectorClock = std::vector<uint64_t>;
 struct Published;
+struct AsyncThread;  // async.h
+struct AsyncBlock;
 
 enum class State : uint8_t { New, Ready, Blocked, Done };
 
@@ -45,13 +47,15 @@ struct Thread {
   const char* wait_op;  // what it waits for, and where
   const char* wait_file;
   int wait_line;
-  int result;  // of the barrier it waited at
+  const void* wait_pc;  // where, if there is no file
+  int result;           // of the barrier it waited at
   uint64_t clock;
   std::shared_ptr<const VectorClock> known;  // null: the block's and warp's base say everything
   uint64_t fence_clock;                      // of the last fence; 0: none
   uint64_t fence_base, fence_warp_base;
   std::shared_ptr<const std::vector<Published>> learned;  // from atomics, about other blocks
-  std::vector<CopyGroup> copies;  // cp.async groups not complete, oldest first; the last one is open
+  std::vector<CopyGroup> copies;       // cp.async groups not complete, oldest first; the last one is open
+  std::shared_ptr<AsyncThread> async;  // null: no sm_90 instruction yet
 };
 
 // A meeting of lanes of one warp in progress.
@@ -116,6 +120,7 @@ struct Block {
   uint64_t fenced_base;  // a fence followed by a full barrier published everything up to here
   bool fenced;           // some thread has fenced since the last full barrier
   uint64_t start;        // first clock of this block: shared bytes written before are uninitialised
+  std::shared_ptr<AsyncBlock> async;
 };
 
 struct Launch {
@@ -141,10 +146,14 @@ extern thread_local bool runs_kernels __attribute__((tls_model("initial-exec")))
 bool run_launch(const Launch& launch);
 
 // ---- for the operations of running threads ----
-void suspend(const char* op, const char* file, int line);  // until somebody calls make_ready
+void suspend(const char* op, const char* file, int line,
+             const void* pc = nullptr);  // until somebody calls make_ready
 void make_ready(Thread* thread);
-void thread_finished(Thread* thread);  // barriers and meetings notice
-[[noreturn]] void abandon_launch();    // back to run_launch; fibers are dropped without unwinding
+struct Place;
+void meet_at(const Place& here, const char* op, unsigned mask, size_t payload_bytes, void* payload, MeetFn fn,
+             void* context, bool orders_memory);  // warp_meet, by whole functions
+void thread_finished(Thread* thread);             // barriers and meetings notice
+[[noreturn]] void abandon_launch();               // back to run_launch; fibers are dropped without unwinding
 std::string waiting_summary();
 uint64_t next_random();
 bool on_guard_page(const void* p);

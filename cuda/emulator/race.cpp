@@ -1,4 +1,5 @@
 // Race cells: per byte the last write and three earlier reads, each with its clock and thread.
+#include <emulator/async.h>
 #include <emulator/memory.h>
 #include <emulator/race.h>
 #include <emulator/report.h>
@@ -36,10 +37,23 @@ Cell* cells() {
   return shared_cells;
 }
 
+// Position of a thread or agent in vector clocks; agents stand behind the threads.
+size_t place_of(const Block* block, int thread) {
+  return static_cast<size_t>(thread < kAgents ? thread : block->threads + thread - kAgents);
+}
+uint64_t entry_of(const VectorClock& v, const Block* block, int thread) {
+  const size_t i = place_of(block, thread);
+  return i < v.size() ? v[i] : 0;
+}
+void join(VectorClock* to, const VectorClock& from) {
+  if (to->size() < from.size()) to->resize(from.size(), 0);
+  for (size_t k = 0; k < from.size(); ++k) (*to)[k] = std::max((*to)[k], from[k]);
+}
+
 // What t knows about accesses of thread `other` of its block.
 uint64_t known_clock(const Thread* t, int other) {
   uint64_t known = t->block->base;
-  if (t->known) known = std::max(known, (*t->known)[static_cast<size_t>(other)]);
+  if (t->known) known = std::max(known, entry_of(*t->known, t->block, other));
   if (other / 32 == t->warp->index) {
     known = std::max(known, t->warp->base);
     if (t->warp->lane_clocks) known = std::max(known, t->warp->lane_clocks[t->lane * 32 + other % 32]);
@@ -52,6 +66,7 @@ uint64_t known_clock(const Thread* t, int other) {
   for (Warp& w : current->block->warps)
     for (Thread* t : w.lanes)
       if (t && t->linear == thread_of(before)) other = t;
+  const int agent = thread_of(before) - kAgents;
   std::string name = "shared memory";
   for (const SharedArray& a : current->block->arrays)
     if (p >= a.data && p < a.data + a.bytes)
@@ -66,9 +81,58 @@ uint64_t known_clock(const Thread* t, int other) {
   if (other)
     text += " by thread (" + std::to_string(other->index.x) + ", " + std::to_string(other->index.y) + ", " +
             std::to_string(other->index.z) + ")";
+  if (agent >= kWarpgroups) text += " by a bulk copy";
+  if (agent >= 0 && agent < kWarpgroups) text += " by a wgmma of warpgroup " + std::to_string(agent);
   const Sites& sites = shared_sites[(reinterpret_cast<uintptr_t>(p) - arena.base) / 4];
   kernel_fault("race", text, {nullptr, 0, pc},
                describe({nullptr, 0, before_writes ? sites.write : sites.read}));
+}
+
+[[noreturn]] void report_pending(const char* p, Stamp write, const std::string& access, const void* pc) {
+  const Sites& sites = shared_sites[(reinterpret_cast<uintptr_t>(p) - arena.base) / 4];
+  kernel_fault("missing-wait",
+               access + " of the destination of a " +
+                   (thread_of(write) >= kAgents ? "bulk copy whose mbarrier phase nobody has waited for"
+                                                : "cp.async that was not waited for"),
+               {nullptr, 0, pc}, describe({nullptr, 0, sites.write}));
+}
+
+// ---- the asynchronous proxy ----
+
+int64_t async_reads = 0;           // granules being read by wgmma or bulk stores
+uint8_t* granule_reads = nullptr;  // how many such reads each granule has
+size_t granule_of(const void* p) { return (reinterpret_cast<uintptr_t>(p) - arena.base) / kGranule; }
+
+void check_async_reads(const char* p, const void* pc) {
+  if (granule_reads[granule_of(p)] == 0) return;
+  const Sites& sites = shared_sites[(reinterpret_cast<uintptr_t>(p) - arena.base) / 4];
+  kernel_fault("missing-wait",
+               "a write of shared memory that a wgmma or bulk store in flight still reads; wait for it first",
+               {nullptr, 0, pc}, describe({nullptr, 0, sites.read}));
+}
+
+// Whether the asynchronous proxy, used by t, sees what a thread of the block wrote.
+bool proxy_sees(const Thread* t, Stamp write) {
+  const int w = thread_of(write);
+  const uint64_t c = clock_of(write);
+  if (w >= kAgents) return true;
+  const Thread* writer = t->block->warps[static_cast<size_t>(w / 32)].lanes[w % 32];
+  if (writer->async) {
+    const auto& fences = writer->async->proxy_fences;
+    const auto after = std::upper_bound(fences.begin(), fences.end(), c);  // its first fence behind the write
+    if (after != fences.end() && (writer == t || *after <= known_clock(t, w))) return true;
+  }
+  if (!t->async || t->async->proxy_fences.empty()) return false;
+  const ProxyView& v = t->async->proxy_view;  // what t knew at its own last fence
+  return c <= v.base || (v.known && c <= entry_of(*v.known, t->block, w)) ||
+         (w / 32 == t->warp->index && c <= v.warp_base);
+}
+
+[[noreturn]] void report_unfenced(const char* p, const std::string& what, const void* pc) {
+  const Sites& sites = shared_sites[(reinterpret_cast<uintptr_t>(p) - arena.base) / 4];
+  kernel_fault("missing-fence",
+               what + " shared memory written by ordinary stores without a fence.proxy.async in between",
+               {nullptr, 0, pc}, describe({nullptr, 0, sites.write}));
 }
 
 void add_read(const Thread* t, Cell& c, Stamp stamp) {
@@ -107,10 +171,7 @@ void shared_access(const void* p, size_t bytes, Access kind, const void* pc) {
   for (size_t i = 0; i < bytes; ++i, ++c) {
     if (c->write != stamp) {
       if ((c->write & kPending) && clock_of(c->write) >= t->block->start)
-        kernel_fault("missing-wait",
-                     std::string(writes ? "a write" : "a read") +
-                         " of the destination of a cp.async that was not waited for",
-                     {nullptr, 0, pc});
+        report_pending(static_cast<const char*>(p) + i, c->write, writes ? "a write" : "a read", pc);
       if (clock_of(c->write) < t->block->start && kind != Access::Write)
         kernel_fault("uninitialised-shared",
                      "a read of shared memory that no thread of this block has written (byte " +
@@ -120,6 +181,7 @@ void shared_access(const void* p, size_t bytes, Access kind, const void* pc) {
         report_race(static_cast<const char*>(p) + i, c->write, true, kind, pc);
     }
     if (writes) {
+      if (async_reads > 0) check_async_reads(static_cast<const char*>(p) + i, pc);
       for (Stamp r : c->reads)
         if (unordered(t, r) && !(atomic && (r & kAtomic)))
           report_race(static_cast<const char*>(p) + i, r, false, kind, pc);
@@ -142,6 +204,120 @@ void shared_copy_begins(void* p, size_t bytes, const void* pc) {
 void shared_copy_ends(Thread* t, void* p, size_t bytes) {
   Cell* c = cells() + (reinterpret_cast<uintptr_t>(p) - arena.base);
   for (size_t i = 0; i < bytes; ++i) c[i] = {stamp_of(t), {}};
+}
+
+void bulk_write_begins(void* p, size_t bytes, int agent, const void* pc) {
+  const Thread* t = current;
+  Cell* c = cells() + (reinterpret_cast<uintptr_t>(p) - arena.base);
+  Stamp good = 0;
+  for (size_t i = 0; i < bytes; ++i) {
+    if (c[i].write == good || (c[i].write & kPending) || clock_of(c[i].write) < t->block->start) continue;
+    if (!unordered(t, c[i].write) && !proxy_sees(t, c[i].write))
+      report_unfenced(static_cast<const char*>(p) + i, "a bulk copy overwrites", pc);
+    good = c[i].write;
+  }
+  shared_access(p, bytes, Access::Write, pc);
+  const Stamp stamp = agent_stamp(next_clock(), agent) | kPending;
+  for (size_t i = 0; i < bytes; ++i) c[i].write = stamp;
+}
+
+void bulk_write_ends(void* p, size_t bytes, Stamp stamp) {
+  Cell* c = cells() + (reinterpret_cast<uintptr_t>(p) - arena.base);
+  for (size_t i = 0; i < bytes; ++i) c[i] = {stamp, {}};
+}
+
+void async_read_begins(AsyncReader* reader, const void* p, size_t bytes) {
+  const Thread* first = reader->threads[0];
+  const Cell* c = cells() + (reinterpret_cast<uintptr_t>(p) - arena.base);
+  for (size_t i = 0; i < bytes; ++i, ++c) {
+    const Stamp s = c->write;
+    if (s == reader->checked) continue;
+    const char* at = static_cast<const char*>(p) + i;
+    if (clock_of(s) < first->block->start)
+      kernel_fault("uninitialised-shared",
+                   std::string(reader->what) + " reads shared memory that nobody in this block has written",
+                   {nullptr, 0, reader->pc});
+    if (s & kPending) report_pending(at, s, std::string("a read by ") + reader->what, reader->pc);
+    for (int k = 0; k < reader->count; ++k) {
+      Thread* t = reader->threads[k];
+      const bool ordered = !unordered(t, s);
+      if (ordered && proxy_sees(t, s)) continue;
+      current = t;  // the one that the report names
+      if (!ordered) report_race(at, s, true, Access::Read, reader->pc);
+      report_unfenced(at, std::string(reader->what) + " reads", reader->pc);
+    }
+    reader->checked = s;
+  }
+  if (!granule_reads)
+    granule_reads = static_cast<uint8_t*>(mmap(nullptr, kWindow / kGranule, PROT_READ | PROT_WRITE,
+                                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  for (size_t i = 0; i < bytes; i += kGranule) {
+    if (++granule_reads[granule_of(static_cast<const char*>(p) + i)] == 0)
+      kernel_fault("missing-wait", "more than 255 wgmma in flight read the same shared memory",
+                   {nullptr, 0, reader->pc});
+    ++async_reads;
+  }
+  Sites* site = shared_sites + (reinterpret_cast<uintptr_t>(p) - arena.base) / 4;
+  for (size_t i = 0; i < bytes; i += 4, ++site) site->read = reader->pc;
+}
+
+void async_read_ends(const void* p, size_t bytes, Stamp stamp) {
+  for (size_t i = 0; i < bytes; i += kGranule, --async_reads)
+    --granule_reads[granule_of(static_cast<const char*>(p) + i)];
+  Cell* c = cells() + (reinterpret_cast<uintptr_t>(p) - arena.base);
+  for (size_t i = 0; i < bytes; ++i) {
+    int slot = 0;  // of this agent, else a free one, else the last
+    while (slot < kReads - 1 && c[i].reads[slot] != 0 && thread_of(c[i].reads[slot]) != thread_of(stamp))
+      ++slot;
+    c[i].reads[slot] = stamp;
+  }
+}
+
+void forget_async_reads() {
+  if (async_reads == 0) return;
+  async_reads = 0;
+  madvise(granule_reads, kWindow / kGranule, MADV_DONTNEED);
+}
+
+void order_proxies(Thread* t) {
+  AsyncThread& a = async_of(t);
+  t->clock = next_clock();
+  a.proxy_fences.push_back(t->clock);
+  a.proxy_view = {t->known, t->block->base, t->warp->base};
+}
+
+void set_clock(VectorClock* v, const Block* block, int thread, uint64_t clock) {
+  const size_t i = place_of(block, thread);
+  if (v->size() <= i) v->resize(i + 1, 0);
+  (*v)[i] = std::max((*v)[i], clock);
+}
+
+void publish_clocks(VectorClock* v, Thread* t) {
+  const Block* block = t->block;
+  if (v->size() < static_cast<size_t>(block->threads)) v->resize(static_cast<size_t>(block->threads), 0);
+  for (int lane = 0; lane < 32; ++lane) {
+    const Thread* other = t->warp->lanes[lane];
+    if (!other) continue;
+    uint64_t& entry = (*v)[static_cast<size_t>(other->linear)];
+    entry = std::max(entry, other == t ? t->clock : known_clock(t, other->linear));
+  }
+  if (t->known) join(v, *t->known);
+  t->clock = next_clock();
+}
+
+void learn_clocks(Thread* t, Lesson* lesson) {
+  if (!lesson->clocks || t->known == lesson->clocks) return;
+  if (!t->known) {
+    t->known = lesson->clocks;
+  } else if (t->known == lesson->before) {
+    t->known = lesson->after;
+  } else if (t->known != lesson->after) {
+    auto joined = std::make_shared<VectorClock>(*t->known);
+    join(joined.get(), *lesson->clocks);
+    lesson->before = t->known;
+    lesson->after = joined;
+    t->known = std::move(joined);
+  }
 }
 
 void order_block(Block* block) {
@@ -220,7 +396,7 @@ void order_threads(Thread* const* list, size_t n, Thread* const* silent, size_t 
     }
     if (!t->known || std::find(seen.begin(), seen.end(), t->known.get()) != seen.end()) continue;
     seen.push_back(t->known.get());
-    for (size_t k = 0; k < joined->size(); ++k) (*joined)[k] = std::max((*joined)[k], (*t->known)[k]);
+    join(joined.get(), *t->known);
   }
   std::shared_ptr<const VectorClock> shared = joined;
   for (size_t i = 0; i < n; ++i) list[i]->known = shared;

@@ -1,6 +1,7 @@
 // Runs launches: blocks one after another (all together when cooperative), each thread a context, picked by
 // the schedule that the seed chooses. A thread that finishes without waiting hands its stack to the next one,
 // so kernels without collectives are a plain loop. Faults drop every context of the launch where it stands.
+#include <emulator/async.h>
 #include <emulator/machine.h>
 #include <emulator/memory.h>
 #include <emulator/race.h>
@@ -161,7 +162,14 @@ void go_on_with(Thread* next, Context* from) {
   }
 }
 
-void nobody_can_run() { kernel_fault("deadlock", "no thread can go on: " + waiting_summary(), {}); }
+// The next thread to run. Asynchronous copies land in between; when nobody can run, one of them must.
+Thread* next_ready() {
+  if (loads_in_flight > 0) async_progress(false);
+  Thread* next = ready.pop();
+  while (!next && loads_in_flight > 0 && async_progress(true)) next = ready.pop();
+  if (!next) kernel_fault("deadlock", "no thread can go on: " + waiting_summary() + async_summary(), {});
+  return next;
+}
 
 void worker() {
   while (true) {
@@ -172,8 +180,7 @@ void worker() {
     self->state = State::Done;
     idle_rounds = 0;
     if (--unfinished == 0) leave();
-    Thread* next = ready.pop();
-    if (!next) nobody_can_run();
+    Thread* next = next_ready();
     if (next->state == State::New) {
       next->stack = self->stack;
       current = next;
@@ -190,6 +197,7 @@ void init_block(Block& b, uint3 index, const Launch& launch, int slot, size_t fi
   b.fenced_base = 0;
   b.fenced = false;
   b.threads = static_cast<int>(launch.block.x * launch.block.y * launch.block.z);
+  if (b.async) b.async.reset();
   b.finished = 0;
   const int warps = (b.threads + 31) / 32;
   if (static_cast<int>(b.warps.size()) != warps) b.warps = std::vector<Warp>(static_cast<size_t>(warps));
@@ -230,6 +238,7 @@ void init_block(Block& b, uint3 index, const Launch& launch, int slot, size_t fi
     if (t.known) t.known.reset();
     if (t.learned) t.learned.reset();
     if (!t.copies.empty()) t.copies.clear();
+    if (t.async) t.async.reset();
     t.warp->lanes[t.lane] = &t;
     if (++at.x == launch.block.x) {
       at.x = 0;
@@ -247,6 +256,7 @@ bool run_resident(size_t count) {
   for (size_t i = 0; i < count; ++i) unfinished += blocks[i].threads;
   idle_rounds = 0;
   faulted = false;
+  forget_loads();
   Thread* first = ready.pop();
   current = first;
   first->stack = stacks.acquire();
@@ -256,6 +266,7 @@ bool run_resident(size_t count) {
   runs_kernels = false;
   current = nullptr;
   stacks.release_all();
+  if (faulted) forget_async_reads();
   for (size_t i = 0; i < count; ++i) close_shared(&blocks[i]);
   return !faulted;
 }
@@ -328,14 +339,14 @@ bool run_launch(const Launch& launch) {
   return good;
 }
 
-void suspend(const char* op, const char* file, int line) {
+void suspend(const char* op, const char* file, int line, const void* pc) {
   Thread* self = current;
   self->state = State::Blocked;
   self->wait_op = op;
   self->wait_file = file;
   self->wait_line = line;
-  Thread* next = ready.pop();
-  if (!next) nobody_can_run();
+  self->wait_pc = pc;
+  Thread* next = next_ready();
   if (next != self) go_on_with(next, &self->context);
   self->state = State::Ready;
   self->wait_op = nullptr;
@@ -350,13 +361,15 @@ void make_ready(Thread* thread) {
 void yield() {
   Thread* self = current;
   if (++idle_rounds > 20000 + 200L * unfinished)
-    kernel_fault("deadlock",
-                 "every thread waits in a loop for a value that nobody writes: " + waiting_summary(),
-                 {nullptr, 0, __builtin_return_address(0)});
+    kernel_fault(
+        "deadlock",
+        "every thread waits in a loop for a value that nobody writes: " + waiting_summary() + async_summary(),
+        {nullptr, 0, __builtin_return_address(0)});
   ready.push_late(self);
   self->wait_op = "spin_until";
   self->wait_file = nullptr;
-  Thread* next = ready.pop();
+  self->wait_pc = nullptr;
+  Thread* next = next_ready();
   if (next != self) go_on_with(next, &self->context);
   self->wait_op = nullptr;
 }
@@ -372,16 +385,18 @@ std::string waiting_summary() {
     const char* op;
     const char* file;
     int line;
+    const void* pc;
     int count;
   };
   std::vector<Group> groups;
   for (const Thread& t : threads) {
     if (t.state == State::Done || !t.wait_op) continue;
     auto same = std::find_if(groups.begin(), groups.end(), [&](const Group& g) {
-      return g.op == t.wait_op && g.file == t.wait_file && g.line == t.wait_line;
+      return g.op == t.wait_op && g.file == t.wait_file && g.line == t.wait_line &&
+             g.pc == (t.wait_file ? nullptr : t.wait_pc);
     });
     if (same == groups.end())
-      groups.push_back({t.wait_op, t.wait_file, t.wait_line, 1});
+      groups.push_back({t.wait_op, t.wait_file, t.wait_line, t.wait_file ? nullptr : t.wait_pc, 1});
     else
       ++same->count;
   }
@@ -389,7 +404,7 @@ std::string waiting_summary() {
   for (const Group& g : groups) {
     if (!text.empty()) text += ", ";
     text += std::to_string(g.count) + " wait in " + g.op;
-    if (g.file) text += " at " + describe({g.file, g.line, nullptr});
+    if (g.file || g.pc) text += " at " + describe({g.file, g.line, g.pc});
   }
   return text;
 }

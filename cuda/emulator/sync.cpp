@@ -1,4 +1,5 @@
 // Barriers and warp meetings: who waits, who completes, and what counts as divergence.
+#include <emulator/async.h>
 #include <emulator/machine.h>
 #include <emulator/race.h>
 #include <emulator/report.h>
@@ -137,9 +138,14 @@ void named_barrier_arrive(int id, int count, const char* file, int line) {
 
 void meet(const char* op, unsigned mask, size_t payload_bytes, void* payload, MeetFn fn, void* context,
           bool orders_memory, const char* file, int line) {
+  meet_at({file, line, nullptr}, op, mask, payload_bytes, payload, fn, context, orders_memory);
+}
+
+void meet_at(const Place& here, const char* op, unsigned mask, size_t payload_bytes, void* payload, MeetFn fn,
+             void* context, bool orders_memory) {
   Thread* self = current;
   Warp* warp = self->warp;
-  const Place here{file, line, nullptr};
+  const auto [file, line, pc] = here;
   if (!(mask >> self->lane & 1))
     kernel_fault("divergent-shuffle",
                  std::string(op) + " by lane " + std::to_string(self->lane) + " with mask " +
@@ -186,7 +192,7 @@ void meet(const char* op, unsigned mask, size_t payload_bytes, void* payload, Me
     complete_meeting(warp, *found);
     return;
   }
-  suspend(op, file, line);
+  suspend(op, file, line, pc);
 }
 
 void thread_finished(Thread* thread) {
@@ -204,6 +210,8 @@ void thread_finished(Thread* thread) {
     if (warp->meetings[i].mask && complete(warp, warp->meetings[i]))
       complete_meeting(warp, warp->meetings[i]);
   if (!thread->copies.empty()) copies_exit(thread);
+  if (thread->async) async_thread_exit(thread);
+  if (block->async && block->finished == block->threads) async_block_exit(block);
 }
 
 namespace detail {

@@ -5,10 +5,14 @@
 #include <runtime/launch.h>
 #include <runtime/state.h>
 
+#ifdef CCDL_CUDA_EMULATED
+#include <cuda.h>
+#endif
 #include <pthread.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -330,9 +334,10 @@ void check_launch(cudaError_t status, const char* kernel, const LaunchConfig& c)
 
 }  // namespace detail
 
-void* driver_entry_point([[maybe_unused]] const char* name) {
+void* driver_entry_point(const char* name) {
 #ifdef CCDL_CUDA_EMULATED
-  return nullptr;
+  return std::strcmp(name, "cuTensorMapEncodeTiled") == 0 ? reinterpret_cast<void*>(&cuTensorMapEncodeTiled)
+                                                          : nullptr;
 #else
   bind_device();
   void* entry = nullptr;

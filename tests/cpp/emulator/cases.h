@@ -16,3 +16,4 @@ bool rnn_ring_is_exact();
 const std::vector<FaultCase>& memory_cases();
 const std::vector<FaultCase>& sync_cases();
 const std::vector<FaultCase>& stream_cases();
+const std::vector<FaultCase>& hopper_cases();

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -86,6 +87,9 @@ TEST(memory_faults) {
 }
 TEST(synchronisation_faults) {
   for (const FaultCase& c : sync_cases()) check_case(c);
+}
+TEST(hopper_faults) {
+  for (const FaultCase& c : hopper_cases()) check_case(c);
 }
 TEST(stream_faults) {
   for (const FaultCase& c : stream_cases()) check_case(c);
@@ -184,4 +188,11 @@ TEST(the_page_shows_the_example_as_it_is) {
   CHECK(content(here + "/../../../docs/emulator.md").find(example) != std::string::npos);
 }
 
-TEST_MAIN()
+int main(int argc, char** argv) {  // names of tests to run; all without
+  if (argc > 1)
+    std::erase_if(test::cases(), [&](const test::Case& c) {
+      return std::none_of(argv + 1, argv + argc,
+                          [&](const char* name) { return std::string(name) == c.name; });
+    });
+  return test::run_all();
+}

@@ -1,0 +1,490 @@
+// Broken kernels and their repaired twins on a device of capability 9.0: transaction barriers, bulk copies,
+// warpgroup products, proxies. All of them multiply a [64, K] by b [256, K] of small whole numbers.
+#include <cuda.h>
+
+#include "cases.h"
+#include "launch.h"
+
+#include <device/ptx_sync.cuh>
+#include <device/ptx_tma.cuh>
+#include <device/ptx_wgmma.cuh>
+
+namespace {
+
+using ccdl::bfloat16;
+constexpr int kM = 64, kN = 256, kDepth = 64, kLine = kDepth * 2;
+constexpr int kTileA = kM * kLine, kTileB = kN * kLine, kTiles = kTileA + kTileB;
+
+// A ring of one stage at the 1024-byte aligned start of the dynamic shared memory.
+struct Stage {
+  unsigned char *a, *b;
+  uint64_t *full, *empty;
+};
+CCDL_DEVICE Stage make_stage() {
+  unsigned char* base = dyn_smem<unsigned char>();
+  base += (1024 - shared_window(base) % 1024) % 1024;
+  uint64_t* barriers = reinterpret_cast<uint64_t*>(base + kTiles);
+  return {base, base + kTileA, barriers, barriers + 1};
+}
+CCDL_DEVICE Stage ready_stage() {
+  const Stage s = make_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_init(s.full, 1);
+    mbarrier_init(s.empty, 1);
+    mbarrier_init_fence();
+  }
+  __syncthreads();
+  return s;
+}
+CCDL_DEVICE void load_tiles(const Stage& s, const CUtensorMap& a, const CUtensorMap& b, int k) {
+  tma_load(s.a, &a, s.full, k, 0, 0);
+  tma_load(s.b, &b, s.full, k, 0, 0);
+}
+CCDL_DEVICE void clear(float (&d)[kN / 2]) {
+  for (int i = 0; i < kN / 2; ++i) d[i] = 0;
+}
+CCDL_DEVICE void multiply(const Stage& s, float (&d)[kN / 2]) {
+  for (int step = 0; step < kDepth / 16; ++step)
+    wgmma_m64n256k16<0, 0>(d, wgmma_descriptor(s.a + step * 32, 16, 1024),
+                           wgmma_descriptor(s.b + step * 32, 16, 1024), bfloat16());
+}
+CCDL_DEVICE void store(const float (&d)[kN / 2], float* y) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  for (int i = 0; i < kN / 2; ++i)
+    y[(warp * 16 + lane / 4 + i / 2 % 2 * 8) * kN + i / 4 * 8 + lane % 4 * 2 + i % 2] = d[i];
+}
+
+// ---- host ----
+
+struct Problem {
+  std::vector<bfloat16> a, b;
+  int k;
+  explicit Problem(int depth) : a(kM * depth), b(kN * depth), k(depth) {
+    for (size_t i = 0; i < a.size(); ++i) a[i] = bfloat16(static_cast<float>(i * 7 % 5) - 2);
+    for (size_t i = 0; i < b.size(); ++i) b[i] = bfloat16(static_cast<float>(i * 11 % 7) - 3);
+  }
+  bool solved_by(const std::vector<float>& y) const {
+    for (int i = 0; i < kM; ++i)
+      for (int j = 0; j < kN; ++j) {
+        float sum = 0;
+        for (int x = 0; x < k; ++x)
+          sum += static_cast<float>(a[static_cast<size_t>(i * k + x)]) *
+                 static_cast<float>(b[static_cast<size_t>(j * k + x)]);
+        if (y[static_cast<size_t>(i * kN + j)] != sum) return false;
+      }
+    return true;
+  }
+};
+CUtensorMap tensor_map(const void* data, CUtensorMapDataType type, int rows, int columns, int box_columns,
+                       int box_rows, CUtensorMapSwizzle swizzle) {
+  CUtensorMap map;
+  const cuuint64_t element = type == CU_TENSOR_MAP_DATA_TYPE_FLOAT32 ? 4 : 2;
+  const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows), 1};
+  const cuuint64_t strides[2] = {columns * element, rows * columns * element};
+  const cuuint32_t box[3] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows), 1};
+  const cuuint32_t steps[3] = {1, 1, 1};
+  cuTensorMapEncodeTiled(&map, type, 3, const_cast<void*>(data), sizes, strides, box, steps,
+                         CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                         CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return map;
+}
+CUtensorMap operand_map(const Buffer<bfloat16>& x, int rows, int k,
+                        CUtensorMapSwizzle swizzle = CU_TENSOR_MAP_SWIZZLE_128B) {
+  return tensor_map(x.p, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rows, k, kDepth, rows, swizzle);
+}
+
+template <class F>
+bool run_product(const char* name, int line, F kernel, int threads, int k,
+                 CUtensorMapSwizzle swizzle = CU_TENSOR_MAP_SWIZZLE_128B, int rows_said = kM) {
+  ccdl::emu::set_capability(90);
+  const Problem problem(k);
+  Buffer<bfloat16> a(problem.a), b(problem.b);
+  Buffer<float> y(kM * kN);
+  const CUtensorMap map_a =
+      tensor_map(a.p, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rows_said, k, kDepth, kM, swizzle);
+  const CUtensorMap map_b = operand_map(b, kN, k, swizzle);
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 227 * 1024);
+  const Shape shape{.block = static_cast<unsigned>(threads), .smem = 1024 + kTiles + 64};
+  launch(name, __FILE__, line, shape, kernel, map_a, map_b, y.p, k);
+  const bool good = problem.solved_by(y.read());
+  ccdl::emu::set_capability(80);
+  return good;
+}
+#define RUN_PRODUCT(kernel, threads, k)                                \
+  (repaired ? run_product(#kernel, __LINE__, kernel<true>, threads, k) \
+            : run_product(#kernel, __LINE__, kernel<false>, threads, k))
+#define MAPS const __grid_constant__ CUtensorMap map_a, const __grid_constant__ CUtensorMap map_b
+
+// ---- transaction barriers ----
+
+template <bool kRepaired>
+__global__ void missing_mbarrier_wait(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  if (kRepaired) mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);  // fault: missing_mbarrier_wait
+  wgmma_commit();
+  wgmma_wait<0>();
+  if (!kRepaired) mbarrier_wait(s.full, 0);
+  store(d, y);
+}
+bool run_missing_mbarrier_wait(bool repaired) { return RUN_PRODUCT(missing_mbarrier_wait, 128, kDepth); }
+
+// Only one thread waits; nothing tells the others.
+template <bool kRepaired>
+__global__ void lonely_wait(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+    mbarrier_wait(s.full, 0);
+  }
+  if (kRepaired) __syncthreads();
+  float d[kN / 2];
+  clear(d);
+  wgmma_fence();
+  multiply(s, d);  // fault: lonely_wait
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+bool run_lonely_wait(bool repaired) { return RUN_PRODUCT(lonely_wait, 128, kDepth); }
+
+template <bool kRepaired>
+__global__ void too_many_bytes_expected(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kRepaired ? kTiles : kTiles + 16);  // fault: too_many_bytes_expected
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+bool run_too_many_bytes_expected(bool repaired) { return RUN_PRODUCT(too_many_bytes_expected, 128, kDepth); }
+
+template <bool kRepaired>
+__global__ void too_few_bytes_expected(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kRepaired ? kTiles : kTileB - 16);  // fault: too_few_bytes_expected
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+bool run_too_few_bytes_expected(bool repaired) { return RUN_PRODUCT(too_few_bytes_expected, 128, kDepth); }
+
+// A ring that forgets to change the parity goes through the second wait at once.
+template <bool kRepaired>
+__global__ void wrong_parity(MAPS, float* y, int depth) {
+  const Stage s = ready_stage();
+  float d[kN / 2];
+  clear(d);
+  int parity = 0;
+  for (int k = 0; k < depth; k += kDepth) {
+    if (threadIdx.x == 0) {
+      mbarrier_arrive_expect(s.full, kTiles);
+      load_tiles(s, map_a, map_b, k);
+    }
+    mbarrier_wait(s.full, parity);  // fault: wrong_parity
+    if (kRepaired) parity ^= 1;
+    wgmma_fence();
+    multiply(s, d);  // fault: wrong_parity
+    wgmma_commit();
+    wgmma_wait<0>();
+    __syncthreads();
+  }
+  store(d, y);
+}
+bool run_wrong_parity(bool repaired) { return RUN_PRODUCT(wrong_parity, 128, 2 * kDepth); }
+
+template <bool kRepaired>
+__global__ void one_arrival_too_many(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  float d[kN / 2];
+  clear(d);
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  if (!kRepaired && threadIdx.x == 0) mbarrier_arrive(s.full);  // fault: one_arrival_too_many
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+bool run_one_arrival_too_many(bool repaired) { return RUN_PRODUCT(one_arrival_too_many, 128, kDepth); }
+
+template <bool kRepaired>
+__global__ void unfenced_mbarrier(MAPS, float* y, int) {
+  const Stage s = make_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_init(s.full, 1);
+    if (kRepaired) mbarrier_init_fence();
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);  // fault: unfenced_mbarrier
+  }
+  __syncthreads();
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+bool run_unfenced_mbarrier(bool repaired) { return RUN_PRODUCT(unfenced_mbarrier, 128, kDepth); }
+
+// ---- bulk copies ----
+
+template <bool kRepaired>
+__global__ void map_beyond_tensor(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    tma_load(s.a, &map_a, s.full, 0, kRepaired ? 0 : 8, 0);  // fault: map_beyond_tensor
+    tma_load(s.b, &map_b, s.full, 0, 0, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+// The map says twice as many rows as there are.
+bool run_map_beyond_tensor(bool repaired) {
+  return run_product("map_beyond_tensor", __LINE__,
+                     repaired ? map_beyond_tensor<true> : map_beyond_tensor<false>, 128, kDepth,
+                     CU_TENSOR_MAP_SWIZZLE_128B, 2 * kM);
+}
+
+// The consumers hand the stage back before their products have read it.
+template <bool kRepaired>
+__global__ void released_too_early(MAPS, float* y, int depth) {
+  const Stage s = ready_stage();
+  int parity = 0;
+  if (threadIdx.x >= 128) {
+    for (int k = 0; threadIdx.x == 128 && k < depth; k += kDepth, parity ^= 1) {
+      mbarrier_wait(s.empty, parity ^ 1);
+      mbarrier_arrive_expect(s.full, kTiles);
+      load_tiles(s, map_a, map_b, k);  // fault: released_too_early
+    }
+    return;
+  }
+  float d[kN / 2];
+  clear(d);
+  for (int k = 0; k < depth; k += kDepth, parity ^= 1) {
+    mbarrier_wait(s.full, parity);  // fault: released_too_early
+    wgmma_fence();
+    multiply(s, d);
+    wgmma_commit();
+    if (kRepaired) wgmma_wait<0>();
+    if (threadIdx.x == 0) mbarrier_arrive(s.empty);
+    if (!kRepaired) wgmma_wait<0>();
+  }
+  store(d, y);
+}
+bool run_released_too_early(bool repaired) { return RUN_PRODUCT(released_too_early, 256, 3 * kDepth); }
+
+// ---- products ----
+
+template <bool kRepaired>
+__global__ void swizzle_mismatch(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);  // fault: swizzle_mismatch
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+bool run_swizzle_mismatch(bool repaired) {
+  return run_product("swizzle_mismatch", __LINE__,
+                     repaired ? swizzle_mismatch<true> : swizzle_mismatch<false>, 128, kDepth,
+                     repaired ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE);
+}
+
+template <bool kRepaired>
+__global__ void missing_wgmma_wait(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);
+  wgmma_commit();
+  if (kRepaired) wgmma_wait<0>();
+  store(d, y);  // fault: missing_wgmma_wait
+  if (!kRepaired) wgmma_wait<0>();
+}
+bool run_missing_wgmma_wait(bool repaired) { return RUN_PRODUCT(missing_wgmma_wait, 128, kDepth); }
+
+// Without a commit the wait has nothing to wait for.
+template <bool kRepaired>
+__global__ void missing_wgmma_commit(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);
+  if (kRepaired) wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);  // fault: missing_wgmma_commit
+}
+bool run_missing_wgmma_commit(bool repaired) { return RUN_PRODUCT(missing_wgmma_commit, 128, kDepth); }
+
+// The accumulators are changed between two products.
+template <bool kRepaired>
+__global__ void missing_wgmma_fence(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  for (int round = 0; round < 2; ++round) {
+    if (kRepaired || round == 0) wgmma_fence();
+    multiply(s, d);  // fault: missing_wgmma_fence
+    wgmma_commit();
+    wgmma_wait<0>();
+    for (float& v : d) v *= 0.5f;
+  }
+  for (float& v : d) v = v * 4.0f / 3.0f;  // (x / 2 + x) / 2
+  store(d, y);
+}
+bool run_missing_wgmma_fence(bool repaired) { return RUN_PRODUCT(missing_wgmma_fence, 128, kDepth); }
+
+// One warp of the warpgroup leaves a product out.
+template <bool kRepaired>
+__global__ void divergent_warpgroup(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  if (kRepaired || threadIdx.x < 96) multiply(s, d);
+  wgmma_commit();
+  wgmma_wait<0>();  // fault: divergent_warpgroup
+  store(d, y);
+}
+bool run_divergent_warpgroup(bool repaired) { return RUN_PRODUCT(divergent_warpgroup, 128, kDepth); }
+
+// ---- proxies ----
+
+// Tile A is halved by ordinary loads and stores before the product.
+template <bool kRepaired>
+__global__ void missing_proxy_fence(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  bfloat16* a = reinterpret_cast<bfloat16*>(s.a);
+  for (int i = static_cast<int>(threadIdx.x); i < kTileA / 2; i += 128)
+    a[i] = convert<bfloat16>(convert<float>(a[i]) * 0.5f);  // fault: missing_proxy_fence
+  if (kRepaired) fence_proxy_async();
+  __syncthreads();
+  wgmma_fence();
+  multiply(s, d);  // fault: missing_proxy_fence
+  wgmma_commit();
+  wgmma_wait<0>();
+  for (float& v : d) v *= 2.0f;
+  store(d, y);
+}
+bool run_missing_proxy_fence(bool repaired) { return RUN_PRODUCT(missing_proxy_fence, 128, kDepth); }
+
+// setmaxnreg.inc waits for registers that nobody gives back.
+template <bool kRepaired>
+__global__ void too_many_registers(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x >= 128) {
+    if (kRepaired) lower_registers<24>();
+    return;
+  }
+  raise_registers<256>();  // fault: too_many_registers
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+bool run_too_many_registers(bool repaired) { return RUN_PRODUCT(too_many_registers, 384, kDepth); }
+
+}  // namespace
+
+const std::vector<FaultCase>& hopper_cases() {
+  static const std::vector<FaultCase> all = {
+      {"missing_mbarrier_wait", "missing-wait", 8, false, run_missing_mbarrier_wait, __FILE__},
+      {"lonely_wait", "race missing-wait", 8, false, run_lonely_wait, __FILE__},
+      {"too_many_bytes_expected", "deadlock", 8, false, run_too_many_bytes_expected, __FILE__},
+      {"too_few_bytes_expected", "mbarrier", 8, false, run_too_few_bytes_expected, __FILE__},
+      {"wrong_parity", "missing-wait deadlock", 8, false, run_wrong_parity, __FILE__},
+      {"one_arrival_too_many", "mbarrier deadlock race", 8, false, run_one_arrival_too_many, __FILE__},
+      {"unfenced_mbarrier", "missing-fence", 8, false, run_unfenced_mbarrier, __FILE__},
+      {"map_beyond_tensor", "out-of-bounds", 8, false, run_map_beyond_tensor, __FILE__},
+      {"released_too_early", "race missing-wait mbarrier", 8, false, run_released_too_early, __FILE__},
+      {"swizzle_mismatch", "descriptor", 8, false, run_swizzle_mismatch, __FILE__},
+      {"missing_wgmma_wait", "missing-wait", 8, false, run_missing_wgmma_wait, __FILE__},
+      {"missing_wgmma_commit", "missing-wait", 8, false, run_missing_wgmma_commit, __FILE__},
+      {"missing_wgmma_fence", "missing-fence", 8, false, run_missing_wgmma_fence, __FILE__},
+      {"divergent_warpgroup", "deadlock", 8, false, run_divergent_warpgroup, __FILE__},
+      {"missing_proxy_fence", "missing-fence", 8, false, run_missing_proxy_fence, __FILE__},
+      {"too_many_registers", "deadlock", 8, false, run_too_many_registers, __FILE__},
+  };
+  return all;
+}
