@@ -46,7 +46,7 @@ def value(ccdl, rng, kind):
     base = kind.rstrip("?*")
     if kind.endswith("?") and rng.random() < 0.4:
         return None
-    if base == "Tensor":
+    if base in ("Tensor", "Operand"):
         return tensor(ccdl, rng)
     if base == "Number":
         return tensor(ccdl, rng) if rng.random() < 0.5 else rng.choice(INTS[:7] + FLOATS + [True])

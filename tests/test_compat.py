@@ -87,7 +87,15 @@ def test_accepted_without_effect():
     "from ccdl.nn import init, Parameter", "from ccdl import nn, optim, no_grad", "import ccdl; ccdl.optim.lr_scheduler.StepLR",
     "from ccdl.optim.lr_scheduler import StepLR", "from ccdl.nn.parameter import Parameter", "import ccdl; ccdl.utils.data.Dataset",
     "from ccdl.nn.utils import clip_grad_norm_", "import ccdl; ccdl.errors.CheckpointError", "from ccdl import Tensor",
-    "import ccdl.autograd.functional as f; f.hessian", "from ccdl.errors import ShapeError; assert issubclass(ShapeError, RuntimeError)",
+    "import ccdl.autograd.functional as f; f.hessian", "import ccdl.distributed as dist; assert not dist.is_initialized()",
+    "from ccdl.nn.modules.utils import _pair; assert _pair(3) == (3, 3)", "from ccdl.nn.modules.batchnorm import _BatchNorm",
+    "from ccdl.nn.common_types import _size_2_t", "from ccdl.nn.parallel import DistributedDataParallel as DDP",
+    "import ccdl.utils.model_zoo as model_zoo; model_zoo.load_url", "from ccdl.hub import load_state_dict_from_url",
+    "from ccdl.utils.data.distributed import DistributedSampler", "import ccdl.multiprocessing as mp; mp.spawn",
+    "from ccdl.profiler import profile, record_function, ProfilerActivity", "import ccdl.autograd.profiler as p; p.profile",
+    "from ccdl.utils.hooks import RemovableHandle", "from ccdl.types import Number, Device", "import ccdl; ccdl.jit.script",
+    "from ccdl.nn.modules.activation import MultiheadAttention", "from ccdl.distributed import init_process_group",
+    "from ccdl.errors import ShapeError; assert issubclass(ShapeError, RuntimeError)",
 ])
 def test_import_forms_in_a_fresh_process(statement):
     done = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True)

@@ -27,6 +27,7 @@ constexpr TypeName kTypes[] = {{"Tensor[]", ArgType::Tensors, "tuple of Tensors"
                                {"Tensor", ArgType::Tensor, "Tensor"},
                                {"Scalar", ArgType::Scalar, "Number"},
                                {"Number", ArgType::Number, "Tensor or Number"},
+                               {"Operand", ArgType::Number, "Tensor"},
                                {"int[]", ArgType::Ints, "tuple of ints"},
                                {"int", ArgType::Int, "int"},
                                {"float[]", ArgType::Floats, "tuple of floats"},
@@ -109,6 +110,11 @@ Param parse_param(const std::string& whole, std::string text) {
     p.fill = std::stoi(type.substr(open + 1));
     type = type.substr(0, open) + "[]";
   }
+  if (type == "Tensor?[]") {
+    p.none_items = true;
+    type = "Tensor[]";
+  }
+  p.tensor_only = type == "Operand";
   bool found = false;
   for (const auto& t : kTypes)
     if (type == t.text) {
@@ -258,7 +264,7 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
         *work += s->tensor->numel();
         return true;
       }
-      return number_from(o, &s->scalar);
+      return !p.tensor_only && number_from(o, &s->scalar);
     case ArgType::Scalar:
       return number_from(o, &s->scalar);
     case ArgType::Int:
@@ -303,7 +309,7 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
       for (Py_ssize_t i = 0; i < n; ++i) {
         Scalar v;
         if (p.type == ArgType::Tensors) {
-          if (items[i] != Py_None && !is_tensor(items[i])) return false;
+          if (!is_tensor(items[i]) && !(p.none_items && items[i] == Py_None)) return false;
           s->tensors.push_back(items[i] == Py_None ? Tensor() : unwrap(items[i]));
           if (items[i] != Py_None) *work += unwrap(items[i]).numel();
         } else {

@@ -446,11 +446,11 @@ const Row kRows[] = {
      [](const Args&) { return wrap(autograd::inference_mode_enabled()); }},
     {"is_inference(Tensor input) -> bool", [](const Args& a) { return wrap(a.tensor(0).impl()->inference); },
      kBoth},
-    {"_run_backward(Tensor[] tensors, Tensor[] grad_tensors, bool keep_graph, bool create_graph, Tensor[]? "
+    {"_run_backward(Tensor[] tensors, Tensor?[] grad_tensors, bool keep_graph, bool create_graph, Tensor[]? "
      "inputs, bool allow_unused, bool accumulate) -> tuple",
      row_run_backward},
-    {"_record_function(object ctx, str name, Tensor[] inputs, Tensor[] outputs, Tensor[] dirty, Tensor[] "
-     "constant, Tensor[] saved, bool materialize) -> tuple",
+    {"_record_function(object ctx, str name, Tensor?[] inputs, Tensor?[] outputs, Tensor[] dirty, Tensor[] "
+     "constant, Tensor?[] saved, bool materialize) -> tuple",
      row_record_function},
     {"backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, object "
      "inputs=None) -> None",

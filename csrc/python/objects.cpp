@@ -280,18 +280,19 @@ struct ErrorClass {
   ErrorKind kind;
   const char* name;
   PyObject** base;
+  PyObject** other = nullptr;  // PyTorch raises the one here and the other there
 };
 bool init_errors(PyObject* module) {
   const ErrorClass classes[] = {
-      {ErrorKind::Value, "ValueError", &PyExc_ValueError},
+      {ErrorKind::Value, "ValueError", &PyExc_ValueError, &PyExc_RuntimeError},
       {ErrorKind::Type, "TypeError", &PyExc_TypeError},
-      {ErrorKind::Index, "IndexError", &PyExc_IndexError},
-      {ErrorKind::Shape, "ShapeError", &PyExc_RuntimeError},
-      {ErrorKind::DType, "DTypeError", &PyExc_RuntimeError},
+      {ErrorKind::Index, "IndexError", &PyExc_IndexError, &PyExc_RuntimeError},
+      {ErrorKind::Shape, "ShapeError", &PyExc_RuntimeError, &PyExc_ValueError},
+      {ErrorKind::DType, "DTypeError", &PyExc_RuntimeError, &PyExc_TypeError},
       {ErrorKind::Device, "DeviceError", &PyExc_RuntimeError},
       {ErrorKind::Autograd, "AutogradError", &PyExc_RuntimeError},
       {ErrorKind::Runtime, "RuntimeError", &PyExc_RuntimeError},
-      {ErrorKind::Memory, "OutOfMemoryError", &PyExc_MemoryError},
+      {ErrorKind::Memory, "OutOfMemoryError", &PyExc_MemoryError, &PyExc_RuntimeError},
       {ErrorKind::NotImplemented, "NotImplementedError", &PyExc_NotImplementedError},
       {ErrorKind::Key, "KeyError", &PyExc_KeyError},
       {ErrorKind::Checkpoint, "CheckpointError", &PyExc_RuntimeError},
@@ -301,7 +302,9 @@ bool init_errors(PyObject* module) {
   if (!dict) return false;
   for (const auto& c : classes) {
     const std::string full = std::string("ccdl.errors.") + c.name;
-    PyObject* cls = PyErr_NewException(full.c_str(), *c.base, nullptr);
+    PyObject* bases = c.other ? PyTuple_Pack(2, *c.base, *c.other) : PyTuple_Pack(1, *c.base);
+    PyObject* cls = bases ? PyErr_NewException(full.c_str(), bases, nullptr) : nullptr;
+    Py_XDECREF(bases);
     if (!cls || PyDict_SetItemString(dict, c.name, cls) < 0) return false;
     error_classes[static_cast<int>(c.kind)] = cls;
   }

@@ -110,6 +110,14 @@ static const Row kRows[] = {
      }},
     {"new_empty(Tensor self, int[]* size, *, " OPTIONS ") -> Tensor",
      [](const Args& a) { return new_filled(a, std::nullopt, 2); }},
+    {"new_empty_strided(Tensor self, int[] size, int[] stride, *, " OPTIONS ") -> Tensor",
+     [](const Args& a) {
+       const Tensor& x = a.tensor(0);
+       Tensor y = empty_strided(a.ints(1), a.ints(2), a.dtype_or(3).value_or(x.dtype()),
+                                a.is_none(5) ? x.device() : a.device(5));
+       if (a.boolean(7)) autograd::set_requires_grad(y, true);
+       return wrap(y);
+     }},
     {"new_zeros(Tensor self, int[]* size, *, " OPTIONS ") -> Tensor",
      [](const Args& a) { return new_filled(a, Scalar(0), 2); }},
     {"new_ones(Tensor self, int[]* size, *, " OPTIONS ") -> Tensor",

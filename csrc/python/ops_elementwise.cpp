@@ -23,16 +23,21 @@ using ops::Operand;
   {#name "(Tensor input, *, Tensor? out=None) -> Tensor",                                                              \
    [](const Args& a) { return a.run_out(1, #name, [&] { return ops::name(a.tensor(0)); }); }, kBoth},
 
-#define CCDL_BINARY_ROW(name, function)                                                                                \
-  {#name "(Tensor input, Number other, *, Tensor? out=None) -> Tensor",                                                \
+#define CCDL_BINARY_ROW(name, function) CCDL_TWO_ROW(name, function, "Number")
+#define CCDL_TWO_ROW(name, function, right)                                                                            \
+  {#name "(Tensor input, " right " other, *, Tensor? out=None) -> Tensor",                                                \
    [](const Args& a) { return a.run_out(2, #name, [&] { return ops::function(a.tensor(0), a.operand(1)); }); }, kBoth},
-#define CCDL_BINARY_INPLACE(name, function)                                                                            \
-  {#name "_(Tensor self, Number other) -> Tensor", [](const Args& a) {                                                 \
+#define CCDL_BINARY_INPLACE(name, function) CCDL_TWO_INPLACE(name, function, "Number")
+#define CCDL_TWO_INPLACE(name, function, right)                                                                        \
+  {#name "_(Tensor self, " right " other) -> Tensor", [](const Args& a) {                                                 \
      return a.run([&] {                                                                                                \
        return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) { return ops::function(x, a.operand(1)); });   \
      });                                                                                                               \
    }},
 #define CCDL_BINARY_ROWS(name, function) CCDL_BINARY_ROW(name, function) CCDL_BINARY_INPLACE(name, function)
+// Both operands are tensors.
+#define CCDL_TENSORS_ROW(name, function) CCDL_TWO_ROW(name, function, "Operand")
+#define CCDL_TENSORS_ROWS(name, function) CCDL_TENSORS_ROW(name, function) CCDL_TWO_INPLACE(name, function, "Operand")
 // The number on the left: a function only.
 #define CCDL_LEFT_NUMBER(name, function, right)                                                                        \
   {#name "(Scalar input, Tensor " right ", *, Tensor? out=None) -> Tensor",                                            \
@@ -209,21 +214,21 @@ static const Row kBinaryRows[] = {
     {"float_power(Tensor input, Number exponent, *, Tensor? out=None) -> Tensor",
      [](const Args& a) { return a.run_out(2, "float_power", [&] { return ops::float_power(a.tensor(0), a.operand(1)); }); }, kBoth},
     CCDL_LEFT_NUMBER(float_power, float_power, "exponent")
-    CCDL_BINARY_ROW(maximum, maximum) CCDL_BINARY_ROW(minimum, minimum) CCDL_BINARY_ROW(fmax, fmax) CCDL_BINARY_ROW(fmin, fmin)
+    CCDL_TENSORS_ROW(maximum, maximum) CCDL_TENSORS_ROW(minimum, minimum) CCDL_TENSORS_ROW(fmax, fmax) CCDL_TENSORS_ROW(fmin, fmin)
     {"max(Tensor input, Tensor other, *, Tensor? out=None) -> Tensor",
      [](const Args& a) { return a.run_out(2, "max", [&] { return ops::maximum(a.tensor(0), a.tensor(1)); }); }, kBoth},
     {"min(Tensor input, Tensor other, *, Tensor? out=None) -> Tensor",
      [](const Args& a) { return a.run_out(2, "min", [&] { return ops::minimum(a.tensor(0), a.tensor(1)); }); }, kBoth},
-    CCDL_BINARY_ROWS(atan2, atan2) CCDL_BINARY_ROWS(arctan2, atan2) CCDL_BINARY_ROWS(hypot, hypot)
-    CCDL_BINARY_ROWS(copysign, copysign) CCDL_BINARY_ROW(logaddexp, logaddexp) CCDL_BINARY_ROW(logaddexp2, logaddexp2)
-    CCDL_BINARY_ROWS(xlogy, xlogy) CCDL_LEFT_NUMBER(xlogy, xlogy, "other") CCDL_BINARY_ROWS(heaviside, heaviside)
-    CCDL_BINARY_ROWS(nextafter, nextafter) CCDL_BINARY_ROWS(gcd, gcd) CCDL_BINARY_ROWS(lcm, lcm)
+    CCDL_TENSORS_ROWS(atan2, atan2) CCDL_TENSORS_ROWS(arctan2, atan2) CCDL_TENSORS_ROWS(hypot, hypot)
+    CCDL_BINARY_ROWS(copysign, copysign) CCDL_TENSORS_ROW(logaddexp, logaddexp) CCDL_TENSORS_ROW(logaddexp2, logaddexp2)
+    CCDL_BINARY_ROWS(xlogy, xlogy) CCDL_LEFT_NUMBER(xlogy, xlogy, "other") CCDL_TENSORS_ROWS(heaviside, heaviside)
+    CCDL_TENSORS_ROWS(nextafter, nextafter) CCDL_TENSORS_ROWS(gcd, gcd) CCDL_TENSORS_ROWS(lcm, lcm)
     CCDL_BINARY_ROWS(ldexp, ldexp)
     CCDL_BINARY_ROWS(bitwise_and, bitwise_and) CCDL_BINARY_ROWS(bitwise_or, bitwise_or) CCDL_BINARY_ROWS(bitwise_xor, bitwise_xor)
     CCDL_BINARY_ROWS(bitwise_left_shift, bitwise_left_shift) CCDL_BINARY_ROWS(bitwise_right_shift, bitwise_right_shift)
     CCDL_LEFT_NUMBER(bitwise_and, bitwise_and, "other") CCDL_LEFT_NUMBER(bitwise_or, bitwise_or, "other")
     CCDL_LEFT_NUMBER(bitwise_xor, bitwise_xor, "other")
-    CCDL_BINARY_ROWS(logical_and, logical_and) CCDL_BINARY_ROWS(logical_or, logical_or) CCDL_BINARY_ROWS(logical_xor, logical_xor)
+    CCDL_TENSORS_ROWS(logical_and, logical_and) CCDL_TENSORS_ROWS(logical_or, logical_or) CCDL_TENSORS_ROWS(logical_xor, logical_xor)
     CCDL_BINARY_ROWS(eq, eq) CCDL_BINARY_ROWS(ne, ne) CCDL_BINARY_ROWS(lt, lt) CCDL_BINARY_ROWS(le, le)
     CCDL_BINARY_ROWS(gt, gt) CCDL_BINARY_ROWS(ge, ge)
     CCDL_BINARY_ROWS(not_equal, ne) CCDL_BINARY_ROWS(less, lt) CCDL_BINARY_ROWS(less_equal, le)

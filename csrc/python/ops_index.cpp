@@ -155,12 +155,12 @@ static const Row kRows[] = {
          return ops::index_fill(x, a.integer(1), a.tensor(2), a.operand(3));
        });
      }},
-    {"index_put(Tensor input, Tensor[] indices, Tensor values, bool accumulate=False) -> Tensor",
+    {"index_put(Tensor input, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor",
      [](const Args& a) {
        return a.run([&] { return ops::index_put(a.tensor(0), a.tensors(1), a.tensor(2), a.boolean(3)); });
      },
      kBoth},
-    {"index_put_(Tensor self, Tensor[] indices, Tensor values, bool accumulate=False) -> Tensor",
+    {"index_put_(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor",
      [](const Args& a) {
        return a.run([&] { return ops::index_put_(a.tensor(0), a.tensors(1), a.tensor(2), a.boolean(3)); });
      }},

@@ -24,7 +24,8 @@ static const float* device_number(const Args& a, int at, const char* name) {
 }
 
 static const Row kRows[] = {
-    {"_fused_sgd_step(Tensor[] params, Tensor[] grads, Tensor[] momentum_buffers, bool[] first, *, float lr, "
+    {"_fused_sgd_step(Tensor[] params, Tensor[] grads, Tensor?[] momentum_buffers, bool[] first, *, float "
+     "lr, "
      "float momentum=0.0, float dampening=0.0, float weight_decay=0.0, bool nesterov=False, bool "
      "maximize=False, int device_lr=0, int device_step=0, Tensor? found_inf=None, Tensor? skipped=None) -> "
      "None",
@@ -39,7 +40,7 @@ static const Row kRows[] = {
        });
      }},
     {"_fused_adam_step(Tensor[] params, Tensor[] grads, Tensor[] exp_avgs, Tensor[] exp_avg_sqs, "
-     "Tensor[] max_exp_avg_sqs, float[] steps, *, float lr, float beta1, float beta2, float eps, float "
+     "Tensor?[] max_exp_avg_sqs, float[] steps, *, float lr, float beta1, float beta2, float eps, float "
      "weight_decay=0.0, "
      "bool decoupled=False, bool maximize=False, int device_lr=0, int device_step=0, Tensor? found_inf=None, "
      "Tensor? skipped=None) -> None",
@@ -54,8 +55,8 @@ static const Row kRows[] = {
          return Tensor();
        });
      }},
-    {"_fused_rule_step(str rule, Tensor[] params, Tensor[] grads, Tensor[] states0, Tensor[] states1, "
-     "Tensor[] states2, float[] steps, float[] scalars0, float[] scalars1, *, float lr, float[] numbers, "
+    {"_fused_rule_step(str rule, Tensor[] params, Tensor[] grads, Tensor?[] states0, Tensor?[] states1, "
+     "Tensor?[] states2, float[] steps, float[] scalars0, float[] scalars1, *, float lr, float[] numbers, "
      "float weight_decay=0.0, bool decoupled=False, bool maximize=False, int device_lr=0, int device_step=0, "
      "int device_scalar0=0, int device_scalar1=0) -> None",
      [](const Args& a) {

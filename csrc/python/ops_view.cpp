@@ -59,6 +59,10 @@ PyObject* split_evenly(const Tensor& x, int64_t n, int64_t at) {
   return wrap(out);
 }
 
+PyObject* row_split(const Args& a) { return wrap(ops::split(a.tensor(0), a.integer(1), a.integer(2))); }
+PyObject* row_split_with_sizes(const Args& a) {
+  return wrap(ops::split_with_sizes(a.tensor(0), a.ints(1), a.integer(2)));
+}
 PyObject* row_tensor_split(const Args& a) { return split_evenly(a.tensor(0), a.integer(1), a.integer(2)); }
 
 // A 0-d tensor is a number of sections, a 1-d one the borders.
@@ -137,12 +141,18 @@ const Row kRows[] = {
     {"as_strided(Tensor input, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
      [](const Args& a) { return wrap(ops::as_strided(a.tensor(0), a.ints(1), a.ints(2), a.integer_or(3))); },
      kBoth},
-    {"split(Tensor input, int split_size_or_sections, int dim=0) -> tuple",
-     [](const Args& a) { return wrap(ops::split(a.tensor(0), a.integer(1), a.integer(2))); }, kBoth},
-    {"split(Tensor input, int[] split_size_or_sections, int dim=0) -> tuple",
-     [](const Args& a) { return wrap(ops::split_with_sizes(a.tensor(0), a.ints(1), a.integer(2))); }, kBoth},
-    {"split_with_sizes(Tensor input, int[] split_sizes, int dim=0) -> tuple",
-     [](const Args& a) { return wrap(ops::split_with_sizes(a.tensor(0), a.ints(1), a.integer(2))); }, kBoth},
+    {"unsafe_split(Tensor self, int split_size, int dim=0) -> tuple", row_split},
+    {"unsafe_split_with_sizes(Tensor self, int[] split_sizes, int dim=0) -> tuple", row_split_with_sizes},
+    {"unsafe_chunk(Tensor self, int chunks, int dim=0) -> tuple",
+     [](const Args& a) { return wrap(ops::chunk(a.tensor(0), a.integer(1), a.integer(2))); }},
+    {"conj_physical_(Tensor self) -> Tensor", [](const Args& a) { return wrap(a.tensor(0)); }},
+    {"split(Tensor tensor, int split_size_or_sections, int dim=0) -> tuple", row_split},
+    {"split(Tensor tensor, int[] split_size_or_sections, int dim=0) -> tuple", row_split_with_sizes},
+    {"split(Tensor self, int split_size, int dim=0) -> tuple", row_split},
+    {"split(Tensor self, int[] split_size, int dim=0) -> tuple", row_split_with_sizes},
+    {"split(Tensor self, int split_size_or_sections, int dim=0) -> tuple", row_split},
+    {"split(Tensor self, int[] split_size_or_sections, int dim=0) -> tuple", row_split_with_sizes},
+    {"split_with_sizes(Tensor input, int[] split_sizes, int dim=0) -> tuple", row_split_with_sizes, kBoth},
     {"chunk(Tensor input, int chunks, int dim=0) -> tuple",
      [](const Args& a) { return wrap(ops::chunk(a.tensor(0), a.integer(1), a.integer(2))); }, kBoth},
     {"tensor_split(Tensor input, Tensor tensor_indices_or_sections, int dim=0) -> tuple", split_by_tensor,
@@ -232,6 +242,11 @@ const Row kRows[] = {
      [](const Args& a) { return wrap(ops::resize_(a.tensor(0), a.ints(1))); }},
     {"resize_as_(Tensor self, Tensor other) -> Tensor",
      [](const Args& a) { return wrap(ops::resize_(a.tensor(0), a.tensor(1).sizes())); }},
+    {"as_strided_(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
+     [](const Args& a) {
+       return wrap(ops::inplace_view("as_strided_", a.tensor(0),
+                                     ops::as_strided(a.tensor(0), a.ints(1), a.ints(2), a.integer_or(3))));
+     }},
     {"unsqueeze_(Tensor self, int dim) -> Tensor",
      [](const Args& a) {
        return wrap(ops::inplace_view("unsqueeze_", a.tensor(0), ops::unsqueeze(a.tensor(0), a.integer(1))));

@@ -12,7 +12,9 @@ struct Param {
   PyObject* interned = nullptr;
   ArgType type = ArgType::Object;
   bool optional = false, kw_only = false, has_default = false, star = false;
-  int fill = 0;  // int[N]: one int stands for N of them
+  bool tensor_only = false;  // Operand: a tensor, which may be a 0-d one in host memory beside device tensors
+  bool none_items = false;   // Tensor?[]: None stands for an absent tensor
+  int fill = 0;              // int[N]: one int stands for N of them
   Slot fallback;
 };
 

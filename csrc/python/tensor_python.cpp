@@ -41,6 +41,23 @@ const Row kRows[] = {
      [](const Args& a) { return call("hardshrink", a.self(), or_none(a.object(1))); }},
     {"map_(Tensor self, Tensor tensor, object callable) -> Tensor",
      [](const Args& a) { return call("map_", a.self(), a.object(1), a.object(2)); }},
+    {"frexp(Tensor self) -> tuple", [](const Args& a) { return call("frexp", a.self()); }},
+    {"histogram(Tensor self, object bins, *, object range=None, Tensor? weight=None, bool density=False) -> "
+     "tuple",
+     [](const Args& a) {
+       return call("histogram", a.self(), a.object(1), or_none(a.object(2)), or_none(a.object(3)),
+                   a.boolean(4) ? Py_True : Py_False);
+     }},
+    {"lu(Tensor self, object pivot=True, object get_infos=False) -> tuple",
+     [](const Args& a) { return call("lu", a.self(), or_none(a.object(1)), or_none(a.object(2))); }},
+    {"untyped_storage(Tensor self) -> object",
+     [](const Args& a) { return call("untyped_storage", a.self()); }},
+    {"storage(Tensor self) -> object", [](const Args& a) { return call("storage", a.self()); }},
+    {"_storage_bytes(Tensor self) -> int",
+     [](const Args& a) { return PyLong_FromLongLong(a.tensor(0).storage()->bytes()); }},
+    {"dim_order(Tensor self) -> tuple", [](const Args& a) { return call("dim_order", a.self()); }},
+    {"nonzero_static(Tensor self, *, object size, object fill_value=-1) -> Tensor",
+     [](const Args& a) { return call("nonzero_static", a.self(), a.object(1), or_none(a.object(2))); }},
     {"apply_(Tensor self, object callable) -> Tensor",
      [](const Args& a) { return call("apply_", a.self(), a.object(1)); }},
 };

@@ -26,8 +26,9 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "_VF amp autograd backends cpu cuda distributions errors func linalg models nn optim random "
-    "serialization special testing text train utils version vision".split()
+    "_VF amp autograd backends cpu cuda distributed distributions errors func hub jit linalg models "
+    "multiprocessing nn optim overrides profiler random serialization special storage testing text train "
+    "types utils version vision".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
@@ -63,6 +64,7 @@ _LAZY = {
     "pairwise_distance": ("nn.functional", "pairwise_distance"),
     "pdist": ("nn.functional", "pdist"),
     "OutOfMemoryError": ("errors", "OutOfMemoryError"),
+    "GradScaler": ("amp", "GradScaler"),
     "save": ("serialization", "save"),
     "load": ("serialization", "load"),
     "set_printoptions": ("_tensor_str", "set_printoptions"),
@@ -83,16 +85,20 @@ _FUNCTIONS = (
 ).split()
 _LAZY.update((name, ("_functions", name)) for name in _FUNCTIONS)
 
+_COPIES = (
+    "alias_copy as_strided_copy as_strided_scatter detach_copy diagonal_copy expand_copy nonzero_static "
+    "permute_copy select_copy slice_copy split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy "
+    "unbind_copy unfold_copy unsqueeze_copy view_copy"
+).split()
+_LAZY.update((name, ("_copies", name)) for name in _COPIES)
+
 # Parts of PyTorch that ccdl leaves out, with the reason a user reads.
 _ABSENT = {
-    "jit": "ccdl runs eagerly and has no TorchScript; remove the jit calls",
-    "distributed": "training over several processes is not implemented",
     "fft": "Fourier transforms are not implemented",
     "onnx": "export is not implemented",
     "fx": "ccdl has no symbolic tracer",
     "sparse": "ccdl has no sparse tensors",
     "quantization": "ccdl has no quantised tensors",
-    "hub": "ccdl does not download code; build the model and load its weights from a safetensors file",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _C
+from . import _C, errors
 
 __all__ = ["einsum", "tensordot", "chain_matmul"]
 
@@ -76,6 +76,10 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
         left, right = list(range(a.dim() - dims, a.dim())), list(range(dims))
     else:
         left, right = ([d] if isinstance(d, int) else [int(i) for i in d] for d in dims)
+    for p, q in zip(left, right):  # a dimension of one meets the other's sum
+        p, q = p % max(a.dim(), 1), q % max(b.dim(), 1)
+        if p < a.dim() and q < b.dim() and a.shape[p] != b.shape[q] and 1 in (a.shape[p], b.shape[q]):
+            a, b = (a, b.sum(q, keepdim=True)) if a.shape[p] == 1 else (a.sum(p, keepdim=True), b)
     result = _C._tensordot(a, b, left, right)
     return result if out is None else _write(out, result)
 
@@ -100,6 +104,12 @@ def _write(out, result):
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad; use the returned value"
+        )
+    if not isinstance(out, _C.Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    if not _C.can_cast(result.dtype, out.dtype):
+        raise errors.DTypeError(
+            f"result type {result.dtype} can't be cast to the desired output type {out.dtype} of out="
         )
     out.resize_(result.shape)
     return out.copy_(result)

@@ -4,7 +4,7 @@ older names of losses and in-place methods."""
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import _C, errors
 from ._C import Tensor
@@ -72,6 +72,19 @@ __all__ = [
     "xlogy_",
     "zero_",
 ]
+
+
+class _Frexp(NamedTuple):
+    mantissa: Tensor
+    exponent: Tensor
+
+
+class _Histogram(NamedTuple):
+    hist: Tensor
+    bin_edges: Tensor
+
+
+_Frexp.__name__, _Histogram.__name__ = "frexp", "histogram"
 
 
 def _F() -> Any:
@@ -241,7 +254,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     if indices.numel() and not (0 <= int(indices.min()) and int(indices.max()) < total):
         raise errors.ValueError(f"unravel_index: an index is out of range for shape {tuple(sizes)}")
     parts = []
-    rest = indices
+    rest = indices.long()
     for size in reversed(sizes):
         parts.append(rest % max(size, 1))
         rest = rest // max(size, 1)
@@ -277,7 +290,7 @@ def frexp(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
 
     >>> import ccdl
     >>> ccdl.frexp(ccdl.tensor([0., 3., -0.25]))
-    (tensor([ 0.0000,  0.7500, -0.5000]), tensor([ 0,  2, -1], dtype=ccdl.int32))
+    frexp(mantissa=tensor([ 0.0000,  0.7500, -0.5000]), exponent=tensor([ 0,  2, -1], dtype=ccdl.int32))
     """
     if not input.is_floating_point():
         raise errors.RuntimeError(f"frexp: only supports floating point tensors, got {input.dtype}")
@@ -293,8 +306,8 @@ def frexp(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
     mantissa = (input.double() * scale[0] * scale[1]).to(input.dtype)
     exponent = _C.where(finite, exponent, 0.0).to(_C.int32)
     if out is not None:
-        return _write(out[0], mantissa), _write(out[1], exponent)
-    return mantissa, exponent
+        mantissa, exponent = _write(out[0], mantissa), _write(out[1], exponent)
+    return _Frexp(mantissa, exponent)
 
 
 def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> list[Tensor]:
@@ -311,6 +324,9 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     if edge_order not in (1, 2):
         raise errors.RuntimeError(f"gradient: only supports edge_order=1 and edge_order=2, got {edge_order}")
     dims = list(_indices(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    if len({d % max(input.dim(), 1) for d in dims}) < len(dims):
+        raise errors.RuntimeError(f"gradient: a dimension appears multiple times in dim={dim}")
+    spacing = 1 if spacing is None else spacing
     if isinstance(spacing, (int, float)):
         steps: list[Any] = [spacing] * len(dims)
     else:
@@ -346,7 +362,13 @@ def _gradient_along(x: Tensor, d: int, h: Any, edge_order: int) -> Tensor:
 
 
 def histogram(
-    input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False
+    input: Tensor,
+    bins: Any,
+    *,
+    range: Any = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+    out: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """(hist, bin_edges): counts (or sums of ``weight``) of the values per bin; the last bin includes its end.
 
@@ -357,7 +379,7 @@ def histogram(
 
     >>> import ccdl
     >>> ccdl.histogram(ccdl.tensor([1., 2., 1.]), bins=2, range=(0., 3.))
-    (tensor([2., 1.]), tensor([0.0000, 1.5000, 3.0000]))
+    histogram(hist=tensor([2., 1.]), bin_edges=tensor([0.0000, 1.5000, 3.0000]))
     """
     x = input.detach().reshape(-1)
     if not x.is_floating_point():
@@ -379,7 +401,9 @@ def histogram(
     hist = _C.zeros(count, dtype=x.dtype, device=x.device).index_add(0, place[inside], amounts[inside])
     if density:
         hist = hist / hist.sum() / edges.diff()
-    return hist, edges
+    if out is not None:
+        hist, edges = _write(out[0], hist), _write(out[1], edges)
+    return _Histogram(hist, edges)
 
 
 def imag(input: Tensor) -> Tensor:
@@ -543,7 +567,7 @@ def ctc_loss(
 
 def constant_pad_nd(input: Tensor, pad: Any, value: float = 0) -> Tensor:
     """:func:`ccdl.nn.functional.pad` with a constant."""
-    return _F().pad(input, pad, "constant", value)
+    return _F().pad(input, pad, "constant", float(value))
 
 
 def instance_norm(
@@ -596,11 +620,8 @@ def feature_alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
 
 def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor like ``input`` full of ``value`` (a number or a 0-d tensor)."""
-    return (
-        input.detach().clone().fill_(value)
-        if not isinstance(value, Tensor)
-        else value.to(input.dtype).expand(input.shape).clone()
-    )
+    everywhere = _C.ones((), dtype=_C.bool, device=input.device)
+    return input.masked_fill(everywhere, value.to(input.dtype) if isinstance(value, Tensor) else value)
 
 
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:

@@ -121,3 +121,50 @@ def map_(x, other, function):
     other = other.expand(x.shape)
     values = [function(a, b) for a, b in zip(x.reshape(-1).tolist(), other.reshape(-1).tolist())]
     return x.copy_(_C.tensor(values, dtype=x.dtype).reshape(x.shape))
+
+
+def frexp(x):
+    """:func:`ccdl.frexp`."""
+    from ._functions import frexp as function
+
+    return function(x)
+
+
+def histogram(x, bins, value_range, weight, density):
+    """:func:`ccdl.histogram`."""
+    from ._functions import histogram as function
+
+    return function(x, bins, range=value_range, weight=weight, density=density)
+
+
+def lu(x, pivot, get_infos):
+    """:func:`ccdl.lu`."""
+    from ._functions import lu as function
+
+    return function(x, pivot is None or bool(pivot), bool(get_infos))
+
+
+def untyped_storage(x):
+    """The memory that ``x`` and its views share, in bytes."""
+    from .storage import UntypedStorage
+
+    return UntypedStorage(x)
+
+
+def storage(x):
+    """The memory that ``x`` and its views share, in elements of its dtype."""
+    from .storage import TypedStorage
+
+    return TypedStorage(x)
+
+
+def dim_order(x):
+    """The dimensions from the outermost in memory to the innermost."""
+    return tuple(sorted(range(x.dim()), key=lambda d: (-x.stride(d), d)))
+
+
+def nonzero_static(x, size, fill_value):
+    """:func:`ccdl.nonzero` cut or filled up to ``size`` rows."""
+    from ._copies import nonzero_static as function
+
+    return function(x, size=size, fill_value=-1 if fill_value is None else fill_value)

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import _C
 
-__all__ = ["assert_close"]
+__all__ = ["assert_allclose", "assert_close", "make_tensor"]
 
 # dtype -> (rtol, atol), PyTorch's defaults
 _TOLERANCES = {
@@ -96,3 +96,74 @@ def _compare_tensors(a, b, rtol, atol, equal_nan, check_dtype, msg, where):
             f"(up to {atol} allowed, rtol {rtol})",
             where,
         )
+
+
+def assert_allclose(
+    actual: Any, expected: Any, rtol: Any = None, atol: Any = None, equal_nan: bool = True, msg: Any = ""
+) -> None:
+    """The older name of :func:`assert_close`: dtypes may differ, NaN equals NaN."""
+    if not isinstance(actual, _C.Tensor):
+        actual = _C.tensor(actual)
+    if not isinstance(expected, _C.Tensor):
+        expected = _C.tensor(expected, dtype=actual.dtype)
+    assert_close(
+        actual,
+        expected,
+        rtol=rtol,
+        atol=atol,
+        equal_nan=equal_nan,
+        check_dtype=False,
+        check_device=True,
+        msg=msg or None,
+    )
+
+
+def make_tensor(
+    *shape: Any,
+    dtype: Any,
+    device: Any = None,
+    low: float | None = None,
+    high: float | None = None,
+    requires_grad: bool = False,
+    noncontiguous: bool = False,
+    exclude_zero: bool = False,
+    memory_format: Any = None,
+) -> _C.Tensor:
+    """A tensor of uniform random values in [low, high): by default [-9, 9) for floating dtypes, [-9, 10) for
+    signed and [0, 10) for unsigned integers, {0, 1} for bool.
+
+    Args:
+        noncontiguous: every second element of twice as wide a tensor (where there is more than one element).
+        exclude_zero: zeros become the dtype's smallest normal number, or 1.
+
+    >>> import ccdl
+    >>> ccdl.testing.make_tensor(2, 3, dtype=ccdl.float32, low=0, high=1).shape
+    ccdl.Size([2, 3])
+    """
+    size = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    floating = dtype.is_floating_point
+    whole = {"uint8": (0, 10), "bool": (0, 2)}.get(dtype.name, (-9, 10))
+    first, last = (-9, 9) if floating else whole
+    low, high = first if low is None else low, last if high is None else high
+    if low != low or high != high:
+        raise ValueError(f"make_tensor: low and high cannot be NaN, got {low} and {high}")
+    if not low < high and not (floating and low == high):
+        raise ValueError(f"make_tensor: low must be less than high, got {low} >= {high}")
+    if noncontiguous and memory_format is not None:
+        raise ValueError("make_tensor: noncontiguous and memory_format exclude each other")
+    apart = noncontiguous and _C.Size(size).numel() > 1
+    full = (*size[:-1], 2 * size[-1]) if apart and size else size
+    if floating:
+        x = _C.empty(full, dtype=_C.float64, device=device).uniform_(low, high).to(dtype)
+    else:
+        x = _C.randint(int(low), int(high), full, device=device).to(dtype)
+    if apart:
+        x = x[..., ::2]
+    if memory_format is not None:
+        x = x.to(memory_format=memory_format)
+    if exclude_zero:
+        least = 1.0 if not floating else 2.0**-14 if dtype.name == "float16" else 2.0**-126
+        x.masked_fill_(x == 0, least)
+    if requires_grad:
+        x.requires_grad_()
+    return x

@@ -66,21 +66,23 @@ DType arange_dtype(Scalar start, Scalar end, Scalar step) {
 }
 
 Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device) {
-  if (is_integral(dtype) && (start.is_float() || end.is_float() || step.is_float())) {
-    for (const Scalar& v : {start, end, step})  // an integer dtype rounds all three towards zero first
+  const bool real = start.is_float() || end.is_float() || step.is_float();
+  const bool rounded = is_integral(dtype) && real;  // start and step are rounded towards zero
+  if (rounded && dtype == DType::Int64) {
+    for (const Scalar& v : {start, end, step})  // for int64 the end as well, before the elements are counted
       CCDL_CHECK(std::abs(v.to_double()) < 9.2e18, Runtime, "arange: unsupported range: ", start, " -> ",
                  end);
     auto whole = [](const Scalar& v) { return Scalar(static_cast<long>(v.to_int())); };
     return arange(whole(start), whole(end), whole(step), dtype, device);
   }
   const double a = start.to_double(), b = end.to_double(), s = step.to_double();
-  CCDL_CHECK(s != 0 && !std::isnan(s), Runtime, "arange: step must be nonzero, got ", step);
+  CCDL_CHECK(s != 0 && !std::isnan(s), Value, "arange: step must be nonzero, got ", step);
   CCDL_CHECK(std::isfinite(a) && std::isfinite(b), Runtime, "arange: unsupported range: ", start, " -> ",
              end);
   CCDL_CHECK((s > 0 && a <= b) || (s < 0 && a >= b), Runtime,
              "arange: upper bound and lower bound inconsistent with step sign: start ", start, ", end ", end,
              ", step ", step);
-  if (!start.is_float() && !end.is_float() && !step.is_float()) {
+  if (!real) {
     const auto from = static_cast<__int128>(start.to_int()), to = static_cast<__int128>(end.to_int()),
                by = static_cast<__int128>(step.to_int());
     const __int128 n = by > 0 ? (to - from + by - 1) / by : (from - to - by - 1) / -by;
@@ -93,6 +95,10 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype, Device device)
   CCDL_CHECK(n >= 0 && n < 4.6e18, Value, "arange: invalid size, possible overflow: start ", start, ", end ",
              end, ", step ", step);
   Tensor y = empty(Dims{static_cast<int64_t>(n)}, dtype, device);
+  if (rounded) {
+    CCDL_KERNEL(y, arange_int(y.view(), start.to_int(), step.to_int()));
+    return y;
+  }
   CCDL_KERNEL(y, arange_float(y.view(), a, s));
   return y;
 }

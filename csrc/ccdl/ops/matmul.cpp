@@ -281,8 +281,9 @@ Tensor addmv(const Tensor& input, const Tensor& a, const Tensor& x, Scalar beta,
 
 Tensor addr(const Tensor& input, const Tensor& x, const Tensor& y, Scalar beta, Scalar alpha) {
   check_vectors("addr", x, y);
-  const Tensor product = mul(outer(x, y), alpha);
-  return beta.to_double() == 0 ? product : add(mul(input, beta), product);
+  const auto scaled = [](const Tensor& t, Scalar by) { return by.to_double() == 1 ? t : mul(t, by); };
+  const Tensor product = scaled(outer(x, y), alpha);
+  return beta.to_double() == 0 ? product : add(scaled(input, beta), product);
 }
 
 namespace {

@@ -309,18 +309,23 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   const DType stat = stat_dtype(x.dtype());
   Tensor mean, rstd;
   if (training) {
-    for (const auto& [name, v] : {std::pair<const char*, const Tensor*>{"running_mean", &running_mean},
-                                  {"running_var", &running_var}})
-      CCDL_CHECK(!v->defined() || v->is_contiguous(), Runtime, "batch_norm: ", name,
-                 " must be contiguous to be updated");
+    const Tensor kept_mean = running_mean.defined() ? dense(running_mean) : running_mean;
+    const Tensor kept_var = running_var.defined() ? dense(running_var) : running_var;
     mean = empty(Dims{x.size(1)}, stat, x.device());
     rstd = empty(Dims{x.size(1)}, stat, x.device());
     CCDL_KERNEL(x,
                 batch_norm_forward_train(channel_view(c, format), maybe_view(w), maybe_view(b),
-                                         maybe_view(running_mean), maybe_view(running_var),
-                                         channel_view(y, format), mean.view(), rstd.view(), momentum, eps));
-    if (running_mean.defined()) running_mean.bump_version();
-    if (running_var.defined()) running_var.bump_version();
+                                         maybe_view(kept_mean), maybe_view(kept_var), channel_view(y, format),
+                                         mean.view(), rstd.view(), momentum, eps));
+    const NoGradGuard no_grad;
+    for (const auto& [kept, given] :
+         {std::pair<const Tensor*, const Tensor*>{&kept_mean, &running_mean}, {&kept_var, &running_var}}) {
+      if (!given->defined()) continue;
+      if (given->is_contiguous())
+        given->bump_version();
+      else
+        copy_(*given, *kept);
+    }
   } else {
     CCDL_KERNEL(x, batch_norm_forward_eval(channel_view(c, format), maybe_view(w), maybe_view(b),
                                            dense(running_mean).view(), dense(running_var).view(),

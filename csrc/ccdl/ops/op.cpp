@@ -56,6 +56,10 @@ Tensor write_out(const char* op, const Tensor& result, const Tensor& out) {
              " can't be cast to the desired output type ", dtype_name(out.dtype()), " of out=");
   CCDL_CHECK(result.device() == out.device(), Device, op, ": out= is on ", out.device().name(),
              " but the result on ", result.device().name());
+  for (int64_t d = 0; d < out.dim(); ++d)
+    CCDL_CHECK(out.size(d) < 2 || out.stride(d) != 0, Runtime, op,
+               ": more than one element of out= refers to the same memory (", describe(out),
+               " with stride 0 along dimension ", d, "); clone() it first");
   if (!(out.sizes() == result.sizes())) resize_(out, result.sizes());
   return copy_(out, result);
 }

@@ -167,7 +167,9 @@ Tensor renorm(const Tensor& x, Scalar p, int64_t dim, double max_norm) {
 Tensor sum_to_size(const Tensor& x, IntSpan sizes) {
   CCDL_CHECK(is_expandable_to(sizes, x.sizes()), Runtime, "sum_to_size(): size ", Dims(sizes),
              " is not expandable to the input's size ", x.sizes());
-  return sum_to(x, Dims(sizes));
+  // A sum of integers is an int64, as sum() gives it.
+  const bool sums = !(x.sizes() == Dims(sizes));
+  return sum_to(sums && !is_floating(x.dtype()) ? to(x, DType::Int64) : x, Dims(sizes));
 }
 
 Tensor dist(const Tensor& a, const Tensor& b, double p) { return norm(sub(a, b), p); }

@@ -71,9 +71,10 @@ Tensor roll(const Tensor& x, IntSpan shifts_, IntSpan dims_) {
              shifts_.size(), " shifts and ", dims_.size(), " dims");
   Dims total(x.sizes().size(), 0), dims;
   for (size_t i = 0; i < dims_.size(); ++i) {
+    CCDL_CHECK(x.dim() > 0, Index, "roll: dimension specified as ", dims_[i],
+               " but tensor has no dimensions");
     const int64_t d = wrap_dim("roll", dims_[i], x.dim());
     dims.push_back(d);
-    if (x.dim() == 0) continue;
     const auto at = static_cast<size_t>(d);
     const int64_t n = std::max<int64_t>(x.size(d), 1);
     total[at] = ((total[at] + shifts_[i] % n) % n + n) % n;

@@ -235,8 +235,8 @@ Tensor ndtr(const Tensor& x) { return mul(erfc(mul(floating(x), -1 / kSqrt2)), 0
 
 Tensor entr(const Tensor& input) {
   const Tensor x = floating(input), positive = gt(x, 0), safe = where(positive, x, Operand(1.0));
-  const Tensor value =
-      where(positive, neg(mul(safe, log(safe))), where(eq(x, 0), Operand(0.0), Operand(-INFINITY)));
+  const Tensor value = where(positive, neg(mul(safe, log(safe))),
+                             to(where(eq(x, 0), Operand(0.0), Operand(-INFINITY)), x.dtype()));
   return where(ne(x, x), x, value);
 }
 

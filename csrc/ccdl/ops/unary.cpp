@@ -290,6 +290,7 @@ Tensor unary(const char* name, UnaryOp op, const Tensor& x, double p0, double p1
 }
 
 Tensor unary(const char* name, UnaryOp op, const Tensor& x, const ElementParams& p) {
+  if (op == UnaryOp::Square && x.dtype() == DType::Bool) return unary(name, op, to(x, DType::Int64), p);
   const DType dtype = output_dtype(name, op, x.dtype());
   Tensor y = empty_like(x, dtype);
   if (op == UnaryOp::BitwiseNot && dtype == DType::Bool) op = UnaryOp::LogicalNot;
@@ -300,6 +301,9 @@ Tensor unary(const char* name, UnaryOp op, const Tensor& x, const ElementParams&
 
 Tensor unary_(const char* name, UnaryOp op, const Tensor& x, double p0, double p1, double p2) {
   if (needs_graph(x))
+    return inplace(name, x, [&](const Tensor& v) { return unary(name, op, v, p0, p1, p2); });
+  // A truth value written in place is a 0 or 1 of the tensor's dtype.
+  if (op == UnaryOp::LogicalNot && x.dtype() != DType::Bool)
     return inplace(name, x, [&](const Tensor& v) { return unary(name, op, v, p0, p1, p2); });
   autograd::check_inplace(name, x);
   CCDL_CHECK(output_dtype(name, op, x.dtype()) == x.dtype(), DType, name, ": result type ",

@@ -10,7 +10,7 @@ from .. import _C
 from .function import Function, FunctionCtx
 from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-_SUBMODULES = frozenset(("estimators", "functional", "graph"))
+_SUBMODULES = frozenset(("estimators", "functional", "graph", "profiler"))
 
 __all__ = [
     "Function",

@@ -23,7 +23,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("attention", "utils", "modules", "parallel"):
+    if name in ("DataParallel",):
+        from .parallel import DataParallel
+
+        return DataParallel
+    if name in ("attention", "common_types", "modules", "parallel", "utils"):
         import importlib
 
         try:

@@ -1,4 +1,4 @@
-"""Utilities: ``data``, ``checkpoint``, ``tensorboard``."""
+"""Utilities: ``data``, ``checkpoint``, ``tensorboard``, ``dlpack``, ``hooks``, ``model_zoo``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["data"]
 
 
 def __getattr__(name: Any) -> Any:
-    if name in ("data", "checkpoint", "tensorboard", "model_zoo"):
+    if name in ("checkpoint", "data", "dlpack", "hooks", "model_zoo", "tensorboard"):
         import importlib
 
         try:

@@ -56,3 +56,14 @@ for _family in (
         globals()[_name] = getattr(_family, _name)
         __all__.append(_name)
 del _family, _name
+
+# PyTorch's files that hold what other files hold here.
+_FILES = "batchnorm channelshuffle distance flatten fold instancenorm pixelshuffle upsampling utils".split()
+
+
+def __getattr__(name: str) -> object:
+    if name in _FILES:
+        import importlib
+
+        return importlib.import_module("." + name, __name__)
+    raise AttributeError(f"module 'ccdl.nn.modules' has no attribute '{name}'")

@@ -399,3 +399,11 @@ class Softmax2d(Module):
         if input.dim() not in (3, 4):
             raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")
         return F.softmax(input, -3)
+
+
+def __getattr__(name: str) -> object:
+    if name == "MultiheadAttention":  # defined in a file of its own here
+        from . import attention
+
+        return getattr(attention, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -391,3 +391,11 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+def __getattr__(name: str) -> object:
+    if name == "CrossMapLRN2d":  # defined in a file of its own here
+        from . import fractional
+
+        return getattr(fractional, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -332,3 +332,11 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     """Mean over windows that give ``output_size``."""
 
     _function = staticmethod(F.adaptive_avg_pool3d)
+
+
+def __getattr__(name: str) -> object:
+    if name in ("FractionalMaxPool2d", "FractionalMaxPool3d"):  # defined in a file of its own here
+        from . import fractional
+
+        return getattr(fractional, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,0 +1,219 @@
+"""What public code imports and asks before it trains: modules that are there for their names, and helpers of test code."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import ccdl
+
+
+@pytest.mark.parametrize("call", [
+    lambda: ccdl.cat([ccdl.ones(2), None]), lambda: ccdl.stack([None, ccdl.ones(2)]), lambda: ccdl.hstack([ccdl.ones(1), None]),
+    lambda: ccdl.einsum("i,i->", ccdl.ones(2), None), lambda: ccdl.block_diag(ccdl.ones(1), None),
+    lambda: ccdl.meshgrid([ccdl.ones(1), None]), lambda: ccdl.broadcast_tensors([None]), lambda: ccdl.cat([1, ccdl.ones(1)]),
+    lambda: ccdl.sort(ccdl.ones(2), out=(ccdl.ones(2), None)),
+])  # fmt: skip
+def test_none_in_a_list_of_tensors_is_a_type_error(call):
+    with pytest.raises(TypeError):
+        call()
+    assert (ccdl.ones(2) + 1).tolist() == [2.0, 2.0]
+
+
+def test_error_classes_derive_from_each_builtin_that_code_catches():
+    e = ccdl.errors
+    for cls, bases in [(e.ValueError, (ValueError, RuntimeError)), (e.IndexError, (IndexError, RuntimeError)),
+                       (e.ShapeError, (RuntimeError, ValueError)), (e.DTypeError, (RuntimeError, TypeError)),
+                       (e.OutOfMemoryError, (MemoryError, RuntimeError))]:  # fmt: skip
+        assert all(issubclass(cls, base) for base in bases)
+    for base in (IndexError, RuntimeError):
+        with pytest.raises(base, match="out of bounds"):
+            ccdl.ones(2, 2).gather(1, ccdl.tensor([[5]]))
+
+
+@pytest.mark.parametrize("name", "maximum minimum fmax fmin atan2 hypot logaddexp heaviside gcd logical_and nextafter".split())
+def test_a_number_is_no_second_tensor(name):
+    with pytest.raises(TypeError, match="must be Tensor, not int"):
+        getattr(ccdl, name)(ccdl.ones(2), 1)
+
+
+def test_out_of_a_narrower_dtype_or_overlapping_itself():
+    x = ccdl.rand(3)
+    for call in (lambda out: ccdl.special.i0e(x, out=out), lambda out: ccdl.linalg.det(ccdl.eye(2), out=out), lambda out: ccdl.exp(x, out=out)):
+        with pytest.raises(RuntimeError, match="can't be cast"):
+            call(ccdl.empty(3, dtype=ccdl.int64))
+    with pytest.raises(RuntimeError, match="same memory"):
+        ccdl.exp(x, out=ccdl.empty(1).expand(3))
+
+
+def test_split_takes_the_keyword_of_the_method():
+    assert [p.tolist() for p in ccdl.arange(3).split(split_size=2, dim=0)] == [[0, 1], [2]]
+    assert [p.tolist() for p in ccdl.split(tensor=ccdl.arange(3), split_size_or_sections=[1, 2])] == [[0], [1, 2]]
+
+
+def test_small_operators_follow_numpy():
+    np = pytest.importorskip("numpy")
+    assert ccdl.tensor([True, False]).square().dtype is ccdl.int64
+    assert ccdl.tensor([0.0, 2.0]).logical_not_().tolist() == [1.0, 0.0]
+    assert ccdl.ones(2, 3, dtype=ccdl.uint8).sum_to_size(1, 3).dtype is ccdl.int64
+    assert ccdl.addr(ccdl.tensor([[False]]), ccdl.tensor([True]), ccdl.tensor([True])).tolist() == [[True]]
+    a, b = np.arange(6.0).reshape(1, 6), np.arange(12.0).reshape(6, 2)
+    wide = ccdl.tensordot(ccdl.tensor(a), ccdl.tensor(b[:1]), dims=([1], [0]))  # 1 meets 6: the sum of 6
+    assert np.allclose(wide.numpy(), a.sum() * b[:1])
+    assert [g.tolist() for g in ccdl.gradient(ccdl.tensor([1.0, 2.0, 4.0]), spacing=None)] == [np.gradient([1.0, 2.0, 4.0]).tolist()]
+    with pytest.raises(RuntimeError, match="multiple times"):
+        ccdl.gradient(ccdl.ones(3, 3), dim=(1, 1))
+    x = ccdl.ones(3, requires_grad=True)
+    ccdl.fill(x, 2.0).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0, 0.0]
+    assert ccdl.frexp(ccdl.tensor([3.0])).exponent.tolist() == [2] and ccdl.histogram(ccdl.ones(2), 1).bin_edges.shape == (2,)
+    mean, var = ccdl.zeros(4)[::2], ccdl.ones(4)[::2]
+    data = ccdl.randn(8, 2)
+    ccdl.nn.functional.batch_norm(data, mean, var, training=True, momentum=1.0)
+    assert np.allclose(mean.numpy(), data.numpy().mean(0), atol=1e-6)
+
+
+def test_copies_have_memory_of_their_own():
+    x = ccdl.arange(6.0).reshape(2, 3)
+    for name, args in [("permute", ((1, 0),)), ("select", (0, 1)), ("t", ()), ("transpose", (0, 1)), ("unsqueeze", (0,)),
+                       ("squeeze", ()), ("diagonal", ()), ("unfold", (1, 2, 1)), ("view", ((3, 2),)), ("expand", ((4, 2, 3),))]:  # fmt: skip
+        y = getattr(ccdl, f"{name}_copy")(x, *args)
+        assert y.tolist() == getattr(x, name)(*args).tolist() and y.is_contiguous()
+        y.fill_(-1)
+        assert x.tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    assert [p.tolist() for p in ccdl.unbind_copy(x)] == x.tolist()
+    assert [p.shape for p in ccdl.split_copy(x, 2, 1)] == [(2, 2), (2, 1)]
+    assert ccdl.slice_copy(x, 1, 0, 3, 2).tolist() == [[0.0, 2.0], [3.0, 5.0]]
+    out = ccdl.empty(0)
+    assert ccdl.t_copy(x, out=out) is out and out.shape == (3, 2)
+    src = ccdl.ones(2, requires_grad=True)
+    y = ccdl.as_strided_scatter(x, src, (2,), (4,), 0)
+    assert y.tolist() == [[1.0, 1.0, 2.0], [3.0, 1.0, 5.0]]
+    y.sum().backward()
+    assert src.grad.tolist() == [1.0, 1.0]
+    assert ccdl.nonzero_static(ccdl.tensor([[0, 1], [2, 0]]), size=3).tolist() == [[0, 1], [1, 0], [-1, -1]]
+    z = ccdl.arange(4.0).as_strided_((2,), (2,))
+    assert z.tolist() == [0.0, 2.0] and z.new_empty_strided((2, 2), (1, 2)).stride() == (1, 2)
+
+
+def test_storage():
+    x = ccdl.arange(6.0).reshape(2, 3)
+    assert x.untyped_storage().data_ptr() == x[1].untyped_storage().data_ptr() == x.t().storage().data_ptr()
+    assert x.untyped_storage() != ccdl.arange(6.0).untyped_storage()
+    assert x[1].untyped_storage().nbytes() == 24 and len(x[1].storage()) == 6 and x[1].storage()[0] == 0.0
+    assert x.t().dim_order() == (1, 0)
+
+
+def test_one_process_says_so_and_several_are_a_clear_error():
+    dist = ccdl.distributed
+    assert not dist.is_available() and not dist.is_initialized()
+    for call in (lambda: dist.init_process_group("gloo"), lambda: dist.get_rank(), lambda: dist.all_reduce(ccdl.ones(1)),
+                 lambda: ccdl.nn.parallel.DistributedDataParallel(ccdl.nn.Linear(1, 1))):  # fmt: skip
+        with pytest.raises(RuntimeError, match="several processes|process group"):
+            call()
+    with pytest.raises(AttributeError, match="several processes"):
+        dist.nothing_of_this_name
+
+
+def test_data_parallel_wraps():
+    model = ccdl.nn.Linear(2, 2)
+    wrapped = ccdl.nn.DataParallel(model)
+    x = ccdl.randn(3, 2)
+    assert wrapped(x).tolist() == model(x).tolist() and wrapped.module is model
+    assert ccdl.nn.parallel.data_parallel(model, x).tolist() == model(x).tolist()
+    state = dict(wrapped.state_dict())
+    ccdl.nn.modules.utils.consume_prefix_in_state_dict_if_present(state, "module.")
+    model.load_state_dict(state)
+    with pytest.raises(NotImplementedError, match="several devices"):
+        ccdl.nn.DataParallel(model, device_ids=[0, 1])
+
+
+def test_distributed_sampler_matches_pytorch():
+    sampler = ccdl.utils.data.DistributedSampler
+    parts = [list(sampler(range(11), 3, r, shuffle=True, seed=4)) for r in range(3)]
+    assert all(len(p) == 4 for p in parts) and set(sum(parts, [])) == set(range(11))
+    one = sampler(range(11), 3, 0, shuffle=True)
+    first = list(one)
+    one.set_epoch(1)
+    assert list(one) != first and len(one) == 4
+    assert [list(sampler(range(11), 3, r, shuffle=False, drop_last=True)) for r in range(3)] == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
+    with pytest.raises(RuntimeError):
+        sampler(range(3))
+    with pytest.raises(ValueError):
+        sampler(range(3), 2, 2)
+
+
+def test_script_changes_nothing():
+    @ccdl.jit.script
+    def f(x: ccdl.Tensor, n: int) -> ccdl.Tensor:
+        return x * n
+
+    class Net(ccdl.nn.Module):
+        @ccdl.jit.ignore
+        def hidden(self, x):
+            return x
+
+        @ccdl.jit.unused
+        def forward(self, x):
+            return x if ccdl.jit.is_scripting() or ccdl.jit.is_tracing() else self.hidden(x) + 1
+
+    net = Net()
+    assert f(ccdl.ones(1), 3).tolist() == [3.0] and ccdl.jit.script(net) is net is ccdl.jit.trace(net, ccdl.ones(1))
+    assert net(ccdl.ones(1)).tolist() == [2.0] and ccdl.jit.isinstance([1], list[int])
+    with pytest.raises(RuntimeError, match="ccdl.save"):
+        ccdl.jit.save(net, "x.pt")
+    with pytest.raises(RuntimeError, match="evaluation"):
+        ccdl.jit.freeze(net)
+
+
+def test_nothing_is_downloaded(tmp_path, monkeypatch):
+    for call in (ccdl.hub.load, ccdl.hub.load_state_dict_from_url, ccdl.utils.model_zoo.load_url):
+        with pytest.raises(RuntimeError, match="does not download"):
+            call("https://example.org/x.pth")
+    ccdl.hub.set_dir(tmp_path)
+    assert ccdl.hub.get_dir() == str(tmp_path)
+
+
+def test_profiler_times_named_ranges(tmp_path):
+    from ccdl.profiler import profile, record_function, schedule
+
+    done = []
+    plan = schedule(wait=1, warmup=1, active=2, repeat=1)
+    with profile(schedule=plan, on_trace_ready=lambda p: done.append(p.key_averages()[0].count)) as p:
+        for _ in range(6):
+            with record_function("step"):
+                ccdl.ones(3).sum()
+            p.step()
+    assert done == [2]
+
+    @record_function("decorated")
+    def f():
+        return 1
+
+    with ccdl.autograd.profiler.profile() as p:
+        assert f() == 1
+    assert "decorated" in p.key_averages().table(sort_by="cpu_time_total", row_limit=5)
+    p.export_chrome_trace(str(tmp_path / "trace.json"))
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"][0]["name"] == "decorated"
+
+
+def test_make_tensor():
+    make = ccdl.testing.make_tensor
+    for name in ("float32", "float16", "bfloat16", "int64", "uint8", "bool"):
+        x = make((4, 6), dtype=getattr(ccdl, name), low=None, high=None, noncontiguous=True)
+        assert x.shape == (4, 6) and not x.is_contiguous() and x.dtype is getattr(ccdl, name)
+    x = make(50, dtype=ccdl.float64, low=2, high=3, requires_grad=True)
+    assert x.requires_grad and 2 <= float(x.min()) and float(x.max()) < 3
+    assert bool((make(200, dtype=ccdl.int32, low=-1, high=2, exclude_zero=True) != 0).all())
+    with pytest.raises(ValueError):
+        make(2, dtype=ccdl.float32, low=3, high=2)
+    ccdl.testing.assert_allclose(ccdl.ones(2), [1.0, 1.0])
+
+
+def test_other_names():
+    assert ccdl.GradScaler is ccdl.amp.GradScaler
+    assert ccdl.nn.modules.activation.MultiheadAttention is ccdl.nn.MultiheadAttention
+    assert ccdl.nn.modules.upsampling.Upsample is ccdl.nn.Upsample
+    assert ccdl.utils.dlpack.from_dlpack(ccdl.utils.dlpack.to_dlpack(ccdl.ones(2))).tolist() == [1.0, 1.0]
+    assert not ccdl.overrides.has_torch_function((ccdl.ones(1),))
