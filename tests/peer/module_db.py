@@ -64,7 +64,7 @@ def layer(info: Any, training: bool) -> Iterator[str]:
             twin = twin_class(*port(list(built.args)), **port(dict(built.kwargs)))
         except Unportable:
             continue
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             yield report(name, "constructor", repr(error), shown)
             continue
         module.train(training)
@@ -90,7 +90,7 @@ def layer(info: Any, training: bool) -> Iterator[str]:
             z = twin(*args, **kwargs)
         except Unportable:
             continue
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             yield report(name, "forward", f"{error!r} [{Path(where.filename).name}:{where.lineno}]", f"{shown} {called.args} {called.kwargs}")
             continue
@@ -99,7 +99,7 @@ def layer(info: Any, training: bool) -> Iterator[str]:
             continue
         ours_in = [t for t in leaves([args, kwargs]) if t.requires_grad] + list(twin.parameters())
         theirs_in = [t for t in leaves([list(called.args), dict(called.kwargs)]) if t.requires_grad] + list(module.parameters())
-        total = lambda out: sum(((t * t.cos()).sum() for t in leaves(out) if t.requires_grad and t.is_floating_point()), 0)  # noqa: E731
+        total = lambda out: sum(((t * t.cos()).sum() for t in leaves(out) if t.requires_grad and t.is_floating_point()), 0)
         if loose or not theirs_in or not isinstance(total(y), torch.Tensor):
             continue
         try:
@@ -120,7 +120,7 @@ def layer(info: Any, training: bool) -> Iterator[str]:
                 for a, b in zip(leaves(other(*args, **kwargs)), leaves(reference)):
                     if not ccdl.equal(a, b) and not bool(a.isnan().any()):
                         yield report(name, "copy", "a copy computes something else", shown)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             if "<lambda>" not in str(error) and "local object" not in str(error):
                 yield report(name, "copy", repr(error), shown)
 
@@ -151,7 +151,7 @@ def optimiser(info: Any) -> Iterator[str]:
                 continue
             try:
                 mine = twin_class(ours, **{k: port_tensor(v) if isinstance(v, torch.Tensor) else v for k, v in options.items()})
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 yield report(name, "constructor", repr(error), options)
                 continue
 
@@ -181,7 +181,7 @@ def optimiser(info: Any) -> Iterator[str]:
                             v.detach()
                     reference.step(closure(torch, reference, theirs, target))
                     mine.step(closure(ccdl, mine, ours, aim))
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 yield report(name, "step", f"{error!r} [{Path(where.filename).name}:{where.lineno}]", options)
                 continue
@@ -195,7 +195,7 @@ def optimiser(info: Any) -> Iterator[str]:
                 other.load_state_dict(move(mine.state_dict(), back_tensor))
                 other.step(closure(torch, other, theirs, target))
                 mine.step(closure(ccdl, mine, ours, aim))
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 yield report(name, "our state there", repr(error), options)
                 continue
             for p, q in zip(ours, theirs):
@@ -252,7 +252,7 @@ def main() -> int:
                 if key not in seen:
                     print(line, flush=True)
                 seen.add(key)
-        except Exception:  # noqa: BLE001
+        except Exception:
             count += 1
             print(name, traceback.format_exc()[-500:], flush=True)
     print(f"{len(runs)} runs, {count} differences")
