@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include <ccdl/cpu/simd/elementwise_convert.h>
 #include <ccdl/cpu/walk.h>
 
 namespace ccdl::cpu {
@@ -55,6 +56,8 @@ void fill(const View& y, const void* value) {
       T* p = y.ptr<T>() + off[0];
       if (v == 0 && w.inner()[0] == 1) {
         __builtin_memset(p, 0, static_cast<size_t>(n) * sizeof(T));
+      } else if (w.inner()[0] == 1) {
+        simd_elementwise_convert().fill[width_index(sizeof(T))](&v, p, n);
       } else {
         copy_row(&v, 0, p, w.inner()[0], n);
       }

@@ -53,6 +53,9 @@ bool Plan::is_constant(int k) const {
 
 namespace {
 
+constexpr int64_t kConstantBlock = 256;  // of rows with a number of their own: it is spread once, read often
+constexpr int64_t kPanelColumns = 256;   // columns of a panel of transposed operands
+constexpr int64_t kPanelLine = 64;       // bytes of a column of the panel: a cache line of the operand
 constexpr int64_t kLongRow = 128;  // rows from here on are blocks of their own; shorter ones share a block
 
 struct Operand {
@@ -78,15 +81,17 @@ bool run_rows(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64
               const ElementParams& p) {
   Cursor cursor(plan, begin);
   const int last = plan.ndim - 1;
-  bool flag = false, buffered = false;
+  bool flag = false, buffered = false, row_constant = false;
   bool in_place[kMaxOperands];
   for (int k = 0; k < plan.operands; ++k) {
     in_place[k] = !ops[k].data || (ops[k].native && plan.strides[k][last] == 1);
     buffered = buffered || !in_place[k];
+    row_constant = row_constant || (ops[k].data && !ops[k].constant && plan.strides[k][last] == 0);
   }
   for (int64_t position = begin; position < end;) {
     int64_t n = std::min(cursor.row_left(), end - position);
-    if (buffered) n = std::min(n, kBlock);
+    if (buffered) n = std::min(n, row_constant ? kConstantBlock : kBlock);
+    const bool new_row = cursor.at[last] == 0;
     void* ptr[kMaxOperands];
     for (int k = 0; k < plan.operands; ++k) {
       Operand& o = ops[k];
@@ -95,6 +100,10 @@ bool run_rows(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64
         ptr[k] = o.data ? source : nullptr;
       } else if (o.constant) {
         ptr[k] = fill_constant(o, n);
+      } else if (k > 0 && plan.strides[k][last] == 0) {
+        if (new_row) o.filled = 0;
+        ptr[k] = o.buffer;
+        if (o.filled < n) o.load(source, 0, o.buffer, o.filled = n);
       } else {
         ptr[k] = o.buffer;
         if (k > 0) o.load(source, plan.strides[k][last], o.buffer, n);
@@ -164,6 +173,75 @@ bool run_gathered(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, i
   return flag;
 }
 
+// The dimension along which operand k is contiguous when that is not the output's innermost one, else -1.
+int transposed_dimension(const Plan& plan, int k) {
+  const int last = plan.ndim - 1;
+  if (plan.strides[k][last] < 2) return -1;
+  for (int d = 0; d < last; ++d)
+    if (plan.strides[k][d] == 1 && plan.sizes[d] >= 8) return d;
+  return -1;
+}
+
+// Panels over the output's innermost dimension and `fast`, along which the transposed operands are
+// contiguous: those are turned a panel at a time, so that every cache line of theirs is read once.
+bool run_panels(ElementFn fn, const Plan& plan, const Operand* proto, int fast, const ElementParams& p,
+                int64_t grain) {
+  const int last = plan.ndim - 1, count = plan.operands;
+  bool turned[kMaxOperands];
+  int64_t R = kPanelLine;
+  for (int k = 0; k < count; ++k) {
+    turned[k] = k > 0 && proto[k].data && proto[k].native && transposed_dimension(plan, k) == fast;
+    if (turned[k]) R = std::min(R, kPanelLine / proto[k].item);
+  }
+  const int64_t rows = plan.sizes[fast], cols = plan.sizes[last], C = kPanelColumns;
+  const int64_t row_panels = (rows + R - 1) / R, col_panels = (cols + C - 1) / C;
+  const int64_t panels = plan.numel / (rows * cols) * row_panels * col_panels;
+  std::atomic<bool> flag{false};
+  parallel_for(panels, std::max<int64_t>(1, grain / (R * C)), [&](int64_t begin, int64_t end) {
+    alignas(64) char panel[kMaxOperands - 1][kPanelLine * kPanelColumns];
+    alignas(64) char line[kMaxOperands][kPanelColumns * 8];
+    bool any = false;
+    for (int64_t at = begin; at < end; ++at) {
+      const int64_t c = at % col_panels * C, r = at / col_panels % row_panels * R;
+      const int64_t nr = std::min(R, rows - r), nc = std::min(C, cols - c);
+      int64_t base[kMaxOperands], rest = at / col_panels / row_panels;
+      for (int k = 0; k < count; ++k) base[k] = r * plan.strides[k][fast] + c * plan.strides[k][last];
+      for (int d = last - 1; d >= 0; --d) {
+        if (d == fast) continue;
+        for (int k = 0; k < count; ++k) base[k] += rest % plan.sizes[d] * plan.strides[k][d];
+        rest /= plan.sizes[d];
+      }
+      for (int k = 1; k < count; ++k)
+        if (turned[k])
+          turn_panel(proto[k].item, proto[k].data + base[k] * proto[k].item, plan.strides[k][last],
+                     panel[k - 1], C, nr, nc);
+      for (int64_t i = 0; i < nr; ++i) {
+        void* ptr[kMaxOperands];
+        for (int k = 0; k < count; ++k) {
+          const Operand& o = proto[k];
+          char* source = o.data + (base[k] + i * plan.strides[k][fast]) * o.item;
+          if (!o.data) {
+            ptr[k] = nullptr;
+          } else if (turned[k]) {
+            ptr[k] = panel[k - 1] + i * C * o.item;
+          } else if (o.native && plan.strides[k][last] == 1) {
+            ptr[k] = source;
+          } else {
+            ptr[k] = line[k];
+            if (k > 0) o.load(source, plan.strides[k][last], line[k], nc);
+          }
+        }
+        any |= fn(ptr, nc, p);
+        if (ptr[0] == line[0])
+          proto[0].store(line[0], proto[0].data + (base[0] + i * plan.strides[0][fast]) * proto[0].item,
+                         plan.strides[0][last], nc);
+      }
+    }
+    if (any) flag.store(true, std::memory_order_relaxed);
+  });
+  return flag.load();
+}
+
 int64_t kind_width(Kind k) {
   switch (k) {
     case Kind::F32:
@@ -197,6 +275,10 @@ bool run_general(ElementFn fn, const View* const* views, const Kind* kinds, int 
                 0};
     direct = direct && (!v.data || (proto[k].native && proto[k].linear));
   }
+  if (plan.numel >= kGrainSlow && plan.sizes[plan.ndim - 1] >= 8)
+    for (int k = 1; k < count; ++k)
+      if (const int fast = proto[k].native && proto[k].data ? transposed_dimension(plan, k) : -1; fast >= 0)
+        return run_panels(fn, plan, proto, fast, p, grain);
   std::atomic<bool> flag{false};
   const bool rows = plan.ndim == 1 || direct || plan.sizes[plan.ndim - 1] >= kLongRow;
   parallel_for(plan.numel, grain, [&](int64_t begin, int64_t end) {
@@ -296,9 +378,44 @@ int64_t grain_of(Kind kind, bool cheap) {
 
 }  // namespace
 
+namespace {
+
+// The kernel straight in the element type, when there is one; `predicate`: the output is bool.
+ElementFn plain_kernel(UnaryOp op, const View& x, const View& y, bool predicate) {
+  static const ElementwisePlainKernels& simd = simd_elementwise_plain();
+  if (!predicate && x.dtype != y.dtype) return nullptr;
+  if (is_half(x.dtype))
+    return op == UnaryOp::Neg ? simd.half_neg : op == UnaryOp::Abs ? simd.half_abs : nullptr;
+  if (!is_integral(x.dtype)) return nullptr;
+  const auto row = simd.unary[static_cast<int>(x.dtype)];
+  switch (op) {
+#define CCDL_ROW(Name) \
+  case UnaryOp::Name:  \
+    return row[static_cast<int>(PlainUnaryOp::Name)];
+    CCDL_ROW(Neg)
+    CCDL_ROW(Abs)
+    CCDL_ROW(Sign)
+    CCDL_ROW(Square)
+    CCDL_ROW(Relu)
+    CCDL_ROW(BitwiseNot)
+    CCDL_ROW(LogicalNot)
+#undef CCDL_ROW
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace
+
 void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p) {
   static const ElementwiseUnaryKernels& simd = simd_elementwise_unary();
   const bool predicate = op >= UnaryOp::LogicalNot;
+  if (const ElementFn fn = plain_kernel(op, x, y, predicate)) {
+    const View* views[] = {&y, &x};
+    const Kind kinds[] = {predicate ? Kind::W1 : width_kind(y.dtype), width_kind(x.dtype)};
+    run(fn, views, kinds, 2, p, kGrain);
+    return;
+  }
   const Kind kind = compute_kind(predicate ? x.dtype : y.dtype);
   const int i = static_cast<int>(op);
   const ElementFn fn = kind == Kind::F32 ? simd.fn[i] : kind == Kind::F64 ? unary_f64(op) : unary_i64(op);
@@ -344,6 +461,10 @@ int plain_op(BinaryOp op) {
     CCDL_ROW(Le, Le)
     CCDL_ROW(Gt, Gt)
     CCDL_ROW(Ge, Ge)
+    CCDL_ROW(FloorDivide, FloorDivide)
+    CCDL_ROW(TruncDivide, TruncDivide)
+    CCDL_ROW(Remainder, Remainder)
+    CCDL_ROW(Fmod, Fmod)
 #undef CCDL_ROW
     default:
       return -1;

@@ -51,6 +51,10 @@ using StoreFn = void (*)(const void* src, void* dst, int64_t stride, int64_t n);
 LoadFn load_fn(Kind kind, DType dtype);
 StoreFn store_fn(Kind kind, DType dtype);
 
+// dst[i * dst_stride + j] = src[i + j * src_stride] for i < rows, j < cols, elements of `item` bytes.
+void turn_panel(int64_t item, const void* src, int64_t src_stride, void* dst, int64_t dst_stride,
+                int64_t rows, int64_t cols);
+
 // Sorted, merged geometry of operands of equal sizes; operand 0 decides the order.
 struct Plan {
   int ndim = 0, operands = 0;

@@ -6,6 +6,8 @@
 #include <type_traits>
 
 #include <ccdl/cpu/elementwise_blocks.h>
+#include <ccdl/cpu/simd/elementwise_convert.h>
+#include <ccdl/cpu/walk.h>
 
 #pragma GCC optimize("O3")
 
@@ -43,22 +45,26 @@ inline To convert(From x) {
 }
 
 template <class From, class To>
+ElementwiseConvertKernels::Convert converter() {
+  return simd_elementwise_convert()
+      .convert[static_cast<int>(DTypeOf<From>::value)][static_cast<int>(DTypeOf<To>::value)];
+}
+
+template <class From, class To>
 void load_row(const void* src, int64_t stride, void* dst, int64_t n) {
   const From* x = static_cast<const From*>(src);
   To* y = static_cast<To*>(dst);
   if (stride == 0) {
     const To v = convert<To>(*x);
-    for (int64_t i = 0; i < n; ++i) y[i] = v;
+    simd_elementwise_convert().fill[width_index(sizeof(To))](&v, y, n);
   } else if (stride == 1) {
     if constexpr (std::is_same_v<From, To>) {
       std::memcpy(y, x, static_cast<size_t>(n) * sizeof(To));
-    } else if constexpr (std::is_same_v<From, float16> && std::is_same_v<To, float>) {
-      simd_elementwise_binary().half_to_float(x, y, n);
-    } else if constexpr (std::is_same_v<From, bfloat16> && std::is_same_v<To, float>) {
-      simd_elementwise_binary().bfloat_to_float(x, y, n);
     } else {
-      for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(x[i]);
+      converter<From, To>()(x, y, n);
     }
+  } else if (stride == 2 && std::is_same_v<From, To>) {
+    simd_elementwise_convert().every_second[width_index(sizeof(To))](x, y, n);
   } else {
     for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(x[i * stride]);
   }
@@ -71,16 +77,31 @@ void store_row(const void* src, void* dst, int64_t stride, int64_t n) {
   if (stride == 1) {
     if constexpr (std::is_same_v<From, To>) {
       std::memcpy(y, x, static_cast<size_t>(n) * sizeof(To));
-    } else if constexpr (std::is_same_v<From, float> && std::is_same_v<To, float16>) {
-      simd_elementwise_binary().float_to_half(x, y, n);
-    } else if constexpr (std::is_same_v<From, float> && std::is_same_v<To, bfloat16>) {
-      simd_elementwise_binary().float_to_bfloat(x, y, n);
     } else {
-      for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(x[i]);
+      converter<From, To>()(x, y, n);
     }
   } else {
     for (int64_t i = 0; i < n; ++i) y[i * stride] = convert<To>(x[i]);
   }
+}
+
+// dst[i * dst_stride + j] = src[i + j * src_stride], i < rows, j < cols.
+template <class T>
+void transpose_panel(const T* src, int64_t src_stride, T* dst, int64_t dst_stride, int64_t rows,
+                     int64_t cols) {
+  int64_t whole_rows = 0, whole_cols = 0;
+  if constexpr (sizeof(T) == 4) {
+    const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
+    const int64_t side = simd.tile_side;
+    whole_rows = rows / side * side;
+    whole_cols = cols / side * side;
+    for (int64_t j = 0; j < whole_cols; j += side)
+      for (int64_t i = 0; i < whole_rows; i += side)
+        simd.transpose_tile(src + i + j * src_stride, src_stride, dst + i * dst_stride + j, dst_stride);
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = i < whole_rows ? whole_cols : 0; j < cols; ++j)
+      dst[i * dst_stride + j] = src[i + j * src_stride];
 }
 
 #define CCDL_ALL_TYPES(X) \
@@ -141,6 +162,24 @@ StoreFn store_fn(Kind kind, DType t) {
   }
 }
 
+void turn_panel(int64_t item, const void* src, int64_t src_stride, void* dst, int64_t dst_stride,
+                int64_t rows, int64_t cols) {
+  switch (item) {
+    case 1:
+      return transpose_panel(static_cast<const uint8_t*>(src), src_stride, static_cast<uint8_t*>(dst),
+                             dst_stride, rows, cols);
+    case 2:
+      return transpose_panel(static_cast<const uint16_t*>(src), src_stride, static_cast<uint16_t*>(dst),
+                             dst_stride, rows, cols);
+    case 4:
+      return transpose_panel(static_cast<const uint32_t*>(src), src_stride, static_cast<uint32_t*>(dst),
+                             dst_stride, rows, cols);
+    default:
+      return transpose_panel(static_cast<const uint64_t*>(src), src_stride, static_cast<uint64_t*>(dst),
+                             dst_stride, rows, cols);
+  }
+}
+
 }  // namespace blocks
 
 using namespace blocks;
@@ -149,25 +188,6 @@ namespace {
 
 constexpr int64_t kCopyGrain = 1 << 18;  // bytes per chunk of a plain copy
 constexpr int64_t kPanel = 64;           // rows and columns of one transposed panel: 2 x 16 KB at 4 bytes
-
-// dst[i * dst_stride + j] = src[i + j * src_stride], i < rows, j < cols.
-template <class T>
-void transpose_panel(const T* src, int64_t src_stride, T* dst, int64_t dst_stride, int64_t rows,
-                     int64_t cols) {
-  int64_t whole_rows = 0, whole_cols = 0;
-  if constexpr (sizeof(T) == 4) {
-    const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
-    const int64_t side = simd.tile_side;
-    whole_rows = rows / side * side;
-    whole_cols = cols / side * side;
-    for (int64_t j = 0; j < whole_cols; j += side)
-      for (int64_t i = 0; i < whole_rows; i += side)
-        simd.transpose_tile(src + i + j * src_stride, src_stride, dst + i * dst_stride + j, dst_stride);
-  }
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = i < whole_rows ? whole_cols : 0; j < cols; ++j)
-      dst[i * dst_stride + j] = src[i + j * src_stride];
-}
 
 // The destination's innermost dimension is not the source's: panels over the two fast dimensions, all others
 // outside.
@@ -189,8 +209,9 @@ void transpose_copy(const Plan& plan, int fast, const void* from, void* to) {
         dst += rest % plan.sizes[d] * plan.strides[0][d];
         rest /= plan.sizes[d];
       }
-      transpose_panel(static_cast<const T*>(from) + src, plan.strides[1][last], static_cast<T*>(to) + dst,
-                      plan.strides[0][fast], std::min(kPanel, rows - r), std::min(kPanel, cols - c));
+      turn_panel(sizeof(T), static_cast<const T*>(from) + src, plan.strides[1][last],
+                 static_cast<T*>(to) + dst, plan.strides[0][fast], std::min(kPanel, rows - r),
+                 std::min(kPanel, cols - c));
     }
   });
 }
@@ -259,7 +280,16 @@ void copy_same(const Plan& plan, const View& src, const View& dst) {
         return transpose_copy<uint64_t>(plan, fast, src.data, dst.data);
     }
   }
-  walk_copy(plan, width_kind(dst.dtype), src, dst);
+  Walk w(2);
+  for (int d = 0; d < plan.ndim; ++d) {
+    const int64_t step[] = {plan.strides[1][d], plan.strides[0][d]};
+    w.add(plan.sizes[d], step);
+  }
+  w.finish();
+  by_item_size(dst.dtype, [&](auto t) {
+    using T = decltype(t);
+    copy_walk<T>(w, src.ptr<const T>(), dst.ptr<T>());
+  });
 }
 
 }  // namespace
@@ -268,10 +298,15 @@ void copy_cast(const View& src, const View& dst) {
   if (dst.numel() == 0) return;
   const View* views[] = {&dst, &src};
   const Plan plan(views, 2);
-  if (src.dtype == dst.dtype)
-    copy_same(plan, src, dst);
-  else
-    walk_copy(plan, compute_kind(src.dtype), src, dst);
+  if (src.dtype == dst.dtype) return copy_same(plan, src, dst);
+  if (!plan.is_linear(0) || !plan.is_linear(1)) return walk_copy(plan, compute_kind(src.dtype), src, dst);
+  const auto convert =
+      simd_elementwise_convert().convert[static_cast<int>(src.dtype)][static_cast<int>(dst.dtype)];
+  const int64_t from = item_size(src.dtype), to = item_size(dst.dtype);
+  parallel_for(plan.numel, kGrain, [&](int64_t begin, int64_t end) {
+    convert(static_cast<const char*>(src.data) + begin * from, static_cast<char*>(dst.data) + begin * to,
+            end - begin);
+  });
 }
 
 }  // namespace ccdl::cpu

@@ -4,7 +4,10 @@
 #pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/embedding.h>
 
+#include <type_traits>
+
 #include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/simd/index.h>
 #include <ccdl/cpu/walk.h>
 
 namespace ccdl::cpu {
@@ -17,6 +20,7 @@ void sum_rows(const View& dy, const int64_t* start, const int64_t* order, bool b
   using A = typename Accumulator<T>::type;
   const int64_t D = dw.sizes[1], stride = dy.strides[0];
   const T* g = dy.ptr<const T>();
+  [[maybe_unused]] const auto add = simd_index().add_float;
   parallel_for(dw.sizes[0], kWalkGrain / (D + 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t v = begin; v < end; ++v) {
       T* row = dw.ptr<T>() + v * D;
@@ -31,7 +35,10 @@ void sum_rows(const View& dy, const int64_t* start, const int64_t* order, bool b
         A sum[kColumns] = {};
         for (int64_t i = lo; i < hi; ++i) {
           const T* from = g + order[i] * stride + b;
-          for (int64_t j = 0; j < m; ++j) sum[j] += static_cast<A>(from[j]);
+          if constexpr (std::is_same_v<T, float>)
+            add(sum, from, m);
+          else
+            for (int64_t j = 0; j < m; ++j) sum[j] += static_cast<A>(from[j]);
         }
         if (by_frequency)
           for (int64_t j = 0; j < m; ++j) sum[j] /= scale;

@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <type_traits>
 
 #include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/simd/index.h>
 #include <ccdl/cpu/walk.h>
 
 namespace ccdl::cpu {
@@ -47,6 +49,13 @@ struct Axes {
             size_of(axis[a]))
           return i;
     return 0;  // unreachable unless the index is being changed meanwhile
+  }
+
+  // The offset an index of the only axis stands for; false outside.
+  CCDL_INLINE bool place(int64_t raw, int64_t* out) const {
+    const uint64_t j = wrapped(axis[0], raw);
+    *out = static_cast<int64_t>(j * static_cast<uint64_t>(axis[0].step));
+    return j < size_of(axis[0]);
   }
 
   // The only axis: use(i, offset) for i in [0, n), up to the first bad index, which is returned (-1: none).
@@ -133,11 +142,35 @@ Walk index_walk(const IndexAxis* axes, int n, const View& a, const View& b) {
   return make_walk(views, n + 2);
 }
 
+// Whole contiguous rows of a table, by one index each: what is copied some rows later is asked for now.
+template <class T>
+void get_table_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64_t>& first) {
+  constexpr int64_t kAhead = 4, kLines = 32;
+  const int64_t n = w.sizes[1], si = w.strides[0][0], sx = w.strides[0][1], sy = w.strides[0][2];
+  const int64_t* index = ax.axis[0].index.ptr<const int64_t>();
+  const size_t bytes = static_cast<size_t>(n) * sizeof(T);
+  const int64_t lines = std::min<int64_t>((static_cast<int64_t>(bytes) + 63) / 64, kLines);
+  parallel_for(w.sizes[0], kWalkGrain / n + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t at;
+      if (i + kAhead < end && ax.place(index[(i + kAhead) * si], &at)) {
+        const char* p = reinterpret_cast<const char*>(x + (i + kAhead) * sx + at);
+        for (int64_t l = 0; l < lines; ++l) __builtin_prefetch(p + 64 * l);
+      }
+      if (!ax.place(index[i * si], &at)) return keep_first(first, i * n);
+      move_bytes(y + i * sy, x + i * sx + at, bytes);
+    }
+  });
+}
+
 template <class T>
 void get_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64_t>& first) {
+  if (w.numel == 0) return;
   const int k = ax.count;
   const int64_t sx = w.inner()[k], sy = w.inner()[k + 1];
   const bool constant = ax.constant_row();
+  if (constant && k == 1 && w.ndim == 2 && sx == 1 && sy == 1) return get_table_rows(w, ax, x, y, first);
+  const bool gathers = k == 1 && sx == 0 && sy == 1 && ax.inner[0] == 1 && ax.axis[0].step == 1 && !ax.wrap;
   walk_all(w, [&](const int64_t* off, int64_t n, int64_t position) {
     int64_t at[kPiece];
     const T* from = x + off[k];
@@ -145,6 +178,12 @@ void get_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64
     if (constant) {
       if (ax.resolve(off, 0, 1, at) >= 0) return keep_first(first, position);
       return copy_row(from + at[0], sx, to, sy, n);
+    }
+    if (gathers) {
+      const int64_t bad = simd_index().gather[width_index(sizeof(T))](
+          from, ax.axis[0].index.ptr<const int64_t>() + off[0], ax.axis[0].size, to, n);
+      if (bad >= 0) keep_first(first, position + bad);
+      return;
     }
     if (ax.count == 1) {
       const int64_t bad =
@@ -205,6 +244,10 @@ void put_range(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<in
       if constexpr (M == PutMode::Set) {
         if (sy != 0) return copy_row(from, ss, to, sy, n);
       } else if (M == PutMode::Add && sy == 1 && ss == 1) {
+        if constexpr (std::is_same_v<T, float>)
+          return simd_index().add_float(to, from, n);
+        else if constexpr (std::is_same_v<T, double>)
+          return simd_index().add_double(to, from, n);
         for (int64_t i = 0; i < n; ++i) to[i] = combine<T, M>(to[i], from[i]);
         return;
       }

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/simd/elementwise_convert.h>
 #include <ccdl/cpu/walk.h>
 
 namespace ccdl::cpu {
@@ -184,6 +185,10 @@ void reduce_row(const P& pol, const Plan& plan, const Source& src, const char* b
     if (bytes) {
       pol.byte_fn(x, len, nullptr, acc);
     } else if (direct && len <= kGrain) {
+      if (pos + len < end) {  // the next piece lies elsewhere: its first lines are asked for now
+        const char* next = base + plan.x_offset_red(pos + len) * src.bytes;
+        for (int64_t l = 0; l < 16; ++l) __builtin_prefetch(next + 64 * l);
+      }
       pol.row(x, len, pos, o, acc);
     } else {
       for (int64_t k = 0; k < len; k += kBlock) {
@@ -425,6 +430,20 @@ void for_outputs(const Plan& plan, int64_t o, int64_t n, const F& f) {
 
 void store_values(const ValuePolicy& pol, const double* acc, int64_t o, int64_t n, const Plan& plan) {
   const int64_t* iacc = reinterpret_cast<const int64_t*>(acc);
+  if (!pol.integer && n >= 16 && plan.out[plan.nout - 1].ys == 1 && plan.nout == 1) {
+    double block[256];  // a run of the output: finished here, converted by the vector kernel
+    const auto convert =
+        simd_elementwise_convert().convert[static_cast<int>(DType::Float64)][static_cast<int>(pol.y->dtype)];
+    for (int64_t b = 0; b < n; b += 256) {
+      const int64_t m = std::min<int64_t>(256, n - b);
+      if (pol.op == ReduceOp::Mean)
+        for (int64_t i = 0; i < m; ++i) block[i] = acc[b + i] / pol.count;
+      else
+        for (int64_t i = 0; i < m; ++i) block[i] = finish(pol.op, acc[b + i], pol.p, pol.count);
+      convert(block, static_cast<char*>(pol.y->data) + (o + b) * item_size(pol.y->dtype), m);
+    }
+    return;
+  }
   by_dtype(pol.y->dtype, [&](auto tag) {
     using T = decltype(tag);
     T* y = pol.y->ptr<T>();
@@ -490,7 +509,7 @@ ValuePolicy value_policy(RedKernel kernel, ReduceOp op, const Source& src, const
   ValuePolicy pol{};
   pol.kernel = kernel;
   pol.elem = src.elem;
-  pol.integer = src.elem == kElemI64 || kernel >= RedKernel::Count;
+  pol.integer = is_integral(src.dtype) || kernel >= RedKernel::Count;
   const ReduceKernels& simd = simd_reduce();
   pol.row_fn = simd.row[static_cast<int>(kernel)][src.elem];
   pol.col_fn = simd.col[static_cast<int>(kernel)][src.elem];

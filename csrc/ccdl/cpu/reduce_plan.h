@@ -88,7 +88,8 @@ struct Source {
   RedElem elem;  // what kernels work on
   bool packed;   // x has another type: pack into elem first
 };
-// Half formats are read in place where the kernel's table has an entry for them and the run is contiguous.
+// Half formats and small integers are read in place where the kernel's table has an entry for them and the
+// run is contiguous.
 inline Source source_of(const View& x, const Plan& plan, const ReduceKernels::Row* by_elem) {
   Source s{static_cast<const char*>(x.data), x.dtype, item_size(x.dtype), kElemI64, false};
   switch (x.dtype) {
@@ -104,11 +105,25 @@ inline Source source_of(const View& x, const Plan& plan, const ReduceKernels::Ro
     case DType::BFloat16:
       s.elem = kElemBF16;
       break;
+    case DType::Bool:
+    case DType::UInt8:
+      s.elem = kElemU8;
+      break;
+    case DType::Int8:
+      s.elem = kElemI8;
+      break;
+    case DType::Int16:
+      s.elem = kElemI16;
+      break;
+    case DType::Int32:
+      s.elem = kElemI32;
+      break;
     default:
-      s.packed = x.dtype != DType::Int64;
+      break;
   }
   const int64_t step = !plan.nred ? 1 : plan.rows ? plan.red[plan.nred - 1].xs : plan.out[plan.nout - 1].xs;
-  if (s.elem >= kElemF16 && (step != 1 || !by_elem || !by_elem[s.elem])) s.elem = kElemF32, s.packed = true;
+  if (s.elem >= kElemF16 && (step != 1 || !by_elem || !by_elem[s.elem]))
+    s.elem = is_half(x.dtype) ? kElemF32 : kElemI64, s.packed = true;
   return s;
 }
 

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <type_traits>
 
 #include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/simd/scan.h>
 #include <ccdl/cpu/walk.h>
 
 namespace ccdl::cpu {
@@ -16,6 +18,7 @@ namespace {
 
 constexpr int64_t kGrain = 32 * 1024;  // elements per task
 constexpr int64_t kLanes = 64;         // lanes that advance together
+constexpr int64_t kPiece = 64 * 1024;  // elements of a piece of a long contiguous lane
 
 template <class T>
 using ScanAcc = std::conditional_t<std::is_integral_v<T>, int64_t, double>;
@@ -114,16 +117,54 @@ void scan_lanes(const T* x, T* y, const Line& line, int64_t lanes, int64_t xl, i
   }
 }
 
-// K lanes side by side, far apart in memory: their additions do not wait for each other.
+// K lanes side by side, far apart in memory: their additions do not wait for each other. Whole pieces are
+// read before any of them is written, so that a store never stands before a load of the same address modulo a
+// page.
 template <class Step, int K, class T>
 void scan_lines(const T* x, T* y, const Line& line, int64_t xl, int64_t yl) {
+  constexpr int kPiece = 8;
   using A = ScanAcc<T>;
   A acc[K];
   for (int k = 0; k < K; ++k) acc[k] = Step::template first<A>();
-  for (int64_t i = 0; i < line.n; ++i)
+  int64_t i = 0;
+  for (; i + kPiece <= line.n; i += kPiece) {
+    A v[K][kPiece];
+    for (int k = 0; k < K; ++k)
+      for (int j = 0; j < kPiece; ++j) v[k][j] = from_element<A>(x[(i + j) * line.xs + k * xl]);
+    for (int j = 0; j < kPiece; ++j)
+      for (int k = 0; k < K; ++k) v[k][j] = acc[k] = Step::next(acc[k], v[k][j]);
+    for (int k = 0; k < K; ++k)
+      for (int j = 0; j < kPiece; ++j) y[(i + j) * line.ys + k * yl] = to_element<T>(v[k][j]);
+  }
+  for (; i < line.n; ++i)
     for (int k = 0; k < K; ++k)
       y[i * line.ys + k * yl] =
           to_element<T>(acc[k] = Step::next(acc[k], from_element<A>(x[i * line.xs + k * xl])));
+}
+
+// Contiguous lanes by the vector kernel. Long ones are cut into pieces whose totals are taken first.
+template <class A>
+void scan_contiguous(ScanKernels::Run run, A first, bool product, const char* x, char* y, int64_t item,
+                     int64_t n) {
+  if (n <= 2 * kPiece) {
+    run(x, y, n, &first);
+    return;
+  }
+  const int64_t pieces = (n + kPiece - 1) / kPiece;
+  const std::unique_ptr<A[]> carry(new A[static_cast<size_t>(pieces + 1)]);
+  parallel_for(pieces - 1, 1, [&](int64_t b, int64_t e) {
+    for (; b < e; ++b) {
+      carry[b + 1] = first;
+      run(x + b * kPiece * item, nullptr, kPiece, &carry[b + 1]);
+    }
+  });
+  carry[0] = first;
+  for (int64_t b = 1; b < pieces; ++b)
+    carry[b] = product ? ProdStep::next(carry[b - 1], carry[b]) : SumStep::next(carry[b - 1], carry[b]);
+  parallel_for(pieces, 1, [&](int64_t b, int64_t e) {
+    for (; b < e; ++b)
+      run(x + b * kPiece * item, y + b * kPiece * item, std::min(kPiece, n - b * kPiece), &carry[b]);
+  });
 }
 
 template <class Step, class T>
@@ -139,6 +180,21 @@ void scan_typed(const View& x, const View& y, int dim, bool reverse) {
     line.ys = -line.ys;
   }
   const View* views[] = {&x, &y};
+  if constexpr (!std::is_same_v<Step, LogSumExpStep>) {
+    constexpr bool product = std::is_same_v<Step, ProdStep>;
+    const ScanKernels& simd = simd_scan();
+    const auto run = (product ? simd.prod : simd.sum)[static_cast<int>(x.dtype)];
+    if (run && line.xs == 1 && line.ys == 1) {
+      using A = ScanAcc<T>;
+      for_lanes(views, 2, dim, [&](const int64_t* off, int64_t n, const int64_t* inner) {
+        for (int64_t j = 0; j < n; ++j)
+          scan_contiguous<A>(run, Step::template first<A>(), product,
+                             reinterpret_cast<const char*>(xp + off[0] + j * inner[0]),
+                             reinterpret_cast<char*>(yp + off[1] + j * inner[1]), sizeof(T), line.n);
+      });
+      return;
+    }
+  }
   for_lanes(views, 2, dim, [&](const int64_t* off, int64_t n, const int64_t* inner) {
     const bool together = n > 1 && std::abs(line.ys) >= inner[1];
     if (together) return scan_lanes<Step>(xp + off[0], yp + off[1], line, n, inner[0], inner[1]);
@@ -149,11 +205,6 @@ void scan_typed(const View& x, const View& y, int dim, bool reverse) {
       scan_lines<Step, 4>(xl + j * inner[0], yl + j * inner[1], line, inner[0], inner[1]);
     for (; j < n; ++j) scan_lines<Step, 1>(xl + j * inner[0], yl + j * inner[1], line, 0, 0);
   });
-}
-
-template <class T>
-bool passes(bool largest, T v, T best) {  // a later equal element, or NaN, takes over
-  return largest ? v >= best || v != v : v <= best || v != v;
 }
 
 }  // namespace
@@ -188,7 +239,9 @@ void scan_extreme(bool largest, const View& x, const View& y, const View& indice
         int64_t at = 0;
         for (int64_t i = 0; i < n; ++i) {
           const A v = from_element<A>(xp[i * xs]);
-          if (!is_nan(best) ? passes(largest, v, best) : is_nan(v)) best = v, at = i;
+          const bool taken = is_nan(v) | (!is_nan(best) & (largest ? v >= best : v <= best));
+          best = taken ? v : best;
+          at = taken ? i : at;
           yp[i * ys] = to_element<T>(best);
           ip[i * is] = at;
         }

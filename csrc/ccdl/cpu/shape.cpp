@@ -87,15 +87,25 @@ void pad_rows(const View& y, const PadTables& table, int64_t begin, int64_t end,
     at[d] = rest % y.sizes[d];
     rest /= y.sizes[d];
   }
-  for (int64_t row = begin; row < end; ++row) {
-    int64_t to = 0, from = 0;
-    for (int d = 0; d < y.ndim - 1; ++d) {
+  const int run = y.ndim - 2;  // the dimension stepped through inside
+  if (run < 0) {
+    if (begin < end) fn(int64_t{0}, int64_t{0});
+    return;
+  }
+  for (int64_t row = begin; row < end;) {
+    int64_t to = at[run] * y.strides[run], from = 0;
+    for (int d = 0; d < run; ++d) {
       const int64_t s = table.of[d][at[d]];
       to += at[d] * y.strides[d];
       from = (from | s) < 0 ? -1 : from + s;
     }
-    fn(to, from);
-    for (int d = y.ndim - 2; d >= 0 && ++at[d] == y.sizes[d]; --d) at[d] = 0;
+    const int64_t stop = y.sizes[run] - at[run] < end - row ? y.sizes[run] : at[run] + end - row;
+    for (int64_t i = at[run]; i < stop; ++i, ++row, to += y.strides[run]) {
+      const int64_t s = table.of[run][i];
+      fn(to, (from | s) < 0 ? int64_t{-1} : from + s);
+    }
+    at[run] = 0;
+    for (int d = run - 1; d >= 0 && ++at[d] == y.sizes[d]; --d) at[d] = 0;
   }
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 #include <ccdl/core/parallel.h>
 #include <ccdl/core/view.h>
+#include <ccdl/cpu/simd/elementwise_convert.h>
 
 namespace ccdl::cpu {
 
@@ -76,8 +77,10 @@ inline void walk_range(const Walk& w, int64_t begin, int64_t end, const F& fn) {
     fn(static_cast<const int64_t*>(off), n, position);
     position += n;
     if (position >= end) return;
-    for (int k = 0; k < count; ++k) off[k] -= at[last] * w.strides[last][k];
-    at[last] = 0;
+    if (at[last] != 0) {  // the first row may have begun inside
+      for (int k = 0; k < count; ++k) off[k] -= at[last] * w.strides[last][k];
+      at[last] = 0;
+    }
     for (int d = last - 1; d >= 0; --d) {
       for (int k = 0; k < count; ++k) off[k] += w.strides[d][k];
       if (++at[d] < w.sizes[d]) break;
@@ -92,15 +95,52 @@ inline void walk_all(const Walk& w, const F& fn) {
   parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) { walk_range(w, begin, end, fn); });
 }
 
+// memcpy without the call for a few bytes, which is what the rows of narrow arrays have.
+inline void move_bytes(void* to, const void* from, size_t n) {
+  typedef char Sixteen __attribute__((vector_size(16)));
+  char* y = static_cast<char*>(to);
+  const char* x = static_cast<const char*>(from);
+  const auto ends = [&](auto piece) __attribute__((always_inline)) {  // two pieces that may overlap
+    auto a = piece, b = piece;
+    __builtin_memcpy(&a, x, sizeof(a));
+    __builtin_memcpy(&b, x + n - sizeof(b), sizeof(b));
+    __builtin_memcpy(y, &a, sizeof(a));
+    __builtin_memcpy(y + n - sizeof(b), &b, sizeof(b));
+  };
+  if (n > 256) {
+    __builtin_memcpy(y, x, n);
+  } else if (n > 32) {
+    Sixteen last, v;
+    __builtin_memcpy(&last, x + n - 16, 16);
+    for (size_t i = 0; i + 16 <= n; i += 16) {
+      __builtin_memcpy(&v, x + i, 16);
+      __builtin_memcpy(y + i, &v, 16);
+    }
+    __builtin_memcpy(y + n - 16, &last, 16);
+  } else if (n >= 16) {
+    ends(Sixteen{});
+  } else if (n >= 8) {
+    ends(uint64_t{});
+  } else if (n >= 4) {
+    ends(uint32_t{});
+  } else {
+    for (size_t i = 0; i < n; ++i) y[i] = x[i];
+  }
+}
+
 template <class T>
 inline void copy_row(const T* __restrict x, int64_t sx, T* __restrict y, int64_t sy, int64_t n) {
+  constexpr int kWidth = width_index(sizeof(T));
   if (sx == 1 && sy == 1) {
-    __builtin_memcpy(y, x, static_cast<size_t>(n) * sizeof(T));
+    move_bytes(y, x, static_cast<size_t>(n) * sizeof(T));
   } else if (sx == 0 && sy == 1) {
     const T v = *x;
+    if (n >= 32) return simd_elementwise_convert().fill[kWidth](&v, y, n);
     for (int64_t i = 0; i < n; ++i) y[i] = v;
   } else if (sx == -1 && sy == 1) {
-    for (int64_t i = 0; i < n; ++i) y[i] = x[-i];
+    simd_elementwise_convert().reverse[kWidth](x, y, n);
+  } else if (sx == 2 && sy == 1 && n >= 32) {
+    simd_elementwise_convert().every_second[kWidth](x, y, n);
   } else {
     for (int64_t i = 0; i < n; ++i) y[i * sy] = x[i * sx];
   }
@@ -110,7 +150,32 @@ inline void copy_row(const T* __restrict x, int64_t sx, T* __restrict y, int64_t
 template <class T>
 inline void copy_walk(const Walk& w, const T* x, T* y) {
   const int64_t sx = w.inner()[0], sy = w.inner()[1];
-  walk_all(w, [&](const int64_t* off, int64_t n, int64_t) { copy_row(x + off[0], sx, y + off[1], sy, n); });
+  if (w.numel == 0) return;
+  if (w.ndim < 2 || sy != 1 || w.sizes[w.ndim - 1] > 512)
+    return walk_all(
+        w, [&](const int64_t* off, int64_t n, int64_t) { copy_row(x + off[0], sx, y + off[1], sy, n); });
+  // Short rows: whole ones, in runs along the dimension before.
+  Walk rows = w;
+  const int64_t n = rows.sizes[--rows.ndim];
+  rows.numel = w.numel / n;
+  const int64_t rx = rows.inner()[0], ry = rows.inner()[1];
+  parallel_for(rows.numel, (kWalkGrain + n - 1) / n, [&](int64_t begin, int64_t end) {
+    walk_range(rows, begin, end, [&](const int64_t* off, int64_t m, int64_t) {
+      const T* from = x + off[0];
+      T* to = y + off[1];
+      if (sx == 1) {
+        const size_t bytes = static_cast<size_t>(n) * sizeof(T);
+        for (int64_t i = 0; i < m; ++i, from += rx, to += ry) move_bytes(to, from, bytes);
+      } else if (sx == 0 && n == 2) {
+        for (int64_t i = 0; i < m; ++i, from += rx, to += ry) to[0] = to[1] = *from;
+      } else if (n < 32) {
+        for (int64_t i = 0; i < m; ++i, from += rx, to += ry)
+          for (int64_t j = 0; j < n; ++j) to[j] = from[j * sx];
+      } else {
+        for (int64_t i = 0; i < m; ++i, from += rx, to += ry) copy_row(from, sx, to, sy, n);
+      }
+    });
+  });
 }
 
 // fn(T{}) with the unsigned type as wide as one element: for moves, where the value does not matter.

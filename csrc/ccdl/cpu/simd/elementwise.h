@@ -25,10 +25,6 @@ struct ElementwiseBinaryKernels {
   ElementFn binary[kBinaryOps];
   ElementFn ternary[kTernaryOps];
   ElementFn where[4];  // inputs cond (bytes), a, b; elements of 1, 2, 4, 8 bytes
-  void (*half_to_float)(const float16* x, float* y, int64_t n);
-  void (*bfloat_to_float)(const bfloat16* x, float* y, int64_t n);
-  void (*float_to_half)(const float* x, float16* y, int64_t n);
-  void (*float_to_bfloat)(const float* x, bfloat16* y, int64_t n);
   // dst[j][i] = src[i][j] for a square tile of 4-byte elements, tile_side x tile_side; strides between rows
   // in elements.
   void (*transpose_tile)(const uint32_t* src, int64_t src_stride, uint32_t* dst, int64_t dst_stride);
@@ -51,11 +47,19 @@ enum class PlainOp : uint8_t {
   Le,
   Gt,
   Ge,
+  FloorDivide,  // the divisions return whether a divisor was zero; the quotient and remainder are 0 there
+  TruncDivide,
+  Remainder,
+  Fmod,
   kCount
 };
 constexpr int kPlainTypes = 7;
+// Unary ops straight in an integer type, and the sign operations on the bits of a half format.
+enum class PlainUnaryOp : uint8_t { Neg, Abs, Sign, Square, Relu, BitwiseNot, LogicalNot, kCount };
 struct ElementwisePlainKernels {
   ElementFn fn[kPlainTypes][static_cast<int>(PlainOp::kCount)];
+  ElementFn unary[kPlainTypes - 1][static_cast<int>(PlainUnaryOp::kCount)];
+  ElementFn half_neg, half_abs;
 };
 
 CCDL_SIMD_FAMILY(ElementwiseUnaryKernels, elementwise_unary)

@@ -16,8 +16,18 @@ bool from_none(void* const* ptr, int64_t n, const ElementParams& params) {
   return false;
 }
 template <class Op>
+constexpr bool kIsPower = false;
+template <>
+constexpr bool kIsPower<functors::PowScalar> = true;
+
+template <class Op>
 bool from_x(void* const* ptr, int64_t n, const ElementParams& params) {
   const VecParams p = vec_params(params);
+  if (kIsPower<Op> && p.a == 3) {
+    block_loop<2>((float*)ptr[0], (const float*)ptr[3], (const float*)ptr[1], nullptr,
+                  n, [&](vf dy, vf x, vf) __attribute__((always_inline)) { return dy * (x * x * 3.0f); });
+    return false;
+  }
   block_loop<2>((float*)ptr[0], (const float*)ptr[3], (const float*)ptr[1], nullptr,
                 n, [&](vf dy, vf x, vf) __attribute__((always_inline)) {
                   return Op::template bwd<VecMath>(x, vf{}, dy, p);

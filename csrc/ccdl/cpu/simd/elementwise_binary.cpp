@@ -1,4 +1,4 @@
-// Elementwise ops of two and three operands in float, and the conversions between float and the half formats.
+// Elementwise ops of two and three operands in float, selection by a mask, and transposed tiles.
 #include <ccdl/cpu/simd/elementwise_math.h>
 
 namespace ccdl::cpu::CCDL_ISA {
@@ -29,19 +29,6 @@ bool ternary_block(void* const* ptr, int64_t n, const ElementParams& params) {
                   return Op::template fwd<VecMath>(a, b, c, p);
                 });
   return false;
-}
-
-template <class H>
-void widen_block(const H* x, float* y, int64_t n) {
-  int64_t i = 0;
-  for (; i + VL <= n; i += VL) storeu(y + i, load_half(x + i));
-  for (; i < n; ++i) y[i] = (float)x[i];
-}
-template <class H>
-void narrow_block(const float* x, H* y, int64_t n) {
-  int64_t i = 0;
-  for (; i + VL <= n; i += VL) store_half(y + i, loadu(x + i));
-  for (; i < n; ++i) y[i] = H(x[i]);
 }
 
 template <class T>
@@ -98,10 +85,6 @@ extern const ElementwiseBinaryKernels elementwise_binary = {
     {CCDL_BINARY_OPS(CCDL_X)},
     {CCDL_TERNARY_OPS(CCDL_Y)},
     {where_block<uint8_t>, where_block<uint16_t>, where_block<uint32_t>, where_block<uint64_t>},
-    widen_block<float16>,
-    widen_block<bfloat16>,
-    narrow_block<float16>,
-    narrow_block<bfloat16>,
     transpose_tile,
     VL,
 };

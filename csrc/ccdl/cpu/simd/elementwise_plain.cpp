@@ -1,6 +1,7 @@
 // Arithmetic, bit operations and comparisons directly in each integer width and in double: plain loops left
 // to the compiler's vectoriser. Signed arithmetic is done unsigned, so it wraps.
 #include <ccdl/cpu/simd/elementwise.h>
+#include <ccdl/cpu/simd/vec.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
@@ -87,26 +88,148 @@ bool sub_scaled(void* const* ptr, int64_t n, const ElementParams& p) {
   return false;
 }
 
+#define CCDL_LOOP1(Name, Out, FORMULA)                           \
+  template <class T>                                             \
+  bool Name(void* const* ptr, int64_t n, const ElementParams&) { \
+    using U [[maybe_unused]] = typename Wrap<T>::U;              \
+    Out* y = (Out*)ptr[0];                                       \
+    const T* px = (const T*)ptr[1];                              \
+    for (int64_t i = 0; i < n; ++i) {                            \
+      const T x = px[i];                                         \
+      y[i] = (Out)(FORMULA);                                     \
+    }                                                            \
+    return false;                                                \
+  }
+CCDL_LOOP1(negative, T, (U)0 - (U)x)
+CCDL_LOOP1(magnitude, T, x < T(0) ? (U)0 - (U)x : (U)x)
+CCDL_LOOP1(sign, T, (x > T(0)) - (x < T(0)))
+CCDL_LOOP1(square, T, sizeof(T) == 2 ? (U)(1u * (U)x * (U)x) : (U)((U)x * (U)x))
+CCDL_LOOP1(relu, T, x > T(0) ? x : T(0))
+CCDL_LOOP1(bit_not, T, ~x)
+CCDL_LOOP1(logical_not, uint8_t, x == T(0))
+CCDL_LOOP1(flip_sign, T, x ^ T(0x8000))
+CCDL_LOOP1(drop_sign, T, x& T(0x7fff))
+
+// The floating type whose rounded quotient, cut to an integer, is exact for T: the true quotient a / b is a
+// whole number or at least 1 / |b| away from one, which is 1 / |a| of itself, more than the type's rounding.
+template <class T>
+struct Ratio {
+  using type = float;
+  using whole = int32_t;
+};
+template <>
+struct Ratio<int32_t> {
+  using type = double;
+  using whole = int32_t;
+};
+template <>
+struct Ratio<int64_t> {
+  using type = double;
+  using whole = int64_t;
+};
+enum class Division { Floor, Trunc, Remainder, Fmod };
+
+template <Division D, class T>
+CCDL_SI T divided(T a, T b, T q) {  // q = a / b towards zero
+  using U = typename Wrap<T>::U;
+  const T r = (T)((U)a - (U)((U)(1u * (U)q) * (U)(1u * (U)b)));
+  const bool below = (r != 0) & ((r < 0) != (b < 0));
+  switch (D) {
+    case Division::Trunc:
+      return q;
+    case Division::Floor:
+      return (T)((U)q - (U)below);
+    case Division::Fmod:
+      return r;
+    default:
+      return (T)((U)r + (U)(below ? b : T(0)));
+  }
+}
+
+// Whole numbers beyond 2^51 are divided one by one.
+CCDL_SI bool small(const int64_t* a, const int64_t* b, int64_t n) {
+  uint64_t far = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    far |= ((uint64_t)a[i] + ((uint64_t)1 << 51)) >> 52;
+    far |= ((uint64_t)b[i] + ((uint64_t)1 << 51)) >> 52;
+  }
+  return far == 0;
+}
+
+template <Division D, class T>
+bool divide(void* const* ptr, int64_t n, const ElementParams&) {
+  using F = typename Ratio<T>::type;
+  using W = typename Ratio<T>::whole;
+  using U = typename Wrap<T>::U;
+  T* y = (T*)ptr[0];
+  const T *pa = (const T*)ptr[1], *pb = (const T*)ptr[2];
+  bool zero = false;
+  constexpr int kPiece = 256;
+  for (int64_t at = 0; at < n; at += kPiece) {
+    const T *a = pa + at, *b = pb + at;
+    const int m = n - at < kPiece ? (int)(n - at) : kPiece;
+    W q[kPiece];
+    int none = 0;
+    bool exact = true;
+    if constexpr (sizeof(T) == 8) exact = small(a, b, m);
+    if (exact) {
+      for (int i = 0; i < m; ++i) {  // -1 and 0 are put right below: their quotients need not fit
+        const T d = (b[i] == 0) | (b[i] == (T)-1) ? T(1) : b[i];
+        q[i] = (W)((F)a[i] / (F)d);
+      }
+    } else if constexpr (sizeof(T) == 8) {
+      for (int i = 0; i < m; ++i) {
+        const T d = (b[i] == 0) | (b[i] == (T)-1) ? T(1) : b[i];
+        q[i] = a[i] / d;
+      }
+    }
+    for (int i = 0; i < m; ++i) {
+      const T u = a[i], v = b[i];
+      none |= v == 0;
+      const bool minus = (T)-1 < (T)0 && v == (T)-1;
+      const T t = (T)-1 > (T)0 && v == (T)-1 ? (T)(u == v) : minus ? (T)((U)0 - (U)u) : (T)q[i];
+      y[at + i] = v == 0 ? T(0) : divided<D, T>(u, v, t);
+    }
+    zero |= none != 0;
+  }
+  return zero;
+}
+
 #define CCDL_INTEGER(T)                                                                           \
   {                                                                                               \
     add_scaled<T>, sub_scaled<T>, mul<T>, nullptr, maximum<T>, minimum<T>, bit_and<T>, bit_or<T>, \
-        bit_xor<T>, eq<T>, ne<T>, lt<T>, le<T>, gt<T>, ge<T>                                      \
+        bit_xor<T>, eq<T>, ne<T>, lt<T>, le<T>, gt<T>, ge<T>, divide<Division::Floor, T>,         \
+        divide<Division::Trunc, T>, divide<Division::Remainder, T>, divide<Division::Fmod, T>     \
   }
+#define CCDL_INTEGER1(T) \
+  { negative<T>, magnitude<T>, sign<T>, square<T>, relu<T>, bit_not<T>, logical_not<T> }
 
 }  // namespace
 
-extern const ElementwisePlainKernels elementwise_plain = {{
-    {nullptr, nullptr, bit_and<uint8_t>, nullptr, bit_or<uint8_t>, bit_and<uint8_t>, bit_and<uint8_t>,
-     bit_or<uint8_t>, bit_xor<uint8_t>, eq<uint8_t>, ne<uint8_t>, lt<uint8_t>, le<uint8_t>, gt<uint8_t>,
-     ge<uint8_t>},
-    CCDL_INTEGER(uint8_t),
-    CCDL_INTEGER(int8_t),
-    CCDL_INTEGER(int16_t),
-    CCDL_INTEGER(int32_t),
-    CCDL_INTEGER(int64_t),
-    {add_scaled<double>, sub_scaled<double>, mul<double>, quotient<double>, double_max<double>,
-     double_min<double>, nullptr, nullptr, nullptr, eq<double>, ne<double>, lt<double>, le<double>,
-     gt<double>, ge<double>},
-}};
+extern const ElementwisePlainKernels elementwise_plain = {
+    {
+        {nullptr, nullptr, bit_and<uint8_t>, nullptr, bit_or<uint8_t>, bit_and<uint8_t>, bit_and<uint8_t>,
+         bit_or<uint8_t>, bit_xor<uint8_t>, eq<uint8_t>, ne<uint8_t>, lt<uint8_t>, le<uint8_t>, gt<uint8_t>,
+         ge<uint8_t>, nullptr, nullptr, nullptr, nullptr},
+        CCDL_INTEGER(uint8_t),
+        CCDL_INTEGER(int8_t),
+        CCDL_INTEGER(int16_t),
+        CCDL_INTEGER(int32_t),
+        CCDL_INTEGER(int64_t),
+        {add_scaled<double>, sub_scaled<double>, mul<double>, quotient<double>, double_max<double>,
+         double_min<double>, nullptr, nullptr, nullptr, eq<double>, ne<double>, lt<double>, le<double>,
+         gt<double>, ge<double>, nullptr, nullptr, nullptr, nullptr},
+    },
+    {
+        {nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, logical_not<uint8_t>},
+        CCDL_INTEGER1(uint8_t),
+        CCDL_INTEGER1(int8_t),
+        CCDL_INTEGER1(int16_t),
+        CCDL_INTEGER1(int32_t),
+        CCDL_INTEGER1(int64_t),
+    },
+    flip_sign<uint16_t>,
+    drop_sign<uint16_t>,
+};
 
 }  // namespace ccdl::cpu::CCDL_ISA

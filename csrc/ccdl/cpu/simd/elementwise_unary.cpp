@@ -5,8 +5,18 @@ namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
 template <class Op>
+constexpr bool kIsPower = false;
+template <>
+constexpr bool kIsPower<functors::PowScalar> = true;
+
+template <class Op>
 bool unary_block(void* const* ptr, int64_t n, const ElementParams& params) {
   const VecParams p = vec_params(params);
+  if (kIsPower<Op> && p.a == 3) {
+    block_loop<1>((float*)ptr[0], (const float*)ptr[1], nullptr, nullptr,
+                  n, [&](vf x, vf, vf) __attribute__((always_inline)) { return x * x * x; });
+    return false;
+  }
   block_loop<1>(
       (float*)ptr[0], (const float*)ptr[1], nullptr, nullptr,
       n, [&](vf x, vf, vf) __attribute__((always_inline)) { return Op::template fwd<VecMath>(x, p); });

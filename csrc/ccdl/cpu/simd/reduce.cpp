@@ -2,6 +2,7 @@
 // (16 additions a lane at 512 bits) whose totals are added in double; squares, variances and exponentials
 // convert to double at once. Columns add eight rows in a tree in float, then go to the double accumulators.
 #include <ccdl/cpu/simd/reduce.h>
+#include <ccdl/cpu/simd/reduce_integer.h>
 #include <ccdl/cpu/simd/vec.h>
 
 namespace ccdl::cpu::CCDL_ISA {
@@ -127,10 +128,29 @@ CCDL_SI vd min_nan(vd a, vd b) {
   return b != b ? b : m;
 }
 #endif
+#if defined(__SSE2__)  // without branches: the data decides them
+CCDL_SI float first_if_nan(float a, __m128 m) {
+  const __m128 v = _mm_set_ss(a), nan = _mm_cmpunord_ss(v, v);
+  return _mm_cvtss_f32(_mm_or_ps(_mm_and_ps(nan, v), _mm_andnot_ps(nan, m)));
+}
+CCDL_SI float max_nan(float a, float b) { return first_if_nan(a, _mm_max_ss(_mm_set_ss(a), _mm_set_ss(b))); }
+CCDL_SI float min_nan(float a, float b) { return first_if_nan(a, _mm_min_ss(_mm_set_ss(a), _mm_set_ss(b))); }
+CCDL_SI double first_if_nan(double a, __m128d m) {
+  const __m128d v = _mm_set_sd(a), nan = _mm_cmpunord_sd(v, v);
+  return _mm_cvtsd_f64(_mm_or_pd(_mm_and_pd(nan, v), _mm_andnot_pd(nan, m)));
+}
+CCDL_SI double max_nan(double a, double b) {
+  return first_if_nan(a, _mm_max_sd(_mm_set_sd(a), _mm_set_sd(b)));
+}
+CCDL_SI double min_nan(double a, double b) {
+  return first_if_nan(a, _mm_min_sd(_mm_set_sd(a), _mm_set_sd(b)));
+}
+#else
 CCDL_SI float max_nan(float a, float b) { return ((b > a) | (b != b)) ? b : a; }
 CCDL_SI float min_nan(float a, float b) { return ((b < a) | (b != b)) ? b : a; }
 CCDL_SI double max_nan(double a, double b) { return ((b > a) | (b != b)) ? b : a; }
 CCDL_SI double min_nan(double a, double b) { return ((b < a) | (b != b)) ? b : a; }
+#endif
 
 // An operation maps an element (with parameter c) and joins two partial results; V is a vector or a scalar.
 // kWide: elements become double before map.
@@ -321,6 +341,8 @@ void col_float(const void* xv, int64_t rows, int64_t rs, int64_t cols, const dou
   const T* x = static_cast<const T*>(xv);
   double* acc = static_cast<double*>(accv);
   for (; rows >= 8; rows -= 8, x += 8 * rs) col_rows<Op, T, 8>(x, rs, cols, c, acc);
+  if (rows >= 4) col_rows<Op, T, 4>(x, rs, cols, c, acc), rows -= 4, x += 4 * rs;
+  if (rows >= 2) col_rows<Op, T, 2>(x, rs, cols, c, acc), rows -= 2, x += 2 * rs;
   for (; rows > 0; --rows, x += rs) col_rows<Op, T, 1>(x, rs, cols, c, acc);
 }
 
@@ -339,73 +361,6 @@ void short_rows_float(const void* xv, int64_t rows, int64_t rs, int64_t n, const
     for (int64_t i = 1; i < n; ++i) total = Op::join(total, Op::map((E)x[i], cr));
     acc[r] = Op::join(acc[r], (double)total);
   }
-}
-
-// Integer operations, and the counting ones for every element type: plain loops that the compiler vectorises.
-struct ISum {
-  CCDL_SI int64_t join(int64_t a, int64_t x) { return (int64_t)((uint64_t)a + (uint64_t)x); }
-};
-struct IProd {
-  CCDL_SI int64_t join(int64_t a, int64_t x) { return (int64_t)((uint64_t)a * (uint64_t)x); }
-};
-struct IMax {
-  CCDL_SI int64_t join(int64_t a, int64_t x) { return x > a ? x : a; }
-};
-struct IMin {
-  CCDL_SI int64_t join(int64_t a, int64_t x) { return x < a ? x : a; }
-};
-struct CountOp {
-  template <class T>
-  CCDL_SI int64_t join(int64_t a, T x) {
-    return a + (x != 0 ? 1 : 0);
-  }
-};
-struct AnyOp {
-  template <class T>
-  CCDL_SI int64_t join(int64_t a, T x) {
-    return a | (x != 0 ? 1 : 0);
-  }
-};
-struct AllOp {
-  template <class T>
-  CCDL_SI int64_t join(int64_t a, T x) {
-    return a & (x != 0 ? 1 : 0);
-  }
-};
-
-template <class Op, class T>
-void row_int(const void* xv, int64_t n, const double*, void* accv) {
-  const T* x = static_cast<const T*>(xv);
-  int64_t acc = *static_cast<int64_t*>(accv);
-  for (int64_t i = 0; i < n; ++i) acc = Op::join(acc, x[i]);
-  *static_cast<int64_t*>(accv) = acc;
-}
-template <class Op, class T>
-void col_int(const void* xv, int64_t rows, int64_t rs, int64_t cols, const double*, void* accv) {
-  const T* x = static_cast<const T*>(xv);
-  int64_t* __restrict acc = static_cast<int64_t*>(accv);
-  for (int64_t r = 0; r < rows; ++r, x += rs)
-    for (int64_t j = 0; j < cols; ++j) acc[j] = Op::join(acc[j], x[j]);
-}
-template <class Op, class T>
-void short_rows_int(const void* xv, int64_t rows, int64_t rs, int64_t n, const double*, void* accv) {
-  const T* x = static_cast<const T*>(xv);
-  int64_t* acc = static_cast<int64_t*>(accv);
-  for (int64_t r = 0; r < rows; ++r, x += rs)
-    for (int64_t i = 0; i < n; ++i) acc[r] = Op::join(acc[r], x[i]);
-}
-// Bytes in runs of 4096 keep the inner sum in 32 bits.
-template <bool kCount>
-void row_byte(const void* xv, int64_t n, const double*, void* accv) {
-  const uint8_t* x = static_cast<const uint8_t*>(xv);
-  int64_t acc = *static_cast<int64_t*>(accv);
-  for (; n > 0; n -= 4096, x += 4096) {
-    const int m = n < 4096 ? (int)n : 4096;
-    uint32_t s = 0;
-    for (int i = 0; i < m; ++i) s += kCount ? (x[i] != 0) : x[i];
-    acc += s;
-  }
-  *static_cast<int64_t*>(accv) = acc;
 }
 
 // b beats a: larger (or smaller), or NaN against a number.
@@ -493,9 +448,15 @@ void arg_short_rows(const void* xv, int64_t rows, int64_t rs, int64_t n, int64_t
 
 template <class T, class O>
 CCDL_SI void pack_as(const void* xv, int64_t stride, int64_t n, void* out) {
-  const T* x = static_cast<const T*>(xv);
-  O* y = static_cast<O*>(out);
-  for (int64_t i = 0; i < n; ++i) y[i] = (O)x[i * stride];
+  const T* __restrict x = static_cast<const T*>(xv);
+  O* __restrict y = static_cast<O*>(out);
+  if (stride == 1) {
+    for (int64_t i = 0; i < n; ++i) y[i] = (O)x[i];
+  } else if (stride == 2) {
+    for (int64_t i = 0; i < n; ++i) y[i] = (O)x[i * 2];
+  } else {
+    for (int64_t i = 0; i < n; ++i) y[i] = (O)x[i * stride];
+  }
 }
 template <class T>
 CCDL_SI void pack_half(const void* xv, int64_t stride, int64_t n, void* out) {
@@ -533,24 +494,36 @@ void pack(DType t, const void* x, int64_t stride, int64_t n, void* out) {
 }  // namespace
 
 #define CCDL_RED_HALVES(fn, Op) fn##_float<Op, float16>, fn##_float<Op, bfloat16>
+#define CCDL_RED_NONE nullptr, nullptr, nullptr, nullptr
+#define CCDL_RED_SMALL(fn, Op) \
+  fn##_int<Op, uint8_t>, fn##_int<Op, int8_t>, fn##_int<Op, int16_t>, fn##_int<Op, int32_t>
 #define CCDL_RED_NARROW(fn, Op) \
-  { fn##_float<Op, float>, fn##_float<Op, double>, nullptr, CCDL_RED_HALVES(fn, Op) }
+  { fn##_float<Op, float>, fn##_float<Op, double>, nullptr, CCDL_RED_HALVES(fn, Op), CCDL_RED_NONE }
 #define CCDL_RED_FLOAT(fn, Op) \
-  { fn##_float<Op, float>, fn##_float<Op, double>, nullptr, nullptr, nullptr }
-#define CCDL_RED_BOTH(fn, Op, IntOp) \
-  { fn##_float<Op, float>, fn##_float<Op, double>, fn##_int<IntOp, int64_t>, CCDL_RED_HALVES(fn, Op) }
-#define CCDL_RED_PROD(fn, Op, IntOp) \
-  { fn##_float<Op, float>, fn##_float<Op, double>, fn##_int<IntOp, int64_t>, nullptr, nullptr }
-#define CCDL_RED_COUNT(fn, Op) \
-  { fn##_int<Op, float>, fn##_int<Op, double>, fn##_int<Op, int64_t>, nullptr, nullptr }
+  { fn##_float<Op, float>, fn##_float<Op, double>, nullptr, nullptr, nullptr, CCDL_RED_NONE }
+#define CCDL_RED_BOTH(fn, Op, IntOp)                                                                  \
+  {                                                                                                   \
+    fn##_float<Op, float>, fn##_float<Op, double>, fn##_int<IntOp, int64_t>, CCDL_RED_HALVES(fn, Op), \
+        CCDL_RED_SMALL(fn, IntOp)                                                                     \
+  }
+#define CCDL_RED_PROD(fn, Op, IntOp)                                                           \
+  {                                                                                            \
+    fn##_float<Op, float>, fn##_float<Op, double>, fn##_int<IntOp, int64_t>, nullptr, nullptr, \
+        CCDL_RED_SMALL(fn, IntOp)                                                              \
+  }
+#define CCDL_RED_COUNT(fn, Op, ByteOp)                                                  \
+  {                                                                                     \
+    fn##_int<Op, float>, fn##_int<Op, double>, fn##_int<Op, int64_t>, nullptr, nullptr, \
+        fn##_int<ByteOp, uint8_t>, nullptr, nullptr, fn##_int<Op, int32_t>              \
+  }
 #define CCDL_RED_TABLE(fn)                                                                             \
   {                                                                                                    \
     CCDL_RED_BOTH(fn, SumOp, ISum), CCDL_RED_FLOAT(fn, SumDOp), CCDL_RED_NARROW(fn, NanSumOp),         \
         CCDL_RED_NARROW(fn, SumAbsOp), CCDL_RED_FLOAT(fn, SumSqOp), CCDL_RED_FLOAT(fn, SqDiffOp),      \
         CCDL_RED_FLOAT(fn, SumPowOp), CCDL_RED_FLOAT(fn, SumExpOp), CCDL_RED_PROD(fn, ProdOp, IProd),  \
         CCDL_RED_BOTH(fn, MaxOp, IMax), CCDL_RED_BOTH(fn, MinOp, IMin), CCDL_RED_NARROW(fn, MaxAbsOp), \
-        CCDL_RED_NARROW(fn, MinAbsOp), CCDL_RED_COUNT(fn, CountOp), CCDL_RED_COUNT(fn, AnyOp),         \
-        CCDL_RED_COUNT(fn, AllOp)                                                                      \
+        CCDL_RED_NARROW(fn, MinAbsOp), CCDL_RED_COUNT(fn, CountOp, CountOp),                           \
+        CCDL_RED_COUNT(fn, AnyOp, AnyByte), CCDL_RED_COUNT(fn, AllOp, AllByte)                         \
   }
 #define CCDL_ARG_TABLE(fn, largest) \
   { fn<largest, float, double>, fn<largest, double, double>, fn<largest, int64_t, int64_t> }

@@ -1,5 +1,5 @@
 // Inner loops of the reductions, one table per instruction-set level. Elements are float, double or int64
-// (others are packed into one of these first, the half formats only where an entry is null); accumulators are
+// (others are packed into one of these first where their entry is null); accumulators are
 // 8 bytes: double for floating results, int64 otherwise. row: n contiguous elements into one accumulator;
 // col: rows x cols elements, row r at x + r * row_stride, into cols accumulators. Both join into what the
 // accumulator holds. c: one parameter per accumulator (mean, max, p).
@@ -35,6 +35,10 @@ enum RedElem : int {
   kElemI64,
   kElemF16,
   kElemBF16,
+  kElemU8,  // and Bool
+  kElemI8,
+  kElemI16,
+  kElemI32,
   kNumRedElems
 };  // null entries: pack first
 

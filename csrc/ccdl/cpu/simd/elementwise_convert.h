@@ -1,0 +1,24 @@
+// Contiguous arrays from one element type to another, constant fills and bit moves, one table per
+// instruction-set level. Integers widen or wrap; floats outside an integer type's range and NaN give the most
+// negative int32 (int64 for int64), then wrap to the width; anything to bool is "is not zero".
+#pragma once
+#include <ccdl/core/dtype.h>
+#include <ccdl/cpu/isa.h>
+
+namespace ccdl::cpu {
+
+struct ElementwiseConvertKernels {
+  using Convert = void (*)(const void* x, void* y, int64_t n);
+  Convert convert[kNumDTypes][kNumDTypes];  // [from][to]
+  // y[i] = the element at `value`, elements of 1 << k bytes.
+  void (*fill[4])(const void* value, void* y, int64_t n);
+  // y[i] = x[2 i], and y[i] = x[-i], elements of 1 << k bytes.
+  void (*every_second[4])(const void* x, void* y, int64_t n);
+  void (*reverse[4])(const void* x, void* y, int64_t n);
+};
+CCDL_SIMD_FAMILY(ElementwiseConvertKernels, elementwise_convert)
+
+// The table's row of an element size.
+constexpr int width_index(int64_t bytes) { return bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : 3; }
+
+}  // namespace ccdl::cpu

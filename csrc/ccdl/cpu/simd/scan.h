@@ -1,0 +1,16 @@
+// Running sums and products of contiguous elements, one table per instruction-set level.
+#pragma once
+#include <ccdl/core/dtype.h>
+#include <ccdl/cpu/isa.h>
+
+namespace ccdl::cpu {
+
+struct ScanKernels {
+  // y[i] = the carry joined with x[0] ... x[i]; the carry (double for floating types, int64 for integers)
+  // ends as the joined whole. y null: only the carry. By dtype; null for the types that are too rare.
+  using Run = void (*)(const void* x, void* y, int64_t n, void* carry);
+  Run sum[kNumDTypes], prod[kNumDTypes];
+};
+CCDL_SIMD_FAMILY(ScanKernels, scan)
+
+}  // namespace ccdl::cpu

@@ -1,0 +1,185 @@
+"""Paths of the elementwise, copy, scan and reduction kernels that depend on dtype and layout, against NumPy; all of
+it once more at every instruction-set level the machine has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import ccdl
+
+LEVELS = ("generic", "v2", "v3", "v4")
+INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
+LENGTHS = (1, 7, 33, 300, 5000)
+
+
+def dtype(name: str) -> ccdl.dtype:
+    return getattr(ccdl, name)
+
+
+def whole(name: str, n: int, seed: int) -> np.ndarray:
+    info = np.iinfo(name)
+    rng = np.random.default_rng(seed)
+    x = rng.integers(max(info.min, -1000), min(info.max, 1000), n, dtype=name, endpoint=True)
+    x[:: max(1, n // 5)] = rng.choice(np.array([info.min, info.max, 0, 1, info.max - 1], name))
+    return x
+
+
+@pytest.mark.parametrize("source", INTEGERS)
+@pytest.mark.parametrize("target", (*INTEGERS, "float32", "float64", "bool"))
+def test_integers_convert_as_numpy(source: str, target: str) -> None:
+    for n in LENGTHS:
+        x = whole(source, n, n)
+        np.testing.assert_array_equal(ccdl.from_numpy(x).to(dtype(target)).numpy(), x.astype(target))
+
+
+@pytest.mark.parametrize("source", ("float32", "float64", "float16"))
+@pytest.mark.parametrize("target", INTEGERS)
+def test_floats_are_cut_to_integers(source: str, target: str) -> None:
+    for n in LENGTHS:
+        x = np.random.default_rng(n).uniform(0 if target == "uint8" else -120, 120, n).astype(source)
+        np.testing.assert_array_equal(ccdl.from_numpy(x).to(dtype(target)).numpy(), x.astype(target))
+
+
+@pytest.mark.parametrize("source", ("float32", "float64"))
+def test_what_does_not_fit_an_integer(source: str) -> None:
+    x = np.tile(np.array([np.nan, np.inf, -np.inf, 3e9, -3e9, 1e30, 2.5, -2.5], source), 5)
+    got = ccdl.from_numpy(x)
+    low = np.iinfo(np.int32).min
+    np.testing.assert_array_equal(got.int().numpy(), np.tile([low] * 6 + [2, -2], 5).astype(np.int32))
+    far = np.iinfo(np.int64).min
+    np.testing.assert_array_equal(
+        got.long().numpy(), np.tile([far] * 3 + [int(x[3]), int(x[4]), far, 2, -2], 5).astype(np.int64)
+    )
+    np.testing.assert_array_equal(got.byte().numpy(), np.tile([0] * 6 + [2, 254], 5).astype(np.uint8))
+
+
+@pytest.mark.parametrize("half", ("float16", "bfloat16"))
+@pytest.mark.parametrize("other", (*INTEGERS, "bool", "float64"))
+def test_half_formats_convert_through_float(half: str, other: str) -> None:
+    for n in LENGTHS:
+        x = np.random.default_rng(n).integers(0, 100, n)
+        there = ccdl.from_numpy(x).to(dtype(other)).to(dtype(half))
+        want = x.astype(other)
+        np.testing.assert_array_equal(there.float().numpy(), want.astype(np.float32))
+        np.testing.assert_array_equal(there.to(dtype(other)).numpy(), want)
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integer_division_rounds_as_numpy(name: str) -> None:
+    for n in LENGTHS:
+        a, b = whole(name, n, n), whole(name, n, n + 1)
+        b[b == 0] = 3
+        x, y = ccdl.from_numpy(a), ccdl.from_numpy(b)
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal((x // y).numpy(), np.floor_divide(a, b))
+            np.testing.assert_array_equal(ccdl.remainder(x, y).numpy(), np.remainder(a, b))
+            np.testing.assert_array_equal(ccdl.fmod(x, y).numpy(), np.fmod(a, b))
+
+
+def test_large_int64_divides_exactly() -> None:
+    a = np.array([2**62 + 1, -(2**62) - 1, 2**53 + 1, 2**51 - 1, -(2**51)] * 60)
+    b = np.array([2**31 - 1, 3, -7, 1, 2**40 + 3] * 60)
+    x, y = ccdl.from_numpy(a), ccdl.from_numpy(b)
+    np.testing.assert_array_equal((x // y).numpy(), a // b)
+    np.testing.assert_array_equal((x % y).numpy(), a % b)
+    with pytest.raises(RuntimeError, match=r"(?i)zero"):
+        x // ccdl.zeros(300, dtype=ccdl.int64)
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integer_unary(name: str) -> None:
+    for n in LENGTHS:
+        a = whole(name, n, n)
+        x = ccdl.from_numpy(a)
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(ccdl.abs(x).numpy(), np.abs(a))
+            np.testing.assert_array_equal(ccdl.neg(x).numpy(), (-a.astype(np.int64)).astype(name))
+            np.testing.assert_array_equal(ccdl.square(x).numpy(), a * a)
+        np.testing.assert_array_equal(ccdl.sign(x).numpy(), np.sign(a))
+        np.testing.assert_array_equal(ccdl.bitwise_not(x).numpy(), ~a)
+        np.testing.assert_array_equal(ccdl.logical_not(x).numpy(), a == 0)
+
+
+@pytest.mark.parametrize("name", ("uint8", "int32", "int64", "float32", "float64", "float16"))
+@pytest.mark.parametrize("shape", ((200, 130), (65, 257), (3, 40, 50), (9, 4097)))
+def test_transposed_and_broadcast_operands(name: str, shape: tuple[int, ...]) -> None:
+    a = (np.arange(np.prod(shape)) % 97).astype(name).reshape(shape)
+    turned = a.swapaxes(-1, -2).copy()
+    x, y = ccdl.from_numpy(a), ccdl.from_numpy(turned).transpose(-1, -2)
+    np.testing.assert_array_equal((x + y).numpy(), a + a)
+    np.testing.assert_array_equal((x == y).numpy(), np.full(shape, True))
+    np.testing.assert_array_equal((y < 50).numpy(), a < 50)
+    column, row = a[..., :1].copy(), a[..., :1, :].copy()
+    np.testing.assert_array_equal((x + ccdl.from_numpy(column)).numpy(), a + column)
+    np.testing.assert_array_equal((x + ccdl.from_numpy(row)).numpy(), a + row)
+    np.testing.assert_array_equal((x[..., ::2] + x[..., ::2]).numpy(), a[..., ::2] + a[..., ::2])
+    np.testing.assert_array_equal(y.contiguous().numpy(), a)
+
+
+@pytest.mark.parametrize("width", (1, 2, 3, 5, 8, 9, 16, 31, 33, 65, 100))
+@pytest.mark.parametrize("name", ("uint8", "int16", "float32", "float64"))
+def test_narrow_rows_move_exactly(width: int, name: str) -> None:
+    a = (np.arange(50 * width) % 120).astype(name).reshape(50, width)
+    x = ccdl.from_numpy(a)
+    np.testing.assert_array_equal(ccdl.cat([x, x, x], 1).numpy(), np.concatenate([a, a, a], 1))
+    np.testing.assert_array_equal(x.flip(1).numpy(), a[:, ::-1])
+    np.testing.assert_array_equal(x.repeat_interleave(2, 1).numpy(), a.repeat(2, 1))
+    np.testing.assert_array_equal(x.repeat_interleave(3, 0).numpy(), a.repeat(3, 0))
+    np.testing.assert_array_equal(x[ccdl.tensor([7, 0, 49, 7])].numpy(), a[[7, 0, 49, 7]])
+
+
+@pytest.mark.parametrize("name", ("uint8", "int8", "int16", "int32", "int64", "bool"))
+@pytest.mark.parametrize("axis", (None, 0, 1, 2))
+@pytest.mark.parametrize("shape", ((3, 5, 7), (40, 9, 300), (2, 600, 33)))
+def test_integer_reductions(name: str, axis: int | None, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(1)
+    a = (rng.integers(0, 2, shape) if name == "bool" else rng.integers(0, 100, shape)).astype(name)
+    dims = () if axis is None else (axis,)
+    x = ccdl.from_numpy(a)
+    np.testing.assert_array_equal(x.amax(*dims).numpy(), a.max(axis))
+    np.testing.assert_array_equal(x.amin(*dims).numpy(), a.min(axis))
+    np.testing.assert_array_equal(x.any(*dims).numpy(), a.any(axis))
+    np.testing.assert_array_equal(x.all(*dims).numpy(), a.all(axis))
+    np.testing.assert_array_equal(x.sum(*dims).numpy(), a.sum(axis, dtype=np.int64))
+    np.testing.assert_array_equal((x * 0).any(*dims).numpy(), np.zeros_like(a.any(axis)))
+    np.testing.assert_array_equal((x == x).all(*dims).numpy(), np.ones_like(a.any(axis)))
+
+
+@pytest.mark.parametrize("name", ("float32", "float64", "float16", "int64", "int32"))
+@pytest.mark.parametrize("n", (1, 7, 8, 9, 63, 1000, 131072, 200001))
+def test_scans_of_contiguous_rows(name: str, n: int) -> None:
+    rng = np.random.default_rng(n)
+    a = (rng.integers(-3, 4, n) if name.startswith("int") else rng.choice([0.5, -0.25, 1.0, 2.0], n)).astype(name)
+    a[::2] *= -1  # sums stay small enough for float16
+    wide = np.int64 if name.startswith("int") else np.float64
+    result = np.int64 if name.startswith("int") else a.dtype
+    np.testing.assert_array_equal(ccdl.from_numpy(a).cumsum(0).numpy(), np.cumsum(a, dtype=wide).astype(result))
+    ones = np.where(np.arange(n) % 4 < 2, -1, 1).astype(name)
+    np.testing.assert_array_equal(ccdl.from_numpy(ones).cumprod(0).numpy(), np.cumprod(ones))
+    np.testing.assert_array_equal(ccdl.from_numpy(ones).flip(0).cumsum(0).numpy(), np.cumsum(ones[::-1], dtype=result))
+
+
+def test_scans_keep_nan_and_infinity() -> None:
+    a = np.arange(1, 41, dtype=np.float32)
+    a[20], a[30] = np.inf, -np.inf
+    np.testing.assert_array_equal(ccdl.from_numpy(a).cumsum(0).numpy(), np.cumsum(a, dtype=np.float64).astype(np.float32))
+    a[5] = np.nan
+    np.testing.assert_array_equal(np.isnan(ccdl.from_numpy(a).cumsum(0).numpy()), np.arange(40) >= 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_passes(level: str) -> None:
+    environment = dict(os.environ, CCDL_ISA=level)
+    probe = subprocess.run([sys.executable, "-c", "import ccdl; ccdl.ones(3).exp(); print(ccdl._C._isa_level())"],
+                           env=environment, capture_output=True, text=True)
+    if probe.returncode != 0 or probe.stdout.strip() != level:
+        pytest.skip("this processor lacks the instruction set")
+    again = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-k", "not every_level", __file__,
+                            "-p", "no:cacheprovider"], env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout[-3000:]
