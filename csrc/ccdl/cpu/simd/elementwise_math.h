@@ -18,6 +18,7 @@ __attribute__((noinline, unused)) float lane_lgamma(float x) {
   int sign;
   return x == -kInfF ? kInfF : lgammaf_r(x, &sign);
 }
+__attribute__((noinline, unused)) float lane_erfc(float x) { return (float)__builtin_erfc((double)x); }
 __attribute__((noinline, unused)) float lane_digamma(float x) { return (float)special::digamma(x); }
 __attribute__((noinline, unused)) float lane_trigamma(float x) { return (float)special::trigamma(x); }
 __attribute__((noinline, unused)) float lane_erfinv(float x) { return (float)special::erfinv(x); }
@@ -79,7 +80,7 @@ struct VecMath {
   CCDL_SI vf atan2(vf y, vf x) { return vatan2(y, x); }
   CCDL_SI vf copysign(vf x, vf y) { return vcopysign(x, y); }
   CCDL_SI vf copysign(float x, vf y) { return vcopysign(set1(x), y); }
-  CCDL_SI vf erfc(vf x) { return vlanes(__builtin_erfcf, x); }
+  CCDL_SI vf erfc(vf x) { return vlanes(lane_erfc, x); }
   CCDL_SI vf erfinv(vf x) { return vlanes(lane_erfinv, x); }
   CCDL_SI vf lgamma(vf x) { return vlanes(lane_lgamma, x); }
   CCDL_SI vf digamma(vf x) { return vlanes(lane_digamma, x); }

@@ -1,6 +1,6 @@
 // Elementary functions over the float vector of one instruction-set level; same rules of inclusion as vec.h.
 // Each is one range reduction and one near-minimax polynomial (fitted by weighted least squares in 40-digit
-// arithmetic), written with explicit fma(). Error at most 2 ULP (2.5 for asin, sinh, asinh, atan2); NaN,
+// arithmetic), written with explicit fma(). Error at most 2 ULP (2.5 for atan2); NaN,
 // infinities, zeros and subnormals come out as in the C library. Functions too rare to be worth it run lane
 // by lane in the C library (vlanes).
 #pragma once
@@ -188,10 +188,12 @@ CCDL_SI vf vsigmoid(vf x) {
   vf num = select(negative, e, set1(1.0f)), r = num / den;
   return corrected_quotient(num, den, e - (den - 1.0f), r, select(negative, 1.0f - r, r));
 }
-CCDL_SI vf vsinh(vf x) {  // q = expm1(|x|) / 4: sinh = 2 (q + q / (4 q + 1))
-  vf q = expm1_scaled(vmin(set1(89.6f), vabs(x)), 2);
+CCDL_SI vf vsinh(vf x) {  // x + x^3 p(x^2) up to 1; above, with q = expm1(|x|) / 4: 2 (q + q / (4 q + 1))
+  vf a = vabs(x), z = a * a;
+  vf p = fma(pair(2.7822132e-06f, z, 0.00019842896f), z * z, pair(0.0083333105f, z, 0.16666667f));
+  vf q = expm1_scaled(vmin(set1(89.6f), a), 2);
   vf h = q + q / fma(q, set1(4.0f), set1(1.0f));
-  return vor(h + h, vsign_bit(x));
+  return vor(select(a <= 1.0f, fma(p * z, a, a), h + h), vsign_bit(x));
 }
 CCDL_SI vf vcosh(vf x) {
   vf h = exp_scaled(vabs(x), -1.0f);
@@ -249,11 +251,12 @@ CCDL_SI vf vlog1p(vf x) {  // u = 1 + x rounded; what rounding lost is added to 
   LogParts p{fma(lost, unscale, m - 1.0f), to_float(e)};
   return select(x == 0.0f, x, log_special(u, log_join(p)));
 }
-CCDL_SI vf vasinh(vf x) {  // log1p(a + a^2 / (1 + sqrt(a^2 + 1))); log(a) + log(2) once a^2 + 1 is a^2
+CCDL_SI vf
+vasinh(vf x) {  // log1p(a + a^2 / (1 + sqrt(a^2 + 1))); log(a) + log(2) once 1 / (4 a^2) is nothing
   vf a = vabs(x), y = a * a;
   vi big = a > 1.0e6f;
   vf small = a + y / (vsqrt(y + 1.0f) + 1.0f);
-  vf r = vlog1p(select(big, a, small)) + select(big, set1(0.693147182f), vf{});
+  vf r = vlog1p(select(big, a - 1.0f, small)) + select(big, set1(0.693147182f), vf{});
   return vor(r, vsign_bit(x));
 }
 CCDL_SI vf vacosh(vf x) {
@@ -262,9 +265,12 @@ CCDL_SI vf vacosh(vf x) {
   vf r = vlog1p(select(big, t, t + vsqrt(fma(t, t, t + t)))) + select(big, set1(0.693147182f), vf{});
   return select(x < 1.0f, set1(kNanF), r);
 }
-CCDL_SI vf vatanh(vf x) {
-  vf a = vabs(x);
-  return vor(vlog1p((a + a) / (1.0f - a)) * 0.5f, vsign_bit(x));
+CCDL_SI vf vatanh(vf x) {  // a + a^3 q(a^2) up to 1/2, log1p(2 a / (1 - a)) / 2 above
+  vf a = vabs(x), z = a * a;
+  vf q = fma(pair(0.1763785f, z, 0.05160436f), z * z, pair(0.11816386f, z, 0.14223786f));
+  q = fma(q, z * z, pair(0.20002453f, z, 0.33333302f));
+  vf r = select(a <= 0.5f, fma(q * z, a, a), vlog1p((a + a) / (1.0f - a)) * 0.5f);
+  return vor(r, vsign_bit(x));
 }
 
 #if defined(__AVX512F__)
@@ -306,16 +312,18 @@ CCDL_SI vf verf(vf x) {
   return vor(select(x != x, a, r), vsign_bit(x));
 }
 #else
-// erf(|x|) = 1 - exp(-P(x)) with P(x) = x (c0 + c1 x + ...): relative accuracy at 0 comes from expm1.
+// x + x g(x^2) below 3/4, and above 1 - exp(-P(x)) with P(x) = x (c0 + c1 x + ...).
 CCDL_SI vf verf(vf x) {
   vf a = vmin(set1(3.92f), vabs(x));
   vf z = a * a;
+  vf g = fma(pair(-0.0006737584f, z, 0.005113157f), z * z, pair(-0.026834335f, z, 0.11283379f));
+  g = fma(g, z * z, pair(-0.3761262f, z, 0.12837917f));
   vf q = fma(pair(-9.33725914e-06f, a, 0.000118386866f), z, pair(-0.000635589997f, a, 0.00167227641f));
   vf l = fma(pair(-0.000165937556f, a, -0.019149838f), z, pair(0.102776863f, a, 0.636619508f));
   q = fma(fma(q, z * z, l), a, set1(-5.8635383e-08f));  // 2/sqrt(pi) less its float
   vf p = fma(a, set1(-1.12837923f), a * -q);
-  vf r = expm1_scaled(p, 0);
-  return vor(vabs(r), vsign_bit(x));
+  vf r = select(a < 0.75f, fma(a, g, a), vabs(expm1_scaled(p, 0)));
+  return vor(r, vsign_bit(x));
 }
 #endif
 
@@ -418,19 +426,21 @@ CCDL_SI vf vtan(vf x) {
   return trig_far(__builtin_tanf, x, select(x == 0.0f, x, y));
 }
 
-// atan: |x| above tan(3 pi/8) through -1/x, above tan(pi/8) through (x - 1) / (x + 1); one division in all.
+// atan: |x| above tan(3 pi/8) through -1/x, above tan(1/2) through (x - 1) / (x + 1), whose error is then
+// small beside a result of more than 1/2; one division in all.
 CCDL_SI vf atan_positive(vf num, vf den) {  // atan(num / den), num, den >= 0, not both 0 and not both inf
   vi high = num > den * 2.41421356f;
-  vi mid = num > den * 0.414213562f;
+  vi mid = num > den * 0.546302497f;
   vf n = select(high, -den, select(mid, num - den, num));
   vf d = select(high, num, select(mid, num + den, den));
   vf t = n / d, z = t * t;
   vf base = select(high, set1(1.57079637f), select(mid, set1(0.785398185f), vf{}));
   vf rest = select(high, set1(-4.37113883e-08f), select(mid, set1(-2.18556941e-08f), vf{}));
-  vf q = fma(set1(-0.0608873554f), z, set1(0.105987281f));
-  q = fma(q, z, set1(-0.142443448f));
-  q = fma(q, z, set1(0.199985266f));
-  q = fma(q, z, set1(-0.333333164f));
+  vf q = fma(set1(0.034186438f), z, set1(-0.07647459f));
+  q = fma(q, z, set1(0.10848571f));
+  q = fma(q, z, set1(-0.14260644f));
+  q = fma(q, z, set1(0.19998878f));
+  q = fma(q, z, set1(-0.33333316f));
   return base + (fma(q * z, t, t) + rest);
 }
 CCDL_SI vf vatan(vf x) {
@@ -464,8 +474,9 @@ CCDL_SI vf vasin(vf x) {
   vi big = a > 0.5f;
   vf z = select(big, fma(a, set1(-0.5f), set1(0.5f)), a * a);
   vf s = select(big, vsqrt(z), a);
-  vf t = asin_tail(z, s) + s;
-  return vor(select(big, 1.57079637f - (t + t), t), vsign_bit(x));
+  vf t = asin_tail(z, s);
+  vf far = 1.57079637f - ((s + s) + ((t + t) + 4.37113883e-08f));
+  return vor(select(big, far, s + t), vsign_bit(x));
 }
 CCDL_SI vf vacos(vf x) {
   vf a = vabs(x);
