@@ -1,6 +1,6 @@
 """Samples of images at positions: forward, and forward with both gradients."""
 
-from compare import Row, tensor
+from measuring import Row, tensor
 
 
 def sample(shape, mode: str, padding: str, backward: bool) -> Row:
