@@ -236,6 +236,13 @@ static const Row kRows[] = {
        return fields(a, "linalg_eigh", {"eigenvalues", "eigenvectors"},
                      [&] { return ops::linalg_eigh("linalg.eigh", a.tensor(0), uplo); });
      }},
+    {"_linalg_eigvalsh(Tensor a, str uplo) -> Tensor",
+     [](const Args& a) {
+       const std::string uplo = a.string(1);
+       return a.run([&] { return ops::linalg_eigvalsh("linalg.eigvalsh", a.tensor(0), uplo); });
+     }},
+    {"_linalg_svdvals(Tensor a) -> Tensor",
+     [](const Args& a) { return a.run([&] { return ops::linalg_svdvals("linalg.svdvals", a.tensor(0)); }); }},
     {"_linalg_svd(Tensor a, bool full_matrices) -> tuple[Tensor, Tensor, Tensor]",
      [](const Args& a) {
        return fields(a, "linalg_svd", {"U", "S", "Vh"},

@@ -353,11 +353,12 @@ def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
 
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:
     """The eigenvalues of :func:`eigh`."""
-    return _out(out, _C._linalg_eigh(A, UPLO)[0])
+    return _out(out, _C._linalg_eigvalsh(A, UPLO))
 
 
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:
-    """(U, S, Vh) with ``A = U diag(S) Vh``, S descending, by QR and one-sided Jacobi rotations.
+    """(U, S, Vh) with ``A = U diag(S) Vh``, S descending, by bidiagonalisation and divide and conquer
+    (on CUDA by one-sided Jacobi rotations).
 
     Args:
         full_matrices: U [m, m] and Vh [n, n]; else [m, k] and [k, n] with k = min(m, n).
@@ -373,7 +374,7 @@ def svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None = None) 
     >>> ccdl.linalg.svdvals(ccdl.tensor([[3., 0.], [0., -4.]]))
     tensor([4., 3.])
     """
-    return _out(out, _C._linalg_svd(A, False)[1])
+    return _out(out, _C._linalg_svdvals(A))
 
 
 def _tolerance(value: Any, like: Tensor) -> Tensor | None:

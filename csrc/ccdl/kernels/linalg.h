@@ -1,14 +1,18 @@
-// Dense factorisations of batches of small and middle-sized matrices, always in double (ops convert float32).
-// Every operand is contiguous: matrices [batch, rows, columns], vectors [batch, n]. Names ending in `t` hold
-// a transposed matrix: row j is column j of what the text says. The algorithms are in linalg_team.h and
-// linalg_spectral.h, one source for both devices.
+// Dense factorisations of batches of matrices. Every operand is contiguous and of the dtype that
+// linalg_work_dtype names: matrices [batch, rows, columns], vectors [batch, n]. Names ending in `t` hold a
+// transposed matrix: row j is column j of what the text says. On the CPU any size is cut into blocks here; on
+// CUDA (linalg_team.h, linalg_spectral.h) one block of threads works on a matrix, and ops cut larger ones.
 #pragma once
 #include <ccdl/core/view.h>
 
 #define CCDL_LINALG_CONTRACT                                                                               \
-  /* a = L L^T from the lower triangle of a; overwrites a by L, zeros above. info (Int32): 0, or the order \
-     of the first leading minor that is not positive. */                                                   \
-  void linalg_cholesky(const View& a, const View& info);                                                   \
+  /* What float32 and float64 matrices are computed in. */                                                 \
+  DType linalg_work_dtype(DType dtype);                                                                    \
+  /* Whether large matrices need no cutting into blocks by the caller. */                                  \
+  bool linalg_takes_any_size();                                                                            \
+  /* a = L L^T: the upper triangle of at (the lower one of a) becomes L^T, with zeros below. info          \
+     (Int32): 0, or the order of the first leading minor that is not positive. */                          \
+  void linalg_cholesky(const View& at, const View& info);                                                  \
   /* P a = L U with partial pivoting in place (unit L below, U on and above the diagonal). pivots (Int32   \
      [batch, min(m, n)]): row i was swapped with row pivots[i]. info: 0, or i when U's i-th (from 1)       \
      diagonal entry is the first exact zero. */                                                            \
@@ -23,10 +27,11 @@
   /* qt [batch, p, m]: the first p columns of H_0 H_1 ... from linalg_qr. work [batch, p]. */              \
   void linalg_qr_form(const View& at, const View& tau, const View& qt, const View& work);                  \
   /* Symmetric a = V diag(w) V^T, w ascending; a is destroyed, vt row j = vector j; work [batch, 5 n].     \
-     info: 1 where it did not converge or a is not finite. */                                              \
+     info: 1 where it did not converge or a is not finite. The upper triangle is read, on CUDA both. vt of \
+     size 0: values only. */                                                                               \
   void linalg_eigh(const View& a, const View& w, const View& vt, const View& work, const View& info);      \
   /* at [batch, n, m], n <= m: a = U diag(s) V^T, s descending; at becomes the left vectors (row j), vt    \
-     [batch, n, n] the right ones (row j); info as above. */                                               \
+     [batch, n, n] the right ones (row j); info as above. vt of size 0: values only, at is destroyed. */   \
   void linalg_svd(const View& at, const View& s, const View& vt, const View& info);
 
 namespace ccdl::cpu {

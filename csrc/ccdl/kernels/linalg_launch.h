@@ -1,9 +1,12 @@
 // The functions of linalg.h from their tasks, for the file of each device that defines
 // CCDL_LINALG_RUN(task, batch) and includes this inside its namespace. No include guard on purpose.
 
-void linalg_cholesky(const View& a, const View& info) {
-  const linalg::CholeskyTask task{a.ptr<double>(), info.ptr<int32_t>(), a.sizes[1]};
-  CCDL_LINALG_RUN(task, a.sizes[0]);
+DType linalg_work_dtype(DType) { return DType::Float64; }
+bool linalg_takes_any_size() { return false; }
+
+void linalg_cholesky(const View& at, const View& info) {
+  const linalg::CholeskyTask task{at.ptr<double>(), info.ptr<int32_t>(), at.sizes[1]};
+  CCDL_LINALG_RUN(task, at.sizes[0]);
 }
 
 void linalg_lu(const View& a, const View& pivots, const View& info) {
@@ -37,13 +40,15 @@ void linalg_qr_form(const View& at, const View& tau, const View& qt, const View&
 }
 
 void linalg_eigh(const View& a, const View& w, const View& vt, const View& work, const View& info) {
-  const linalg::EighTask task{a.ptr<double>(),    w.ptr<double>(),     vt.ptr<double>(),
-                              work.ptr<double>(), info.ptr<int32_t>(), a.sizes[1]};
+  const linalg::EighTask task{
+      a.ptr<double>(),    w.ptr<double>(),     vt.numel() > 0 ? vt.ptr<double>() : nullptr,
+      work.ptr<double>(), info.ptr<int32_t>(), a.sizes[1]};
   CCDL_LINALG_RUN(task, a.sizes[0]);
 }
 
 void linalg_svd(const View& at, const View& s, const View& vt, const View& info) {
-  const linalg::SvdTask task{at.ptr<double>(),    s.ptr<double>(), vt.ptr<double>(),
-                             info.ptr<int32_t>(), at.sizes[2],     at.sizes[1]};
+  const linalg::SvdTask task{
+      at.ptr<double>(),    s.ptr<double>(), vt.numel() > 0 ? vt.ptr<double>() : nullptr,
+      info.ptr<int32_t>(), at.sizes[2],     at.sizes[1]};
   CCDL_LINALG_RUN(task, at.sizes[0]);
 }

@@ -35,21 +35,22 @@ struct EighTask {
   double *a, *w, *vt, *work_;
   int32_t* info;
   int64_t n;
-  int64_t work() const { return 8 * n * n * n; }
 
   template <class Team>
   CCDL_HD void operator()(const Team& team, int64_t batch) const {
-    double *x = a + batch * n * n, *d = w + batch * n, *z = vt + batch * n * n;
+    double *x = a + batch * n * n, *d = w + batch * n, *z = vt == nullptr ? nullptr : vt + batch * n * n;
     double *e = work_ + batch * 5 * n, *tau = e + n, *p = tau + n, *cs = p + n, *sn = cs + n;
     if (!all_finite(team, x, n * n)) {
       if (team.rank() == 0) info[batch] = 1;
       return;
     }
     tridiagonalise(team, x, d, e, tau, p);
-    for (int64_t j = team.row(); j < n; j += team.rows())
-      for (int64_t i = team.column(); i < n; i += team.columns()) z[j * n + i] = i == j ? 1 : 0;
-    team.sync();  // the identity is written
-    for (int64_t k = n - 3; k >= 0; --k) reflect_rows(team, x + k * n, tau[k], z, n, k + 1, 0, n, p);
+    if (z != nullptr) {
+      for (int64_t j = team.row(); j < n; j += team.rows())
+        for (int64_t i = team.column(); i < n; i += team.columns()) z[j * n + i] = i == j ? 1 : 0;
+      team.sync();  // the identity is written
+      for (int64_t k = n - 3; k >= 0; --k) reflect_rows(team, x + k * n, tau[k], z, n, k + 1, 0, n, p);
+    }
     int32_t failed = 0;
     for (int64_t l = 0; l < n && failed == 0; ++l) {
       int steps = 0;
@@ -64,7 +65,7 @@ struct EighTask {
         if (team.rank() == 0) p[0] = static_cast<double>(ql_step(d, e, cs, sn, l, m));
         team.sync();  // the rotations are known
         const int64_t last = static_cast<int64_t>(p[0]);
-        for (int64_t i = team.rank(); i < n; i += team.size())  // each thread turns its own columns
+        for (int64_t i = team.rank(); z != nullptr && i < n; i += team.size())  // its own columns
           for (int64_t k = m - 1; k >= last; --k) {
             const double u = z[k * n + i], v = z[(k + 1) * n + i];
             z[k * n + i] = cs[k] * u - sn[k] * v;
@@ -78,7 +79,7 @@ struct EighTask {
       for (int64_t j = i + 1; j < n; ++j) least = d[j] < d[least] ? j : least;
       team.sync();  // all agree on the place
       if (least == i) continue;
-      swap_rows(team, z + i * n, z + least * n, n);
+      if (z != nullptr) swap_rows(team, z + i * n, z + least * n, n);
       if (team.rank() == 0) {
         const double v = d[i];
         d[i] = d[least];
@@ -171,11 +172,10 @@ struct SvdTask {
   double *at, *s, *vt;
   int32_t* info;
   int64_t m, n;  // n <= m
-  int64_t work() const { return 30 * m * n * n; }
 
   template <class Team>
   CCDL_HD void operator()(const Team& team, int64_t batch) const {
-    double *x = at + batch * m * n, *sv = s + batch * n, *v = vt + batch * n * n;
+    double *x = at + batch * m * n, *sv = s + batch * n, *v = vt == nullptr ? nullptr : vt + batch * n * n;
     if (!all_finite(team, x, m * n)) {
       if (team.rank() == 0) info[batch] = 1;
       return;
@@ -185,7 +185,7 @@ struct SvdTask {
     team.sync();  // all have read
     const double scale = largest > 0 ? largest : 1;
     for (int64_t i = team.rank(); i < m * n; i += team.size()) x[i] /= scale;
-    for (int64_t j = team.row(); j < n; j += team.rows())
+    for (int64_t j = team.row(); v != nullptr && j < n; j += team.rows())
       for (int64_t i = team.column(); i < n; i += team.columns()) v[j * n + i] = i == j ? 1 : 0;
     team.sync();
     bool turned = n > 1;
@@ -226,7 +226,7 @@ struct SvdTask {
     const double t = (zeta < 0 ? -1 : 1) / (fabs(zeta) + sqrt(1 + zeta * zeta));
     const double c = 1 / sqrt(1 + t * t);
     rotate_rows(team, a, b, m, c, c * t);
-    rotate_rows(team, v + p * n, v + q * n, n, c, c * t);
+    if (v != nullptr) rotate_rows(team, v + p * n, v + q * n, n, c, c * t);
     if (team.rank() == 0) {
       sv[p] = aa - t * ab;
       sv[q] = bb + t * ab;
@@ -247,7 +247,7 @@ struct SvdTask {
       team.sync();  // all agree on the place
       if (most != i) {
         swap_rows(team, x + i * m, x + most * m, m);
-        swap_rows(team, v + i * n, v + most * n, n);
+        if (v != nullptr) swap_rows(team, v + i * n, v + most * n, n);
         if (team.rank() == 0) {
           const double t = sv[i];
           sv[i] = sv[most];
@@ -255,6 +255,7 @@ struct SvdTask {
         }
         team.sync();
       }
+      if (v == nullptr) continue;
       const double length = sv[i];
       if (length > sv[0] * 1e-290 && length > 0)
         for (int64_t k = team.rank(); k < m; k += team.size()) x[i * m + k] /= length;

@@ -22,29 +22,32 @@ CCDL_HD CCDL_INLINE double dot(const double* a, const double* b, int64_t n) {
 }
 
 struct CholeskyTask {
-  double* a;
+  double* at;
   int32_t* info;
   int64_t n;
-  int64_t work() const { return n * n * n / 3; }
 
   template <class Team>
   CCDL_HD void operator()(const Team& team, int64_t batch) const {
-    double* m = a + batch * n * n;
+    double* m = at + batch * n * n;
     int32_t failed = 0;
     for (int64_t j = 0; j < n && failed == 0; ++j) {
-      for (int64_t i = j + team.rank(); i < n; i += team.size()) m[i * n + j] -= dot(m + i * n, m + j * n, j);
-      team.sync();  // column j is complete before it is scaled
+      for (int64_t i = j + team.rank(); i < n; i += team.size()) {  // neighbours read neighbouring columns
+        double sum = m[j * n + i];
+        for (int64_t k = 0; k < j; ++k) sum -= m[k * n + i] * m[k * n + j];
+        m[j * n + i] = sum;
+      }
+      team.sync();  // row j is complete before it is scaled
       const double d = m[j * n + j];
       if (!(d > 0) || d - d != 0) failed = static_cast<int32_t>(j + 1);
       const double root = sqrt(d);
       team.sync();  // every thread has read d
       if (failed == 0)
         for (int64_t i = j + team.rank(); i < n; i += team.size())
-          m[i * n + j] = i == j ? root : m[i * n + j] / root;
-      team.sync();  // column j is read by the next ones
+          m[j * n + i] = i == j ? root : m[j * n + i] / root;
+      team.sync();  // row j is read by the next ones
     }
     for (int64_t i = team.row(); i < n; i += team.rows())
-      for (int64_t j = i + 1 + team.column(); j < n; j += team.columns()) m[i * n + j] = 0;
+      for (int64_t j = team.column(); j < i; j += team.columns()) m[i * n + j] = 0;
     if (team.rank() == 0) info[batch] = failed;
   }
 };
@@ -53,7 +56,6 @@ struct LuTask {
   double* a;
   int32_t *pivots, *info;
   int64_t m, n;
-  int64_t work() const { return m * n * (m < n ? m : n); }
 
   template <class Team>
   CCDL_HD void operator()(const Team& team, int64_t batch) const {
@@ -103,7 +105,6 @@ struct SwapRowsTask {
   const int32_t* pivots;
   int64_t n, k, steps;
   bool inverse;
-  int64_t work() const { return steps * k; }
 
   template <class Team>
   CCDL_HD void operator()(const Team& team, int64_t batch) const {
@@ -123,7 +124,6 @@ struct TriangularSolveTask {
   double* x;
   int64_t n, k;
   bool upper, unit;
-  int64_t work() const { return n * n * k; }
 
   template <class Team>
   CCDL_HD void operator()(const Team& team, int64_t batch) const {
@@ -182,7 +182,6 @@ CCDL_HD void reflect_rows(const Team& team, const double* v, double tau, double*
 struct QrTask {
   double *at, *tau, *work_;
   int64_t m, n;
-  int64_t work() const { return 2 * m * n * (m < n ? m : n); }
 
   template <class Team>
   CCDL_HD void operator()(const Team& team, int64_t batch) const {
@@ -207,7 +206,6 @@ struct QrFormTask {
   const double *at, *tau;
   double *qt, *work_;
   int64_t m, n, p;
-  int64_t work() const { return 2 * m * p * (m < n ? m : n); }
 
   template <class Team>
   CCDL_HD void operator()(const Team& team, int64_t batch) const {

@@ -34,15 +34,24 @@ Tensor working_copy(const Tensor& a) {
   const NoGradGuard no_grad;
   int64_t batch = 1;
   for (int64_t d = 0; d + 2 < a.dim(); ++d) batch *= a.size(d);
-  const Tensor copy = to(a, DType::Float64, a.device(), true, MemoryFormat::Contiguous);
+  const Tensor copy = to(a, work_dtype(a), a.device(), true, MemoryFormat::Contiguous);
   return reshape(copy, Dims{batch, a.size(-2), a.size(-1)});
 }
 Tensor finished(const Tensor& x, const Dims& sizes, DType dtype) {
   const NoGradGuard no_grad;
   return contiguous(reshape(to(x, dtype), sizes));
 }
-Tensor work_space(const Tensor& like, std::initializer_list<int64_t> sizes, DType dtype) {
-  return empty(Dims(sizes), dtype, like.device());
+Tensor turned(const Tensor& x) {
+  const NoGradGuard no_grad;
+  return detach(mT(x));
+}
+DType work_dtype(const Tensor& a) { return CCDL_KERNEL(a, linalg_work_dtype(a.dtype())); }
+bool whole([[maybe_unused]] const Tensor& a) { return CCDL_KERNEL(a, linalg_takes_any_size()); }
+Tensor work_space(const Tensor& like, std::initializer_list<int64_t> sizes) {
+  return empty(Dims(sizes), work_dtype(like), like.device());
+}
+Tensor codes(const Tensor& like, std::initializer_list<int64_t> sizes) {
+  return empty(Dims(sizes), DType::Int32, like.device());
 }
 
 void check_info(const char* op, const Tensor& info, const std::function<std::string(int64_t)>& text) {
@@ -68,7 +77,7 @@ Tensor block(const Tensor& a, int64_t row, int64_t rows, int64_t column, int64_t
 void solve_triangle(const Tensor& t, const Tensor& x, bool upper, bool unit) {
   const NoGradGuard no_grad;
   const int64_t n = x.size(1);
-  if (n <= kBlock || x.size(2) < 8) {
+  if (whole(x) || n <= kBlock || x.size(2) < 8) {
     const Tensor a = contiguous(t), y = contiguous(x);
     CCDL_KERNEL(x, linalg_triangular_solve(a.view(), y.view(), upper, unit));
     if (!y.same(x)) copy_(x, y);
@@ -88,35 +97,33 @@ void solve_triangle(const Tensor& t, const Tensor& x, bool upper, bool unit) {
   }
 }
 
-// A = [A11; A21 A22]: L11 from A11, L21 = A21 L11^-T, L22 from A22 - L21 L21^T
-void factor_cholesky(const Tensor& a, const Tensor& info) {
+// A = U^T U in the upper triangle: U12 = U11^-T A12, U22 from A22 - U12^T U12
+void factor_cholesky(const Tensor& at, const Tensor& info) {
   const NoGradGuard no_grad;
-  const int64_t n = a.size(1);
-  if (n <= 2 * kBlock) {
-    const Tensor c = contiguous(a);
-    CCDL_KERNEL(a, linalg_cholesky(c.view(), info.view()));
-    if (!c.same(a)) copy_(a, c);
+  const int64_t n = at.size(1);
+  if (whole(at) || n <= 2 * kBlock) {
+    const Tensor c = contiguous(at);
+    CCDL_KERNEL(at, linalg_cholesky(c.view(), info.view()));
+    if (!c.same(at)) copy_(at, c);
     return;
   }
   const int64_t half = (n / 2 + 7) / 8 * 8, rest = n - half;
-  const Tensor a11 = block(a, 0, half, 0, half), a21 = block(a, half, rest, 0, half);
-  factor_cholesky(a11, info);
-  const Tensor l21 = contiguous(mT(a21));
-  solve_triangle(a11, l21, false, false);
-  copy_(a21, mT(l21));
-  const Tensor a22 = block(a, half, rest, half, rest);
-  sub_(a22, matmul(a21, l21));
+  const Tensor u11 = block(at, 0, half, 0, half), u12 = block(at, 0, half, half, rest);
+  factor_cholesky(u11, info);
+  solve_triangle(mT(u11), u12, false, false);
+  const Tensor a22 = block(at, half, rest, half, rest);
+  sub_(a22, matmul(mT(u12), u12));
   const Tensor second = empty_like(info);
   factor_cholesky(a22, second);
   copy_(info, where(ne(info, 0), info, where(ne(second, 0), add(second, Scalar(half)), second)));
-  fill_(block(a, 0, half, half, rest), Scalar(0.0));
+  fill_(block(at, half, rest, 0, half), Scalar(0.0));
 }
 
 // The left half of the columns first, then the right half with its rows swapped and reduced.
 void factor_lu(const Tensor& a, const Tensor& pivots, const Tensor& info) {
   const NoGradGuard no_grad;
   const int64_t m = a.size(1), n = a.size(2), steps = std::min(m, n);
-  if (steps <= kBlock) {
+  if (whole(a) || steps <= kBlock) {
     const Tensor c = contiguous(a), p = contiguous(pivots);
     CCDL_KERNEL(a, linalg_lu(c.view(), p.view(), info.view()));
     if (!c.same(a)) copy_(a, c);
@@ -238,8 +245,8 @@ Lu lu_of(const Tensor& a) {
   Lu r;
   r.packed = working_copy(a);
   const int64_t batch = r.packed.size(0), steps = std::min(a.size(-1), a.size(-2));
-  r.pivots = work_space(a, {batch, steps}, DType::Int32);
-  r.info = work_space(a, {batch}, DType::Int32);
+  r.pivots = codes(a, {batch, steps});
+  r.info = codes(a, {batch});
   factor_lu(r.packed, r.pivots, r.info);
   return r;
 }
@@ -267,11 +274,10 @@ std::string singular_text(int64_t) { return "The solver failed because the input
 
 TensorList linalg_cholesky_ex(const Tensor& a, bool upper) {
   check_square("linalg.cholesky", a);
-  Tensor l = working_copy(upper ? mT(a) : a);
-  Tensor info = work_space(a, {l.size(0)}, DType::Int32);
-  factor_cholesky(l, info);
-  Tensor factor = finished(l, a.sizes(), a.dtype());
-  if (upper) factor = contiguous(detach(mT(factor)));
+  const Tensor work = working_copy(upper ? a : mT(a)), info = codes(a, {work.size(0)});
+  factor_cholesky(work, info);
+  Tensor factor = finished(work, a.sizes(), a.dtype());
+  if (!upper) factor = turned(factor);
   if (needs_graph(a)) {
     auto node = make_ref<CholeskyBackward>();
     node->factor = SavedTensor(factor, node.get());
@@ -335,7 +341,7 @@ TensorList linalg_inv_ex(const char* op, const Tensor& a) {
   check_square(op, a);
   const Lu lu = lu_of(a);
   const int64_t n = a.size(-1);
-  const Tensor identity = eye(n, n, DType::Float64, a.device());
+  const Tensor identity = eye(n, n, lu.packed.dtype(), a.device());
   const Tensor work = working_copy(expand(identity, Dims{lu.packed.size(0), n, n}));
   solve_in_place(lu, work);
   const Tensor y = finished(work, a.sizes(), a.dtype());
@@ -438,7 +444,7 @@ TensorList linalg_lu(const char* op, const Tensor& a) {
   {
     const NoGradGuard no_grad;
     const Tensor rows =
-        working_copy(expand(eye(m, m, DType::Float64, a.device()), Dims{lu.packed.size(0), m, m}));
+        working_copy(expand(eye(m, m, lu.packed.dtype(), a.device()), Dims{lu.packed.size(0), m, m}));
     CCDL_KERNEL(rows, linalg_swap_rows(rows.view(), lu.pivots.view(), true));
     p = finished(rows, with(batch, {m, m}), a.dtype());
     const Tensor packed = finished(lu.packed, a.sizes(), a.dtype());
@@ -508,7 +514,7 @@ std::pair<Tensor, Tensor> diagonal_and_parity(const Tensor& a) {
   const Lu lu = lu_of(a);
   const int64_t n = a.size(-1);
   const Tensor moved = ne(lu.pivots, arange(0, Scalar(n), 1, DType::Int32, a.device()));
-  const Tensor parity = sub(1.0, mul(remainder(to(sum(moved, Dims{1}), DType::Float64), 2), 2.0));
+  const Tensor parity = sub(1.0, mul(remainder(to(sum(moved, Dims{1}), lu.packed.dtype()), 2), 2.0));
   return {diagonal(lu.packed, 0, 1, 2), parity};
 }
 

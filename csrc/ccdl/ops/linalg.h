@@ -1,5 +1,5 @@
-// Dense linear algebra on batches of matrices [..., m, n] of float32 or float64. Factorisations are computed
-// in double; gradients are compositions of products and triangular solves, so they can be differentiated
+// Dense linear algebra on batches of matrices [..., m, n] of float32 or float64, on CUDA computed in double;
+// gradients are compositions of products and triangular solves, so they can be differentiated
 // again.
 #pragma once
 #include <optional>
@@ -27,7 +27,9 @@ TensorList linalg_lu_factor(const char* op, const Tensor& a);  // LU packed, piv
 Tensor linalg_swap_rows(const Tensor& x, const Tensor& pivots, bool inverse);      // pivots from 1
 TensorList linalg_qr(const char* op, const Tensor& a, const std::string& mode);    // Q, R
 TensorList linalg_eigh(const char* op, const Tensor& a, const std::string& uplo);  // w, V
-TensorList linalg_svd(const char* op, const Tensor& a, bool full);                 // U, S, Vh
+Tensor linalg_eigvalsh(const char* op, const Tensor& a, const std::string& uplo);
+TensorList linalg_svd(const char* op, const Tensor& a, bool full);  // U, S, Vh
+Tensor linalg_svdvals(const char* op, const Tensor& a);
 Tensor linalg_pinv(const char* op, const Tensor& a, const Tensor& atol, const Tensor& rtol, bool hermitian);
 Tensor linalg_matrix_exp(const char* op, const Tensor& a);
 Tensor linalg_cross(const char* op, const Tensor& a, const Tensor& b, int64_t dim);

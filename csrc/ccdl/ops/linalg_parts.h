@@ -22,17 +22,22 @@ inline Dims with(const Dims& batch, std::initializer_list<int64_t> rest) {
   return d;
 }
 
-// A contiguous double copy [batch, m, n] for a kernel to overwrite; never recorded.
+// A contiguous copy [batch, m, n] in the dtype of the kernels, to overwrite; never recorded.
 Tensor working_copy(const Tensor& a);
 // The other way: to sizes and dtype of the result.
 Tensor finished(const Tensor& x, const Dims& sizes, DType dtype);
-Tensor work_space(const Tensor& like, std::initializer_list<int64_t> sizes, DType dtype = DType::Float64);
+// The transposed matrices over the same memory, without history: results with columns in order, as PyTorch's.
+Tensor turned(const Tensor& x);
+DType work_dtype(const Tensor& a);
+bool whole(const Tensor& a);  // the kernels take matrices of any size
+Tensor work_space(const Tensor& like, std::initializer_list<int64_t> sizes);
+Tensor codes(const Tensor& like, std::initializer_list<int64_t> sizes);  // Int32
 
 // Raises LinAlgError naming the first batch element whose info is not 0; text(info) says what happened.
 void check_info(const char* op, const Tensor& info, const std::function<std::string(int64_t)>& text);
 
 // Blocked forms over the kernels, on working copies [batch, ...] in place.
-void factor_cholesky(const Tensor& a, const Tensor& info);
+void factor_cholesky(const Tensor& at, const Tensor& info);
 void factor_lu(const Tensor& a, const Tensor& pivots, const Tensor& info);
 void solve_triangle(const Tensor& t, const Tensor& x, bool upper, bool unit);
 

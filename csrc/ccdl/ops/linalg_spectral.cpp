@@ -122,11 +122,11 @@ struct Panel {
 };
 Panel panel_of(const Tensor& reflectors, const Tensor& tau) {
   const int64_t columns = reflectors.size(1), rows = reflectors.size(2);
-  const Tensor v = add(triu(reflectors, 1), eye(columns, rows, DType::Float64, tau.device()));
+  const Tensor v = add(triu(reflectors, 1), eye(columns, rows, tau.dtype(), tau.device()));
   // a reflector with tau = 0 is the identity: its T_jj is as good as 0
   const Tensor inverse = where(eq(tau, 0), Operand(1e300), reciprocal(tau));
   const Tensor system = add(triu(matmul(v, mT(v)), 1), diag_embed(inverse));
-  const Tensor t = contiguous(expand(eye(columns, columns, DType::Float64, tau.device()), system.sizes()));
+  const Tensor t = contiguous(expand(eye(columns, columns, tau.dtype(), tau.device()), system.sizes()));
   solve_triangle(contiguous(system), t, true, false);
   return {v, t};
 }
@@ -151,7 +151,7 @@ Qr qr_blocked(const Tensor& at, int64_t columns) {
     const Panel& p = panels.back();
     sub_(later, matmul(matmul(matmul(later, mT(p.v)), p.t), p.v));
   }
-  Qr r{zeros(Dims{batch, columns, m}, DType::Float64, at.device()), at};
+  Qr r{zeros(Dims{batch, columns, m}, at.dtype(), at.device()), at};
   fill_(diagonal(r.qt, 0, 1, 2), Scalar(1.0));
   for (size_t i = panels.size(); i-- > 0;) {
     const int64_t k = static_cast<int64_t>(i) * kPanel;
@@ -161,40 +161,47 @@ Qr qr_blocked(const Tensor& at, int64_t columns) {
   return r;
 }
 
-Qr qr_of(const Tensor& a, int64_t columns) {
+// at: a working copy of the transposed matrices, overwritten
+Qr qr_of(const Tensor& at, int64_t columns) {
   const NoGradGuard no_grad;
-  const int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
-  const Tensor at = working_copy(mT(a));
-  const int64_t batch = at.size(0);
-  if (k >= 3 * kPanel && batch > 0) return qr_blocked(at, columns);
-  const Tensor tau = work_space(a, {batch, k});
-  const Tensor scratch = work_space(a, {batch, std::max(n, columns)});
+  const int64_t batch = at.size(0), n = at.size(1), m = at.size(2), k = std::min(m, n);
+  if (!whole(at) && k >= 3 * kPanel && batch > 0) return qr_blocked(at, columns);
+  const Tensor tau = work_space(at, {batch, k});
+  const Tensor scratch = work_space(at, {batch, whole(at) ? 0 : std::max(n, columns)});
   factor_qr(at, tau, scratch);
-  Qr r{work_space(a, {batch, columns, m}), at};
-  CCDL_KERNEL(a, linalg_qr_form(at.view(), tau.view(), r.qt.view(), scratch.view()));
+  Qr r{work_space(at, {batch, columns, m}), at};
+  if (columns > 0) CCDL_KERNEL(at, linalg_qr_form(at.view(), tau.view(), r.qt.view(), scratch.view()));
   return r;
 }
 
+std::string not_finite(int64_t) {
+  return "The algorithm failed to converge because the input matrix contained non-finite values.";
+}
+
 struct Svd {
-  Tensor u, s, vh;
+  Tensor ut, s, vt;  // working copies
 };
-// For a with at least as many rows as columns: A = Q R first, then the singular values of the square R.
-Svd svd_tall(const char* op, const Tensor& a, bool full) {
+// at [batch, n, m], n <= m, overwritten: the singular values of a matrix with at least as many rows as
+// columns. Tall ones are those of R in A = Q R. vectors: 0 none, 1 the first n, 2 all m on the left.
+Svd svd_of(const char* op, const Tensor& at, bool single, int vectors) {
   const NoGradGuard no_grad;
-  const int64_t m = a.size(-2), n = a.size(-1), p = full ? m : n;
-  const Qr qr = qr_of(a, p);
-  const int64_t batch = qr.qt.size(0);
-  const Tensor rt = contiguous(tril(narrow(qr.rt, 2, 0, n)));  // R^T; its rows are R's columns
-  const Tensor s = work_space(a, {batch, n}), vt = work_space(a, {batch, n, n});
-  const Tensor info = work_space(a, {batch}, DType::Int32);
-  CCDL_KERNEL(a, linalg_svd(rt.view(), s.view(), vt.view(), info.view()));
-  check_info(op, info.size(0) == 1 && a.dim() == 2 ? reshape(info, Dims{}) : info, [](int64_t) {
-    return std::string(
-        "The algorithm failed to converge because the input matrix contained non-finite values.");
-  });
-  Tensor ut = matmul(rt, narrow(qr.qt, 1, 0, n));
-  if (full && m > n) ut = cat({ut, narrow(qr.qt, 1, n, m - n)}, 1);
-  return {mT(ut), s, vt};
+  const int64_t batch = at.size(0), n = at.size(1), m = at.size(2), p = vectors == 2 ? m : n;
+  const bool reduce = m > n && (!whole(at) || p > n || m > 7 * n / 4);
+  Tensor left = at;
+  Qr qr;
+  if (reduce) {
+    qr = qr_of(at, vectors ? p : 0);
+    left = contiguous(tril(narrow(qr.rt, 2, 0, n)));  // R^T; its rows are R's columns
+  }
+  const Tensor s = work_space(at, {batch, n}), vt = work_space(at, {batch, vectors ? n : 0, n});
+  const Tensor info = codes(at, {batch});
+  CCDL_KERNEL(at, linalg_svd(left.view(), s.view(), vt.view(), info.view()));
+  check_info(op, single ? reshape(info, Dims{}) : info, not_finite);
+  if (!vectors) return {Tensor(), s, Tensor()};
+  if (!reduce) return {left, s, vt};
+  Tensor ut = matmul(left, narrow(qr.qt, 1, 0, n));
+  if (p > n) ut = cat({ut, narrow(qr.qt, 1, n, m - n)}, 1);
+  return {ut, s, vt};
 }
 
 }  // namespace
@@ -214,13 +221,13 @@ TensorList linalg_qr(const char* op, const Tensor& a, const std::string& mode) {
              ": The QR decomposition is not differentiable when mode='complete' and nrows > ncols, got ", m,
              " by ", n, "; use mode='reduced'");
   const int64_t columns = mode == "complete" ? m : k;
-  const Qr qr = qr_of(a, mode == "r" ? 0 : columns);
+  const Qr qr = qr_of(working_copy(mT(a)), mode == "r" ? 0 : columns);
   Tensor q, r;
   {
     const NoGradGuard no_grad;
-    r = finished(triu(mT(narrow(qr.rt, 2, 0, columns))), with(batch, {columns, n}), a.dtype());
+    r = turned(finished(tril(narrow(qr.rt, 2, 0, columns)), with(batch, {n, columns}), a.dtype()));
     q = mode == "r" ? empty(Dims{0}, a.dtype(), a.device())
-                    : finished(mT(qr.qt), with(batch, {m, columns}), a.dtype());
+                    : turned(finished(qr.qt, with(batch, {columns, m}), a.dtype()));
   }
   if (!graph) return {q, r};
   const Tensor r1 = m >= n ? r : contiguous(detach(narrow(r, -1, 0, k)));
@@ -232,28 +239,31 @@ TensorList linalg_qr(const char* op, const Tensor& a, const std::string& mode) {
   return {q, cat({r1, matmul(mT(q), narrow(a, -1, k, n - k))}, -1)};
 }
 
-TensorList linalg_eigh(const char* op, const Tensor& a, const std::string& uplo) {
+namespace {
+struct Eigen {
+  Tensor w, vt;
+};
+Eigen eigen_of(const char* op, const Tensor& a, const std::string& uplo, bool vectors) {
   check_square(op, a);
   CCDL_CHECK(uplo == "L" || uplo == "U" || uplo == "l" || uplo == "u", Runtime, op,
              ": Expected UPLO argument to be 'L' or 'U', but got ", uplo);
+  const NoGradGuard no_grad;
   const bool lower = uplo == "L" || uplo == "l";
   const int64_t n = a.size(-1);
-  Tensor w, v;
-  {
-    const NoGradGuard no_grad;
-    const Tensor half = lower ? tril(a) : triu(a);
-    const Tensor work = working_copy(add(half, mT(lower ? tril(a, -1) : triu(a, 1))));
-    const int64_t batch = work.size(0);
-    const Tensor values = work_space(a, {batch, n}), vt = work_space(a, {batch, n, n});
-    const Tensor scratch = work_space(a, {batch, 5 * n}), info = work_space(a, {batch}, DType::Int32);
-    CCDL_KERNEL(a, linalg_eigh(work.view(), values.view(), vt.view(), scratch.view(), info.view()));
-    check_info(op, a.dim() == 2 ? reshape(info, Dims{}) : info, [](int64_t) {
-      return std::string(
-          "The algorithm failed to converge because the input matrix contained non-finite values.");
-    });
-    w = finished(values, with(batch_of(a), {n}), a.dtype());
-    v = finished(mT(vt), a.sizes(), a.dtype());
-  }
+  Tensor work = working_copy(lower ? mT(a) : a);  // what is read lies in the upper triangle
+  if (!whole(a)) work = add(triu(work), mT(triu(work, 1)));
+  const int64_t batch = work.size(0);
+  const Tensor w = work_space(a, {batch, n}), vt = work_space(a, {batch, vectors ? n : 0, n});
+  const Tensor scratch = work_space(a, {batch, whole(a) ? 0 : 5 * n}), info = codes(a, {batch});
+  CCDL_KERNEL(a, linalg_eigh(work.view(), w.view(), vt.view(), scratch.view(), info.view()));
+  check_info(op, a.dim() == 2 ? reshape(info, Dims{}) : info, not_finite);
+  return {finished(w, with(batch_of(a), {n}), a.dtype()), vt};
+}
+}  // namespace
+
+TensorList linalg_eigh(const char* op, const Tensor& a, const std::string& uplo) {
+  const Eigen r = eigen_of(op, a, uplo, true);
+  const Tensor w = r.w, v = turned(finished(r.vt, a.sizes(), a.dtype()));
   if (needs_graph(a)) {
     auto node = make_ref<EighBackward>();
     node->w = SavedTensor(w, node.get(), 0);
@@ -263,20 +273,20 @@ TensorList linalg_eigh(const char* op, const Tensor& a, const std::string& uplo)
   return {w, v};
 }
 
+Tensor linalg_eigvalsh(const char* op, const Tensor& a, const std::string& uplo) {
+  return needs_graph(a) ? linalg_eigh(op, a, uplo)[0] : eigen_of(op, a, uplo, false).w;
+}
+
 TensorList linalg_svd(const char* op, const Tensor& a, bool full) {
   check_matrix(op, a);
   const int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
-  const bool graph = needs_graph(a);
-  const bool tall = m >= n;
-  Svd r = svd_tall(op, tall ? a : mT(a), full);
-  Tensor u, s, vh;
-  {
-    const NoGradGuard no_grad;
-    const Dims batch = batch_of(a);
-    s = finished(r.s, with(batch, {k}), a.dtype());
-    u = finished(tall ? r.u : mT(r.vh), with(batch, {m, full || tall ? (full ? m : k) : k}), a.dtype());
-    vh = finished(tall ? r.vh : mT(r.u), with(batch, {full ? n : k, n}), a.dtype());
-  }
+  const bool graph = needs_graph(a), tall = m > n;
+  const Svd r = svd_of(op, working_copy(tall ? mT(a) : a), a.dim() == 2, full ? 2 : 1);
+  const Dims batch = batch_of(a);
+  const int64_t rows = full ? m : k, columns = full ? n : k;
+  const Tensor s = finished(r.s, with(batch, {k}), a.dtype());
+  const Tensor u = turned(finished(tall ? r.ut : r.vt, with(batch, {rows, m}), a.dtype()));
+  const Tensor vh = finished(tall ? r.vt : r.ut, with(batch, {columns, n}), a.dtype());
   if (!graph) return {u, s, vh};
   // Only the first k vectors have a derivative; the others of full_matrices follow without history.
   const Tensor u1 = u.size(-1) == k ? u : contiguous(detach(narrow(u, -1, 0, k)));
@@ -288,6 +298,14 @@ TensorList linalg_svd(const char* op, const Tensor& a, bool full) {
   record(node.get(), {a}, TensorList{u1, s, v1});
   return {u.size(-1) == k ? u1 : cat({u1, narrow(u, -1, k, m - k)}, -1), s,
           vh.size(-2) == k ? v1 : cat({v1, narrow(vh, -2, k, n - k)}, -2)};
+}
+
+Tensor linalg_svdvals(const char* op, const Tensor& a) {
+  if (needs_graph(a)) return linalg_svd(op, a, false)[1];
+  check_matrix(op, a);
+  const Tensor at = working_copy(a.size(-2) > a.size(-1) ? mT(a) : a);
+  const Svd r = svd_of(op, at, a.dim() == 2, 0);
+  return finished(r.s, with(batch_of(a), {std::min(a.size(-2), a.size(-1))}), a.dtype());
 }
 
 Tensor linalg_pinv(const char* op, const Tensor& a, const Tensor& atol, const Tensor& rtol, bool hermitian) {

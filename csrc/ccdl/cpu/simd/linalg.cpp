@@ -1,0 +1,602 @@
+// Triangular solves, small Cholesky and LU factorisations, reflections, and products of matrices with
+// vectors. Tiles of four rows stay in registers through their triangle, so that each loaded vector meets four
+// multipliers.
+#include <ccdl/cpu/simd/lanes.h>
+#include <ccdl/cpu/simd/linalg.h>
+#include <ccdl/cpu/simd/transpose.h>
+
+#define CCDL_UNROLL _Pragma("GCC unroll 16")
+
+namespace ccdl::cpu::CCDL_ISA {
+namespace {
+
+template <class T>
+using Vec = typename Lanes<T>::V;
+template <class T>
+constexpr T kLargestOf = sizeof(T) == 4 ? T(3.4028234663852886e38f) : T(1.7976931348623157e308);
+
+#if defined(__AVX512F__)
+constexpr int kSolveVectors = 4;
+#else
+constexpr int kSolveVectors = 2;
+#endif
+constexpr int kSolveRows = 4;
+
+CCDL_SI float magnitude(float x) { return __builtin_fabsf(x); }
+CCDL_SI double magnitude(double x) { return __builtin_fabs(x); }
+CCDL_SI float root_of(float x) { return __builtin_sqrtf(x); }
+CCDL_SI double root_of(double x) { return __builtin_sqrt(x); }
+
+// Diagonal entries of R rows as multipliers; a reciprocal that overflows is kept as a division.
+template <class T, int R>
+struct Corner {
+  T below[R][R];  // (i, j), j < i
+  T diagonal[R], inverse[R];
+  bool divide = false;
+};
+
+template <class T, int R, int NV, class F>
+CCDL_SI void solve_corner(Vec<T> (&acc)[R][NV], const Corner<T, R>& corner, bool unit, const F& put_row) {
+  CCDL_UNROLL for (int r = 0; r < R; ++r) {
+    if (!unit) {
+      CCDL_UNROLL for (int v = 0; v < NV; ++v) acc[r][v] =
+          corner.divide ? acc[r][v] / set1(corner.diagonal[r]) : acc[r][v] * set1(corner.inverse[r]);
+    }
+    put_row(r);
+    CCDL_UNROLL for (int q = r + 1; q < R; ++q) {
+      const Vec<T> f = set1(-corner.below[q][r]);
+      CCDL_UNROLL for (int v = 0; v < NV; ++v) acc[q][v] = fma(f, acc[r][v], acc[q][v]);
+    }
+  }
+}
+
+// acc := rows i0.. of x minus their products with the rows before
+template <class T, int R, int NV, bool Tail>
+CCDL_SI void minus_products(Vec<T> (&acc)[R][NV], const T* t, int64_t t_row, int64_t t_column, const T* x,
+                            int64_t x_row, int64_t i0, int lanes) {
+  constexpr int L = Lanes<T>::kN;
+  CCDL_UNROLL for (int r = 0; r < R; ++r) CCDL_UNROLL for (int v = 0; v < NV; ++v) acc[r][v] =
+      Tail && v == NV - 1 ? ldn(x + (i0 + r) * x_row + v * L, lanes) : ld(x + (i0 + r) * x_row + v * L);
+  for (int64_t j = 0; j < i0; ++j) {
+    Vec<T> b[NV];
+    CCDL_UNROLL for (int v = 0; v < NV; ++v) b[v] =
+        Tail && v == NV - 1 ? ldn(x + j * x_row + v * L, lanes) : ld(x + j * x_row + v * L);
+    CCDL_UNROLL for (int r = 0; r < R; ++r) {
+      const Vec<T> f = set1(-t[(i0 + r) * t_row + j * t_column]);
+      CCDL_UNROLL for (int v = 0; v < NV; ++v) acc[r][v] = fma(f, b[v], acc[r][v]);
+    }
+  }
+}
+
+template <class T, int R, int NV, bool Tail>
+CCDL_SI void solve_tile(const T* t, int64_t t_row, int64_t t_column, bool unit, T* x, int64_t x_row,
+                        int64_t i0, int lanes) {
+  constexpr int L = Lanes<T>::kN;
+  Corner<T, R> corner = {};
+  CCDL_UNROLL for (int r = 0; r < R; ++r) {
+    const T* row = t + (i0 + r) * t_row + i0 * t_column;
+    CCDL_UNROLL for (int q = 0; q < r; ++q) corner.below[r][q] = row[q * t_column];
+    corner.diagonal[r] = unit ? T(1) : row[r * t_column];
+    corner.inverse[r] = T(1) / corner.diagonal[r];
+    corner.divide |= !(magnitude(corner.inverse[r]) <= kLargestOf<T>);
+  }
+  Vec<T> acc[R][NV];
+  minus_products<T, R, NV, Tail>(acc, t, t_row, t_column, x, x_row, i0, lanes);
+  solve_corner<T, R, NV>(
+      acc, corner, unit, [&](int r) __attribute__((always_inline)) {
+        CCDL_UNROLL for (int v = 0; v < NV; ++v) {
+          T* p = x + (i0 + r) * x_row + v * L;
+          if (Tail && v == NV - 1)
+            stn(p, acc[r][v], lanes);
+          else
+            st(p, acc[r][v]);
+        }
+      });
+}
+
+template <class T, int NV, bool Tail>
+__attribute__((noinline)) void solve_columns(const T* t, int64_t t_row, int64_t t_column, bool unit, T* x,
+                                             int64_t x_row, int64_t n, int lanes) {
+  int64_t i = 0;
+  for (; i + kSolveRows <= n; i += kSolveRows)
+    solve_tile<T, kSolveRows, NV, Tail>(t, t_row, t_column, unit, x, x_row, i, lanes);
+  for (; i < n; ++i) solve_tile<T, 1, NV, Tail>(t, t_row, t_column, unit, x, x_row, i, lanes);
+}
+
+template <class T>
+T dot(const T* x, const T* y, int64_t n) {
+  return sum_over<T>(
+      n, [&](int64_t i, int k) __attribute__((always_inline)) { return at(x + i, k) * at(y + i, k); });
+}
+
+template <class T>
+void axpy(T f, const T* x, T* y, int64_t n) {
+  const Vec<T> v = set1(f);
+  each_vector<T>(
+      n, [&](int64_t i, int k)
+             __attribute__((always_inline)) { to(y + i, fma(v, at(x + i, k), at(y + i, k)), k); });
+}
+
+// One column of x: dot products or sums of columns, as t lies in memory.
+template <class T>
+void solve_vector(const T* t, int64_t t_row, int64_t t_column, bool unit, T* x, int64_t x_row, int64_t n) {
+  if (x_row == 1 && t_column == 1) {
+    for (int64_t i = 0; i < n; ++i) {
+      const T v = x[i] - dot(t + i * t_row, x, i);
+      x[i] = unit ? v : v / t[i * (t_row + 1)];
+    }
+    return;
+  }
+  if (x_row == -1 && t_column == -1) {  // an upper triangle from its end
+    for (int64_t i = 0; i < n; ++i) {
+      const T v = x[-i] - dot(t + i * t_row - i + 1, x - i + 1, i);
+      x[-i] = unit ? v : v / t[i * (t_row - 1)];
+    }
+    return;
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    T& v = x[j * x_row];
+    if (!unit) v = v / t[j * (t_row + t_column)];
+    const T f = -v;
+    if (x_row == 1 && t_row == 1)
+      axpy(f, t + j * t_column + j + 1, x + j + 1, n - j - 1);
+    else if (x_row == -1 && t_row == -1)
+      axpy(f, t + j * t_column - (n - 1), x - (n - 1), n - j - 1);
+    else
+      for (int64_t i = j + 1; i < n; ++i) x[i * x_row] += f * t[i * t_row + j * t_column];
+  }
+}
+
+template <class T>
+void solve(const T* t, int64_t t_row, int64_t t_column, bool unit, T* x, int64_t x_row, int64_t n,
+           int64_t k) {
+  constexpr int L = Lanes<T>::kN;
+  if (k == 1) return solve_vector(t, t_row, t_column, unit, x, x_row, n);
+  int64_t j = 0;
+  for (; j + kSolveVectors * L <= k; j += kSolveVectors * L)
+    solve_columns<T, kSolveVectors, false>(t, t_row, t_column, unit, x + j, x_row, n, L);
+  for (; j + 2 * L <= k; j += 2 * L) solve_columns<T, 2, false>(t, t_row, t_column, unit, x + j, x_row, n, L);
+  const int rest = (int)(k - j);
+  if (rest > L)
+    solve_columns<T, 2, true>(t, t_row, t_column, unit, x + j, x_row, n, rest - L);
+  else if (rest > 0)
+    solve_columns<T, 1, true>(t, t_row, t_column, unit, x + j, x_row, n, rest);
+}
+
+// The factor of a corner [R, R] of a; 0, or the first row (from 1) that is not positive.
+template <class T, int R>
+CCDL_SI int32_t factor_corner(T (&c)[R][R], Corner<T, R>& corner) {
+  for (int r = 0; r < R; ++r) {
+    if (!(c[r][r] > 0) || c[r][r] - c[r][r] != 0) return r + 1;
+    corner.diagonal[r] = root_of(c[r][r]);
+    corner.inverse[r] = T(1) / corner.diagonal[r];
+    for (int q = r + 1; q < R; ++q) corner.below[q][r] = c[r][q] / corner.diagonal[r];
+    for (int p = r + 1; p < R; ++p)
+      for (int q = p; q < R; ++q) c[p][q] -= corner.below[p][r] * corner.below[q][r];
+  }
+  return 0;
+}
+
+// Columns j.. of the rows i0.. of U; the first of them hold the corner, which is factored on the way.
+template <class T, int R, int NV, bool Tail>
+CCDL_SI int32_t cholesky_tile(T* a, int64_t stride, int64_t i0, int64_t j, int lanes, Corner<T, R>& corner) {
+  constexpr int L = Lanes<T>::kN;
+  Vec<T> acc[R][NV];
+  minus_products<T, R, NV, Tail>(acc, a, 1, stride, a + j, stride, i0, lanes);
+  if (j == i0) {
+    T c[R][R];
+    for (int r = 0; r < R; ++r)
+      for (int q = r; q < R; ++q) c[r][q] = acc[r][0][q];
+    if (const int32_t failed = factor_corner(c, corner)) return failed;
+  }
+  solve_corner<T, R, NV>(
+      acc, corner, false, [&](int r) __attribute__((always_inline)) {
+        CCDL_UNROLL for (int v = 0; v < NV; ++v) {
+          T* p = a + (i0 + r) * stride + j + v * L;
+          if (Tail && v == NV - 1)
+            stn(p, acc[r][v], lanes);
+          else
+            st(p, acc[r][v]);
+        }
+      });
+  return 0;
+}
+
+template <class T, int R>
+CCDL_SI int32_t cholesky_rows(T* a, int64_t stride, int64_t n, int64_t i0) {
+  constexpr int L = Lanes<T>::kN;
+  Corner<T, R> corner = {};
+  int64_t j = i0;
+  int32_t failed = 0;
+  for (; failed == 0 && j + 2 * L <= n; j += 2 * L)
+    failed = cholesky_tile<T, R, 2, false>(a, stride, i0, j, L, corner);
+  const int rest = (int)(n - j);
+  if (failed == 0 && rest > L)
+    failed = cholesky_tile<T, R, 2, true>(a, stride, i0, j, rest - L, corner);
+  else if (failed == 0 && rest > 0)
+    failed = cholesky_tile<T, R, 1, true>(a, stride, i0, j, rest, corner);
+  if (failed != 0) return (int32_t)i0 + failed;
+  for (int r = 0; r < R; ++r) a[(i0 + r) * stride + i0 + r] = corner.diagonal[r];
+  return 0;
+}
+
+template <class T>
+int32_t cholesky(T* a, int64_t stride, int64_t n) {
+  constexpr int R = Lanes<T>::kN < kSolveRows ? Lanes<T>::kN : kSolveRows;
+  int64_t i = 0;
+  for (; i + R <= n; i += R)
+    if (const int32_t failed = cholesky_rows<T, R>(a, stride, n, i)) return failed;
+  for (; i < n; ++i)
+    if (const int32_t failed = cholesky_rows<T, 1>(a, stride, n, i)) return failed;
+  return 0;
+}
+
+// The first row of the largest magnitude in x[first, n)
+template <class T>
+CCDL_SI int64_t pivot_row(const T* x, int64_t first, int64_t n) {
+  typedef typename Lanes<T>::M M;
+  typedef decltype(M{}[0] + 0) I;
+  constexpr int L = Lanes<T>::kN;
+  Vec<T> best = set1(T(-1));
+  M where = {}, now;
+  for (int i = 0; i < L; ++i) now[i] = (I)(first + i);
+  each_vector<T>(
+      n - first, [&](int64_t i, int k) __attribute__((always_inline)) {
+        const Vec<T> v = k == L ? vabs(ld(x + first + i)) : vabs(ldn(x + first + i, k, T(0)));
+        const M more = v > best;
+        best = select(more, v, best);
+        where = more ? now : where;
+        now += (I)L;
+      });
+  T most = best[0];
+  int64_t at_ = (int64_t)where[0];
+  for (int i = 1; i < L; ++i)
+    if (best[i] > most || (best[i] == most && (int64_t)where[i] < at_))
+      most = best[i], at_ = (int64_t)where[i];
+  return most < T(0) || at_ >= n ? first : at_;
+}
+
+constexpr int kLuBlock = 8;
+
+// Columns [j, j + w) by rank-one updates, their swaps carried through all n columns.
+template <class T>
+CCDL_SI int32_t lu_columns(T* a, int64_t stride, int64_t m, int64_t n, int64_t j0, int64_t w, int32_t* pivots,
+                           int32_t singular) {
+  for (int64_t k = j0; k < j0 + w; ++k) {
+    T* c = a + k * stride;
+    const int64_t p = pivot_row(c, k, m);
+    pivots[k] = (int32_t)p;
+    if (p != k)
+      for (int64_t j = 0; j < n; ++j) {
+        const T v = a[j * stride + k];
+        a[j * stride + k] = a[j * stride + p];
+        a[j * stride + p] = v;
+      }
+    const T d = c[k];
+    if (d == T(0)) {
+      if (singular == 0) singular = (int32_t)(k + 1);
+      continue;  // the column below is zero as well
+    }
+    const T inverse = T(1) / d;
+    const int64_t rest = m - k - 1;
+    if (magnitude(inverse) <= kLargestOf<T>) {
+      const Vec<T> f = set1(inverse);
+      each_vector<T>(
+          rest, [&](int64_t i, int q)
+                    __attribute__((always_inline)) { to(c + k + 1 + i, at(c + k + 1 + i, q) * f, q); });
+    } else {
+      for (int64_t i = k + 1; i < m; ++i) c[i] /= d;
+    }
+    for (int64_t j = k + 1; j < j0 + w; ++j)
+      axpy(-a[j * stride + k], c + k + 1, a + j * stride + k + 1, rest);
+  }
+  return singular;
+}
+
+// Columns x and y from row `top` on, minus those of the block times the entries u above.
+template <class T, int Q>
+CCDL_SI void lu_rank(const T* l, int64_t stride, int64_t j0, int64_t top, int64_t m, T* x) {
+  Vec<T> u[Q][kLuBlock];
+  CCDL_UNROLL for (int q = 0; q < Q; ++q) CCDL_UNROLL for (int k = 0; k < kLuBlock; ++k) u[q][k] =
+      set1(-x[q * stride + j0 + k]);
+  each_vector<T>(
+      m - top, [&](int64_t i, int count) __attribute__((always_inline)) {
+        Vec<T> acc[Q];
+        CCDL_UNROLL for (int q = 0; q < Q; ++q) acc[q] = at(x + q * stride + top + i, count);
+        CCDL_UNROLL for (int k = 0; k < kLuBlock; ++k) {
+          const Vec<T> v = at(l + k * stride + top + i, count);
+          CCDL_UNROLL for (int q = 0; q < Q; ++q) acc[q] = fma(u[q][k], v, acc[q]);
+        }
+        CCDL_UNROLL for (int q = 0; q < Q; ++q) to(x + q * stride + top + i, acc[q], count);
+      });
+}
+
+template <class T>
+int32_t lu(T* a, int64_t stride, int64_t m, int64_t n, int32_t* pivots) {
+  const int64_t steps = m < n ? m : n;
+  int32_t singular = 0;
+  for (int64_t j = 0; j < steps; j += kLuBlock) {
+    const int64_t w = steps - j < kLuBlock ? steps - j : kLuBlock;
+    singular = lu_columns(a, stride, m, n, j, w, pivots, singular);
+    const T* l = a + j * stride;
+    for (int64_t c = j + w; c < n; ++c) {
+      T* x = a + c * stride + j;
+      for (int64_t k = 0; k < w; ++k)
+        for (int64_t i = k + 1; i < w; ++i) x[i] -= l[k * stride + j + i] * x[k];
+    }
+    if (j + w >= m) continue;
+    int64_t c = j + w;
+    if (w == kLuBlock) {
+      for (; c + 2 <= n; c += 2) lu_rank<T, 2>(l, stride, j, j + w, m, a + c * stride);
+      for (; c < n; ++c) lu_rank<T, 1>(l, stride, j, j + w, m, a + c * stride);
+    }
+    for (; c < n; ++c)
+      for (int64_t k = 0; k < w; ++k)
+        axpy(-a[c * stride + j + k], l + k * stride + j + w, a + c * stride + j + w, m - j - w);
+  }
+  return singular;
+}
+
+template <class T>
+void transpose(const T* a, int64_t a_row, T* b, int64_t b_row, int64_t m, int64_t n) {
+  constexpr int L = Lanes<T>::kN;
+  for (int64_t i = 0; i < m; i += L) {
+    const int rows = m - i < L ? (int)(m - i) : L;
+    for (int64_t j = 0; j < n; j += L) {
+      const int columns = n - j < L ? (int)(n - j) : L;
+      const T* src = a + i * a_row + j;
+      Vec<T> r[L];
+      if (rows == L && columns == L) {
+        CCDL_UNROLL for (int q = 0; q < L; ++q) r[q] = ld(src + q * a_row);
+        transpose_block<Vec<T>, typename Lanes<T>::M, L>(r);
+        CCDL_UNROLL for (int q = 0; q < L; ++q) st(b + (j + q) * b_row + i, r[q]);
+      } else if (rows * columns <= 2 * L) {
+        for (int p = 0; p < rows; ++p)
+          for (int q = 0; q < columns; ++q) b[(j + q) * b_row + i + p] = src[p * a_row + q];
+      } else {
+        CCDL_UNROLL for (int q = 0; q < L; ++q) r[q] = q < rows ? ldn(src + q * a_row, columns) : Vec<T>{};
+        transpose_block<Vec<T>, typename Lanes<T>::M, L>(r);
+        CCDL_UNROLL for (int q = 0; q < L; ++q) if (q < columns) stn(b + (j + q) * b_row + i, r[q], rows);
+      }
+    }
+  }
+}
+
+template <class T>
+void scale(T* x, int64_t n, T by) {
+  const Vec<T> f = set1(by);
+  each_vector<T>(
+      n, [&](int64_t i, int k) __attribute__((always_inline)) { to(x + i, at(x + i, k) * f, k); });
+}
+
+template <class T>
+T largest(const T* x, int64_t n) {
+  Vec<T> most = {}, bad = {};
+  each_vector<T>(
+      n, [&](int64_t i, int k) __attribute__((always_inline)) {
+        const Vec<T> v = at(x + i, k);
+        most = vmax(vabs(v), most);
+        bad += v - v;  // NaN for NaN and infinities
+      });
+  return hmax(most) + lane_sum(bad);
+}
+
+// Sums of squares are taken as they are where they are far from over- and underflow, else of x times 2^+-k.
+template <class T>
+Reflection<T> reflection(T* x, int64_t n) {
+  constexpr T kUp = sizeof(T) == 4 ? T(0x1p100f) : T(0x1p600), kSafe = sizeof(T) == 4 ? T(1e-24f) : T(1e-250);
+  if (n < 1) return {0, 0};
+  T tail = dot(x + 1, x + 1, n - 1), back = 1;
+  if (!(tail >= kSafe && tail <= T(1) / kSafe)) {
+    const T most = largest(x, n);
+    if (!(most > T(0)) || (tail == T(0) && largest(x + 1, n - 1) == T(0))) {
+      const T beta = x[0];
+      x[0] = 1;
+      return {0, beta};
+    }
+    const T by = most < T(1) ? kUp : T(1) / kUp;
+    back = T(1) / by;
+    scale(x, n, by);
+    tail = dot(x + 1, x + 1, n - 1);
+  }
+  const T head = x[0], square = head * head;
+  T norm;
+  if (square <= T(1) / kSafe) {
+    norm = root_of(square + tail);
+  } else {  // the head alone is huge
+    const T ratio = root_of(tail) / head;
+    norm = magnitude(head) * root_of(T(1) + ratio * ratio);
+  }
+  const T beta = head >= T(0) ? -norm : norm;
+  scale(x + 1, n - 1, T(1) / (head - beta));
+  x[0] = 1;
+  return {(beta - head) / beta, beta * back};
+}
+
+template <class T, int R>
+CCDL_SI void reflect_some(T* a, int64_t stride, int64_t n, const T* v, T tau) {
+  Vec<T> sum[R];
+  CCDL_UNROLL for (int r = 0; r < R; ++r) sum[r] = Vec<T>{};
+  each_vector<T>(
+      n, [&](int64_t i, int k) __attribute__((always_inline)) {
+        const Vec<T> w = at(v + i, k);
+        CCDL_UNROLL for (int r = 0; r < R; ++r) sum[r] = fma(at(a + r * stride + i, k), w, sum[r]);
+      });
+  Vec<T> f[R];
+  CCDL_UNROLL for (int r = 0; r < R; ++r) f[r] = set1(-tau * lane_sum(sum[r]));
+  each_vector<T>(
+      n, [&](int64_t i, int k) __attribute__((always_inline)) {
+        const Vec<T> w = at(v + i, k);
+        CCDL_UNROLL for (int r = 0; r < R; ++r)
+            to(a + r * stride + i, fma(f[r], w, at(a + r * stride + i, k)), k);
+      });
+}
+
+template <class T>
+void reflect(T* a, int64_t stride, int64_t m, int64_t n, const T* v, T tau) {
+  if (tau == T(0)) return;
+  int64_t i = 0;
+  for (; i + 4 <= m; i += 4) reflect_some<T, 4>(a + i * stride, stride, n, v, tau);
+  for (; i < m; ++i) reflect_some<T, 1>(a + i * stride, stride, n, v, tau);
+}
+
+template <class T, int R>
+CCDL_SI void rows_some(const T* a, int64_t stride, int64_t n, const T* x, T* y, bool add) {
+  Vec<T> sum[R], more[R];
+  CCDL_UNROLL for (int r = 0; r < R; ++r) sum[r] = more[r] = Vec<T>{};
+  constexpr int L = Lanes<T>::kN;
+  int64_t i = 0;
+  for (; i + 2 * L <= n; i += 2 * L) {
+    const Vec<T> v = ld(x + i), w = ld(x + i + L);
+    CCDL_UNROLL for (int r = 0; r < R; ++r) {
+      sum[r] = fma(ld(a + r * stride + i), v, sum[r]);
+      more[r] = fma(ld(a + r * stride + i + L), w, more[r]);
+    }
+  }
+  each_vector<T>(
+      n - i, [&](int64_t o, int k) __attribute__((always_inline)) {
+        const Vec<T> v = at(x + i + o, k);
+        CCDL_UNROLL for (int r = 0; r < R; ++r) sum[r] = fma(at(a + r * stride + i + o, k), v, sum[r]);
+      });
+  CCDL_UNROLL for (int r = 0; r < R; ++r) {
+    const T s = lane_sum(sum[r] + more[r]);
+    y[r] = add ? y[r] + s : s;
+  }
+}
+
+template <class T>
+void rows(const T* a, int64_t stride, int64_t m, int64_t n, const T* x, T* y, bool add) {
+  int64_t i = 0;
+  for (; i + 4 <= m; i += 4) rows_some<T, 4>(a + i * stride, stride, n, x, y + i, add);
+  for (; i < m; ++i) rows_some<T, 1>(a + i * stride, stride, n, x, y + i, add);
+}
+
+template <class T, int NV, bool Tail>
+CCDL_SI void columns_some(const T* a, int64_t stride, int64_t m, T alpha, const T* x, T* y, int lanes) {
+  constexpr int L = Lanes<T>::kN;
+  Vec<T> acc[NV], more[NV];
+  CCDL_UNROLL for (int v = 0; v < NV; ++v) acc[v] = more[v] = Vec<T>{};
+  int64_t i = 0;
+  for (; i + 2 <= m; i += 2) {
+    const Vec<T> f = set1(x[i]), g = set1(x[i + 1]);
+    CCDL_UNROLL for (int v = 0; v < NV; ++v) {
+      const T* p = a + i * stride + v * L;
+      acc[v] = fma(f, Tail ? ldn(p, lanes) : ld(p), acc[v]);
+      more[v] = fma(g, Tail ? ldn(p + stride, lanes) : ld(p + stride), more[v]);
+    }
+  }
+  if (i < m) {
+    const Vec<T> f = set1(x[i]);
+    CCDL_UNROLL for (int v = 0; v < NV; ++v) {
+      const T* p = a + i * stride + v * L;
+      acc[v] = fma(f, Tail ? ldn(p, lanes) : ld(p), acc[v]);
+    }
+  }
+  const Vec<T> f = set1(alpha);
+  CCDL_UNROLL for (int v = 0; v < NV; ++v) {
+    T* p = y + v * L;
+    to(p, fma(f, acc[v] + more[v], at(p, Tail ? lanes : L)), Tail ? lanes : L);
+  }
+}
+
+template <class T>
+void columns(const T* a, int64_t stride, int64_t m, int64_t n, T alpha, const T* x, T* y) {
+  constexpr int L = Lanes<T>::kN;
+  int64_t j = 0;
+  for (; j + 4 * L <= n; j += 4 * L) columns_some<T, 4, false>(a + j, stride, m, alpha, x, y + j, L);
+  for (; j + L <= n; j += L) columns_some<T, 1, false>(a + j, stride, m, alpha, x, y + j, L);
+  if (j < n) columns_some<T, 1, true>(a + j, stride, m, alpha, x, y + j, (int)(n - j));
+}
+
+template <class T, int R>
+CCDL_SI void symmetric_rows(const T* a, int64_t stride, int64_t n, int64_t i, const T* x, T* y) {
+  Vec<T> sum[R], f[R];
+  T own[R];
+  CCDL_UNROLL for (int r = 0; r < R; ++r) {
+    sum[r] = Vec<T>{};
+    f[r] = set1(x[i + r]);
+    own[r] = 0;
+  }
+  for (int r = 0; r < R; ++r) {
+    const T* row = a + (i + r) * stride + i;
+    own[r] += row[r] * x[i + r];
+    for (int q = r + 1; q < R; ++q) {
+      own[r] += row[q] * x[i + q];
+      own[q] += row[q] * x[i + r];
+    }
+  }
+  const T* p = a + i * stride + i + R;
+  each_vector<T>(
+      n - i - R, [&](int64_t o, int k) __attribute__((always_inline)) {
+        const Vec<T> v = at(x + i + R + o, k);
+        Vec<T> out = at(y + i + R + o, k);
+        CCDL_UNROLL for (int r = 0; r < R; ++r) {
+          const Vec<T> e = at(p + r * stride + o, k);
+          sum[r] = fma(e, v, sum[r]);
+          out = fma(e, f[r], out);
+        }
+        to(y + i + R + o, out, k);
+      });
+  CCDL_UNROLL for (int r = 0; r < R; ++r) y[i + r] += own[r] + lane_sum(sum[r]);
+}
+
+template <class T>
+void symmetric(const T* a, int64_t stride, int64_t n, const T* x, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = 0;
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4) symmetric_rows<T, 4>(a, stride, n, i, x, y);
+  for (; i < n; ++i) symmetric_rows<T, 1>(a, stride, n, i, x, y);
+}
+
+// The row that a rotation shares with the next one stays in registers.
+template <class T, int NV, bool Tail>
+CCDL_SI void rotate_some(T* z, int64_t stride, const T* c, const T* s, int64_t first, int64_t last, bool up,
+                         int lanes) {
+  constexpr int L = Lanes<T>::kN;
+  const int64_t start = up ? first : last, step = up ? stride : -stride;
+  Vec<T> carried[NV];
+  T* p = z + start * stride;
+  CCDL_UNROLL for (int v = 0; v < NV; ++v) carried[v] = Tail ? ldn(p + v * L, lanes) : ld(p + v * L);
+  for (int64_t q = first; q < last; ++q, p += step) {
+    const int64_t k = up ? q : last - 1 - (q - first);
+    const Vec<T> cc = set1(c[k]), ss = set1(up ? -s[k] : s[k]);
+    CCDL_UNROLL for (int v = 0; v < NV; ++v) {
+      T* old = p + v * L;
+      const Vec<T> other = Tail ? ldn(old + step, lanes) : ld(old + step);
+      const Vec<T> done = fma(ss, other, cc * carried[v]);
+      carried[v] = fma(cc, other, -(ss * carried[v]));
+      if (Tail)
+        stn(old, done, lanes);
+      else
+        st(old, done);
+    }
+  }
+  CCDL_UNROLL for (int v = 0; v < NV; ++v) {
+    if (Tail)
+      stn(p + v * L, carried[v], lanes);
+    else
+      st(p + v * L, carried[v]);
+  }
+}
+
+template <class T>
+void rotate(T* z, int64_t stride, int64_t n, const T* c, const T* s, int64_t first, int64_t last, bool up) {
+  constexpr int L = Lanes<T>::kN;
+  int64_t j = 0;
+  for (; j + 4 * L <= n; j += 4 * L) rotate_some<T, 4, false>(z + j, stride, c, s, first, last, up, L);
+  for (; j + L <= n; j += L) rotate_some<T, 1, false>(z + j, stride, c, s, first, last, up, L);
+  if (j < n) rotate_some<T, 1, true>(z + j, stride, c, s, first, last, up, (int)(n - j));
+}
+
+template <class T>
+constexpr LinalgTypeKernels<T> kernels() {
+  return {solve<T>,   cholesky<T>,  lu<T>,     transpose<T>, reflection<T>, reflect<T>, rows<T>,
+          columns<T>, symmetric<T>, rotate<T>, dot<T>,       scale<T>,      largest<T>};
+}
+
+}  // namespace
+
+extern const LinalgKernels linalg;
+const LinalgKernels linalg = {kernels<float>(), kernels<double>()};
+
+}  // namespace ccdl::cpu::CCDL_ISA
