@@ -235,7 +235,7 @@ def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
 
     >>> import ccdl
     >>> ccdl.linalg.det(ccdl.tensor([[1., 2.], [3., 4.]]))
-    tensor(-2.)
+    tensor(-2.0000)
     """
     return _out(out, _C.det(A))
 

@@ -5,7 +5,8 @@
 #include <numeric>
 
 #include <ccdl/cpu/linalg_condense.h>
-#include <ccdl/cpu/linalg_divide.h>
+#include <ccdl/cpu/linalg_divide_eigen.h>
+#include <ccdl/cpu/linalg_divide_svd.h>
 
 namespace ccdl::cpu {
 namespace {
