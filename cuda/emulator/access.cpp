@@ -2,6 +2,7 @@
 // load and store outside of plain locals arrives here with its address; host memory is left alone.
 #include <dlfcn.h>
 #include <emulator/async.h>
+#include <emulator/lint.h>
 #include <emulator/machine.h>
 #include <emulator/memory.h>
 #include <emulator/race.h>
@@ -113,6 +114,8 @@ void checked(const void* p, size_t bytes, size_t align, Access kind, const void*
   } else if (races_on) {
     global_access(p, bytes, kind, pc);
   }
+  if (__builtin_expect(lint_on, 0) && kind != Access::AtomicRead && kind != Access::AtomicWrite)
+    lint_access(p, bytes, kind == Access::Write, pc);
 }
 
 inline __attribute__((always_inline)) void touch(const void* p, size_t bytes, size_t align, Access kind,

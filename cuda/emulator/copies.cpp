@@ -1,5 +1,6 @@
 // cp.async: copies wait in groups per thread and run in the wait that covers them. Until then the destination
 // holds NaN, and an access by any thread, the issuing one included, is a fault.
+#include <emulator/lint.h>
 #include <emulator/machine.h>
 #include <emulator/memory.h>
 #include <emulator/race.h>
@@ -30,6 +31,11 @@ void cp_async(void* shared_dst, const void* global_src, int bytes, int src_bytes
   if (src_bytes > 0 && reinterpret_cast<uintptr_t>(global_src) % static_cast<uintptr_t>(bytes) != 0)
     kernel_fault("misaligned",
                  "the source of a " + std::to_string(bytes) + "-byte cp.async is not aligned to it", here);
+  if (lint_on) {
+    lint_access(shared_dst, static_cast<size_t>(bytes), true, here.pc);
+    if (src_bytes > 0)  // an address of its own in the same call
+      lint_access(global_src, static_cast<size_t>(src_bytes), false, static_cast<const char*>(here.pc) - 1);
+  }
   if (current->copies.empty()) current->copies.emplace_back();
   current->copies.back().copies.push_back(
       {static_cast<char*>(shared_dst), static_cast<const char*>(global_src), bytes, src_bytes});

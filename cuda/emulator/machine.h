@@ -47,8 +47,9 @@ struct Thread {
   const char* wait_op;  // what it waits for, and where
   const char* wait_file;
   int wait_line;
-  const void* wait_pc;  // where, if there is no file
-  int result;           // of the barrier it waited at
+  const void* wait_pc;   // where, if there is no file
+  int result;            // of the barrier it waited at
+  unsigned collectives;  // barriers and warp meetings so far
   uint64_t clock;
   std::shared_ptr<const VectorClock> known;  // null: the block's and warp's base say everything
   uint64_t fence_clock;                      // of the last fence; 0: none

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
 namespace ccdl::emu {
 
@@ -52,20 +53,18 @@ const char* tail(const char* path) {  // the last two parts of a path
   return end;
 }
 
-std::string describe_pc(const void* pc) {
-  Dl_info info;
-  char text[512];
-  if (!dladdr(pc, &info) || !info.dli_fname) {
-    std::snprintf(text, sizeof text, "code at %p", pc);
-    return text;
-  }
-  // The call is in front of its return address. Position-independent objects are looked up by their offset.
+// Where the call is that returns to pc: in front of it. Position-independent objects are looked up by their
+// offset.
+std::string link_address(const void* pc, const Dl_info& info) {
   const auto base = reinterpret_cast<uintptr_t>(info.dli_fbase);
-  const uintptr_t address = reinterpret_cast<uintptr_t>(pc) - 1 - (base >= 0x10000000 ? base : 0);
   char number[32];
-  std::snprintf(number, sizeof number, "0x%zx", static_cast<size_t>(address));
-  const char* argv[] = {"addr2line", "-i", "-f", "-C", "-e", info.dli_fname, number, nullptr};
-  const std::string out = run_program(argv);
+  std::snprintf(number, sizeof number, "0x%zx",
+                static_cast<size_t>(reinterpret_cast<uintptr_t>(pc) - 1 - (base >= 0x10000000 ? base : 0)));
+  return number;
+}
+
+// Pairs of lines, function and place, as addr2line prints them.
+std::string frames_text(const std::string& out) {
   std::string result;
   for (size_t at = 0; at < out.size();) {
     const size_t middle = out.find('\n', at);
@@ -79,8 +78,21 @@ std::string describe_pc(const void* pc) {
     result +=
         (result.empty() ? "" : ", inlined at ") + std::string(tail(where.c_str())) + " (" + function + ")";
   }
+  return result;
+}
+
+std::string describe_pc(const void* pc) {
+  Dl_info info;
+  char text[512];
+  if (!dladdr(pc, &info) || !info.dli_fname) {
+    std::snprintf(text, sizeof text, "code at %p", pc);
+    return text;
+  }
+  const std::string number = link_address(pc, info);
+  const char* argv[] = {"addr2line", "-i", "-f", "-C", "-e", info.dli_fname, number.c_str(), nullptr};
+  const std::string result = frames_text(run_program(argv));
   if (!result.empty()) return result;
-  std::snprintf(text, sizeof text, "%s+%s in %s", info.dli_sname ? info.dli_sname : "?", number,
+  std::snprintf(text, sizeof text, "%s+%s in %s", info.dli_sname ? info.dli_sname : "?", number.c_str(),
                 tail(info.dli_fname));
   return text;
 }
@@ -164,6 +176,33 @@ std::string describe(const Place& place) {
   if (place.file) return std::string(tail(place.file)) + ":" + std::to_string(place.line);
   if (place.pc) return describe_pc(place.pc);
   return "";
+}
+
+std::vector<std::string> describe_all(const std::vector<const void*>& pcs) {
+  std::vector<std::string> all(pcs.size());
+  std::map<std::string, std::vector<size_t>> by_object;
+  std::vector<std::string> numbers(pcs.size());
+  for (size_t i = 0; i < pcs.size(); ++i) {
+    Dl_info info;
+    if (!dladdr(pcs[i], &info) || !info.dli_fname) continue;
+    numbers[i] = link_address(pcs[i], info);
+    by_object[info.dli_fname].push_back(i);
+  }
+  for (const auto& [object, members] : by_object) {
+    std::vector<const char*> argv = {"addr2line", "-a", "-i", "-f", "-C", "-e", object.c_str()};
+    for (size_t i : members) argv.push_back(numbers[i].c_str());
+    argv.push_back(nullptr);
+    const std::string out = run_program(argv.data());
+    size_t at = 0;  // each answer begins with its address
+    for (size_t i : members) {
+      at = out.find("0x", at);
+      if (at == std::string::npos) break;
+      const size_t begin = out.find('\n', at) + 1, next = out.find("\n0x", begin - 1);
+      all[i] = frames_text(out.substr(begin, next == std::string::npos ? next : next + 1 - begin));
+      at = next == std::string::npos ? next : next + 1;
+    }
+  }
+  return all;
 }
 
 void fault(const char* kind, const std::string& message, const Place& place, const std::string& other) {

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <string>
+#include <vector>
 
 namespace ccdl::emu {
 
@@ -21,6 +22,8 @@ void fault(const char* kind, const std::string& message, const Place& place, con
 
 // "file.cu:12 (function), inlined at other.cu:40"
 std::string describe(const Place& place);
+// Of many code addresses at once.
+std::vector<std::string> describe_all(const std::vector<const void*>& pcs);
 
 // The error of a fault nobody has seen yet; cudaSuccess when there is none.
 cudaError_t pending_fault();

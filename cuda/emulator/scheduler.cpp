@@ -2,6 +2,8 @@
 // the schedule that the seed chooses. A thread that finishes without waiting hands its stack to the next one,
 // so kernels without collectives are a plain loop. Faults drop every context of the launch where it stands.
 #include <emulator/async.h>
+#include <emulator/inspect.h>
+#include <emulator/lint.h>
 #include <emulator/machine.h>
 #include <emulator/memory.h>
 #include <emulator/race.h>
@@ -139,6 +141,7 @@ auto& threads = *new std::vector<Thread>;  // resident ones
 auto& blocks = *new std::vector<Block>;
 int unfinished = 0;
 bool faulted = false;
+const char* last_name = "";
 long idle_rounds = 0;  // yields since anything else happened
 
 void leave() {
@@ -233,6 +236,7 @@ void init_block(Block& b, uint3 index, const Launch& launch, int slot, size_t fi
     t.at_block_barrier = false;
     t.stack = nullptr;
     t.wait_op = nullptr;
+    t.collectives = 0;
     t.clock = b.base + 1;
     t.fence_clock = 0;
     if (t.known) t.known.reset();
@@ -267,6 +271,7 @@ bool run_resident(size_t count) {
   current = nullptr;
   stacks.release_all();
   if (faulted) forget_async_reads();
+  if (lint_on) lint_block_ends();
   for (size_t i = 0; i < count; ++i) close_shared(&blocks[i]);
   return !faulted;
 }
@@ -314,7 +319,10 @@ bool in_launch_state(const void* p) {
   return false;
 }
 
+const char* last_kernel() { return last_name; }
+
 bool run_launch(const Launch& launch) {
+  last_name = launch.site.name;
   random_state = mix(seed_value * 0x10001 + launch.number);
   const Schedule schedule =
       seed_value == 0 ? Schedule::Fifo : static_cast<Schedule>((seed_value + launch.number) % 5);

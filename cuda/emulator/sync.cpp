@@ -43,6 +43,7 @@ int join_barrier(int id, int expected, BarrierOp op, int value, bool sync, const
   Thread* self = current;
   Block* block = self->block;
   Barrier& b = block->barriers[id];
+  ++self->collectives;
   if (id == 0 && block->finished > 0)
     kernel_fault(
         "divergent-barrier",
@@ -146,6 +147,7 @@ void meet_at(const Place& here, const char* op, unsigned mask, size_t payload_by
   Thread* self = current;
   Warp* warp = self->warp;
   const auto [file, line, pc] = here;
+  ++self->collectives;
   if (!(mask >> self->lane & 1))
     kernel_fault("divergent-shuffle",
                  std::string(op) + " by lane " + std::to_string(self->lane) + " with mask " +

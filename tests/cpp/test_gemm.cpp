@@ -13,6 +13,10 @@
 #include <random>
 
 #include "test.h"
+#ifdef CCDL_TEST_HOPPER  // the emulated device is of capability 9.0 (emulator/CMakeLists.txt)
+#include <emulator/inspect.h>
+#include <emulator/launch.h>
+#endif
 
 using namespace ccdl;
 
@@ -172,6 +176,9 @@ void check_case(const Case& c, unsigned seed) {
            view3(b.upload() + sb.offset, dtype_of<T>(), c.batch, c.k, c.n, sb.batch, sb.k, sb.row),
            view3(y.upload(), dtype_of<T>(), c.batch, c.m, c.n, c_batch, pitch, 1), c.alpha, c.beta, e);
   y.download();
+#ifdef CCDL_TEST_HOPPER
+  if (g_on_device) CHECK(std::strstr(emu::last_kernel(), "gemm_sm90_kernel") != nullptr);
+#endif
   std::vector<T> want = before;
   for (int64_t s = 0; s < c.batch; ++s)
     for (int64_t i = 0; i < c.m; ++i)
@@ -270,6 +277,36 @@ std::vector<Case> large_tile_cases() {
   return cases;
 }
 
+#ifdef CCDL_TEST_HOPPER
+// What the Hopper kernel takes: 96 tiles of 128 x 128 or more; its own tiles are 128 x 256 x 64, four in
+// flight.
+template <class T>
+std::vector<Case> hopper_cases(bool all) {
+  constexpr Layout kK = Layout::KFast, kRow = Layout::RowFast;
+  std::vector<Case> cases = {
+      {96, 72, 80, 64, kK, kRow, 1, 0, 0, false, true, true},
+      {96, 72, 80, 72, kRow, kK, 1, 0, 0, false, true},
+      {48, 72, 136, 328, kK, kK, 2, 3, 1, true},
+      {96, 80, 72, 8, kRow, kRow, 1, 0, 2, true},
+      {96, 65, 67, 77, Layout::KFastOdd, Layout::RowFastOdd},
+      {1, 1160, 1304, 24, kK, kRow, 1, 1, 2},
+  };
+  if (!all) return cases;
+  const Layout layouts[] = {kK, kRow, Layout::KFastOdd, Layout::RowFastOdd, Layout::Strided};
+  for (Layout a : layouts)
+    for (Layout b : layouts) cases.push_back({96, 67, 75, 70, a, b});
+  for (int64_t k : {1, 15, 16, 63, 64, 65, 127, 128, 129, 255, 256, 257, 320, 512, 600})
+    cases.push_back({96, 72, 72, k, k % 2 ? kRow : kK, k % 3 ? kRow : kK, 1, 0, 0, false, true, true});
+  for (int64_t m : {127, 128, 129, 255, 257})
+    for (int64_t n : {128, 255, 256, 257, 513})
+      cases.push_back({96 / ((m + 127) / 128), m, n, 40, n % 2 ? kRow : kK, m % 2 ? kRow : kK});
+  for (int bias : {0, 1, 2})
+    for (double beta : {0.0, 3.0})
+      for (bool relu : {false, true}) cases.push_back({96, 70, 72, 80, kK, kRow, 2, beta, bias, relu});
+  return cases;
+}
+#endif
+
 // The emulated device is slow: every sixth case, beginning with the one that the schedule's seed names,
 // unless test names are given.
 bool g_every_case = false;
@@ -320,6 +357,24 @@ void check_type() {
 
 }  // namespace
 
+#ifdef CCDL_TEST_HOPPER
+template <class T>
+void check_hopper(bool all) {
+  if (!g_on_device) return;
+  const std::vector<Case> cases = hopper_cases<T>(all);
+  for (size_t i = 0; i < cases.size(); ++i)
+    if (all || i % 2 == (std::is_same_v<T, float16>)) check_case<T>(cases[i], static_cast<unsigned>(i + 1));
+}
+TEST(hopper) {
+  check_hopper<bfloat16>(false);
+  check_hopper<float16>(false);
+}
+TEST(hopper_all) {  // minutes: only when asked for by name
+  if (!g_every_case) return;
+  check_hopper<bfloat16>(true);
+  check_hopper<float16>(true);
+}
+#else
 TEST(float32) { check_type<float>(); }
 TEST(float64) { check_type<double>(); }
 TEST(float16) { check_type<float16>(); }
@@ -361,9 +416,15 @@ TEST(tf32) {
   std::printf("error / (k eps): fp32 %.3f, 3xtf32 %.3f, tf32 %.1f\n", exact, three, one);
 }
 #endif
+#endif  // CCDL_TEST_HOPPER
 
 int main(int argc, char** argv) {
   // Names of tests to run; all without.
+#ifdef CCDL_TEST_HOPPER
+  setenv("CCDL_EMULATOR_CAPABILITY", "9.0", 1);
+  setenv("CCDL_SM90", "1", 1);
+  emu::set_capability(90);
+#endif
   auto& all = test::cases();
   g_every_case = argc > 1;
   if (argc > 1)

@@ -104,9 +104,17 @@ CCDL_DEVICE void store_tile(const GemmProblem<T>& p, const Tile& t, int group, f
 #pragma unroll
     for (int e = lane; e < 16 * kRound / 8; e += kWarp) {
       const int row = e / (kRound / 8), column = e % (kRound / 8) * 8;
+      // Odd rows read their halves in the other order, so that eight lanes cover all banks.
+      const bool odd = row % 2 != 0;
+      const float* from = stage + row * kPitch + column;
+      const Vec<float, 4> first = load_vec<float, 4>(from + (odd ? 4 : 0));
+      const Vec<float, 4> second = load_vec<float, 4>(from + (odd ? 0 : 4));
       Vec<float, 8> v;
 #pragma unroll
-      for (int x = 0; x < 8; ++x) v[x] = stage[row * kPitch + column + x];
+      for (int x = 0; x < 4; ++x) {
+        v[x] = odd ? second[x] : first[x];
+        v[4 + x] = odd ? first[x] : second[x];
+      }
       store(row, round * kRound + column, v);
     }
     __syncwarp();  // read before the next columns overwrite them

@@ -6,7 +6,7 @@
 #include "launch.h"
 
 #include <device/ptx_sync.cuh>
-#include <device/ptx_tma.cuh>
+#include <device/ptx_tma_store.cuh>
 #include <device/ptx_wgmma.cuh>
 
 namespace {
@@ -441,6 +441,91 @@ __global__ void missing_proxy_fence(MAPS, float* y, int) {
 }
 bool run_missing_proxy_fence(bool repaired) { return RUN_PRODUCT(missing_proxy_fence, 128, kDepth); }
 
+// ---- bulk stores: y [50][32] in rows of 32, of which 40 x 28 are the tensor ----
+
+constexpr int kRows = 64, kColumns = 32, kTensorRows = 40, kTensorColumns = 28;
+
+CCDL_DEVICE void fill_box(float* box, float scale) {
+  for (int i = static_cast<int>(threadIdx.x); i < kRows * kColumns; i += static_cast<int>(blockDim.x))
+    box[i] = scale * static_cast<float>(i);  // fault: unfenced_store
+}
+
+template <bool kRepaired>
+__global__ void unfenced_store(const __grid_constant__ CUtensorMap map) {
+  float* box = dyn_smem<float>();
+  fill_box(box, 1);
+  if (kRepaired) fence_proxy_async();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    tma_store(&map, box, 0, 0, 0);  // fault: unfenced_store
+    bulk_commit();
+    bulk_wait<0, true>();
+  }
+}
+
+template <bool kRepaired>
+__global__ void store_without_wait(const __grid_constant__ CUtensorMap map) {
+  float* box = dyn_smem<float>();
+  fill_box(box, 1);
+  fence_proxy_async();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    tma_store(&map, box, 0, 0, 0);  // fault: store_without_wait
+    bulk_commit();
+    bulk_wait<kRepaired ? 0 : 1, false>();
+  }
+}
+
+// The box is filled again while the store may still read it: first y = i, then y += 2 i.
+template <bool kRepaired>
+__global__ void store_source_reused(const __grid_constant__ CUtensorMap map) {
+  float* box = dyn_smem<float>();
+  for (int round = 0; round < 2; ++round) {
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kColumns; i += 64)
+      box[i] = static_cast<float>(round + 1) * static_cast<float>(i);  // fault: store_source_reused
+    fence_proxy_async();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      if (round == 0)
+        tma_store(&map, box, 0, 0, 0);
+      else
+        tma_add(&map, box, 0, 0, 0);
+      bulk_commit();
+      if (kRepaired) bulk_wait<0, false>();
+    }
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) bulk_wait<0, false>();
+}
+
+bool run_store(const char* name, int line, void (*kernel)(CUtensorMap), float scale) {
+  ccdl::emu::set_capability(90);
+  Buffer<float> y(std::vector<float>(50 * kColumns, -1.0f));
+  CUtensorMap map;
+  const cuuint64_t sizes[3] = {kTensorColumns, kTensorRows, 1},
+                   strides[2] = {kColumns * 4, 50 * kColumns * 4};
+  const cuuint32_t box[3] = {kColumns, kRows, 1}, steps[3] = {1, 1, 1};
+  if (cuTensorMapEncodeTiled(&map, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 3, y.p, sizes, strides, box, steps,
+                             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE,
+                             CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) != CUDA_SUCCESS)
+    return false;
+  launch(name, __FILE__, line, Shape{.block = 64, .smem = kRows * kColumns * 4}, kernel, map);
+  const std::vector<float> got = y.read();
+  ccdl::emu::set_capability(80);
+  for (int r = 0; r < 50; ++r)
+    for (int c = 0; c < kColumns; ++c) {
+      const bool inside = r < kTensorRows && c < kTensorColumns;
+      const float want = inside ? scale * static_cast<float>(r * kColumns + c) : -1.0f;
+      if (got[static_cast<size_t>(r * kColumns + c)] != want) return false;
+    }
+  return true;
+}
+#define RUN_STORE(kernel, scale) run_store(#kernel, __LINE__, repaired ? kernel<true> : kernel<false>, scale)
+bool run_unfenced_store(bool repaired) { return RUN_STORE(unfenced_store, 1); }
+bool run_store_without_wait(bool repaired) { return RUN_STORE(store_without_wait, 1); }
+bool run_store_source_reused(bool repaired) { return RUN_STORE(store_source_reused, 3); }
+
 // setmaxnreg.inc waits for registers that nobody gives back.
 template <bool kRepaired>
 __global__ void too_many_registers(MAPS, float* y, int) {
@@ -484,6 +569,9 @@ const std::vector<FaultCase>& hopper_cases() {
       {"missing_wgmma_fence", "missing-fence", 8, false, run_missing_wgmma_fence, __FILE__},
       {"divergent_warpgroup", "deadlock", 8, false, run_divergent_warpgroup, __FILE__},
       {"missing_proxy_fence", "missing-fence", 8, false, run_missing_proxy_fence, __FILE__},
+      {"unfenced_store", "missing-fence", 8, false, run_unfenced_store, __FILE__},
+      {"store_without_wait", "missing-wait", 8, false, run_store_without_wait, __FILE__},
+      {"store_source_reused", "missing-wait", 8, false, run_store_source_reused, __FILE__},
       {"too_many_registers", "deadlock", 8, false, run_too_many_registers, __FILE__},
   };
   return all;

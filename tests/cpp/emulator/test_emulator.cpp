@@ -1,6 +1,7 @@
 // Every planted fault is found, with its kind, kernel and source line in the report, under the stated number
 // of the seeds 0 to 7; its repaired twin passes under all of them, and the emulator goes on working after
 // each fault.
+#include <cuda.h>
 #include <emulator/launch.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -93,6 +94,58 @@ TEST(hopper_faults) {
 }
 TEST(stream_faults) {
   for (const FaultCase& c : stream_cases()) check_case(c);
+}
+
+TEST(hopper_layouts) {
+  for (uint64_t seed : {0, 3}) {
+    ccdl::emu::set_seed(seed);
+    const std::string wrong = wrong_hopper_layouts();
+    if (!wrong.empty()) test::report(__FILE__, __LINE__, wrong);
+  }
+}
+
+// What the driver refuses: one departure from a good map at a time.
+TEST(tensor_map_rules) {
+  struct Request {
+    alignas(128) CUtensorMap map;
+    CUtensorMapDataType type = CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+    cuuint32_t rank = 2;
+    uintptr_t address = 4096;
+    cuuint64_t sizes[2] = {100, 50}, strides[1] = {208};
+    cuuint32_t box[2] = {64, 32}, steps[2] = {1, 1};
+    CUtensorMapInterleave interleave = CU_TENSOR_MAP_INTERLEAVE_NONE;
+    CUtensorMapSwizzle swizzle = CU_TENSOR_MAP_SWIZZLE_128B;
+    CUtensorMapFloatOOBfill fill = CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE;
+    bool good() {
+      return cuTensorMapEncodeTiled(&map, type, rank, reinterpret_cast<void*>(address), sizes, strides, box,
+                                    steps, interleave, swizzle, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                                    fill) == CUDA_SUCCESS;
+    }
+  };
+  const auto good_with = [](auto change) {
+    Request r;
+    change(r);
+    return r.good();
+  };
+  CHECK(good_with([](Request&) {}));
+  CHECK(good_with([](Request& r) { r.sizes[0] = uint64_t{1} << 32; }));
+  CHECK(!good_with([](Request& r) { r.sizes[0] = (uint64_t{1} << 32) + 1; }));
+  CHECK(!good_with([](Request& r) { r.sizes[1] = 0; }));
+  CHECK(!good_with([](Request& r) { r.address += 8; }));
+  CHECK(!good_with([](Request& r) { r.strides[0] = 200; }));  // not a multiple of 16
+  CHECK(!good_with([](Request& r) { r.strides[0] = uint64_t{1} << 40; }));
+  CHECK(!good_with([](Request& r) { r.box[0] = 72; }));  // wider than the swizzle
+  CHECK(good_with([](Request& r) { r.box[0] = 72, r.swizzle = CU_TENSOR_MAP_SWIZZLE_NONE; }));
+  CHECK(!good_with([](Request& r) { r.box[0] = 4; }));  // a line of 8 bytes
+  CHECK(!good_with([](Request& r) { r.box[1] = 257; }));
+  CHECK(!good_with([](Request& r) { r.box[1] = 0; }));
+  CHECK(!good_with([](Request& r) { r.steps[1] = 9; }));
+  CHECK(!good_with([](Request& r) { r.rank = 0; }));
+  CHECK(!good_with([](Request& r) { r.rank = 6; }));
+  CHECK(!good_with([](Request& r) {  // NaN in integers
+    r.type = CU_TENSOR_MAP_DATA_TYPE_UINT16;
+    r.fill = CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA;
+  }));
 }
 
 // Code without instrumentation meets closed pages: a clear message, then the usual end of the process.

@@ -1,0 +1,190 @@
+// Boxes that bulk loads leave in shared memory, in every swizzle, and products of operands in every layout
+// that descriptors can name, against plain loops.
+#include <cuda.h>
+
+#include "cases.h"
+#include "launch.h"
+
+#include <device/ptx_tma.cuh>
+#include <device/ptx_wgmma.cuh>
+
+namespace {
+
+using ccdl::bfloat16;
+constexpr CUtensorMapSwizzle kModes[] = {CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_SWIZZLE_32B,
+                                         CU_TENSOR_MAP_SWIZZLE_64B, CU_TENSOR_MAP_SWIZZLE_128B};
+int span_of(CUtensorMapSwizzle mode) { return 16 << static_cast<int>(mode); }
+
+std::vector<bfloat16> numbers(int n, int step, int modulus) {
+  std::vector<bfloat16> v(static_cast<size_t>(n));
+  for (int i = 0; i < n; ++i)
+    v[static_cast<size_t>(i)] = bfloat16(static_cast<float>((i * step + i / 7) % modulus - modulus / 2));
+  return v;
+}
+
+CUresult encode(CUtensorMap* map, const bfloat16* data, int columns, int rows, int pitch, int box_columns,
+                int box_rows, int row_step, CUtensorMapSwizzle mode) {
+  const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows), 1};
+  const cuuint64_t strides[2] = {static_cast<cuuint64_t>(pitch) * 2,
+                                 static_cast<cuuint64_t>(pitch * rows) * 2};
+  const cuuint32_t box[3] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows), 1};
+  const cuuint32_t steps[3] = {1, static_cast<cuuint32_t>(row_step), 1};
+  return cuTensorMapEncodeTiled(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<bfloat16*>(data), sizes,
+                                strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, mode,
+                                CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+}
+
+// ---- boxes ----
+
+constexpr int kLines = 24;
+
+__global__ void dump_box(const __grid_constant__ CUtensorMap map, int x, int y, int bytes, uint16_t* out) {
+  CCDL_SHARED(uint64_t, full, [1]);
+  unsigned char* box = dyn_smem<unsigned char>();
+  box += (1024 - shared_window(box) % 1024) % 1024;
+  if (threadIdx.x == 0) {
+    mbarrier_init(full, 1);
+    mbarrier_init_fence();
+    mbarrier_arrive_expect(full, bytes);
+    tma_load(box, &map, full, x, y, 0);
+  }
+  __syncthreads();
+  mbarrier_wait(full, 0);
+  for (int i = static_cast<int>(threadIdx.x); i < bytes / 2; i += 32)
+    out[i] = reinterpret_cast<const uint16_t*>(box)[i];
+}
+
+bool box_is_right(CUtensorMapSwizzle mode, int x, int y, int row_step) {
+  constexpr int kColumns = 100, kRows = 40, kPitch = 104;
+  const int span = span_of(mode), width = span / 2;
+  const std::vector<bfloat16> host = numbers(kRows * kPitch, 3, 200);
+  Buffer<bfloat16> data(host);
+  Buffer<uint16_t> out(static_cast<size_t>(kLines * width));
+  CUtensorMap map;
+  if (encode(&map, data.p, kColumns, kRows, kPitch, width, kLines * row_step, row_step, mode) != CUDA_SUCCESS)
+    return false;
+  launch("dump_box", __FILE__, __LINE__, Shape{.block = 32, .smem = 1024 + kLines * 128}, dump_box, map, x, y,
+         kLines * span, out.p);
+  const std::vector<uint16_t> got = out.read();
+  for (int line = 0; line < kLines; ++line)
+    for (int c = 0; c < width; ++c) {
+      const int row = y + line * row_step, column = x + c;
+      const bool inside = row >= 0 && row < kRows && column >= 0 && column < kColumns;
+      const uint16_t want = inside ? host[static_cast<size_t>(row * kPitch + column)].bits : uint16_t{0};
+      // Which 16-byte chunk of the line it went to: exchanged by the number of the 128-byte line it lies in.
+      const int chunks = span / 16, chunk = c / 8 ^ (line * span / 128 % chunks);
+      if (got[static_cast<size_t>(line * width + chunk * 8 + c % 8)] != want) return false;
+    }
+  return true;
+}
+
+// ---- products ----
+
+constexpr int kM = 64, kN = 256, kK = 64;
+
+CCDL_DEVICE uint64_t descriptor(const void* tile, unsigned lead, unsigned stride, uint64_t mode) {
+  constexpr uint64_t codes[] = {0, 3, 2, 1};
+  return (wgmma_descriptor(tile, lead, stride) & ~(uint64_t{3} << 62)) | codes[mode] << 62;
+}
+// The 16 k of this step of a tile [rows][64] whose boxes are `span` bytes wide.
+template <bool kRowFast>
+CCDL_DEVICE uint64_t operand(const unsigned char* tile, int rows, int step, unsigned span, uint64_t mode) {
+  if constexpr (kRowFast) {  // boxes of 64 lines of span / 2 rows
+    const unsigned char* at = tile + step * 16 * static_cast<int>(span);
+    return mode == 0 ? descriptor(at, 8 * 16, 64 * 16, 0) : descriptor(at, 64 * span, 8 * span, mode);
+  } else {  // boxes of `rows` lines of span / 2 k
+    const int byte = step * 32, box = byte / static_cast<int>(span), within = byte % static_cast<int>(span);
+    return descriptor(tile + box * rows * static_cast<int>(span) + within, static_cast<unsigned>(rows) * 16,
+                      8 * span, mode);
+  }
+}
+template <bool kRowFast>
+CCDL_DEVICE void load_operand(unsigned char* tile, const CUtensorMap* map, uint64_t* full, int rows,
+                              int span) {
+  const int width = span / 2, count = kRowFast ? rows / width : kK / width;
+  for (int i = 0; i < count; ++i) {
+    unsigned char* box = tile + i * (kRowFast ? kK : rows) * span;
+    tma_load(box, map, full, i * width, 0, 0);
+  }
+}
+
+template <bool kRowFastA, bool kRowFastB>
+__global__ void multiply_layouts(const __grid_constant__ CUtensorMap map_a,
+                                 const __grid_constant__ CUtensorMap map_b, int mode, float* y) {
+  CCDL_SHARED(uint64_t, full, [1]);
+  unsigned char* a = dyn_smem<unsigned char>();
+  a += (1024 - shared_window(a) % 1024) % 1024;
+  unsigned char* b = a + kM * kK * 2;
+  const int span = 16 << mode;
+  if (threadIdx.x == 0) {
+    mbarrier_init(full, 1);
+    mbarrier_init_fence();
+    mbarrier_arrive_expect(full, (kM + kN) * kK * 2);
+    load_operand<kRowFastA>(a, &map_a, full, kM, span);
+    load_operand<kRowFastB>(b, &map_b, full, kN, span);
+  }
+  __syncthreads();
+  float d[kN / 2];
+  for (int i = 0; i < kN / 2; ++i) d[i] = 0;
+  mbarrier_wait(full, 0);
+  wgmma_fence();
+  for (int step = 0; step < kK / 16; ++step)
+    wgmma_m64n256k16<kRowFastA, kRowFastB>(
+        d, operand<kRowFastA>(a, kM, step, static_cast<unsigned>(span), static_cast<uint64_t>(mode)),
+        operand<kRowFastB>(b, kN, step, static_cast<unsigned>(span), static_cast<uint64_t>(mode)),
+        bfloat16());
+  wgmma_commit();
+  wgmma_wait<0>();
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  for (int i = 0; i < kN / 2; ++i)
+    y[(warp * 16 + lane / 4 + i / 2 % 2 * 8) * kN + i / 4 * 8 + lane % 4 * 2 + i % 2] = d[i];
+}
+
+template <bool kRowFastA, bool kRowFastB>
+bool product_is_right(CUtensorMapSwizzle mode) {
+  const std::vector<bfloat16> host_a = numbers(kM * kK, 5, 7), host_b = numbers(kN * kK, 3, 9);
+  Buffer<bfloat16> a(host_a), b(host_b);
+  Buffer<float> y(kM * kN);
+  const int width = span_of(mode) / 2;
+  const auto encode_operand = [&](CUtensorMap* map, const Buffer<bfloat16>& x, bool row_fast, int rows) {
+    return row_fast ? encode(map, x.p, rows, kK, rows, width, kK, 1, mode)
+                    : encode(map, x.p, kK, rows, kK, width, rows, 1, mode);
+  };
+  CUtensorMap map_a, map_b;
+  if (encode_operand(&map_a, a, kRowFastA, kM) != CUDA_SUCCESS ||
+      encode_operand(&map_b, b, kRowFastB, kN) != CUDA_SUCCESS)
+    return false;
+  launch("multiply_layouts", __FILE__, __LINE__, Shape{.block = 128, .smem = 1024 + (kM + kN) * kK * 2},
+         multiply_layouts<kRowFastA, kRowFastB>, map_a, map_b, static_cast<int>(mode), y.p);
+  const std::vector<float> got = y.read();
+  for (int i = 0; i < kM; ++i)
+    for (int j = 0; j < kN; ++j) {
+      float sum = 0;
+      for (int k = 0; k < kK; ++k)
+        sum += static_cast<float>(host_a[static_cast<size_t>(kRowFastA ? k * kM + i : i * kK + k)]) *
+               static_cast<float>(host_b[static_cast<size_t>(kRowFastB ? k * kN + j : j * kK + k)]);
+      if (got[static_cast<size_t>(i * kN + j)] != sum) return false;
+    }
+  return true;
+}
+
+}  // namespace
+
+std::string wrong_hopper_layouts() {
+  ccdl::emu::set_capability(90);
+  std::string wrong;
+  const auto note = [&](bool good, const std::string& what) {
+    if (!good) wrong += what + " " + ccdl::emu::fault_text() + "\n";
+  };
+  for (CUtensorMapSwizzle mode : kModes) {
+    const std::string name = "swizzle " + std::to_string(static_cast<int>(mode));
+    for (int x : {0, 8, -8, 72, 96, 200})
+      for (int y : {0, -5, 30, 100}) note(box_is_right(mode, x, y, 1 + (y == 30)), "box, " + name);
+    note(product_is_right<false, false>(mode), "product along k, " + name);
+    note(product_is_right<true, false>(mode), "product with A along rows, " + name);
+    note(product_is_right<false, true>(mode), "product with B along rows, " + name);
+    note(product_is_right<true, true>(mode), "product along rows, " + name);
+  }
+  ccdl::emu::set_capability(80);
+  return wrong;
+}
