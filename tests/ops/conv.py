@@ -95,6 +95,11 @@ LARGER2D = [  # values only: several blocks of pixels, channels and taps
     ((2, 6, 14, 14), (16, 6, 5, 5), {}),
     ((1, 16, 30, 30), (16, 1, 3, 3), {"groups": 16, "padding": 1}),
     ((1, 64, 17, 17), (32, 64, 1, 1), {}),
+    # few filters: vectors over several short rows, with and without borders, and over images too far apart for it
+    ((3, 6, 14, 14), (16, 6, 5, 5), {"padding": 1}),
+    ((2, 20, 12, 11), (7, 20, 3, 3), {}),
+    ((2, 2, 9, 40), (5, 2, 3, 30), {"padding": (1, 2)}),
+    ((1, 3, 10, 6), (9, 3, 4, 2), {"dilation": (2, 3)}),
     # float32 by minimal filtering: cut tiles, channel tails, several images of a block
     ((1, 32, 17, 15), (33, 32, 3, 3), {"padding": 1}),
     ((2, 35, 13, 14), (50, 35, 3, 3), {}),
@@ -144,6 +149,8 @@ TRANSPOSED2D = [
     ((0, 2, 3, 3), (2, 2, 2, 2), {}),
     ((1, 3, 3, 3), (3, 1, 3, 3), {"groups": 3, "stride": 2}),
     ((1, 2, 3, 3), (2, 2, 1, 1), {"stride": 3, "output_padding": 2}),
+    ((1, 2, 1, 1), (2, 3, 2, 1), {"stride": (4, 2)}),
+    ((2, 9, 7, 20), (9, 3, 4, 3), {"stride": 2, "padding": 1}),
 ]
 TRANSPOSED1D = [((2, 3, 5), (3, 2, 4), {"stride": 2, "padding": 1}), ((3, 5), (3, 2, 4), {}), ((0, 3, 5), (3, 2, 4), {})]
 TRANSPOSED3D = [((1, 2, 2, 3, 2), (2, 2, 2, 2, 2), {"stride": 2, "padding": 1, "output_padding": 1}), ((0, 2, 2, 3, 2), (2, 2, 2, 2, 2), {})]

@@ -136,6 +136,25 @@ void sweep_packed(const Sweep<T>& s) {
                });
 }
 
+// How well the direct kernels' vectors are filled: row by row, or with rows joined where source and
+// destination follow each other; by windows over the whole image.
+template <class T>
+struct DirectFill {
+  double rows, windows;
+  explicit DirectFill(const ConvGrid<T>& grid) {
+    const auto& conv = conv_kernels<T>();
+    const bool joined = grid.step[2] == 1 && grid.step[1] == 1 && grid.pixels[2] == grid.src_size[2] &&
+                        grid.dst_stride[1] == grid.pixels[2];
+    const auto filled = [&conv](int64_t n) {
+      return static_cast<double>(n) / static_cast<double>(round_up(n, conv.lanes));
+    };
+    rows = filled(joined ? grid.pixels[1] * grid.pixels[2] : grid.pixels[2]);
+    windows = conv.masked && grid.step[2] == 1 && grid.dst_dense() ? filled(grid.image()) : 0;
+  }
+  bool windowed() const { return windows > rows * 1.1; }
+  double best() const { return windowed() ? windows : rows; }
+};
+
 template <class T>
 void sweep_direct(const Sweep<T>& s) {
   const auto& conv = conv_kernels<T>();
@@ -148,8 +167,9 @@ void sweep_direct(const Sweep<T>& s) {
   int64_t span = std::clamp<int64_t>(ceil_div(kChunkWork, work), 1, units);  // (image, group) pairs per chunk
   span = std::clamp<int64_t>(units * blocks / 64, span, std::max(span, std::min<int64_t>(8 * span, units)));
   const int64_t spans = ceil_div(units, span);
-  const auto prepare = [](PixelTable<T>& table, int64_t begin, int64_t count) {
-    table.build(begin, count, true);
+  const bool windowed = DirectFill<T>(grid).windowed();
+  const auto prepare = [windowed](PixelTable<T>& table, int64_t begin, int64_t count) {
+    table.build(begin, count, true, windowed);
   };
   const BlockTables tables(grid, size, conv.lanes, blocks == 1, prepare);
   parallel_for(blocks * spans, 1, [&](int64_t first, int64_t end) {
@@ -173,12 +193,9 @@ bool prefers_direct(const Sweep<T>& s) {
   const auto& conv = conv_kernels<T>();
   const ConvGrid<T>& grid = s.grid;
   if (grid.dst_stride[2] != 1 || s.m > 16) return false;
-  const bool joined = grid.step[2] == 1 && grid.step[1] == 1 && grid.pixels[2] == grid.src_size[2] &&
-                      grid.dst_stride[1] == grid.pixels[2];
-  const int64_t span = joined ? grid.pixels[1] * grid.pixels[2] : grid.pixels[2];
-  const double filled = static_cast<double>(span) / static_cast<double>(round_up(span, conv.lanes));
   if (s.m <= 2 && grid.groups > 1) return true;  // depthwise: a panel would be used once
-  return conv.masked && s.k() <= (s.m <= 8 ? 2048 : 256) && filled >= 0.6 && (grid.step[2] == 1 || s.m <= 6);
+  return conv.masked && s.k() <= (s.m <= 8 ? 2048 : 256) && DirectFill<T>(grid).best() >= 0.6 &&
+         (grid.step[2] == 1 || s.m <= 6);
 }
 
 template <class T>
@@ -285,10 +302,11 @@ void turn_weights(const T* w, int64_t groups, int64_t rows, int64_t channels, in
                });
 }
 
-// One phase of the input gradient: the dx positions congruent to `phase` modulo the stride.
+// One phase of the input gradient: the dx positions congruent to `phase` modulo the stride, as planes of
+// their own. Positions no tap reaches stay as they are and give false.
 template <class T>
-void backward_phase(const View& dy, const View& w, const View& dx, const ConvGeometry& g,
-                    const int64_t* phase) {
+bool backward_phase(const View& dy, const View& w, const View& dx, const ConvGeometry& g,
+                    const int64_t* phase, T* dst) {
   Sweep<T> s{};
   ConvGrid<T>& grid = s.grid;
   const int64_t rows = w.sizes[0] / g.groups;
@@ -298,17 +316,14 @@ void backward_phase(const View& dy, const View& w, const View& dx, const ConvGeo
   grid.src = dy.ptr<T>();
   grid.src_channel = plane_size(dy);
   grid.src_batch = dy.sizes[1] * grid.src_channel;
-  grid.dst_channel = plane_size(dx);
-  grid.dst_batch = dx.sizes[1] * grid.dst_channel;
   std::vector<int64_t> chosen_dim[3];
-  int64_t stride = 1, first = 0;
+  int64_t stride = 1;
   for (int d = 2; d >= 0; --d) {
     grid.src_size[d] = dy.sizes[d + 2];
     grid.step[d] = 1;
     grid.pixels[d] = ceil_div(dx.sizes[d + 2] - phase[d], g.stride[d]);
-    grid.dst_stride[d] = stride * g.stride[d];
-    first += phase[d] * stride;
-    stride *= dx.sizes[d + 2];
+    grid.dst_stride[d] = stride;
+    stride *= grid.pixels[d];
     for (int64_t t = 0; t < w.sizes[d + 2]; ++t) {
       const int64_t at = phase[d] + g.padding[d] - t * g.dilation[d];
       if (at % g.stride[d] != 0) continue;
@@ -316,17 +331,56 @@ void backward_phase(const View& dy, const View& w, const View& dx, const ConvGeo
       chosen_dim[d].push_back(t);
     }
   }
+  grid.dst_channel = stride;
+  grid.dst_batch = dx.sizes[1] * stride;
   std::vector<int64_t> chosen;
   for (int64_t a : chosen_dim[0])
     for (int64_t b : chosen_dim[1])
       for (int64_t c : chosen_dim[2]) chosen.push_back((a * w.sizes[3] + b) * w.sizes[4] + c);
-  if (chosen.empty() || grid.image() == 0) return;
+  if (chosen.empty() || w.sizes[0] == 0) return false;
   Buffer<T> turned(g.groups * w.sizes[1] * rows * static_cast<int64_t>(chosen.size()));
   turn_weights(w.ptr<T>(), g.groups, rows, w.sizes[1], plane_size(w), chosen, turned.get());
   s.m = w.sizes[1];
   s.a = turned;
-  s.dst = dx.ptr<T>() + first;
+  s.dst = dst;
   run_sweep(s);
+  return true;
+}
+
+// Rows of dx put together from the planes of their phases: phase (d, h, w) at parts[(d * sh + h) * sw + w],
+// null where it is zero.
+template <class T>
+void merge_phases(const std::vector<const T*>& parts, const int64_t* stride, const View& dx) {
+  const int64_t size_d = dx.sizes[2], size_h = dx.sizes[3], size_w = dx.sizes[4], sw = stride[2];
+  const auto count = [&dx, stride](int d, int64_t p) { return ceil_div(dx.sizes[d + 2] - p, stride[d]); };
+  parallel_for(dx.sizes[0] * dx.sizes[1] * size_d * size_h, std::max<int64_t>(1, (1 << 15) / size_w),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t r = begin; r < end; ++r) {
+                   const int64_t h = r % size_h, d = r / size_h % size_d, plane = r / size_h / size_d,
+                                 pd = d % stride[0], ph = h % stride[1];
+                   const auto source = [&](int64_t pw) -> const T* {
+                     const T* part = parts[static_cast<size_t>((pd * stride[1] + ph) * sw + pw)];
+                     if (part == nullptr) return nullptr;
+                     return part + ((plane * count(0, pd) + d / stride[0]) * count(1, ph) + h / stride[1]) *
+                                       count(2, pw);
+                   };
+                   T* out = dx.ptr<T>() + r * size_w;
+                   const T *a = source(0), *b = sw == 2 && size_w > 1 ? source(1) : nullptr;
+                   if (a != nullptr && b != nullptr) {
+                     for (int64_t i = 0; i < size_w / 2; ++i) {
+                       out[2 * i] = a[i];
+                       out[2 * i + 1] = b[i];
+                     }
+                     if (size_w % 2 != 0) out[size_w - 1] = a[size_w / 2];
+                     continue;
+                   }
+                   for (int64_t pw = 0; pw < std::min(sw, size_w); ++pw) {
+                     const T* x = source(pw);
+                     for (int64_t w = pw, i = 0; w < size_w; w += sw, ++i)
+                       out[w] = x != nullptr ? x[i] : T(0);
+                   }
+                 }
+               });
 }
 
 template <class T>
@@ -346,21 +400,25 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
         return;
     }
   }
-  bool holes = w.sizes[0] == 0 || plane_size(w) == 0;  // a phase without taps stays zero
-  for (int d = 0; d < 3; ++d)
-    for (int64_t p = 0; p < std::min(g.stride[d], dx.sizes[d + 2]); ++p) {
-      bool any = false;
-      for (int64_t t = 0; t < w.sizes[d + 2]; ++t)
-        any = any || (p + g.padding[d] - t * g.dilation[d]) % g.stride[d] == 0;
-      holes = holes || !any;
-    }
-  if (holes) fill<T>(dx.ptr<T>(), dx.numel(), nullptr, 1, 1, false);
-  if (w.sizes[0] == 0 || plane_size(w) == 0) return;
-  int64_t phase[3];
-  for (phase[0] = 0; phase[0] < std::min(g.stride[0], dx.sizes[2]); ++phase[0])
-    for (phase[1] = 0; phase[1] < std::min(g.stride[1], dx.sizes[3]); ++phase[1])
-      for (phase[2] = 0; phase[2] < std::min(g.stride[2], dx.sizes[4]); ++phase[2])
-        backward_phase<T>(dy, w, dx, g, phase);
+  int64_t phases[3], phase[3] = {0, 0, 0};  // those that dx has positions of
+  for (int d = 0; d < 3; ++d) phases[d] = std::min(g.stride[d], dx.sizes[d + 2]);
+  if (phases[0] * phases[1] * phases[2] == 1) {
+    if (!backward_phase(dy, w, dx, g, phase, dx.ptr<T>()))
+      fill<T>(dx.ptr<T>(), dx.numel(), nullptr, 1, 1, false);
+    return;
+  }
+  Buffer<T> planes(dx.numel());
+  T* next = planes;
+  std::vector<const T*> parts;
+  for (phase[0] = 0; phase[0] < phases[0]; ++phase[0])
+    for (phase[1] = 0; phase[1] < phases[1]; ++phase[1])
+      for (phase[2] = 0; phase[2] < phases[2]; ++phase[2]) {
+        parts.push_back(backward_phase(dy, w, dx, g, phase, next) ? next : nullptr);
+        int64_t size = dx.sizes[0] * dx.sizes[1];
+        for (int d = 0; d < 3; ++d) size *= ceil_div(dx.sizes[d + 2] - phase[d], g.stride[d]);
+        next += size;
+      }
+  merge_phases(parts, phases, dx);
 }
 
 // dw[g, i, k] = sum over pixels of dy[g, i, pixel] * source[g, k, pixel]. Chunks are blocks of dw and, where
@@ -466,12 +524,7 @@ void weight_chunk_direct(const BlockTables<T, F>& tables, const ConvGrid<T>& gri
     conv.weight({table.source_at(src), k, dy + unit * grid.dst_batch + group * m * grid.dst_channel,
                  grid.dst_channel, m, sums});
   });
-  for (int64_t i = 0; i < m * k; ++i) {
-    T* lane = sums + i * conv.lanes;
-    for (int h = conv.lanes / 2; h > 0; h /= 2)
-      for (int l = 0; l < h; ++l) lane[l] += lane[l + h];
-    out[i] = lane[0];
-  }
+  conv.sum_lanes(sums, m * k, out);
 }
 
 template <class T>
@@ -489,8 +542,9 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
   }
   const WeightPlan<T> plan = plan_weight(grid, m, k);
   const int lanes = conv_kernels<T>().lanes;
-  const auto prepare = [&plan, lanes](PixelTable<T>& table, int64_t begin, int64_t count) {
-    table.build(begin, count, plan.direct);
+  const bool windowed = plan.direct && DirectFill<T>(grid).windowed();
+  const auto prepare = [&plan, lanes, windowed](PixelTable<T>& table, int64_t begin, int64_t count) {
+    table.build(begin, count, plan.direct, windowed);
     if (plan.direct) return;
     for (size_t v = 0; v < table.vectors().size(); ++v)
       table.vectors()[v].dst = static_cast<int64_t>(v) * lanes;

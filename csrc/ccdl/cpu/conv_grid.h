@@ -49,9 +49,19 @@ class PixelTable {
       : grid_(grid), lanes_(lanes), tap_offset_(grid.tap_offsets()), pixel_dst_(capacity) {}
 
   // One vector per `lanes` pixels; with `split`, a vector ends where source or destination stop being
-  // consecutive.
-  void build(int64_t begin, int64_t count, bool split) {
+  // consecutive, unless the destination is consecutive throughout and every vector can be read as a window.
+  void build(int64_t begin, int64_t count, bool split, bool windowed = false) {
     if (begin == begin_ && count == count_) return;
+    windowed_ = windowed;
+    if (windowed) {
+      build_vectors(begin, count, false);
+      if (windowed_) return;
+    }
+    build_vectors(begin, count, split);
+  }
+
+ private:
+  void build_vectors(int64_t begin, int64_t count, bool split) {
     begin_ = begin;
     count_ = count;
     vectors_.clear();
@@ -89,8 +99,10 @@ class PixelTable {
     }
     combine_masks();
     if (!split) find_windows();
+    if (windowed_) place_windows();
   }
 
+ public:
   int64_t count() const { return count_; }
   std::vector<ConvVector>& vectors() { return vectors_; }
   const int64_t* pixel_dst() const { return pixel_dst_; }
@@ -104,7 +116,8 @@ class PixelTable {
             runs_.data(),
             windows_.data(),
             static_cast<int64_t>(vectors_.size()),
-            grid_.step[2]};
+            grid_.step[2],
+            windowed_ ? tap_elements_.data() : nullptr};
   }
 
  private:
@@ -172,7 +185,7 @@ class PixelTable {
   // window. The used lanes are always the lowest ones.
   void find_windows() {
     for (ConvVector& v : vectors_) {
-      if (v.runs == 1 && (grid_.step[2] == 1 || grid_.step[2] == 2)) continue;
+      if (!windowed_ && v.runs == 1 && (grid_.step[2] == 1 || grid_.step[2] == 2)) continue;
       ConvWindow w{};
       int64_t last = -1;
       bool fits = v.runs > 0;
@@ -187,24 +200,40 @@ class PixelTable {
           if (!fits) break;
           last = index;
           w.elements |= 1u << index;
+          w.lanes |= 1u << l;
           w.index[l] = static_cast<int32_t>(index);
         }
       }
+      windowed_ = windowed_ && fits;
       if (!fits) continue;
       v.window = static_cast<int32_t>(windows_.size());
       windows_.push_back(w);
     }
   }
 
+  // Consecutive destinations, and the masks of the lanes spread over the elements.
+  void place_windows() {
+    tap_elements_.assign(tap_mask_.size(), 0);
+    for (size_t v = 0; v < vectors_.size(); ++v) {
+      vectors_[v].dst = pixel_dst_[static_cast<int64_t>(v) * lanes_];
+      const ConvWindow& w = windows_[static_cast<size_t>(vectors_[v].window)];
+      for (size_t at = v; at < tap_mask_.size(); at += vectors_.size())
+        for (int l = 0; l < lanes_; ++l)
+          if ((tap_mask_[at] >> l & 1u) != 0) tap_elements_[at] |= 1u << w.index[l];
+    }
+  }
+
   const ConvGrid<T>& grid_;
   int lanes_;
   int64_t begin_ = -1, count_ = -1;
+  bool windowed_ = false;
   std::vector<int64_t> tap_offset_;
   std::vector<ConvVector> vectors_;
   std::vector<ConvRun> runs_;
   std::vector<ConvWindow> windows_;
   std::vector<uint16_t> valid_[3];  // [vector][tap of the dim]
   std::vector<uint16_t> tap_mask_;  // [tap][vector]
+  std::vector<uint32_t> tap_elements_;
   Buffer<int64_t> pixel_dst_;
 };
 

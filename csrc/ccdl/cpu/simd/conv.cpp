@@ -136,23 +136,77 @@ CCDL_SI void store_lanes(double* p, vd v, uint32_t m) {
 #endif
 }
 
+#if defined(__AVX512F__)
+// Elements of two vectors' span under the halves of a mask, put in order.
+CCDL_SI vf load_elements(const float* p, const uint32_t* elements, __m512i index) {
+  const uint16_t* half = (const uint16_t*)elements;
+  const __m512 lo = _mm512_maskz_loadu_ps((__mmask16)half[0], p),
+               hi = _mm512_maskz_loadu_ps((__mmask16)half[1], p + 16);
+  return (vf)_mm512_permutex2var_ps(lo, index, hi);
+}
+CCDL_SI vd load_elements(const double* p, const uint32_t* elements, __m512i index) {
+  const uint8_t* half = (const uint8_t*)elements;
+  const __m512d lo = _mm512_maskz_loadu_pd((__mmask8)half[0], p),
+                hi = _mm512_maskz_loadu_pd((__mmask8)half[1], p + 8);
+  return (vd)_mm512_permutex2var_pd(lo, index, hi);
+}
+CCDL_SI __m512i window_index(const ConvWindow& w, float) { return _mm512_loadu_si512(w.index); }
+CCDL_SI __m512i window_index(const ConvWindow& w, double) {
+  return _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i*)w.index));
+}
+CCDL_SI vf only(vf v, uint32_t lanes) { return (vf)_mm512_maskz_mov_ps((__mmask16)lanes, (__m512)v); }
+CCDL_SI vd only(vd v, uint32_t lanes) { return (vd)_mm512_maskz_mov_pd((__mmask8)lanes, (__m512d)v); }
+#endif
+
+template <class T, bool Windowed>
+CCDL_SI uint32_t lanes_of(const ConvSource<T>& s, const ConvVector& v) {
+  return Windowed ? s.windows[v.window].lanes : s.runs[v.first_run].lanes;
+}
+
+// The planes of many channels lie too far apart for the processor to foresee; the tile after the last channel
+// is the next one, `behind` elements further.
+template <class T, int V>
+CCDL_SI void read_ahead(const ConvSource<T>& s, int64_t channels, int64_t c, const int64_t* offset,
+                        int64_t behind) {
+  constexpr int64_t kAhead = 8;
+  if (channels <= kAhead) return;
+  const bool next = c + kAhead >= channels;
+  const T* p = s.data + (next ? c + kAhead - channels : c + kAhead) * s.channel + s.tap_offset[s.taps - 1] +
+               (next ? behind : 0);
+  CCDL_UNROLL for (int j = 0; j < V; ++j) __builtin_prefetch(p + offset[j]);
+}
+
 // R output channels x V pixel vectors in registers; weights are broadcast, pixels loaded with their masks.
-template <class T, int R, int V, int Step>
+template <class T, int R, int V, int Step, bool Windowed>
 CCDL_SI void direct_tile(const ConvDirect<T>& g, int64_t i0, int64_t v0) {
   const ConvSource<T>& s = g.source;
   const int64_t step = Step != 0 ? Step : s.step;
   const T* a = g.a + i0 * g.a_row;
+  const ConvVector* vectors = s.vectors + v0;
   int64_t offset[V];
-  CCDL_UNROLL for (int j = 0; j < V; ++j) offset[j] = s.runs[s.vectors[v0 + j].first_run].offset;
+  CCDL_UNROLL for (int j = 0; j < V; ++j) offset[j] =
+      Windowed ? s.windows[vectors[j].window].offset : s.runs[vectors[j].first_run].offset;
+#if defined(__AVX512F__)
+  __m512i index[V];
+  if constexpr (Windowed)
+    CCDL_UNROLL for (int j = 0; j < V; ++j) index[j] = window_index(s.windows[vectors[j].window], T());
+#endif
   Vec<T> acc[R][V];
   CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Vec<T>{};
   for (int64_t c = 0; c < g.channels; ++c) {
     const T* plane = s.data + c * s.channel;
+    read_ahead<T, V>(s, g.channels, c, offset, V * Lanes<T>::kN * step);
     for (int64_t t = 0; t < s.taps; ++t, ++a) {
       const T* p = plane + s.tap_offset[t];
       const uint16_t* mask = s.tap_mask + t * s.count + v0;
       Vec<T> x[V];
-      CCDL_UNROLL for (int j = 0; j < V; ++j) x[j] = gather<T>(p + offset[j], step, mask[j]);
+#if defined(__AVX512F__)
+      if constexpr (Windowed) {
+        const uint32_t* elements = s.tap_elements + t * s.count + v0;
+        CCDL_UNROLL for (int j = 0; j < V; ++j) x[j] = load_elements(p + offset[j], elements + j, index[j]);
+      } else
+#endif
+        CCDL_UNROLL for (int j = 0; j < V; ++j) x[j] = gather<T>(p + offset[j], step, mask[j]);
       CCDL_UNROLL for (int i = 0; i < R; ++i) {
         const Vec<T> av = set1(a[i * g.a_row]);
         CCDL_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = fma(av, x[j], acc[i][j]);
@@ -166,27 +220,27 @@ CCDL_SI void direct_tile(const ConvDirect<T>& g, int64_t i0, int64_t v0) {
       const ConvVector& v = s.vectors[v0 + j];
       Vec<T> y = acc[i][j] + bias;
       if (g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
-      store_lanes(out + v.dst, y, s.runs[v.first_run].lanes);
+      store_lanes(out + v.dst, y, lanes_of<T, Windowed>(s, v));
     }
   }
 }
 
-template <class T, int R, int Step>
+template <class T, int R, int Step, bool Windowed>
 __attribute__((noinline)) void direct_rows(const ConvDirect<T>& g, int64_t i0) {
 #if defined(__AVX512F__)
-  constexpr int V = R == 1 ? 8 : 4;
+  constexpr int V = Windowed ? 3 : R == 1 ? 8 : 4;
 #else
   constexpr int V = R <= 2 ? 4 : 2;
 #endif
   int64_t v = 0;
-  for (; v + V <= g.source.count; v += V) direct_tile<T, R, V, Step>(g, i0, v);
-  for (; v < g.source.count; ++v) direct_tile<T, R, 1, Step>(g, i0, v);
+  for (; v + V <= g.source.count; v += V) direct_tile<T, R, V, Step, Windowed>(g, i0, v);
+  for (; v < g.source.count; ++v) direct_tile<T, R, 1, Step, Windowed>(g, i0, v);
 }
 
-template <class T, int Step>
+template <class T, int Step, bool Windowed>
 void direct_step(const ConvDirect<T>& g) {
 #if defined(__AVX512F__)
-  constexpr int64_t kRows = 6;
+  constexpr int64_t kRows = Windowed ? 8 : 6;
 #else
   constexpr int64_t kRows = 4;
 #endif
@@ -194,23 +248,29 @@ void direct_step(const ConvDirect<T>& g) {
   for (int64_t i = 0; i < g.m; i += rows) {
     switch (g.m - i < rows ? g.m - i : rows) {
       case 1:
-        direct_rows<T, 1, Step>(g, i);
+        direct_rows<T, 1, Step, Windowed>(g, i);
         break;
       case 2:
-        direct_rows<T, 2, Step>(g, i);
+        direct_rows<T, 2, Step, Windowed>(g, i);
         break;
       case 3:
-        direct_rows<T, 3, Step>(g, i);
+        direct_rows<T, 3, Step, Windowed>(g, i);
         break;
       case 4:
-        direct_rows<T, 4, Step>(g, i);
+        direct_rows<T, 4, Step, Windowed>(g, i);
         break;
 #if defined(__AVX512F__)
       case 5:
-        direct_rows<T, 5, Step>(g, i);
+        direct_rows<T, 5, Step, Windowed>(g, i);
         break;
       case 6:
-        direct_rows<T, 6, Step>(g, i);
+        direct_rows<T, 6, Step, Windowed>(g, i);
+        break;
+      case 7:
+        if constexpr (Windowed) direct_rows<T, 7, Step, Windowed>(g, i);
+        break;
+      case 8:
+        if constexpr (Windowed) direct_rows<T, 8, Step, Windowed>(g, i);
         break;
 #endif
       default:
@@ -221,10 +281,13 @@ void direct_step(const ConvDirect<T>& g) {
 
 template <class T>
 void direct(const ConvDirect<T>& g) {
+#if defined(__AVX512F__)
+  if (g.source.tap_elements != nullptr) return direct_step<T, 1, true>(g);
+#endif
   if (g.source.step == 1)
-    direct_step<T, 1>(g);
+    direct_step<T, 1, false>(g);
   else
-    direct_step<T, 0>(g);
+    direct_step<T, 0, false>(g);
 }
 
 CCDL_SI vf load_lanes(const float* p, uint32_t m) { return gather<float>(p, 1, m); }
@@ -232,17 +295,19 @@ CCDL_SI vd load_lanes(const double* p, uint32_t m) { return gather<double>(p, 1,
 
 // R output channels x Q weights: one vector of partial sums each, carried in registers over all pixel
 // vectors.
-template <class T, int R, int Q, int Step>
+template <class T, int R, int Q, int Step, bool Windowed>
 CCDL_SI void weight_tile(const ConvWeight<T>& g, int64_t i0, int64_t k0) {
   constexpr int L = Lanes<T>::kN;
   const ConvSource<T>& s = g.source;
   const int64_t step = Step != 0 ? Step : s.step;
   const T* plane[Q];
   const uint16_t* mask[Q];
+  [[maybe_unused]] const uint32_t* elements[Q];
   CCDL_UNROLL for (int q = 0; q < Q; ++q) {
     const int64_t c = (k0 + q) / s.taps, t = (k0 + q) % s.taps;
     plane[q] = s.data + c * s.channel + s.tap_offset[t];
     mask[q] = s.tap_mask + t * s.count;
+    elements[q] = Windowed ? s.tap_elements + t * s.count : nullptr;
   }
   T* sums = g.sums + (i0 * g.depth + k0) * L;
   Vec<T> acc[R][Q];
@@ -251,11 +316,22 @@ CCDL_SI void weight_tile(const ConvWeight<T>& g, int64_t i0, int64_t k0) {
   const T* dy = g.dy + i0 * g.dy_row;
   for (int64_t v = 0; v < s.count; ++v) {
     const ConvVector& at = s.vectors[v];
-    const ConvRun& run = s.runs[at.first_run];
+    const uint32_t lanes = lanes_of<T, Windowed>(s, at);
     Vec<T> x[Q];
-    CCDL_UNROLL for (int q = 0; q < Q; ++q) x[q] = gather<T>(plane[q] + run.offset, step, mask[q][v]);
+#if defined(__AVX512F__)
+    if constexpr (Windowed) {
+      const ConvWindow& w = s.windows[at.window];
+      const __m512i index = window_index(w, T());
+      CCDL_UNROLL for (int q = 0; q < Q; ++q) x[q] =
+          only(load_elements(plane[q] + w.offset, elements[q] + v, index), lanes);
+    } else
+#endif
+    {
+      const int64_t offset = s.runs[at.first_run].offset;
+      CCDL_UNROLL for (int q = 0; q < Q; ++q) x[q] = gather<T>(plane[q] + offset, step, mask[q][v]);
+    }
     CCDL_UNROLL for (int i = 0; i < R; ++i) {
-      const Vec<T> d = load_lanes(dy + i * g.dy_row + at.dst, run.lanes);
+      const Vec<T> d = load_lanes(dy + i * g.dy_row + at.dst, lanes);
       CCDL_UNROLL for (int q = 0; q < Q; ++q) acc[i][q] = fma(d, x[q], acc[i][q]);
     }
   }
@@ -269,37 +345,37 @@ constexpr int kWeightRows = 6, kWeightColumns = 4;
 constexpr int kWeightRows = 3, kWeightColumns = 3;
 #endif
 
-template <class T, int R, int Step>
+template <class T, int R, int Step, bool Windowed>
 __attribute__((noinline)) void weight_rows(const ConvWeight<T>& g, int64_t i0) {
   int64_t k = 0;
   for (; k + kWeightColumns <= g.depth; k += kWeightColumns)
-    weight_tile<T, R, kWeightColumns, Step>(g, i0, k);
-  for (; k < g.depth; ++k) weight_tile<T, R, 1, Step>(g, i0, k);
+    weight_tile<T, R, kWeightColumns, Step, Windowed>(g, i0, k);
+  for (; k < g.depth; ++k) weight_tile<T, R, 1, Step, Windowed>(g, i0, k);
 }
 
-template <class T, int Step>
+template <class T, int Step, bool Windowed>
 void weight_step(const ConvWeight<T>& g) {
   const int64_t tiles = (g.m + kWeightRows - 1) / kWeightRows, rows = (g.m + tiles - 1) / tiles;
   for (int64_t i = 0; i < g.m; i += rows) {
     switch (g.m - i < rows ? g.m - i : rows) {
       case 1:
-        weight_rows<T, 1, Step>(g, i);
+        weight_rows<T, 1, Step, Windowed>(g, i);
         break;
       case 2:
-        weight_rows<T, 2, Step>(g, i);
+        weight_rows<T, 2, Step, Windowed>(g, i);
         break;
       case 3:
-        weight_rows<T, 3, Step>(g, i);
+        weight_rows<T, 3, Step, Windowed>(g, i);
         break;
 #if defined(__AVX512F__)
       case 4:
-        weight_rows<T, 4, Step>(g, i);
+        weight_rows<T, 4, Step, Windowed>(g, i);
         break;
       case 5:
-        weight_rows<T, 5, Step>(g, i);
+        weight_rows<T, 5, Step, Windowed>(g, i);
         break;
       case 6:
-        weight_rows<T, 6, Step>(g, i);
+        weight_rows<T, 6, Step, Windowed>(g, i);
         break;
 #endif
       default:
@@ -310,10 +386,18 @@ void weight_step(const ConvWeight<T>& g) {
 
 template <class T>
 void weight(const ConvWeight<T>& g) {
+#if defined(__AVX512F__)
+  if (g.source.tap_elements != nullptr) return weight_step<T, 1, true>(g);
+#endif
   if (g.source.step == 1)
-    weight_step<T, 1>(g);
+    weight_step<T, 1, false>(g);
   else
-    weight_step<T, 0>(g);
+    weight_step<T, 0, false>(g);
+}
+
+template <class T>
+void sum_lanes(const T* sums, int64_t n, T* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = lane_sum(ld(sums + i * Lanes<T>::kN));
 }
 
 #if defined(__AVX512F__)
@@ -325,7 +409,7 @@ constexpr bool kMasked = false;
 }  // namespace
 
 extern const ConvKernels conv;
-const ConvKernels conv = {{VL, kMasked, pack<float>, direct<float>, weight<float>},
-                          {VD, kMasked, pack<double>, direct<double>, weight<double>}};
+const ConvKernels conv = {{VL, kMasked, pack<float>, direct<float>, weight<float>, sum_lanes<float>},
+                          {VD, kMasked, pack<double>, direct<double>, weight<double>, sum_lanes<double>}};
 
 }  // namespace ccdl::cpu::CCDL_ISA

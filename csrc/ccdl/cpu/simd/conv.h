@@ -18,6 +18,7 @@ struct ConvRun {
 struct ConvWindow {
   int64_t offset;
   uint32_t elements;  // bit mask of the elements that are read
+  uint32_t lanes;     // of the lanes in use, the lowest ones
   int32_t index[16];
 };
 
@@ -39,6 +40,8 @@ struct ConvSource {
   const ConvWindow* windows;
   int64_t count;  // of vectors
   int64_t step;
+  // Null, or every vector is read as a window: [taps][vectors], the elements inside the plane.
+  const uint32_t* tap_elements;
 };
 
 // dst[vector.dst + (k - k0) * dst_k] = pixels of channel k / taps shifted by tap k % taps, for k in [k0, k1);
@@ -52,7 +55,7 @@ struct ConvPack {
 };
 
 // dst[i * dst_row + vector.dst + lane] = sum over channels and taps of a[i * a_row + k] * pixel (+ bias[i],
-// relu). Every vector has one run; lanes outside it are not stored.
+// relu). Every vector has one run, or every vector a window; lanes outside are not stored.
 template <class T>
 struct ConvDirect {
   ConvSource<T> source;
@@ -66,7 +69,7 @@ struct ConvDirect {
 };
 
 // sums[(i * depth + k) * lanes + l] += dy[i * dy_row + vector.dst + l] * pixel (channel and tap k), over all
-// vectors. Every vector has one run.
+// vectors. Every vector has one run, or every vector a window.
 template <class T>
 struct ConvWeight {
   ConvSource<T> source;
@@ -83,6 +86,7 @@ struct ConvTypeKernels {
   void (*pack)(const ConvPack<T>&);
   void (*direct)(const ConvDirect<T>&);
   void (*weight)(const ConvWeight<T>&);
+  void (*sum_lanes)(const T* sums, int64_t n, T* out);  // out[i] = sum of sums[i * lanes + l]
 };
 
 struct ConvKernels {
