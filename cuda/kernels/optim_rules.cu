@@ -65,12 +65,14 @@ __global__ void __launch_bounds__(kThreads) rule_kernel(const __grid_constant__ 
   CCDL_SHARED(RuleNumbers<double>, exact, [1]);
   const RuleEntry& item = item_of_block(plan);
   const RuleOptions& o = plan.options;
+  if (o.found_inf && *o.found_inf != 0) return;  // all threads of all blocks
   if (threadIdx.x == 0) {
     double scalar[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i)
       scalar[i] = o.device_scalar[i] != nullptr ? *o.device_scalar[i] : item.scalar[i];
-    exact[0] = optim_rules::numbers_of<Rule>(o, rate_of(o), static_cast<double>(step_of(o, item)), scalar);
+    const double t = static_cast<double>(step_of(o, item)) - (o.skipped ? *o.skipped : 0);
+    exact[0] = optim_rules::numbers_of<Rule>(o, rate_of(o), t, scalar);
   }
   __syncthreads();  // the numbers are there
   const RuleNumbers<double>& e = exact[0];

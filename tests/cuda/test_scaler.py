@@ -15,6 +15,10 @@ OPTIMIZERS = {
     "momentum": lambda p: ccdl.optim.SGD(p, lr=0.05, momentum=0.9, dampening=0.25),
     "adam": lambda p: ccdl.optim.Adam(p, lr=0.02),
     "adamw_amsgrad": lambda p: ccdl.optim.AdamW(p, lr=0.02, weight_decay=0.1, amsgrad=True),
+    "lamb": lambda p: ccdl.optim.LAMB(p, lr=0.05, weight_decay=0.1),
+    "radam": lambda p: ccdl.optim.RAdam(p, lr=0.02, betas=(0.8, 0.9)),
+    "rmsprop": lambda p: ccdl.optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True),
+    "lion": lambda p: ccdl.optim.Lion(p, lr=0.01),
 }
 
 
@@ -88,7 +92,7 @@ def test_the_counter_cannot_be_made_by_a_capture():
 
 def test_other_optimizers_cannot_ask_inside_a_capture():
     w = ccdl.ones(3, requires_grad=True)
-    optimizer, scaler = ccdl.optim.Rprop([w], lr=0.1), ccdl.amp.GradScaler("cuda")
+    optimizer, scaler = ccdl.optim.NAdam([w], lr=0.1), ccdl.amp.GradScaler("cuda")
     for _ in range(2):
         scaler.scale((w * 2).sum()).backward()
         scaler.step(optimizer)

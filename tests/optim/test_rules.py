@@ -353,7 +353,7 @@ def test_misuse_of_the_rule_step():
 
     for bad, text in (
         (dict(rule="Nothing"), "no rule"), (dict(states=[]), "states0"), (dict(steps=[0.0]), "count from 1"),
-        (dict(steps=[]), "steps"), (dict(rule="Move"), "scalars"), (dict(numbers=[0.0] * 6), "at most 5"),
+        (dict(steps=[]), "steps"), (dict(rule="Lerp"), "scalars"), (dict(numbers=[0.0] * 6), "at most 5"),
         (dict(grads=[ccdl.ones(4)]), "size"), (dict(states=[ccdl.zeros(3, dtype=ccdl.float64)]), "dtype"),
         (dict(rule="RmsProp", numbers=[0.9, 0.1, 0.9]), "momentum buffer"),
     ):

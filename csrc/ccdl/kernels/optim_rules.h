@@ -24,9 +24,7 @@ namespace ccdl {
   X(Asgd)           /* number: lambd; scalar: eta, mu; state: ax */                                      \
   X(Rprop)          /* number: eta minus, eta plus, least and largest step; state: prev, step_size */    \
   X(Lion)           /* number: beta1, beta2; state: exp_avg */                                           \
-  X(LambDirection)  /* number: beta1, beta2, eps; state: exp_avg, exp_avg_sq, direction; p stays */      \
   X(AmsCorrected)   /* number: beta1, beta2, eps; state: exp_avg, exp_avg_sq, largest corrected */       \
-  X(Move)           /* scalar: amount; p -= amount d */                                                  \
   X(Lerp)           /* scalar: weight; p += weight (d - p) */
 // clang-format on
 
@@ -41,14 +39,15 @@ struct RuleItem : OptimItem {
   double scalar[2];  // numbers of this parameter's state
 };
 
-// The device_ pointers as in SgdOptions; device_scalar[i], where not null, stands for scalar[i] of every
-// item.
+// The device_ pointers, found_inf and skipped as in AdamOptions; device_scalar[i], where not null, stands for
+// scalar[i] of every item.
 struct RuleOptions {
   double lr, weight_decay, number[5];
   bool decoupled, maximize;
   const double* device_lr = nullptr;
   const int64_t* device_step = nullptr;
   const double* device_scalar[2] = {nullptr, nullptr};
+  const float *found_inf = nullptr, *skipped = nullptr;
 };
 
 template <class S>
@@ -238,24 +237,6 @@ struct Lion {
   }
 };
 
-// u = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay p, left in the third state
-struct LambDirection {
-  CCDL_NUMBERS {
-    moment_numbers(o, c);
-    c.k[3] = 1 - CCDL_MATH(pow)(o.number[0], t);
-    c.k[4] = 1 - CCDL_MATH(pow)(o.number[1], t);
-    c.k[5] = o.number[2];
-    c.k[6] = o.weight_decay;
-    c.decay = 0;
-    c.shrink = 1;
-  }
-  CCDL_APPLY {
-    moments<M>(d, s, c);
-    s[2] = s[0] / c.k[3] / (M::sqrt(s[1] / c.k[4]) + c.k[5]);
-    if (c.k[6] != 0) s[2] = M::fma(x, c.k[6], s[2]);
-  }
-};
-
 // v' = max(v', v / (1 - beta2^t)); x -= lr / (1 - beta1^t) m / (sqrt(v') + eps)
 struct AmsCorrected {
   CCDL_NUMBERS {
@@ -270,11 +251,6 @@ struct AmsCorrected {
     s[2] = M::sel(s[2] > v, s[2], v);  // NaN in v stays
     x = x - s[0] / (M::sqrt(s[2]) + c.k[5]) * c.k[3];
   }
-};
-
-struct Move {
-  CCDL_NUMBERS { c.k[0] = scalar[0]; }
-  CCDL_APPLY { x = x - d * c.k[0]; }
 };
 
 struct Lerp {

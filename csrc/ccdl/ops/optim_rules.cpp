@@ -11,10 +11,9 @@ struct RuleRow {
 };
 
 // In the order of OptimRule. Rules without a state of their own number take fewer lists.
-constexpr RuleRow kRules[] = {
-    {"Adagrad", 1, 0},      {"Adadelta", 2, 0}, {"RmsProp", 1, 0}, {"Adamax", 2, 0}, {"NAdam", 2, 1},
-    {"RAdam", 2, 0},        {"Asgd", 1, 2},     {"Rprop", 2, 0},   {"Lion", 1, 0},   {"LambDirection", 3, 0},
-    {"AmsCorrected", 3, 0}, {"Move", 0, 1},     {"Lerp", 0, 1}};
+constexpr RuleRow kRules[] = {{"Adagrad", 1, 0}, {"Adadelta", 2, 0},     {"RmsProp", 1, 0}, {"Adamax", 2, 0},
+                              {"NAdam", 2, 1},   {"RAdam", 2, 0},        {"Asgd", 1, 2},    {"Rprop", 2, 0},
+                              {"Lion", 1, 0},    {"AmsCorrected", 3, 0}, {"Lerp", 0, 1}};
 static_assert(std::size(kRules) == static_cast<size_t>(OptimRule::kCount));
 
 OptimRule rule_named(const char* op, const std::string& name) {

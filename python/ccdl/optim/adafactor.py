@@ -110,53 +110,43 @@ class Adafactor(Optimizer):
     def step(self, closure: Any = None) -> Any:
         """One update of every parameter that has a gradient; returns the closure's loss."""
         loss = self._closure_loss(closure)
-        previous = _C._set_grad_enabled(False)
-        try:
-            for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        self._update(group, p, self._state_of(p))
-        finally:
-            _C._set_grad_enabled(previous)
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            states = [self._state_of(p) for p in params]
+            steps = _C._count_steps([s["step"] for s in states])
+            scalars = self._move_scalars(group, states, steps)
+            if not _C._cuda_graph_capturing():
+                self._update(group, params, states, scalars, {})
+                continue
+            alike: dict[Any, list[int]] = {}  # one launch for parameters of equal numbers
+            for i, own in enumerate(scalars):
+                alike.setdefault(own, []).append(i)
+            for own, rows in alike.items():
+                chosen = [params[i] for i in rows]
+                places = _graph_scalars(self, group, chosen, own)
+                self._update(group, chosen, [states[i] for i in rows], [own] * len(rows), places)
         return loss
 
-    def _update(self, group, p, state):
-        steps = _C._count_steps([state["step"]])
-        weight, rho = self._move_scalars(group, [state], steps)[0]
-        places = _graph_scalars(self, group, [p], (weight, rho))
+    def _update(self, group, params, states, scalars, places):
         eps1, eps2 = group["eps"]
-        eps1 = finfo(p.dtype).eps if eps1 is None else eps1
-        g = -p.grad if group["maximize"] else p.grad
-        size = (p.norm() / p.numel() ** 0.5).clamp(min=eps2)
-
-        def approach(average, target):
-            lerp = {"device_scalar0": places["device_scalar0"]} if places else {}
-            _rule("Lerp", average, target, weight, **lerp)
-
-        if g.dim() > 1:
-            rows, columns = state["row_var"], state["col_var"]
-            approach(rows, _C.norm(g, dim=-1, keepdim=True).square() / g.size(-1))
-            approach(columns, _C.norm(g, dim=-2, keepdim=True).square() / g.size(-2))
-            second = rows @ columns / rows.mean(dim=-2, keepdim=True).clamp(min=eps1)
-        else:
-            second = state["variance"]
-            approach(second, g * g)
-        update = second.clamp(min=eps1 * eps1).rsqrt() * g
-        limit = (update.norm() / (update.numel() ** 0.5 * group["d"])).clamp(min=1.0)
-        move = {}
-        if places:
-            move = {"device_lr": places["device_lr"], "device_scalar0": places["device_scalar1"]}
-        _rule(
-            "Move",
-            p,
-            update * (size / limit),
-            rho,
+        # a parameter has either the averages of rows and columns or a variance
+        rows = [s.get("row_var", s.get("variance")) for s in states]
+        columns = [s.get("col_var", s.get("variance")) for s in states]
+        _C._fused_adafactor_step(
+            params,
+            [p.grad for p in params],
+            rows,
+            columns,
+            rows,
+            [weight for weight, _ in scalars],
+            [rho for _, rho in scalars],
+            [finfo(p.dtype).eps if eps1 is None else float(eps1) for p in params],
             lr=float(_number(group["lr"])),
+            eps2=float(eps2),
+            d=float(group["d"]),
             weight_decay=float(group["weight_decay"]),
-            decoupled=True,
-            **move,
+            maximize=bool(group["maximize"]),
+            **places,
         )
-
-
-def _rule(name, p, g, scalar, lr=0.0, **options):
-    _C._fused_rule_step(name, [p], [g], [], [], [], [1.0], [scalar], [], lr=lr, numbers=[], **options)

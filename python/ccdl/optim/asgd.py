@@ -38,6 +38,7 @@ class ASGD(RuleOptimizer):
     """
 
     _rule = "Asgd"
+    _host_scalars = True
     _host_state = ("step", "eta", "mu")
 
     def __init__(

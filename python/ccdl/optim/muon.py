@@ -128,5 +128,5 @@ def orthogonalized(u: Any, coefficients: Any, steps: int, eps: float) -> Any:
     x = x / x.norm().clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.T
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        x = _C.addmm(x, _C.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.T if wide else x

@@ -39,6 +39,7 @@ class NAdam(RuleOptimizer):
     """
 
     _rule = "NAdam"
+    _host_scalars = True
     _host_state = ("step", "mu_product")
 
     def __init__(

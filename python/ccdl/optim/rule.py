@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from .. import _C
+from ._overflow import count_skipped, device_flag, overflow_arguments
 from .optimizer import Optimizer, _check_state_exists, _graph_scalars, _host_number, _number
 
 __all__ = ["RuleOptimizer"]
@@ -21,6 +22,7 @@ class RuleOptimizer(Optimizer):
     """
 
     _rule: ClassVar[str]
+    _host_scalars: ClassVar[bool] = False  # numbers of the state that the host moves on
 
     def _slots(self, group: dict[str, Any]) -> tuple[str | None, ...]:
         """Names of the state tensors in the rule's order, None for one that this group does without."""
@@ -79,11 +81,15 @@ class RuleOptimizer(Optimizer):
     def step(self, closure: Any = None) -> Any:
         """One update of every parameter that has a gradient; returns the closure's loss."""
         loss = self._closure_loss(closure)
-        for group in self.param_groups:
+        found = device_flag(self, self._reads_overflow_flag())
+        if found is False:
+            return loss
+        for key, group in enumerate(self.param_groups):
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
             states = [self._state_of(group, p) for p in params]
+            overflow = overflow_arguments(self, key, states, found)
             steps = _C._count_steps([s["step"] for s in states])
             scalars = self._move_scalars(group, states, steps)
             if group.get("differentiable"):
@@ -102,11 +108,18 @@ class RuleOptimizer(Optimizer):
                         [states[i] for i in rows],
                         [steps[i] for i in rows],
                         [own] * len(rows),
-                        _graph_scalars(self, group, chosen, own),
+                        {**_graph_scalars(self, group, chosen, own), **overflow},
                     )
             else:
-                self._update(group, params, states, steps, scalars, {})
+                self._update(group, params, states, steps, scalars, overflow)
+            count_skipped(overflow)
         return loss
+
+    def _reads_overflow_flag(self) -> bool:
+        """Whether the step's kernels can read a GradScaler's flag."""
+        if type(self).step is not RuleOptimizer.step or self._host_scalars:
+            return False
+        return not any(g.get("differentiable") for g in self.param_groups)
 
     def _update(
         self,
@@ -117,6 +130,7 @@ class RuleOptimizer(Optimizer):
         scalars: Sequence[tuple[float, ...]],
         places: dict[str, Any],
     ) -> None:
+        """One fused pass; ``places``: numbers on the device, of a captured graph and of a GradScaler."""
         slots = [[s[name] for s in states] if name is not None else [] for name in self._slots(group)]
         slots += [[]] * (3 - len(slots))
         columns = [list(column) for column in zip(*scalars)]
