@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything a machine with a GPU can prove and measure, in parts of less than 8 minutes each.
 #   bench/gpu/run_all.sh [options] [part...]
-# Parts (default: all, in this order): build suite memcheck racecheck synccheck maps bench peers
+# Parts (default: all, in this order): build suite memcheck racecheck synccheck maps hopper bench peers
 #   --lib FILE       a libccdl.so built elsewhere with CCDL_CUDA=ON: only the Python binding is compiled here
 #   --out DIR        results (JSON after each row, readable tables); default bench/results/gpu
 #   --work DIR       where the build goes; default ./build-gpu
@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 ROOT=$PWD
 LIB='' OUT=$ROOT/bench/results/gpu WORK=$ROOT/build-gpu PY=python3 SITE='' ARCH=90a-real LIMIT=420 ONLY='' PARTS=()
-ALL=(build suite memcheck racecheck synccheck maps bench peers)
+ALL=(build suite memcheck racecheck synccheck maps hopper bench peers)
 
 usage() { sed -n '2,14s/^# \{0,1\}//p' bench/gpu/run_all.sh; }
 value() { [ $# -ge 2 ] || { echo "run_all.sh: $1 needs a value" >&2; exit 2; }; }
@@ -96,6 +96,12 @@ part_maps() {
     -L"$PACKAGE/lib" -lccdl -Xlinker -rpath="$PACKAGE/lib"
   "$WORK/lane_maps" > "$OUT/lane_maps.txt"
   "$PY" bench/gpu/lane_maps.py --json "$OUT/lane_maps.json" < "$OUT/lane_maps.txt"
+}
+
+part_hopper() {  # the layouts of sm_90 on which the emulator's model of wgmma and TMA rests
+  nvcc -std=c++20 -gencode=arch=compute_90a,code=sm_90a --fmad=false -DNDEBUG -Icuda -Icsrc \
+    bench/gpu/hopper_layouts.cu -o "$WORK/hopper_layouts" -L"$PACKAGE/lib" -lccdl -Xlinker -rpath="$PACKAGE/lib"
+  "$WORK/hopper_layouts" > "$OUT/hopper_layouts.txt"
 }
 
 part_bench() { "$PY" bench/gpu/run.py --json "$OUT/bench.json" --seconds "$LIMIT" --only "$ONLY"; }

@@ -2,7 +2,6 @@
 #pragma once
 #include <cuda_runtime.h>
 
-#include <string>
 #include <vector>
 
 struct FaultCase {
@@ -14,7 +13,6 @@ struct FaultCase {
   const char* marker_file;     // where the marker stands
 };
 bool rnn_ring_is_exact();
-std::string wrong_hopper_layouts();  // "" when all are right
 const std::vector<FaultCase>& memory_cases();
 const std::vector<FaultCase>& sync_cases();
 const std::vector<FaultCase>& stream_cases();

@@ -96,14 +96,6 @@ TEST(stream_faults) {
   for (const FaultCase& c : stream_cases()) check_case(c);
 }
 
-TEST(hopper_layouts) {
-  for (uint64_t seed : {0, 3}) {
-    ccdl::emu::set_seed(seed);
-    const std::string wrong = wrong_hopper_layouts();
-    if (!wrong.empty()) test::report(__FILE__, __LINE__, wrong);
-  }
-}
-
 // What the driver refuses: one departure from a good map at a time.
 TEST(tensor_map_rules) {
   struct Request {

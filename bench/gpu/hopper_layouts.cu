@@ -1,19 +1,40 @@
-// Boxes that bulk loads leave in shared memory, in every swizzle, and products of operands in every layout
-// that descriptors can name, against plain loops.
-#include <cuda.h>
+// Holds what the emulator believes of sm_90 against a device: where bulk loads put each element, in every
+// swizzle and over the edges of a tensor, and products of operands in every layout that descriptors name,
+// both against plain loops. Compiles with nvcc for sm_90a and, against cuda/emulator, with g++. Links
+// libccdl.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
 
-#include "cases.h"
-#include "launch.h"
+#include <runtime/driver.h>
+#include <runtime/launch.h>
 
 #include <device/ptx_tma.cuh>
 #include <device/ptx_wgmma.cuh>
 
+namespace ccdl::cu {
 namespace {
 
-using ccdl::bfloat16;
 constexpr CUtensorMapSwizzle kModes[] = {CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_SWIZZLE_32B,
                                          CU_TENSOR_MAP_SWIZZLE_64B, CU_TENSOR_MAP_SWIZZLE_128B};
 int span_of(CUtensorMapSwizzle mode) { return 16 << static_cast<int>(mode); }
+
+template <class V>
+struct Buffer {
+  size_t n;
+  Scratch memory;
+  explicit Buffer(size_t count) : n(count), memory(static_cast<int64_t>(count * sizeof(V))) {}
+  explicit Buffer(const std::vector<V>& from) : Buffer(from.size()) {
+    CCDL_CUDA_CHECK(cudaMemcpy(p(), from.data(), n * sizeof(V), cudaMemcpyHostToDevice));
+  }
+  V* p() { return memory.ptr<V>(); }
+  std::vector<V> read() {
+    std::vector<V> out(n);
+    read_back(out.data(), p(), static_cast<int64_t>(n * sizeof(V)));
+    return out;
+  }
+};
 
 std::vector<bfloat16> numbers(int n, int step, int modulus) {
   std::vector<bfloat16> v(static_cast<size_t>(n));
@@ -22,16 +43,19 @@ std::vector<bfloat16> numbers(int n, int step, int modulus) {
   return v;
 }
 
-CUresult encode(CUtensorMap* map, const bfloat16* data, int columns, int rows, int pitch, int box_columns,
-                int box_rows, int row_step, CUtensorMapSwizzle mode) {
+bool encode(CUtensorMap* map, const bfloat16* data, int columns, int rows, int pitch, int box_columns,
+            int box_rows, int row_step, CUtensorMapSwizzle mode) {
+  static const auto make =
+      reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(driver_entry_point("cuTensorMapEncodeTiled"));
   const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows), 1};
   const cuuint64_t strides[2] = {static_cast<cuuint64_t>(pitch) * 2,
                                  static_cast<cuuint64_t>(pitch * rows) * 2};
   const cuuint32_t box[3] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows), 1};
   const cuuint32_t steps[3] = {1, static_cast<cuuint32_t>(row_step), 1};
-  return cuTensorMapEncodeTiled(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<bfloat16*>(data), sizes,
-                                strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, mode,
-                                CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return make != nullptr &&
+         make(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<bfloat16*>(data), sizes, strides, box,
+              steps, CU_TENSOR_MAP_INTERLEAVE_NONE, mode, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+              CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
 // ---- boxes ----
@@ -61,10 +85,10 @@ bool box_is_right(CUtensorMapSwizzle mode, int x, int y, int row_step) {
   Buffer<bfloat16> data(host);
   Buffer<uint16_t> out(static_cast<size_t>(kLines * width));
   CUtensorMap map;
-  if (encode(&map, data.p, kColumns, kRows, kPitch, width, kLines * row_step, row_step, mode) != CUDA_SUCCESS)
+  if (!encode(&map, data.p(), kColumns, kRows, kPitch, width, kLines * row_step, row_step, mode))
     return false;
-  launch("dump_box", __FILE__, __LINE__, Shape{.block = 32, .smem = 1024 + kLines * 128}, dump_box, map, x, y,
-         kLines * span, out.p);
+  CCDL_LAUNCH((LaunchConfig{dim3(1), dim3(32), 1024 + kLines * 128}), dump_box, map, x, y, kLines * span,
+              out.p());
   const std::vector<uint16_t> got = out.read();
   for (int line = 0; line < kLines; ++line)
     for (int c = 0; c < width; ++c) {
@@ -146,16 +170,14 @@ bool product_is_right(CUtensorMapSwizzle mode) {
   Buffer<bfloat16> a(host_a), b(host_b);
   Buffer<float> y(kM * kN);
   const int width = span_of(mode) / 2;
-  const auto encode_operand = [&](CUtensorMap* map, const Buffer<bfloat16>& x, bool row_fast, int rows) {
-    return row_fast ? encode(map, x.p, rows, kK, rows, width, kK, 1, mode)
-                    : encode(map, x.p, kK, rows, kK, width, rows, 1, mode);
+  const auto encode_operand = [&](CUtensorMap* map, Buffer<bfloat16>& x, bool row_fast, int rows) {
+    return row_fast ? encode(map, x.p(), rows, kK, rows, width, kK, 1, mode)
+                    : encode(map, x.p(), kK, rows, kK, width, rows, 1, mode);
   };
   CUtensorMap map_a, map_b;
-  if (encode_operand(&map_a, a, kRowFastA, kM) != CUDA_SUCCESS ||
-      encode_operand(&map_b, b, kRowFastB, kN) != CUDA_SUCCESS)
-    return false;
-  launch("multiply_layouts", __FILE__, __LINE__, Shape{.block = 128, .smem = 1024 + (kM + kN) * kK * 2},
-         multiply_layouts<kRowFastA, kRowFastB>, map_a, map_b, static_cast<int>(mode), y.p);
+  if (!encode_operand(&map_a, a, kRowFastA, kM) || !encode_operand(&map_b, b, kRowFastB, kN)) return false;
+  CCDL_LAUNCH((LaunchConfig{dim3(1), dim3(128), 1024 + (kM + kN) * kK * 2}),
+              (multiply_layouts<kRowFastA, kRowFastB>), map_a, map_b, static_cast<int>(mode), y.p());
   const std::vector<float> got = y.read();
   for (int i = 0; i < kM; ++i)
     for (int j = 0; j < kN; ++j) {
@@ -168,23 +190,37 @@ bool product_is_right(CUtensorMapSwizzle mode) {
   return true;
 }
 
-}  // namespace
+int checks = 0, wrong = 0;
+void note(bool good, const char* what, CUtensorMapSwizzle mode) {
+  ++checks;
+  wrong += !good;
+  if (!good) std::printf("wrong: %s, lines of %d bytes\n", what, span_of(mode));
+}
 
-std::string wrong_hopper_layouts() {
-  ccdl::emu::set_capability(90);
-  std::string wrong;
-  const auto note = [&](bool good, const std::string& what) {
-    if (!good) wrong += what + " " + ccdl::emu::fault_text() + "\n";
-  };
-  for (CUtensorMapSwizzle mode : kModes) {
-    const std::string name = "swizzle " + std::to_string(static_cast<int>(mode));
-    for (int x : {0, 8, -8, 72, 96, 200})
-      for (int y : {0, -5, 30, 100}) note(box_is_right(mode, x, y, 1 + (y == 30)), "box, " + name);
-    note(product_is_right<false, false>(mode), "product along k, " + name);
-    note(product_is_right<true, false>(mode), "product with A along rows, " + name);
-    note(product_is_right<false, true>(mode), "product with B along rows, " + name);
-    note(product_is_right<true, true>(mode), "product along rows, " + name);
+int run() {
+  if (device_traits().major != 9) {
+    std::printf("hopper layouts: nothing to check, the device is not of capability 9.x\n");
+    return 0;
   }
-  ccdl::emu::set_capability(80);
-  return wrong;
+  for (CUtensorMapSwizzle mode : kModes) {
+    for (int x : {0, 8, -8, 72, 96, 200})
+      for (int y : {0, -5, 30, 100}) note(box_is_right(mode, x, y, 1 + (y == 30)), "a box", mode);
+    note(product_is_right<false, false>(mode), "a product along k", mode);
+    note(product_is_right<true, false>(mode), "a product with A along rows", mode);
+    note(product_is_right<false, true>(mode), "a product with B along rows", mode);
+    note(product_is_right<true, true>(mode), "a product along rows", mode);
+  }
+  std::printf("hopper layouts: %d checks, %d wrong\n", checks, wrong);
+  return wrong != 0;
+}
+
+}  // namespace
+}  // namespace ccdl::cu
+
+int main() {
+#ifdef CCDL_CUDA_EMULATED
+  setenv("CCDL_EMULATOR_CAPABILITY", "9.0", 1);
+  ccdl::emu::set_capability(90);
+#endif
+  return ccdl::cu::run();
 }
