@@ -117,6 +117,7 @@ FORBIDDEN = {  # pattern: (folders, why)
     r"\bos\.system\b|shell=True": (("python",), "no shell"),
     r"\babort\s*\(|\bstd::terminate\b|[^_]\bexit\s*\(": (("csrc",), "errors are thrown"),
     r"-march=native|-ffast-math|-Ofast|-fopenmp|#pragma omp": (("csrc", "cuda", "python"), "portable, exact, no OpenMP"),
+    r"\bconst CUtensorMap \w": (("cuda",), "a tensor map parameter of a kernel is __grid_constant__"),
     r"\bTODO\b|\bFIXME\b|\bXXX\b": (("csrc", "cuda", "python", "bench"), "finish it or list it as open"),
 }
 

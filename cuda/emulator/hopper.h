@@ -14,7 +14,6 @@ void mbarrier_init(uint64_t* barrier, int arrivals);
 void mbarrier_arrive(uint64_t* barrier);
 void mbarrier_arrive_expect(uint64_t* barrier, int bytes);
 void mbarrier_wait(uint64_t* barrier, int parity);
-bool mbarrier_try_wait(uint64_t* barrier, int parity);
 // Generic accesses of this thread so far come before those that TMA and wgmma make behind it.
 void fence_proxy_async();
 

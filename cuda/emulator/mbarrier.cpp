@@ -133,16 +133,6 @@ void mbarrier_arrive_expect(uint64_t* barrier, int bytes) {
   arrive(b, pc);
 }
 
-bool mbarrier_try_wait(uint64_t* barrier, int parity) {
-  const void* pc = __builtin_return_address(0);
-  const int i = find(barrier, pc);
-  AsyncBlock& state = async_of(current->block);
-  shared_access(barrier, 8, Access::AtomicRead, pc);
-  if (!ended(state.barriers[static_cast<size_t>(i)], parity)) return false;
-  observe(state, i);
-  return true;
-}
-
 void mbarrier_wait(uint64_t* barrier, int parity) {
   const void* pc = __builtin_return_address(0);
   const int i = find(barrier, pc);

@@ -289,7 +289,7 @@ std::vector<Case> hopper_cases(bool all) {
       {48, 72, 136, 328, kK, kK, 2, 3, 1, true},
       {96, 80, 72, 8, kRow, kRow, 1, 0, 2, true},
       {96, 65, 67, 77, Layout::KFastOdd, Layout::RowFastOdd},
-      {1, 1160, 1304, 24, kK, kRow, 1, 1, 2},
+      {1, 1160, 1300, 28, kK, kRow, 1, 1, 2},
   };
   if (!all) return cases;
   const Layout layouts[] = {kK, kRow, Layout::KFastOdd, Layout::RowFastOdd, Layout::Strided};

@@ -212,31 +212,37 @@ int64_t tiles_of(const GemmProblem<T>& p, int64_t tile_m, int64_t tile_n) {
 
 // CCDL_SM90=1 sends large half-precision products to the Hopper kernel.
 template <class T>
-bool run_sm90([[maybe_unused]] const GemmProblem<T>& p) {
+bool wants_sm90() {
 #ifdef CCDL_HAVE_SM90
-  if constexpr (kIsHalf<T>) {
-    static const bool wanted = [] {
-      const char* value = std::getenv("CCDL_SM90");
-      return value != nullptr && value[0] == '1';
-    }();
-    return wanted && device_traits().major == 9 && gemm_sm90(p);
-  }
-#endif
+  static const bool wanted = [] {
+    const char* value = std::getenv("CCDL_SM90");
+    return value != nullptr && value[0] == '1';
+  }();
+  return kIsHalf<T> && wanted && device_traits().major == 9;
+#else
   return false;
+#endif
 }
 
-// The tensor-core loop: asynchronous copies need unit stride and lines aligned to 4 bytes; lines of only 4
-// are worth a copy where they are read often.
+// The tensor-core loops: asynchronous copies need unit stride and lines aligned to 4 bytes, TMA to 16; lines
+// of less than they could use are worth a copy where they are read often.
 template <class T, class Launch>
 void run_mma(GemmProblem<T> p, int64_t tile_n, const Launch& launch) {
   std::optional<Scratch> room_a, room_b, sums;
-  if (p.k > 0) {
-    if (p.a.access < 4 || (p.a.access == 4 && p.n >= kRepackReuse)) repack(p.a, p.batch, p.m, p.k, room_a);
-    if (p.b.access < 4 || (p.b.access == 4 && p.m >= kRepackReuse)) repack(p.b, p.batch, p.n, p.k, room_b);
-  }
   const int64_t large = tiles_of(p, 128, tile_n);
   const bool large_tile = large >= kFullGrid && p.m > 64 && p.n > 64;
-  if (large_tile && p.k > 0 && run_sm90(p)) return;
+  const bool hopper = large_tile && p.k > 0 && wants_sm90<T>();
+  const int enough = hopper ? 16 : 8;
+  if (p.k > 0) {
+    if (p.a.access < 4 || (p.a.access < enough && p.n >= kRepackReuse))
+      repack(p.a, p.batch, p.m, p.k, room_a);
+    if (p.b.access < 4 || (p.b.access < enough && p.m >= kRepackReuse))
+      repack(p.b, p.batch, p.n, p.k, room_b);
+  }
+#ifdef CCDL_HAVE_SM90
+  if constexpr (kIsHalf<T>)
+    if (hopper && gemm_sm90(p)) return;
+#endif
   plan_splits(p, large_tile ? large : tiles_of(p, 64, 64), sums);
   launch(p, large_tile);
   add_splits(p);
