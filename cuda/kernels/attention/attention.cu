@@ -5,9 +5,11 @@
 // bytes.
 #include <ccdl/kernels/attention.h>
 
+#include <cstdlib>
 #include <optional>
 
 #include <kernels/attention/problem.cuh>
+#include <kernels/attention/sm90.cuh>
 #include <kernels/row_bricks.cuh>
 
 namespace ccdl::cu {
@@ -202,6 +204,34 @@ void align(AttentionOperand<const T>& x, int64_t batches, int64_t heads, int64_t
   x = {r.to, x.batch == 0 ? 0 : r.heads * rows * r.pitch, x.head == 0 ? 0 : rows * r.pitch, r.pitch, 16};
 }
 
+// CCDL_SM90=1 sends what they can do to the Hopper kernels.
+#ifdef CCDL_HAVE_SM90
+bool wants_sm90() {
+  static const bool wanted = [] {
+    const char* value = std::getenv("CCDL_SM90");
+    return value != nullptr && value[0] == '1';
+  }();
+  return wanted && device_traits().major == 9;
+}
+template <class T>
+bool forward_on_sm90(const AttentionProblem<T>& p) {
+  return wants_sm90() && attention_forward_sm90(p);
+}
+template <class T>
+bool backward_on_sm90(const AttentionProblem<T>& p) {
+  return wants_sm90() && attention_backward_sm90(p);
+}
+#else
+template <class T>
+bool forward_on_sm90(const AttentionProblem<T>&) {
+  return false;
+}
+template <class T>
+bool backward_on_sm90(const AttentionProblem<T>&) {
+  return false;
+}
+#endif
+
 template <class T>
 void forward(AttentionProblem<T> p, const View& out, const View& lse, void* workspace) {
   if (p.B * p.H * p.L == 0) return;
@@ -215,7 +245,7 @@ void forward(AttentionProblem<T> p, const View& out, const View& lse, void* work
       align(p.q, p.B, p.H, p.L, p.D, rooms[0]);
       align(p.k, p.B, p.G, p.S, p.D, rooms[1]);
       align(p.v, p.B, p.G, p.S, p.E, rooms[2]);
-      attention_forward_mma(p);
+      if (!forward_on_sm90(p)) attention_forward_mma(p);
     } else {
       attention_forward_general(p);
     }
@@ -259,6 +289,10 @@ void backward(AttentionProblem<T> p, const View& out, const View& lse, const Vie
       align(p.k, p.B, p.G, p.S, p.D, rooms[1]);
       align(p.v, p.B, p.G, p.S, p.E, rooms[2]);
       align(p.dout, p.B, p.H, p.L, p.E, rooms[3]);
+      if (!want_q) p.dq.data = nullptr;
+      if (!want_k) p.dk.data = nullptr;
+      if (!want_v) p.dv.data = nullptr;
+      if (backward_on_sm90(p)) return;
       if (want_q) attention_backward_mma_q(p);
       if (want_k) attention_backward_mma_k(p);
       if (want_v) attention_backward_mma_v(p);
