@@ -92,6 +92,37 @@ def test_decoding_step_by_step_gives_the_same_logits(kind):
             bad()
 
 
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_transformer_decodes_from_its_caches(norm_first):
+    """Several tokens at a time, a start state used twice, a reordered batch: always the logits of a whole run."""
+    model = network("transformer", norm_first=norm_first).eval()
+    source, target = pairs(5, True)
+    order = ccdl.tensor([3, 0, 3, 1])
+    start = model.start(source)
+    assert start.memory.requires_grad
+    with ccdl.no_grad():
+        whole = model(source, target)
+    for parts in ((2, 5), (1, 3, 4)):
+        state, end = start, 0
+        for end in parts:
+            begin = 0 if state is start else len(state.caches[0])
+            logits, state = model.step(target[:, begin:end], state)
+            assert not logits.requires_grad
+            np.testing.assert_allclose(numpy_of(logits), numpy_of(whole[:, end - 1]), atol=2e-5)
+        assert len(state.caches[0]) == end and state.memory[0][0].shape == (5, 4, source.shape[1], 8)
+        first = model.reorder(start, order)
+        state = model.reorder(state, order)
+        logits, _ = model.step(target.index_select(0, order)[:, end : end + 1], state)
+        np.testing.assert_allclose(numpy_of(logits), numpy_of(whole.index_select(0, order)[:, end]), atol=2e-5)
+        logits, _ = model.step(target.index_select(0, order)[:, :3], first)
+        np.testing.assert_allclose(numpy_of(logits), numpy_of(whole.index_select(0, order)[:, 2]), atol=2e-5)
+    one, encoded = [], []
+    model.transformer.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    model.transformer.decoder.layers[0].linear1.register_forward_hook(lambda m, args, y: one.append(args[0].shape[1]))
+    generate(model, target[:, :1], 6, state=model.start(source))
+    assert one == [1] * 6 and len(encoded) == 1  # each step runs over its own token only
+
+
 def test_bahdanau_equations():
     """s_t = f(s_{t-1}, y_{t-1}, c_t) with alpha over the source only, in NumPy from the encoder's states on."""
     model = network("bahdanau").double().eval()

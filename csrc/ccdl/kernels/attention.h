@@ -14,7 +14,8 @@ constexpr int64_t kNotCausal = INT64_MAX;
 struct AttentionParams {
   double scale;
   int64_t causal_offset = kNotCausal;  // query i sees keys j <= i + causal_offset (may be negative)
-  View mask{};  // [B, H, L, S], any strides (0: broadcast): Bool (true: may attend) or T (added); or absent
+  View mask{};  // [B, H, L, S], any strides (0: broadcast): Bool (true: may attend) or T (added; -inf: may
+                // not attend, whatever the score); or absent
   View key_lengths{};  // int64 [B], on the device of q: keys >= key_lengths[b] are not seen; or absent
   double dropout =
       0;  // element (b, h, i, j) in logical order [B, H, L, S] takes that word of the stream, kept
@@ -23,7 +24,8 @@ struct AttentionParams {
 };
 }  // namespace ccdl
 
-// A query that sees no key (every score -inf or masked) gives out = 0, lse = -inf and no gradient.
+// A query that sees no key (every score -inf, or masked whatever it is) gives out = 0, lse = -inf and no
+// gradient.
 #define CCDL_ATTENTION_CONTRACT                                                                              \
   /* lse [B, H, L] contiguous in the stat dtype (float32, or float64 for float64): log sum exp of the scores \
      (natural logarithm); may be absent. Overwrites out and lse. */                                          \

@@ -115,13 +115,13 @@ CCDL_DEVICE void gradient_weights(const AttentionProblem<typename C::T>& p, cons
           if constexpr (C::kExtras) {
             v *= scale;
             if (p.mask != nullptr && seen && query0 + q < p.L)
-              v += rule.bias(query0 + q, key0 + k) * static_cast<float>(kLog2E);
+              v = rule.masked(v, query0 + q, key0 + k, static_cast<float>(kLog2E));
             v = exp2_approx(v - log_sum);
             if (p.drops && !C::kQueryRows) keep[x] = rule.kept(query0 + q, key0 + k);
           } else {
             v = exp2_approx(fmaf(v, scale, -log_sum));
           }
-          if (!seen) v = 0;
+          if (!seen || log_sum == __builtin_huge_valf()) v = 0;
           if constexpr (C::kValues) {
             if (!keep[x]) v = 0;
           } else {

@@ -191,7 +191,7 @@ CCDL_DEVICE void gradient_consume(const AttentionProblem<typename C::T>& p, cons
       const int c = element_column(i);
       const float lse = C::kQueryRows ? row_lse[element_row(i) / 8] : stats[c];
       s[i] = exp2_approx(fmaf(s[i], scale, -lse));
-      if (!gradient_sees<C>(sight, element_row(i), c)) s[i] = 0;
+      if (!gradient_sees<C>(sight, element_row(i), c) || lse == __builtin_huge_valf()) s[i] = 0;
     }
     uint32_t weights[kN / 16][4], value_weights[kN / 16][4];
     if constexpr (!C::kQueryRows) pack_weights<T, kN>(s, value_weights);

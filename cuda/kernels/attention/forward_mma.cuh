@@ -69,8 +69,8 @@ CCDL_DEVICE void forward_mask(const AttentionProblem<typename C::T>& p, const Mm
         for (int j = 0; j < C::kKeys / 8; ++j)
 #pragma unroll
           for (int x = 0; x < 2; ++x)
-            if (j * 8 + x < seen)
-              s[i][j][half * 2 + x] += rule.bias(q.query, key + j * 8 + x) * static_cast<float>(kLog2E);
+            if (float& v = s[i][j][half * 2 + x]; j * 8 + x < seen)
+              v = rule.masked(v, q.query, key + j * 8 + x, static_cast<float>(kLog2E));
       }
     }
 }
@@ -134,7 +134,7 @@ CCDL_DEVICE void forward_drop(const AttentionProblem<typename C::T>& p, const Mm
 template <class C>
 CCDL_DEVICE void forward_finish(const AttentionProblem<typename C::T>& p, const MmaPlace& at, int warp_row,
                                 unsigned char* tile, float scale, const float (&top)[C::kMi][2],
-                                const float (&sum)[C::kMi][2], const float (&out)[C::kMi][C::kHead / 8][4]) {
+                                const float (&sum)[C::kMi][2], float (&out)[C::kMi][C::kHead / 8][4]) {
   const int lane = recomputed(static_cast<int>(threadIdx.x)) % kWarp;
   float factor[C::kMi][2];
 #pragma unroll
@@ -147,6 +147,9 @@ CCDL_DEVICE void forward_finish(const AttentionProblem<typename C::T>& p, const 
           (static_cast<int64_t>(at.b) * p.H + at.head + q.head) * p.L + q.query;  // of [B, H, L]
       const float total = quad_sum(sum[i][half]);
       factor[i][half] = total == 0 ? 0.0f : p.keep_scale / total;
+      if (total == 0)  // values nobody sees may be NaN
+#pragma unroll
+        for (int j = 0; j < C::kHead / 8; ++j) out[i][j][half * 2] = out[i][j][half * 2 + 1] = 0;
       if (r >= at.rows) continue;
       const float lse = total == 0 ? -__builtin_huge_valf()
                                    : fmaf(top[i][half] * scale, static_cast<float>(kLn2), logf(total));

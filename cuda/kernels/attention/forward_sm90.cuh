@@ -262,6 +262,9 @@ CCDL_DEVICE void forward_consume(const AttentionProblem<typename C::T>& p, const
     for (int half = 0; half < 2; ++half) {
       const float total = quad_sum(sum[half]);
       factor[half] = total == 0 ? 0.0f : 1.0f / total;
+      if (total == 0)  // values nobody sees may be NaN
+#pragma unroll
+        for (int i = half * 2; i < C::kHead / 2; i += 4) out[i] = out[i + 1] = 0;
       if (p.lse != nullptr && lane % 4 == 0 && row + half * 8 < w.rows)
         p.lse[line + half * 8] = total == 0 ? -__builtin_huge_valf()
                                             : fmaf(top[half] * scale, static_cast<float>(kLn2), logf(total));

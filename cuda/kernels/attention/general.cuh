@@ -44,7 +44,7 @@ CCDL_DEVICE void general_softmax(const AttentionProblem<typename C::T>& p, const
       if (key + j >= limit)
         s[i][j] = none;
       else if (p.mask != nullptr)
-        s[i][j] += rule.bias(q.query, key + j);
+        s[i][j] = rule.masked(s[i][j], q.query, key + j, S(1));
       now = LargerOp()(now, s[i][j]);
     }
     now = row_reduce(now, LargerOp());
@@ -88,10 +88,11 @@ CCDL_DEVICE void general_finish(const AttentionProblem<typename C::T>& p, const 
     for (int j = 0; j < C::kV * C::kG; ++j) {
       const int c = at.chunk * C::kOut + out_column<C>(j);
       if (c >= p.E) continue;
+      const S y = sum[i] == S(0) ? S(0) : out[i][j] * factor;  // values nobody sees may be NaN
       if (p.splits > 1)
-        p.partial[place * p.pitch + c] = out[i][j] * factor;
+        p.partial[place * p.pitch + c] = y;
       else
-        to[c] = convert<typename C::T>(out[i][j] * factor);
+        to[c] = convert<typename C::T>(y);
     }
   }
 }
@@ -158,7 +159,7 @@ CCDL_DEVICE void general_weights(const AttentionProblem<typename C::T>& p, int64
       if (query < p.L && key < p.limit(query, keys)) {
         const S lse = p.lse[line0 + query];
         S v = s[i][j] * p.scale;
-        if (p.mask != nullptr) v += rule.bias(query, key);
+        if (p.mask != nullptr) v = rule.masked(v, query, key, S(1));
         if (lse != -S(kInfinity)) {
           const bool keep = (kept >> (i * C::kG + j) & 1) != 0;
           w = exp_of(v - lse);

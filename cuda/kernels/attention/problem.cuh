@@ -131,6 +131,11 @@ struct ScoreRule {
       return reinterpret_cast<const bool*>(mask)[offset] ? Stat(0) : -Stat(__builtin_huge_valf());
     return convert<Stat>(reinterpret_cast<const T*>(mask)[offset]);
   }
+  // The score (natural units times unit) under the mask: -inf hides the key, whatever the score is.
+  CCDL_DEVICE Stat masked(Stat score, int64_t query, int64_t key, Stat unit) const {
+    const Stat added = bias(query, key), none = -Stat(__builtin_huge_valf());
+    return added == none ? none : score + added * unit;
+  }
   CCDL_DEVICE bool kept(int64_t query, int64_t key) const {
     return rng::kept(word(rng::block(random, index(query, key) / 4), index(query, key) % 4), p->threshold);
   }

@@ -147,7 +147,7 @@ class Seq2SeqTransformer(nn.Module):
         norm_first: bool = True,
     ) -> None:
         super().__init__()
-        self.pad, self.scale = pad, math.sqrt(d_model)
+        self.pad, self.scale, self.max_len = pad, math.sqrt(d_model), max_len
         self.source = nn.Embedding(source_vocab, d_model)
         self.target = nn.Embedding(target_vocab, d_model)
         for table in (self.source, self.target):
@@ -166,18 +166,18 @@ class Seq2SeqTransformer(nn.Module):
         self.head = nn.Linear(d_model, target_vocab)
 
     def start(self, source: Any) -> Any:
-        """The state that decoding begins from: (memory, padding, no target yet)."""
+        """The state that decoding begins from; it stays as it is, later states are used up by ``step``."""
         _check("Seq2SeqTransformer", source)
+        return _Decoding(*self._encode(source))
+
+    def _encode(self, source):
         padding = source == self.pad
         x = self.position(self.source(source) * self.scale)
-        return self.transformer.encoder(x, src_key_padding_mask=padding), padding, None
+        return self.transformer.encoder(x, src_key_padding_mask=padding), padding
 
     def forward(self, source: Any, target: Any) -> Any:
         _check("Seq2SeqTransformer", source, target)
-        memory, padding, _ = self.start(source)
-        return self._decode(target, memory, padding)
-
-    def _decode(self, target, memory, padding):
+        memory, padding = self._encode(source)
         y = self.position(self.target(target) * self.scale)
         mask = nn.Transformer.generate_square_subsequent_mask(target.shape[1], y.device, y.dtype)
         y = self.transformer.decoder(
@@ -186,12 +186,87 @@ class Seq2SeqTransformer(nn.Module):
         return self.head(y)
 
     def step(self, tokens: Any, state: Any) -> Any:
-        """Logits [N, V] of the token after ``tokens`` [N, L], and the state; runs over the target so far."""
-        memory, padding, target = state
-        target = tokens if target is None else _C.cat([target, tokens], 1)
-        return self._decode(target, memory, padding)[:, -1], (memory, padding, target)
+        """Logits [N, V] of the token after ``tokens`` [N, L], and the state; no gradient.
+
+        The state keeps the keys and values of the target so far and those of the source, so that a step
+        costs what its own tokens cost.
+        """
+        previous = _C._set_grad_enabled(False)
+        try:
+            decoder = self.transformer.decoder
+            if state.caches is None:
+                state = state.begun(decoder.layers, self.max_len)
+            past = len(state.caches[0]) if state.caches else 0
+            y = self.position(self.target(tokens) * self.scale, past)
+            for layer, cache, memory in zip(decoder.layers, state.caches, state.memory):
+                y = _cached_layer(layer, y, cache, memory, state.seen)
+            return self.head(y[:, -1:] if decoder.norm is None else decoder.norm(y[:, -1:]))[:, 0], state
+        finally:
+            _C._set_grad_enabled(previous)
 
     @staticmethod
     def reorder(state: Any, index: Any) -> Any:
         """The state with sequence ``index[i]`` in place i."""
-        return tuple(s.index_select(0, index) for s in state)
+        return state.reordered(index)
+
+
+class _Decoding:
+    """What decoding holds: the source's output until the first step, then per layer the keys and values of
+    the source, and a cache of those of the target; ``padding`` [N, S] is True where the source is filled up.
+    """
+
+    def __init__(self, memory, padding, caches=None):
+        self.memory, self.padding, self.caches = memory, padding, caches
+        self.seen = ~padding.unsqueeze(1).unsqueeze(1)
+
+    def begun(self, layers, max_len):
+        memory = [
+            (_heads(layer.multihead_attn, self.memory, 1), _heads(layer.multihead_attn, self.memory, 2))
+            for layer in layers
+        ]
+        return _Decoding(memory, self.padding, [nn.KVCache(max_len) for _ in layers])
+
+    def reordered(self, index):
+        padding = self.padding.index_select(0, index)
+        if self.caches is None:
+            return _Decoding(self.memory.index_select(0, index), padding)
+        memory = [tuple(x.index_select(0, index) for x in pair) for pair in self.memory]
+        for cache in self.caches:
+            cache.reorder(index)
+        return _Decoding(memory, padding, self.caches)
+
+
+def _heads(attention, x, part):
+    """Queries (part 0), keys (1) or values (2) of x [N, L, E], as [N, H, L, D]."""
+    rows = slice(part * attention.embed_dim, (part + 1) * attention.embed_dim)
+    bias = attention.in_proj_bias
+    y = nn.functional.linear(x, attention.in_proj_weight[rows], None if bias is None else bias[rows])
+    return y.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+
+
+def _attend(attention, x, keys, values, **sight):
+    dropout = attention.dropout if attention.training else 0.0
+    y = nn.functional.attention(_heads(attention, x, 0), keys, values, dropout_p=dropout, **sight)
+    return attention.out_proj(y.transpose(1, 2).flatten(2))
+
+
+def _cached_layer(layer, x, cache, memory, seen):
+    """A decoder layer on new tokens x [N, L, E] behind those whose keys and values ``cache`` holds."""
+
+    def own(y):
+        keys, values = cache.append(_heads(layer.self_attn, y, 1), _heads(layer.self_attn, y, 2))
+        y = _attend(
+            layer.self_attn, y, keys, values, is_causal=True, causal_alignment="lower_right"
+        )
+        return layer.dropout1(y)
+
+    def cross(y):
+        return layer.dropout2(_attend(layer.multihead_attn, y, *memory, attn_mask=seen))
+
+    if layer.norm_first:
+        x = x + own(layer.norm1(x))
+        x = x + cross(layer.norm2(x))
+        return x + layer._feed_forward(layer.norm3(x), layer.dropout3)
+    x = layer.norm1(x + own(x))
+    x = layer.norm2(x + cross(x))
+    return layer.norm3(x + layer._feed_forward(x, layer.dropout3))

@@ -90,7 +90,10 @@ template <class T, int Mask>
 CCDL_SI Vec<T> masked(Vec<T> s, const void* mask, int64_t i, int count) {
   if (Mask == kBool)
     return select(may_attend<T>(static_cast<const uint8_t*>(mask) + i, count), s, set1(kLow<T>));
-  if (Mask == kAdded) return s + at(static_cast<const T*>(mask) + i, count);
+  if (Mask == kAdded) {  // -inf hides the key, whatever its score is
+    const Vec<T> m = at(static_cast<const T*>(mask) + i, count);
+    return select(m == set1(kLow<T>), m, s + m);
+  }
   return s;
 }
 
@@ -189,8 +192,7 @@ __attribute__((noinline)) void backward_rows(const AttentionTile<T>& t, T* dp_ti
             kept *= f;
           }
           g = p * (g - d) * c;
-          if (Mask == kBool)
-            g = select(may_attend<T>(static_cast<const uint8_t*>(mask) + i, count), g, Vec<T>{});
+          if (Mask != kNone) g = select(x == set1(kLow<T>), Vec<T>{}, g);
           to(s + i, kept, count);
           to(dp + i, g, count);
         });
