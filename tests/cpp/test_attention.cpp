@@ -4,6 +4,7 @@
 // has one, on the CUDA device.
 #include <ccdl/core/device_api.h>
 #include <ccdl/core/dtype.h>
+#include <ccdl/core/matmul_precision.h>
 #include <ccdl/kernels/attention.h>
 
 #include <algorithm>
@@ -32,6 +33,7 @@ struct Case {
 };
 
 bool g_on_device = false;
+bool g_tf32 = false;  // float products of operands rounded to 11 bits
 
 // Host memory, and its copy on the device while a call runs.
 struct Memory {
@@ -288,7 +290,8 @@ void compare(const char* what, const std::string& where, Array<T>& got, const st
       for (int64_t i = 0; i < got.sizes[2]; ++i)
         for (int64_t d = 0; d < got.sizes[3]; ++d, ++at) {
           const double v = number(got.at(b, h, i, d));
-          if (std::abs(v - want[at]) <= Kind<T>::kBound * bound[at] + 1e-7 * (sizeof(T) < 8)) continue;
+          const double rounding = g_tf32 ? Kind<float16>::kBound : Kind<T>::kBound;
+          if (std::abs(v - want[at]) <= rounding * bound[at] + 1e-7 * (sizeof(T) < 8)) continue;
           if (wrong++ == 0)
             test::report(__FILE__, __LINE__,
                          str(what, " of ", where, ": (", b, ", ", h, ", ", i, ", ", d, ") is ", v,
@@ -353,7 +356,7 @@ void check_case(const Case& c, unsigned seed) {
     compare("dv", where, dv, want.dv, want.dv_bound);
     for (size_t i = 0; i < want.lse.size(); ++i) {
       const double got = number(lse.memory.template as<Stat>()[i]);
-      const double slack = sizeof(T) == 8 ? 1e-12 : 1e-5 * std::abs(want.lse[i]) + 2e-5;
+      const double slack = sizeof(T) == 8 ? 1e-12 : g_tf32 ? 5e-3 : 1e-5 * std::abs(want.lse[i]) + 2e-5;
       if (!(got == want.lse[i] || std::abs(got - want.lse[i]) <= slack)) {
         test::report(__FILE__, __LINE__,
                      str("lse of ", where, ": ", i, " is ", got, ", expected ", want.lse[i]));
@@ -437,6 +440,14 @@ TEST(float32) { check_type<float>(); }
 TEST(float64) { check_type<double>(); }
 TEST(float16) { check_type<float16>(); }
 TEST(bfloat16) { check_type<bfloat16>(); }
+TEST(tf32) {
+  if (!g_on_device) return;
+  set_matmul_precision(MatmulPrecision::Tf32);
+  g_tf32 = true;
+  check_type<float>();
+  g_tf32 = false;
+  set_matmul_precision(MatmulPrecision::Ieee);
+}
 
 int main(int argc, char** argv) {
   // Names of tests to run; all without.

@@ -3,6 +3,7 @@
 // query rows share the keys out among blocks, whose parts are joined in ascending order; delta = sum of dout
 // out per query. Everything is chosen from shapes, strides and types alone. Bound of the small kernels:
 // bytes.
+#include <ccdl/core/matmul_precision.h>
 #include <ccdl/kernels/attention.h>
 
 #include <cstdlib>
@@ -35,7 +36,7 @@ struct Line {
   }
 };
 
-// dst [batch][head][row][pitch], pitch a multiple of 8, zeros behind `columns`.
+// dst [batch][head][row][pitch], pitch a multiple of 16 bytes, zeros behind `columns`.
 template <class T>
 struct AttentionRepack {
   AttentionOperand<const T> from;
@@ -45,15 +46,16 @@ struct AttentionRepack {
 };
 template <class T>
 __global__ void __launch_bounds__(kThreads) attention_repack_kernel(const AttentionRepack<T> r) {
-  const int across = r.pitch / 8;
+  constexpr int kE = 16 / static_cast<int>(sizeof(T));
+  const int across = r.pitch / kE;
   const int64_t e = flat_block() * kThreads + threadIdx.x, line = e / across;
-  const int column = static_cast<int>(e % across) * 8;
+  const int column = static_cast<int>(e % across) * kE;
   if (line >= r.batches * r.heads * r.rows) return;
   const Line at(line, r.heads, r.rows);
   const T* src = r.from.at(at.b, at.h) + at.query * r.from.row + column;
-  Vec<T, 8> v;
+  Vec<T, kE> v;
 #pragma unroll
-  for (int x = 0; x < 8; ++x) v[x] = column + x < r.columns ? src[x] : T{};
+  for (int x = 0; x < kE; ++x) v[x] = column + x < r.columns ? src[x] : T{};
   store_vec(r.to + line * r.pitch + column, v);
 }
 
@@ -163,7 +165,8 @@ AttentionProblem<T> problem(const View& q, const View& k, const View& v, const A
 
 template <class T>
 bool on_tensor_cores(const AttentionProblem<T>& p) {
-  return kIsHalf<T> && most(p.D, p.E) <= kMostHead && most(p.L, p.S) < kMostRows;
+  return (kIsHalf<T> || matmul_precision() == MatmulPrecision::Tf32) && most(p.D, p.E) <= kMostHead<T> &&
+         most(p.L, p.S) < kMostRows;
 }
 
 // Few queries: those of a key head's query heads go into one block, and the keys are shared out.
@@ -196,11 +199,12 @@ template <class T>
 void align(AttentionOperand<const T>& x, int64_t batches, int64_t heads, int64_t rows, int columns,
            std::optional<Scratch>& space) {
   if (x.access == 16 || batches * heads * rows == 0) return;
+  constexpr int kE = 16 / static_cast<int>(sizeof(T));
   AttentionRepack<T> r{x,    nullptr, x.batch == 0 ? 1 : batches, x.head == 0 ? 1 : heads,
-                       rows, columns, ceil_div(columns, 8) * 8};
+                       rows, columns, ceil_div(columns, kE) * kE};
   const int64_t lines = r.batches * r.heads * rows;
   r.to = space.emplace(lines * r.pitch * static_cast<int64_t>(sizeof(T))).template ptr<T>();
-  CCDL_LAUNCH(threads_for(lines * r.pitch / 8), attention_repack_kernel<T>, r);
+  CCDL_LAUNCH(threads_for(lines * r.pitch / kE), attention_repack_kernel<T>, r);
   x = {r.to, x.batch == 0 ? 0 : r.heads * rows * r.pitch, x.head == 0 ? 0 : rows * r.pitch, r.pitch, 16};
 }
 
@@ -213,24 +217,21 @@ bool wants_sm90() {
   }();
   return wanted && device_traits().major == 9;
 }
-template <class T>
-bool forward_on_sm90(const AttentionProblem<T>& p) {
-  return wants_sm90() && attention_forward_sm90(p);
-}
-template <class T>
-bool backward_on_sm90(const AttentionProblem<T>& p) {
-  return wants_sm90() && attention_backward_sm90(p);
-}
-#else
-template <class T>
-bool forward_on_sm90(const AttentionProblem<T>&) {
-  return false;
-}
-template <class T>
-bool backward_on_sm90(const AttentionProblem<T>&) {
-  return false;
-}
 #endif
+template <class T>
+bool forward_on_sm90([[maybe_unused]] const AttentionProblem<T>& p) {
+#ifdef CCDL_HAVE_SM90
+  if constexpr (kIsHalf<T>) return wants_sm90() && attention_forward_sm90(p);
+#endif
+  return false;
+}
+template <class T>
+bool backward_on_sm90([[maybe_unused]] const AttentionProblem<T>& p) {
+#ifdef CCDL_HAVE_SM90
+  if constexpr (kIsHalf<T>) return wants_sm90() && attention_backward_sm90(p);
+#endif
+  return false;
+}
 
 template <class T>
 void forward(AttentionProblem<T> p, const View& out, const View& lse, void* workspace) {
@@ -240,7 +241,7 @@ void forward(AttentionProblem<T> p, const View& out, const View& lse, void* work
   p.lse = lse.ptr<Compute<T>>();
   p.partial = static_cast<Compute<T>*>(workspace);
   std::optional<Scratch> rooms[3];
-  if constexpr (kIsHalf<T>) {
+  if constexpr (kMostHead < T >> 0) {
     if (on_tensor_cores(p)) {
       align(p.q, p.B, p.H, p.L, p.D, rooms[0]);
       align(p.k, p.B, p.G, p.S, p.D, rooms[1]);
@@ -282,7 +283,7 @@ void backward(AttentionProblem<T> p, const View& out, const View& lse, const Vie
     p.delta = static_cast<Compute<T>*>(workspace);
     delta(p);
   }
-  if constexpr (kIsHalf<T>) {
+  if constexpr (kMostHead < T >> 0) {
     if (on_tensor_cores(p)) {
       std::optional<Scratch> rooms[4];
       align(p.q, p.B, p.H, p.L, p.D, rooms[0]);

@@ -15,11 +15,13 @@ struct GradientConfig {
   static constexpr bool kExtras = Extras, kQueryRows = Of == AttentionGradient::Q,
                         kValues = Of == AttentionGradient::V;
   // Registers decide: output, scores and their gradients are live together.
-  static constexpr int kHead = Head, kMi = Head > 128 || Extras || (Head == 128 && !kValues) ? 1 : 2,
-                       kRows = kMi * 64, kColumns = Head == 128 && !kValues && !Extras ? 64 : 32;
-  static constexpr int kStages = Head > 128 && !kValues ? 1 : 2;
-  static constexpr bool kHold = Head <= 64 && !Extras, kHoldSecond = Head <= 32 && !Extras && !kValues;
-  static constexpr int kTileA = kRows * Head * 2, kTileB = kColumns * Head * 2;
+  static constexpr int kBytes = Head * static_cast<int>(sizeof(T));  // of a row
+  static constexpr int kHead = Head,
+                       kMi = kBytes > 256 || Extras || (kBytes == 256 && !kValues) ? 1 : 2, kRows = kMi * 64,
+                       kColumns = Head == 128 && kBytes == 256 && !kValues && !Extras ? 64 : 32;
+  static constexpr int kStages = kBytes > 256 && !kValues ? 1 : 2;
+  static constexpr bool kHold = kBytes <= 128 && !Extras, kHoldSecond = kBytes <= 64 && !Extras && !kValues;
+  static constexpr int kTileA = kRows * kBytes, kTileB = kColumns * kBytes;
   static constexpr int kTilesA = (kValues ? 1 : 2) * kTileA;
   static constexpr int kStage = 2 * kTileB + 2 * kColumns * 4;  // two tiles, lse and delta of the columns
   static constexpr size_t kSmem = kTilesA + kStages * kStage;
@@ -186,8 +188,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
                     at.row0 + warp_row + i * 16 + half * 8 + static_cast<int>(threadIdx.x) % kWarp / 4,
                     row_lse[i][half], row_delta[i][half]);
   }
-  ScoreOperand<C::kHead, C::kMi, C::kHold> first{tiles_a, warp_row, {}};
-  ScoreOperand<C::kHead, C::kMi, C::kHoldSecond> second{tiles_a + C::kTileA, warp_row, {}};
+  ScoreOperand<T, C::kHead, C::kMi, C::kHold> first{tiles_a, warp_row, {}};
+  ScoreOperand<T, C::kHead, C::kMi, C::kHoldSecond> second{tiles_a + C::kTileA, warp_row, {}};
   int stage = 0;
   for (int t = 0; t < all_tiles; ++t) {
     if (C::kStages == 1 && t > 0) {
@@ -235,9 +237,9 @@ void run_backward_mma(const AttentionProblem<T>& p) {
   };
   const int head = most(p.D, p.E);
   if (p.mask != nullptr || p.drops)
-    by_head<true>(head, [&](auto tag) { launch(GradientConfig<T, decltype(tag)::kHead, Of, true>()); });
+    by_head<T, true>(head, [&](auto tag) { launch(GradientConfig<T, decltype(tag)::kHead, Of, true>()); });
   else
-    by_head<false>(head, [&](auto tag) { launch(GradientConfig<T, decltype(tag)::kHead, Of, false>()); });
+    by_head<T, false>(head, [&](auto tag) { launch(GradientConfig<T, decltype(tag)::kHead, Of, false>()); });
 }
 
 }  // namespace ccdl::cu

@@ -14,10 +14,11 @@ template <class T_, int Head, bool Extras>
 struct ForwardConfig {
   using T = T_;
   static constexpr bool kExtras = Extras;
-  static constexpr int kHead = Head, kMi = Head <= 128 && !Extras ? 2 : 1, kRows = kMi * 64;
-  static constexpr int kKeys = Head <= 64 ? 64 : 32;  // registers: scores beside the output
-  static constexpr bool kHold = Head <= 64;           // the query fragments stay in registers
-  static constexpr int kTileQ = kRows * Head * 2, kTileK = kKeys * Head * 2;
+  static constexpr int kHead = Head, kMi = Head * sizeof(T) <= 256 && !Extras ? 2 : 1, kRows = kMi * 64;
+  static constexpr int kBytes = Head * static_cast<int>(sizeof(T));  // of a row
+  static constexpr int kKeys = kBytes <= 128 ? 64 : 32;              // registers: scores beside the output
+  static constexpr bool kHold = kBytes <= 128;                       // the query fragments stay in registers
+  static constexpr int kTileQ = kRows * kBytes, kTileK = kKeys * kBytes;
   static constexpr size_t kSmem = kTileQ + 4 * kTileK;  // two stages of k and v
 };
 
@@ -216,7 +217,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
       top[i][half] = -__builtin_huge_valf();
       sum[i][half] = 0;
     }
-  ScoreOperand<C::kHead, C::kMi, C::kHold> query{tile_q, warp_row, {}};
+  ScoreOperand<T, C::kHead, C::kMi, C::kHold> query{tile_q, warp_row, {}};
   int stage = 0;
   for (int key = at.key_begin; key < at.key_end; key += C::kKeys, stage ^= 1) {
     cp_async_wait<0>();
@@ -248,9 +249,9 @@ void run_forward_mma(const AttentionProblem<T>& p) {
   };
   const int head = most(p.D, p.E);
   if (p.mask != nullptr || p.drops || !(p.scale > 0 && p.scale < 1e30f))
-    by_head<true>(head, [&](auto tag) { launch(ForwardConfig<T, decltype(tag)::kHead, true>()); });
+    by_head<T, true>(head, [&](auto tag) { launch(ForwardConfig<T, decltype(tag)::kHead, true>()); });
   else
-    by_head<false>(head, [&](auto tag) { launch(ForwardConfig<T, decltype(tag)::kHead, false>()); });
+    by_head<T, false>(head, [&](auto tag) { launch(ForwardConfig<T, decltype(tag)::kHead, false>()); });
 }
 
 }  // namespace ccdl::cu

@@ -159,16 +159,24 @@ struct ScoreRule {
 
 enum class AttentionGradient { Q, K, V };
 
-// Tensor-core kernels of the half formats for D, E <= kMostHead, and the general ones.
-constexpr int kMostHead = 256;
+// Tensor-core kernels of the half formats, and of float by tf32 products, for D, E <= kMostHead<T>; and the
+// general ones.
+template <class T>
+constexpr int kMostHead = kIsHalf<T>                 ? 256
+                          : std::is_same_v<T, float> ? 128
+                                                     : 0;
 void attention_forward_mma(const AttentionProblem<float16>& p);
 void attention_forward_mma(const AttentionProblem<bfloat16>& p);
+void attention_forward_mma(const AttentionProblem<float>& p);
 void attention_backward_mma_q(const AttentionProblem<float16>& p);
 void attention_backward_mma_q(const AttentionProblem<bfloat16>& p);
+void attention_backward_mma_q(const AttentionProblem<float>& p);
 void attention_backward_mma_k(const AttentionProblem<float16>& p);
 void attention_backward_mma_k(const AttentionProblem<bfloat16>& p);
+void attention_backward_mma_k(const AttentionProblem<float>& p);
 void attention_backward_mma_v(const AttentionProblem<float16>& p);
 void attention_backward_mma_v(const AttentionProblem<bfloat16>& p);
+void attention_backward_mma_v(const AttentionProblem<float>& p);
 void attention_forward_general(const AttentionProblem<float16>& p);
 void attention_forward_general(const AttentionProblem<bfloat16>& p);
 void attention_forward_general(const AttentionProblem<float>& p);
