@@ -6,32 +6,37 @@ from measuring import Row, array, tensor
 
 
 def rows(batch: int, heads: int, length: int, dim: int, *, causal: bool = False, backward: bool = True,
-         keys: int | None = None, groups: int | None = None, padded: bool = False) -> list[Row]:  # fmt: skip
+         keys: int | None = None, groups: int | None = None, padded: bool = False,
+         dtype: str = "float32") -> list[Row]:  # fmt: skip
     """floating operations count the products only: 4 L S D forward, 2.5 times that again backward; half if causal."""
     keys, groups = keys or length, groups or heads
     how = {"is_causal": causal, "enable_gqa": groups != heads}
 
     def inputs(T, grad: bool):
         shapes = (batch, heads, length, dim), (batch, groups, keys, dim), (batch, groups, keys, dim)
-        q, k, v = (tensor(T, *shape, seed=i, grad=grad) for i, shape in enumerate(shapes))
+        q, k, v = (tensor(T, *shape, seed=i).to(getattr(T, dtype)) for i, shape in enumerate(shapes))
+        q, k, v = (x.requires_grad_() for x in (q, k, v)) if grad else (q, k, v)
         more = dict(how)
         if padded:  # the second half of every other sequence is padding
             seen = np.arange(keys) < np.where(np.arange(batch) % 2, keys // 2, keys).reshape(-1, 1, 1, 1)
             more["attn_mask"] = T.from_numpy(seen)
         return q, k, v, more
 
+    def widened(x):  # for the comparison of results; NumPy has no bfloat16
+        return x if dtype == "float32" else x.float()
+
     def forward(T):
         q, k, v, more = inputs(T, False)
-        return lambda: T.nn.functional.scaled_dot_product_attention(q, k, v, **more)
+        return lambda: widened(T.nn.functional.scaled_dot_product_attention(q, k, v, **more))
 
     def both(T):
         q, k, v, more = inputs(T, True)
-        dout = T.from_numpy(array(batch, heads, length, dim, seed=9))
+        dout = T.from_numpy(array(batch, heads, length, dim, seed=9)).to(getattr(T, dtype))
 
         def run():
             q.grad = k.grad = v.grad = None
             T.nn.functional.scaled_dot_product_attention(q, k, v, **more).backward(dout)
-            return q.grad
+            return widened(q.grad)
 
         return run
 
@@ -40,9 +45,11 @@ def rows(batch: int, heads: int, length: int, dim: int, *, causal: bool = False,
     kind = "sdpa" + (" causal" if causal else "") + (" padded" if padded else "")
     title = f"{kind} {batch}x{heads}{f'/{groups}' if groups != heads else ''}x{length}"
     title += f"{f'/{keys}' if keys != length else ''}x{dim}"
-    found = [Row(title, forward, flops=flops, bytes=moved, tol=1e-4)]
+    title += "" if dtype == "float32" else f" {dtype}"
+    tol = {"float32": 1e-4, "float16": 2e-3, "bfloat16": 2e-2}[dtype]
+    found = [Row(title, forward, flops=flops, bytes=moved, tol=tol)]
     if backward:
-        found.append(Row(title + " f+b", both, flops=3.5 * flops, bytes=3 * moved, tol=1e-3))
+        found.append(Row(title + " f+b", both, flops=3.5 * flops, bytes=3 * moved, tol=max(tol, 1e-3)))
     return found
 
 
@@ -61,4 +68,8 @@ ROWS = [
     *rows(1, 32, 1, 128, keys=4096, groups=8, backward=False),
     *rows(8, 8, 1, 64, keys=512, backward=False),
     *rows(1, 32, 4, 128, keys=4096, backward=False),
+    *rows(2, 8, 512, 64, dtype="bfloat16"),
+    *rows(1, 8, 1024, 64, causal=True, dtype="bfloat16"),
+    *rows(1, 32, 1, 128, keys=4096, groups=8, backward=False, dtype="bfloat16"),
+    *rows(2, 8, 512, 64, dtype="float16"),
 ]
