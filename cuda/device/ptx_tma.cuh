@@ -92,14 +92,25 @@ CCDL_DEVICE void fence_proxy_async() {
 // ... at (x, y, z, w) of a 4-d tensor.
 CCDL_DEVICE void tma_load(void* shared, const CUtensorMap* map, uint64_t* barrier, int x, int y, int z,
                           int w) {
+#ifdef CCDL_CUDA_EMULATED
+  const int at[] = {x, y, z, w};
+  emu::tma_load(shared, map, barrier, at, 4);
+#else
   asm volatile(
       "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, "
       "%5, %6}], [%2];" ::"r"(shared_window(shared)),
       "l"(map), "r"(shared_window(barrier)), "r"(x), "r"(y), "r"(z), "r"(w)
       : "memory");
+#endif
 }
 // Orders this thread's accesses to shared memory before those that TMA and wgmma make later.
-CCDL_DEVICE void fence_proxy_async() { asm volatile("fence.proxy.async;" ::: "memory"); }
+CCDL_DEVICE void fence_proxy_async() {
+#ifdef CCDL_CUDA_EMULATED
+  emu::fence_proxy_async();
+#else
+  asm volatile("fence.proxy.async;" ::: "memory");
+#endif
+}
 CCDL_DEVICE void tma_prefetch_map(const CUtensorMap* map) {
 #ifdef CCDL_CUDA_EMULATED
   emu::tma_prefetch_map(map);
