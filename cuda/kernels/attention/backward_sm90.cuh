@@ -40,7 +40,8 @@ struct GradientRing {
     mbarrier_init(cut, 1);
     for (int s = 0; s < C::kStages; ++s) {
       mbarrier_init(full + s, C::kQueryRows ? 1 : 2);  // the copies, and the statistics of the columns
-      mbarrier_init(empty + s, kConsumers);
+      // wgmma is over for a whole warpgroup at once; ordinary reads of the statistics only for a warp
+      mbarrier_init(empty + s, C::kQueryRows ? kConsumers : kConsumers * kWarpgroup / kWarp);
     }
     mbarrier_init_fence();
   }
@@ -153,7 +154,7 @@ CCDL_DEVICE void gradient_consume(const AttentionProblem<typename C::T>& p, cons
   const int group = __shfl_sync(kFullWarp, static_cast<int>(threadIdx.x) / kWarpgroup, 0),
             lane = static_cast<int>(threadIdx.x) % kWarp;
   const int row = static_cast<int>(threadIdx.x) / kWarp * 16 + lane / 4;  // of the block's rows; and row + 8
-  const bool speaks = threadIdx.x % kWarpgroup == 0;
+  const bool speaks = threadIdx.x % (C::kQueryRows ? kWarpgroup : kWarp) == 0;
   unsigned char* tile_a = ring.rows + group * 2 * C::kTileA;
   const float scale = p.scale * static_cast<float>(kLog2E);
   float out1[C::kHead / 2], out2[C::kQueryRows ? 2 : C::kHead / 2];  // dq or dk, dv
@@ -211,6 +212,7 @@ CCDL_DEVICE void gradient_consume(const AttentionProblem<typename C::T>& p, cons
     wgmma_wait<0>();
     if constexpr (!C::kQueryRows) wgmma_finished(out2);
     wgmma_finished(out1);
+    if constexpr (!C::kQueryRows) __syncwarp();  // the statistics have been read
     if (speaks) mbarrier_arrive(ring.empty + place.stage);
     place.next();
   }

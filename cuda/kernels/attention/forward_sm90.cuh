@@ -257,7 +257,8 @@ CCDL_DEVICE void forward_consume(const AttentionProblem<typename C::T>& p, const
     if (speaks) mbarrier_arrive(ring.v_empty + v.stage);
     v.next();
 
-    const int64_t line = (static_cast<int64_t>(w.b) * p.H + w.head) * p.L + w.row0 + row;
+    const int place = recomputed(static_cast<int>(threadIdx.x)) / kWarp * 16 + lane / 4;  // row, anew
+    const int64_t line = (static_cast<int64_t>(w.b) * p.H + w.head) * p.L + w.row0 + place;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float total = quad_sum(sum[half]);
@@ -265,7 +266,7 @@ CCDL_DEVICE void forward_consume(const AttentionProblem<typename C::T>& p, const
       if (total == 0)  // values nobody sees may be NaN
 #pragma unroll
         for (int i = half * 2; i < C::kHead / 2; i += 4) out[i] = out[i + 1] = 0;
-      if (p.lse != nullptr && lane % 4 == 0 && row + half * 8 < w.rows)
+      if (p.lse != nullptr && lane % 4 == 0 && place + half * 8 < w.rows)
         p.lse[line + half * 8] = total == 0 ? -__builtin_huge_valf()
                                             : fmaf(top[half] * scale, static_cast<float>(kLn2), logf(total));
     }
@@ -287,11 +288,11 @@ __global__ void __launch_bounds__(kSm90Threads, 1)
   if (threadIdx.x == 0) ring.init();
   __syncthreads();  // the barriers are ready
   if (static_cast<int>(threadIdx.x) / kWarpgroup == kConsumers) {
-    lower_registers<32>();
+    lower_registers<40>();
     if (static_cast<int>(threadIdx.x) / kWarp == kConsumers * kWarpgroup / kWarp)
       forward_produce<C>(p, ring, &map_q, &map_k, &map_v, work);
   } else {
-    raise_registers<240>();
+    raise_registers<232>();
     forward_consume<C>(p, ring, work);
   }
 }
