@@ -41,7 +41,7 @@ def rows(batch: int, heads: int, length: int, dim: int, *, causal: bool = False,
         return run
 
     flops = 4.0 * batch * heads * length * keys * dim * (0.5 if causal else 1)
-    moved = 8.0 * batch * dim * (heads * length + groups * keys)
+    moved = (8.0 if dtype == "float32" else 4.0) * batch * dim * (heads * length + groups * keys)
     kind = "sdpa" + (" causal" if causal else "") + (" padded" if padded else "")
     title = f"{kind} {batch}x{heads}{f'/{groups}' if groups != heads else ''}x{length}"
     title += f"{f'/{keys}' if keys != length else ''}x{dim}"

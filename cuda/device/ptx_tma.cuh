@@ -81,14 +81,6 @@ CCDL_DEVICE void tma_load(void* shared, const CUtensorMap* map, uint64_t* barrie
       : "memory");
 #endif
 }
-// Orders this thread's accesses to shared memory before those that TMA and wgmma make later.
-CCDL_DEVICE void fence_proxy_async() {
-#ifdef CCDL_CUDA_EMULATED
-  emu::fence_proxy_async();
-#else
-  asm volatile("fence.proxy.async;" ::: "memory");
-#endif
-}
 // ... at (x, y, z, w) of a 4-d tensor.
 CCDL_DEVICE void tma_load(void* shared, const CUtensorMap* map, uint64_t* barrier, int x, int y, int z,
                           int w) {

@@ -202,7 +202,7 @@ CCDL_DEVICE void gradient_consume(const AttentionProblem<typename C::T>& p, cons
     for (int i = 0; i < kN / 2; ++i) {
       const int c = element_column(i);
       const float delta = C::kQueryRows ? row_delta[element_row(i) / 8] : stats[kN + c];
-      dp[i] = gradient_sees<C>(sight, element_row(i), c) ? s[i] * (dp[i] - delta) : 0.0f;
+      dp[i] = s[i] == 0 ? 0.0f : s[i] * (dp[i] - delta);  // not seen: dp may be anything
     }
     pack_weights<T, kN>(dp, weights);
     wgmma_fence();
