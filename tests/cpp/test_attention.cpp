@@ -14,6 +14,10 @@
 #include <random>
 
 #include "test.h"
+#ifdef CCDL_TEST_HOPPER  // the emulated device is of capability 9.0 (emulator/CMakeLists.txt)
+#include <emulator/inspect.h>
+#include <emulator/launch.h>
+#endif
 
 using namespace ccdl;
 
@@ -300,6 +304,15 @@ void compare(const char* what, const std::string& where, Array<T>& got, const st
   if (wrong > 1) test::report(__FILE__, __LINE__, str(what, ": ", wrong, " of ", at, " wrong"));
 }
 
+// In the program of the Hopper kernels: that the kernel that ran last is one of them.
+void expect_hopper([[maybe_unused]] const char* kernel) {
+#ifdef CCDL_TEST_HOPPER
+  if (!g_on_device) return;
+  cu::synchronize(0);
+  CHECK(std::strstr(emu::last_kernel(), kernel) != nullptr);
+#endif
+}
+
 template <class T>
 void check_case(const Case& c, unsigned seed) {
   using Stat = typename Kind<T>::Stat;
@@ -338,9 +351,11 @@ void check_case(const Case& c, unsigned seed) {
     l.ndim = 3;
     Memory forward_space(CCDL_TEST_CALL(attention_forward_workspace_bytes(q, k, v, a)));
     CCDL_TEST_CALL(attention_forward(q, k, v, y, l, a, forward_space.upload()));
+    expect_hopper("attention_forward_sm90_kernel");
     Memory space(CCDL_TEST_CALL(attention_backward_workspace_bytes(q, k, v, a)));
     CCDL_TEST_CALL(attention_backward(q, k, v, y, l, dout, dq.view(dtype), dk.view(dtype), dv.view(dtype), a,
                                       space.upload()));
+    if (std::max(c.D, c.E) <= 128) expect_hopper("attention_backward_sm90_kernel");
     Memory* results[5] = {&out.memory, &lse.memory, &dq.memory, &dk.memory, &dv.memory};
     for (Memory* m : results) m->download();
     if (run == 1) {
@@ -408,6 +423,40 @@ std::vector<Case> long_cases() {  // several blocks of rows; few queries over ma
           {1, 1, 1, 2, 600, 264, 40}};
 }
 
+#ifdef CCDL_TEST_HOPPER
+// What the Hopper kernels take: tiles of 128 queries, 128 or 64 keys and 64 columns, two of keys in flight.
+std::vector<Case> hopper_cases(bool every) {
+  constexpr int64_t all = kNotCausal;
+  const auto plain = [](int64_t B, int64_t H, int64_t G, int64_t L, int64_t S, int64_t D, int64_t E,
+                        int64_t offset, bool lengths = false, Layout layout = Layout::Dense) {
+    return Case{B, H, G, L, S, D, E, offset, Mask::None, lengths, 0, layout};
+  };
+  std::vector<Case> cases = {
+      plain(1, 2, 1, 140, 140, 64, 64, 0),                               // causal, shared keys
+      plain(1, 1, 1, 70, 400, 64, 40, all),                              // rings go round
+      plain(3, 2, 2, 18, 150, 72, 128, all, true),                       // key lengths, one of them 0
+      plain(1, 6, 2, 130, 66, 16, 24, -40, false, Layout::HeadsInside),  // rows that see nothing
+      plain(1, 1, 1, 66, 130, 200, 256, 70, false, Layout::Odd),
+      plain(2, 2, 2, 5, 260, 128, 128, 255),
+  };
+  if (!every) return cases;
+  for (const Case& c : small_cases())
+    if (c.mask == Mask::None && c.dropout == 0 && c.scale >= 0 && c.S > 0 && c.L > 0 &&
+        (c.H == c.G || c.H / c.G * c.L > 64))
+      cases.push_back(c);
+  for (int64_t d : {8, 32, 64, 72, 128, 136, 192, 256})
+    for (int64_t offset : {all, int64_t{20}}) cases.push_back(plain(1, 2, 1, 90, 140, d, d, offset));
+  for (int64_t n : {63, 64, 65, 127, 128, 129, 191, 192, 193, 255, 257, 385})
+    for (int64_t offset : {all, int64_t{0}, int64_t{-60}}) {
+      cases.push_back(plain(1, 1, 1, n, 130, 64, 64, offset));
+      cases.push_back(plain(1, 2, 1, 70, n, 128, 64, offset, n % 2 == 0));
+    }
+  cases.push_back(plain(3, 8, 2, 300, 500, 64, 64, 200));  // more work than multiprocessors
+  cases.push_back(plain(3, 2, 1, 300, 508, 128, 128, all, true, Layout::Odd));
+  return cases;
+}
+#endif
+
 // The emulated device is slow: a share of the cases, beginning with the one that the schedule's seed names,
 // unless test names are given.
 bool g_every_case = false;
@@ -436,6 +485,20 @@ void check_type() {
 
 }  // namespace
 
+#ifdef CCDL_TEST_HOPPER
+void check_hopper(bool every) {
+  if (!g_on_device) return;
+  const std::vector<Case> cases = hopper_cases(every);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    if (every || i % 2 == 0) check_case<bfloat16>(cases[i], static_cast<unsigned>(i + 1));
+    if (every || i % 2 == 1) check_case<float16>(cases[i], static_cast<unsigned>(i + 1));
+  }
+}
+TEST(hopper) { check_hopper(false); }
+TEST(hopper_all) {  // minutes: only when asked for by name
+  if (g_every_case) check_hopper(true);
+}
+#else
 TEST(float32) { check_type<float>(); }
 TEST(float64) { check_type<double>(); }
 TEST(float16) { check_type<float16>(); }
@@ -448,9 +511,14 @@ TEST(tf32) {
   g_tf32 = false;
   set_matmul_precision(MatmulPrecision::Ieee);
 }
+#endif  // CCDL_TEST_HOPPER
 
 int main(int argc, char** argv) {
   // Names of tests to run; all without.
+#ifdef CCDL_TEST_HOPPER
+  setenv("CCDL_SM90", "1", 1);
+  emu::set_capability(90);
+#endif
   auto& all = test::cases();
   g_every_case = argc > 1;
   if (argc > 1)
