@@ -1,9 +1,12 @@
 """Boundary fuzz: every native function and Tensor method with arguments at the edge of their domains.
 
 Run as ``python tests/fuzz_boundary.py [calls per op] [seed] [name part]``: each op runs in a child process of its own,
-which must neither die of a signal, nor hang, nor raise anything but a typed Python exception.
+which must neither die of a signal, nor hang, nor raise anything but a typed Python exception. With ``--python``
+the public functions and classes written in Python are called instead: functions, losses, layers (and their forward),
+optimisers (and a step), schedules, distributions, transforms, samplers.
 """
 
+import inspect
 import multiprocessing
 import random
 import resource
@@ -117,7 +120,93 @@ def run_op(kind, name, text, calls, seed):
     assert (ccdl.ones(2) + 1).tolist() == [2.0, 2.0]
 
 
+# Where the public names written in Python live.
+SPACES = ("", "nn.functional", "special", "linalg", "nn.init", "nn.utils", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.prune", "nn", "optim",
+          "optim.lr_scheduler", "optim.swa_utils", "distributions", "utils.data", "func", "autograd.functional", "testing", "vision.transforms",
+          "text", "train.metrics", "amp", "random")  # fmt: skip
+NOT_CALLED = ("fork_rng", "set_", "manual_seed", "load", "save", "LRFinder", "spawn", "use_deterministic", "get_worker_info", "seed")
+
+
+def python_rows(ccdl, part):
+    rows = []
+    for space in SPACES:
+        home = ccdl
+        for name in filter(None, space.split(".")):
+            home = getattr(home, name, None) or __import__(f"ccdl.{space}", fromlist=["x"])
+        for name in sorted(set(getattr(home, "__all__", None) or dir(home))):
+            function = getattr(home, name, None)
+            module = getattr(function, "__module__", "") or ""
+            if name.startswith(("_", *NOT_CALLED)) or function is getattr(ccdl._C, name, None) or not callable(function) or not module.startswith("ccdl") or module == "ccdl._C":
+                continue
+            path = f"{space}.{name}".lstrip(".")
+            if part in path:
+                rows.append(path)
+    return rows
+
+
+def anything(ccdl, rng, parameter):
+    note = str(parameter.annotation)
+    kinds = [k for k, words in {"Tensor": "Tensor", "int": "int", "float": "float", "bool": "bool", "str": "str"}.items() if words in note]
+    if kinds and rng.random() < 0.8:
+        return value(ccdl, rng, rng.choice(kinds))
+    if parameter.default is not inspect.Parameter.empty and rng.random() < 0.3:
+        return parameter.default
+    return value(ccdl, rng, rng.choice(["Tensor", "Tensor", "int", "float", "int[2]", "Tensor[]", "str", "bool", "dtype", "Scalar"]))
+
+
+def run_python(kind, path, text, calls, seed):
+    resource.setrlimit(resource.RLIMIT_AS, (5 << 30, 5 << 30))
+    import ccdl
+
+    function = ccdl
+    for name in path.split("."):
+        function = getattr(function, name, None) or __import__(f"ccdl.{path.rsplit('.', 1)[0]}", fromlist=["x"])
+    try:
+        parameters = [p for p in inspect.signature(function).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    except ValueError:
+        parameters = []
+    good = (RuntimeError, ValueError, TypeError, IndexError, MemoryError, NotImplementedError, KeyError, OSError, BufferError, OverflowError,
+            AttributeError, ZeroDivisionError, StopIteration, ImportError, ArithmeticError, AssertionError)  # fmt: skip
+    for call in range(calls):
+        rng = random.Random(f"{path}{seed}{call}")
+        args, kwargs = [], {}
+        for p in parameters:
+            v = anything(ccdl, rng, p)
+            if p.name == "params" and rng.random() < 0.9:
+                v = [ccdl.nn.Parameter(tensor(ccdl, rng).detach().float()) for _ in range(rng.choice([0, 1, 2, 3]))]
+            if p.name == "optimizer" and rng.random() < 0.9:
+                v = ccdl.optim.SGD([ccdl.nn.Parameter(ccdl.ones(2))], lr=rng.choice([0.1, 0.0, 1e30]))
+            if p.kind == p.KEYWORD_ONLY or p.default is not p.empty:
+                if rng.random() < 0.5:
+                    kwargs[p.name] = v
+            else:
+                args.append(v)
+        try:
+            result = function(*args, **kwargs)
+            if isinstance(result, ccdl.nn.Module):
+                result = result(*[tensor(ccdl, rng) for _ in range(rng.choice([1, 1, 2, 3]))])
+            elif isinstance(result, ccdl.optim.Optimizer):
+                for group in result.param_groups:
+                    for q in group["params"]:
+                        q.grad = ccdl.ones_like(q)
+                result.step()
+            elif isinstance(result, ccdl.distributions.Distribution):
+                result.log_prob(result.sample())
+            elif hasattr(result, "get_last_lr"):
+                result.optimizer.step()
+                result.step()
+            if isinstance(result, ccdl.Tensor) and result.requires_grad and result.numel():
+                result.sum().backward()
+            repr(result) if not inspect.isgenerator(result) else None
+        except good:
+            pass
+    assert (ccdl.ones(2) + 1).tolist() == [2.0, 2.0]
+
+
 def main():
+    python = "--python" in sys.argv
+    if python:
+        sys.argv.remove("--python")
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     seed = sys.argv[2] if len(sys.argv) > 2 else "0"
     part = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -125,8 +214,10 @@ def main():
 
     bad, context = [], multiprocessing.get_context("fork")
     rows = [r for r in ccdl._C._signatures() if r[1] not in SKIP and part in r[1]]
+    if python:
+        rows = [("python", path, path) for path in python_rows(ccdl, part)]
     for kind, name, text in rows:
-        child = context.Process(target=run_op, args=(kind, name, text, calls, seed))
+        child = context.Process(target=run_python if python else run_op, args=(kind, name, text, calls, seed))
         child.start()
         child.join(60)
         if child.is_alive():

@@ -123,7 +123,7 @@ def test_low_rank_factorisations():
 def test_methods_of_old_code():
     x = ccdl.ones(2, 3, dtype=ccdl.float64)
     assert x.new(4, 5).shape == (4, 5) and x.new(4).dtype is ccdl.float64 and x.new([1, 2.5]).tolist() == [1.0, 2.5] and x.new().numel() == 0
-    assert x.new((2, 2)).shape == (2, 2)
+    assert x.new((2, 2)).tolist() == [2.0, 2.0] and x.new(x.shape).shape == (2, 3)
     m = ccdl.zeros(7, 3)
     want = np.zeros((7, 3))
     np.fill_diagonal(want, 5.0, wrap=True)

@@ -23,7 +23,7 @@ def test_none_in_a_list_of_tensors_is_a_type_error(call):
 
 def test_error_classes_derive_from_each_builtin_that_code_catches():
     e = ccdl.errors
-    for cls, bases in [(e.ValueError, (ValueError, RuntimeError)), (e.IndexError, (IndexError, RuntimeError)),
+    for cls, bases in [(e.ValueError, (ValueError, RuntimeError)), (e.IndexError, (IndexError, RuntimeError)), (e.TypeError, (TypeError, RuntimeError)),
                        (e.ShapeError, (RuntimeError, ValueError)), (e.DTypeError, (RuntimeError, TypeError)),
                        (e.OutOfMemoryError, (MemoryError, RuntimeError))]:  # fmt: skip
         assert all(issubclass(cls, base) for base in bases)
@@ -217,3 +217,59 @@ def test_other_names():
     assert ccdl.nn.modules.upsampling.Upsample is ccdl.nn.Upsample
     assert ccdl.utils.dlpack.from_dlpack(ccdl.utils.dlpack.to_dlpack(ccdl.ones(2))).tolist() == [1.0, 1.0]
     assert not ccdl.overrides.has_torch_function((ccdl.ones(1),))
+
+
+def test_older_forms_of_calls_in_public_code():
+    x, one = ccdl.tensor([1.0, 2.0]), ccdl.ones(2)
+    assert x.clone().add_(0.5, one).tolist() == [1.5, 2.5] and ccdl.sub(x, 2, one).tolist() == [-1.0, 0.0]
+    assert x.clone().addcmul_(2, x, x).tolist() == [3.0, 10.0] and x.addcdiv(-1.0, x, one).tolist() == [0.0, 0.0]
+    with pytest.raises(TypeError, match=r"add\(\): argument 'other' \(position 2\) must be Tensor or Number, not str"):
+        ccdl.add(x, "one")
+    assert x.type(ccdl.LongTensor).dtype is ccdl.int64 and x.new([3, 4]).tolist() == [3.0, 4.0] and x.new(2, 3).shape == (2, 3)
+    assert x.new(x.shape).shape == (2,)
+    grid = ccdl.arange(6.0).reshape(2, 3)
+    assert 4 in grid and 9 not in grid and grid[1] in grid
+
+
+def test_an_optimizer_around_another_one_needs_no_init():
+    class Around(ccdl.optim.Optimizer):
+        def __init__(self, inner):
+            self.inner, self.param_groups, self.state = inner, inner.param_groups, {}
+
+        def step(self, closure=None):
+            return self.inner.step(closure)
+
+    from ccdl.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+    seen = []
+    p = ccdl.nn.Parameter(ccdl.ones(1))
+    p.grad = ccdl.ones(1)
+    handles = [register_optimizer_step_pre_hook(lambda o, a, k: seen.append("before")), register_optimizer_step_post_hook(lambda o, a, k: seen.append("after"))]
+    Around(ccdl.optim.SGD([p], lr=0.5)).step()
+    for handle in handles:
+        handle.remove()
+    assert p.tolist() == [0.5] and seen == ["before", "before", "after", "after"]
+
+
+def test_ctc_lengths_beyond_the_targets():
+    with pytest.raises(RuntimeError, match="ask for 9 labels"):
+        ccdl.nn.functional.ctc_loss(ccdl.zeros(3, 1, 2), ccdl.ones(1, 5, dtype=ccdl.int64), (3,), (9,))
+
+
+def test_losses_of_single_samples_and_their_checks():
+    F = ccdl.nn.functional
+    assert float(F.multi_margin_loss(ccdl.tensor(1.0), ccdl.tensor(0))) == 0.0
+    with pytest.raises(RuntimeError, match="class numbers"):
+        F.multi_margin_loss(ccdl.ones(2, 3), ccdl.ones(2))
+    with pytest.raises(RuntimeError, match="C > 0"):
+        F.multilabel_margin_loss(ccdl.ones(2, 0), ccdl.ones(2, 0, dtype=ccdl.int64))
+    y = F.gaussian_nll_loss(ccdl.zeros(4, 3), ccdl.ones(4, 3), ccdl.ones(1, 3))
+    assert float(y) == 0.5
+
+
+def test_quantile_has_a_gradient_for_q_and_norm_knows_the_nuclear_one():
+    q = ccdl.tensor([0.25, 0.5], requires_grad=True)
+    ccdl.quantile(ccdl.tensor([0.0, 1.0, 4.0]), q).sum().backward()
+    assert q.grad.tolist() == [2.0, 0.0]  # slope of the line times n - 1; at a whole rank both ends are one element
+    x = ccdl.tensor([[3.0, 0.0], [0.0, -4.0]])
+    assert abs(float(x.norm("nuc")) - 7) < 1e-5 and ccdl.norm(ccdl.ones(2, 3, 4), "nuc", (0, 2), True).shape == (1, 3, 1)

@@ -201,8 +201,9 @@ class Args {
 // ---- rows ----
 enum RowKind : uint8_t {
   kAuto,
-  kBoth
-};  // kAuto: method when the first argument is `self`, function otherwise
+  kBoth,
+  kOldForm  // an older form of the call: accepted, but named in no message and no stub
+};          // kAuto: method when the first argument is `self`, function otherwise
 struct Row {
   const char* signature;
   PyObject* (*call)(const Args& a);

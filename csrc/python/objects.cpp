@@ -285,7 +285,7 @@ struct ErrorClass {
 bool init_errors(PyObject* module) {
   const ErrorClass classes[] = {
       {ErrorKind::Value, "ValueError", &PyExc_ValueError, &PyExc_RuntimeError},
-      {ErrorKind::Type, "TypeError", &PyExc_TypeError},
+      {ErrorKind::Type, "TypeError", &PyExc_TypeError, &PyExc_RuntimeError},
       {ErrorKind::Index, "IndexError", &PyExc_IndexError, &PyExc_RuntimeError},
       {ErrorKind::Shape, "ShapeError", &PyExc_RuntimeError, &PyExc_ValueError},
       {ErrorKind::DType, "DTypeError", &PyExc_RuntimeError, &PyExc_TypeError},

@@ -1,6 +1,7 @@
 // The callables: one object per name holding its overloads, called through vectorcall. Two types, because a
 // method binds to an instance and a function must not (a class attribute `act = ccdl.relu` stays a plain
 // function).
+#include <algorithm>
 #include <map>
 #include <new>
 
@@ -49,13 +50,16 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
       return call_row(*s, a);
     }
     std::string why;
-    if (overloads.size() == 1) {
+    const auto shown = std::count_if(overloads.begin(), overloads.end(),
+                                     [](const Signature* s) { return s->row->kind != kOldForm; });
+    if (shown == 1) {
       Args a(static_cast<int>(overloads[0]->params.size()));
       overloads[0]->bind(&a, args, nargs, kwnames, &why);
     } else {
       why = overloads[0]->name + "() received an invalid combination of arguments - got " +
             Signature::shown_args(args, nargs, kwnames) + ", but expected one of:";
-      for (const Signature* s : overloads) why += std::string("\n * ") + s->row->signature;
+      for (const Signature* s : overloads)
+        if (s->row->kind != kOldForm) why += std::string("\n * ") + s->row->signature;
     }
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, why.c_str());
   } catch (...) {
@@ -153,6 +157,7 @@ PyObject* list_signatures(PyObject*, PyObject*) {
   for (bool method : {false, true})
     for (const auto& [name, op] : registry(method))
       for (const Signature* s : *op->overloads) {
+        if (s->row->kind == kOldForm) continue;
         PyObject* row =
             Py_BuildValue("(sss)", method ? "method" : "function", name.c_str(), s->row->signature);
         if (!row || PyList_Append(list, row) < 0) {
@@ -175,7 +180,7 @@ void add_rows(PyObject* module, std::span<const Row> rows) {
   for (const Row& row : rows) {
     auto* s = new Signature(&row);
     if (!s->is_method) op_object(module, s->name, false)->overloads->push_back(s);
-    if (s->is_method || row.kind == kBoth) op_object(module, s->name, true)->overloads->push_back(s);
+    if (s->is_method || row.kind != kAuto) op_object(module, s->name, true)->overloads->push_back(s);
   }
 }
 

@@ -23,21 +23,22 @@ using ops::Operand;
   {#name "(Tensor input, *, Tensor? out=None) -> Tensor",                                                              \
    [](const Args& a) { return a.run_out(1, #name, [&] { return ops::name(a.tensor(0)); }); }, kBoth},
 
-#define CCDL_BINARY_ROW(name, function) CCDL_TWO_ROW(name, function, "Number")
+#define CCDL_BINARY_ROW(name, function) CCDL_TWO_ROW(name, function, "Number other")
 #define CCDL_TWO_ROW(name, function, right)                                                                            \
-  {#name "(Tensor input, " right " other, *, Tensor? out=None) -> Tensor",                                                \
+  {#name "(Tensor input, " right ", *, Tensor? out=None) -> Tensor",                                                \
    [](const Args& a) { return a.run_out(2, #name, [&] { return ops::function(a.tensor(0), a.operand(1)); }); }, kBoth},
-#define CCDL_BINARY_INPLACE(name, function) CCDL_TWO_INPLACE(name, function, "Number")
+#define CCDL_BINARY_INPLACE(name, function) CCDL_TWO_INPLACE(name, function, "Number other")
 #define CCDL_TWO_INPLACE(name, function, right)                                                                        \
-  {#name "_(Tensor self, " right " other) -> Tensor", [](const Args& a) {                                                 \
+  {#name "_(Tensor self, " right ") -> Tensor", [](const Args& a) {                                                 \
      return a.run([&] {                                                                                                \
        return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) { return ops::function(x, a.operand(1)); });   \
      });                                                                                                               \
    }},
 #define CCDL_BINARY_ROWS(name, function) CCDL_BINARY_ROW(name, function) CCDL_BINARY_INPLACE(name, function)
 // Both operands are tensors.
-#define CCDL_TENSORS_ROW(name, function) CCDL_TWO_ROW(name, function, "Operand")
-#define CCDL_TENSORS_ROWS(name, function) CCDL_TENSORS_ROW(name, function) CCDL_TWO_INPLACE(name, function, "Operand")
+#define CCDL_TENSORS_ROW(name, function) CCDL_TWO_ROW(name, function, "Operand other")
+#define CCDL_TWO_ROWS_NAMED(name, function, right) CCDL_TWO_ROW(name, function, right) CCDL_TWO_INPLACE(name, function, right)
+#define CCDL_TENSORS_ROWS(name, function) CCDL_TWO_ROWS_NAMED(name, function, "Operand other")
 // The number on the left: a function only.
 #define CCDL_LEFT_NUMBER(name, function, right)                                                                        \
   {#name "(Scalar input, Tensor " right ", *, Tensor? out=None) -> Tensor",                                            \
@@ -118,6 +119,34 @@ Tensor clamp_one(const Tensor& x, const Operand& bound, bool low) {
        },                                                                                             \
        kBoth},
 
+// x.add_(alpha, other) and x.addcmul_(value, tensor1, tensor2), which public optimisers still use.
+#define CCDL_OLD_ADD_ROWS(name, function)                                                        \
+  {#name "(Tensor input, Scalar alpha, Tensor other) -> Tensor",                                 \
+   [](const Args& a) {                                                                           \
+     return a.run([&] { return ops::function(a.tensor(0), a.operand(2), a.scalar(1)); });        \
+   },                                                                                            \
+   kOldForm},                                                                                    \
+      {#name "_(Tensor self, Scalar alpha, Tensor other) -> Tensor",                             \
+       [](const Args& a) {                                                                       \
+         return a.run([&] { return ops::function##_(a.tensor(0), a.operand(2), a.scalar(1)); }); \
+       },                                                                                        \
+       kOldForm},
+#define CCDL_OLD_ADDC_ROWS(name)                                                                  \
+  {#name "(Tensor input, Scalar value, Tensor tensor1, Tensor tensor2) -> Tensor",                \
+   [](const Args& a) {                                                                            \
+     return a.run([&] { return ops::name(a.tensor(0), a.tensor(2), a.tensor(3), a.scalar(1)); }); \
+   },                                                                                             \
+   kOldForm},                                                                                     \
+      {#name "_(Tensor self, Scalar value, Tensor tensor1, Tensor tensor2) -> Tensor",            \
+       [](const Args& a) {                                                                        \
+         return a.run([&] {                                                                       \
+           return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) {                     \
+             return ops::name(x, a.tensor(2), a.tensor(3), a.scalar(1));                          \
+           });                                                                                    \
+         });                                                                                      \
+       },                                                                                         \
+       kOldForm},
+
 PyObject* where_row(const Args& a) {
   return a.run_out(3, "where", [&] { return ops::where(a.tensor(0), a.operand(1), a.operand(2)); });
 }
@@ -194,7 +223,7 @@ static const Row kUnaryRows[] = {
 };
 
 static const Row kBinaryRows[] = {
-    CCDL_ADD_ROWS(add, add) CCDL_ADD_ROWS(sub, sub) CCDL_ADD_ROWS(subtract, sub)
+    CCDL_ADD_ROWS(add, add) CCDL_ADD_ROWS(sub, sub) CCDL_ADD_ROWS(subtract, sub) CCDL_OLD_ADD_ROWS(add, add) CCDL_OLD_ADD_ROWS(sub, sub)
     {"rsub(Tensor input, Number other, *, Scalar alpha=1) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::sub(a.operand(1), a.tensor(0), a.scalar(2)); }); }, kBoth},
     CCDL_BINARY_ROW(mul, mul) CCDL_BINARY_ROW(multiply, mul)
@@ -221,7 +250,7 @@ static const Row kBinaryRows[] = {
      [](const Args& a) { return a.run_out(2, "min", [&] { return ops::minimum(a.tensor(0), a.tensor(1)); }); }, kBoth},
     CCDL_TENSORS_ROWS(atan2, atan2) CCDL_TENSORS_ROWS(arctan2, atan2) CCDL_TENSORS_ROWS(hypot, hypot)
     CCDL_BINARY_ROWS(copysign, copysign) CCDL_TENSORS_ROW(logaddexp, logaddexp) CCDL_TENSORS_ROW(logaddexp2, logaddexp2)
-    CCDL_BINARY_ROWS(xlogy, xlogy) CCDL_LEFT_NUMBER(xlogy, xlogy, "other") CCDL_TENSORS_ROWS(heaviside, heaviside)
+    CCDL_BINARY_ROWS(xlogy, xlogy) CCDL_LEFT_NUMBER(xlogy, xlogy, "other") CCDL_TWO_ROWS_NAMED(heaviside, heaviside, "Operand values")
     CCDL_TENSORS_ROWS(nextafter, nextafter) CCDL_TENSORS_ROWS(gcd, gcd) CCDL_TENSORS_ROWS(lcm, lcm)
     CCDL_BINARY_ROWS(ldexp, ldexp)
     CCDL_BINARY_ROWS(bitwise_and, bitwise_and) CCDL_BINARY_ROWS(bitwise_or, bitwise_or) CCDL_BINARY_ROWS(bitwise_xor, bitwise_xor)
@@ -243,6 +272,7 @@ static const Row kOtherRows[] = {
     {"lerp(Tensor input, Tensor end, Number weight, *, Tensor? out=None) -> Tensor", lerp_row, kBoth},
     {"lerp_(Tensor self, Tensor end, Number weight) -> Tensor", lerp_inplace_row},
     CCDL_ADDC_ROWS(addcmul) CCDL_ADDC_ROWS(addcdiv)
+    CCDL_OLD_ADDC_ROWS(addcmul) CCDL_OLD_ADDC_ROWS(addcdiv)
     {"promote_types(dtype type1, dtype type2) -> dtype", [](const Args& a) { return wrap(ops::promote_types(a.dtype(0), a.dtype(1))); }},
     {"result_type(Number tensor, Number other) -> dtype", [](const Args& a) { return wrap(ops::result_type(a.operand(0), a.operand(1))); }},
     {"can_cast(dtype from_, dtype to) -> bool", [](const Args& a) { return wrap(ops::can_cast(a.dtype(0), a.dtype(1))); }},

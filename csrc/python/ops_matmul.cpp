@@ -94,8 +94,10 @@ static const Row kRows[] = {
      [](const Args& a) { return a.run([&] { return ops::multi_dot(a.tensors(0)); }); }},
     {"trace(Tensor input) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::trace(a.tensor(0)); }); }, kBoth},
-    {"matrix_power(Tensor input, int n) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::matrix_power(a.tensor(0), a.integer(1)); }); },
+    {"matrix_power(Tensor input, int n, *, Tensor? out=None) -> Tensor",
+     [](const Args& a) {
+       return a.run_out(2, "matrix_power", [&] { return ops::matrix_power(a.tensor(0), a.integer(1)); });
+     },
      kBoth},
 };
 

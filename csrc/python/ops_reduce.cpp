@@ -5,6 +5,7 @@
 #include <limits>
 
 #include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/linalg.h>
 #include <ccdl/ops/reduce.h>
 #include <ccdl/ops/scan.h>
 
@@ -69,14 +70,32 @@ Scalar order_of(const char* op, PyObject* p) {
   if (name == "-inf") return -std::numeric_limits<double>::infinity();
   fail(ErrorKind::Runtime,
        str(op, "(): unsupported order p=", text ? "'" + name + "'" : std::string(Py_TYPE(p)->tp_name),
-           "; pass a number or 'fro'"));
+           "; pass a number, 'fro' or 'nuc'"));
+}
+bool is_nuclear(PyObject* p) {
+  return p && PyUnicode_Check(p) && !PyUnicode_CompareWithASCIIString(p, "nuc");
+}
+// The sum of the singular values over two dimensions.
+Tensor nuclear(const Tensor& x, std::optional<Dims> dims, bool keepdim) {
+  const Dims two = dims ? *dims : Dims{-2, -1};
+  CCDL_CHECK(two.size() == 2 && x.dim() >= 2 && (dims || x.dim() == 2), Runtime,
+             "norm: p='nuc' needs a matrix or two dimensions in dim, got input ", describe(x), " and ",
+             two.size(), " dimensions");
+  const Tensor last = ops::movedim(x, two, Dims{-2, -1});
+  Tensor y = ops::sum(ops::linalg_svd("norm", last, false)[1], Dims{-1}, false);
+  if (!keepdim) return y;
+  y = ops::unsqueeze(ops::unsqueeze(y, -1), -1);
+  return ops::movedim(y, Dims{-2, -1}, two);
 }
 PyObject* norm_row(const Args& a) {
+  if (is_nuclear(a.object(1)))
+    return a.run_out(4, "norm", [&] { return nuclear(a.tensor(0), a.ints_or(2), a.boolean(3)); });
   const Scalar p = order_of("norm", a.object(1));
   return a.run_out(4, "norm",
                    [&] { return ops::norm(a.tensor(0), p, a.ints_or(2), a.boolean(3), a.dtype_or(5)); });
 }
 PyObject* norm_method(const Args& a) {
+  if (is_nuclear(a.object(1))) return a.run([&] { return nuclear(a.tensor(0), a.ints_or(2), a.boolean(3)); });
   const Scalar p = order_of("norm", a.object(1));
   return a.run([&] { return ops::norm(a.tensor(0), p, a.ints_or(2), a.boolean(3), a.dtype_or(4)); });
 }

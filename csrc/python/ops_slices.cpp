@@ -43,10 +43,10 @@ static const Row kRows[] = {
            [&] { return ops::select_scatter(a.tensor(0), a.tensor(1), a.integer(2), a.integer(3)); });
      },
      kBoth},
-    {"slice_scatter(Tensor input, Tensor src, int dim=0, int? start=None, int? end=None, int step=1) -> "
-     "Tensor",
+    {"slice_scatter(Tensor input, Tensor src, int dim=0, int? start=None, int? end=None, int step=1, *, "
+     "Tensor? out=None) -> Tensor",
      [](const Args& a) {
-       return a.run([&] {
+       return a.run_out(6, "slice_scatter", [&] {
          return ops::slice_scatter(a.tensor(0), a.tensor(1), a.integer(2), a.integer_or(3), a.integer_or(4),
                                    a.integer(5));
        });
@@ -116,10 +116,11 @@ static const Row kRows[] = {
          });
        });
      }},
-    {"narrow_copy(Tensor input, int dim, int start, int length) -> Tensor",
+    {"narrow_copy(Tensor input, int dim, int start, int length, *, Tensor? out=None) -> Tensor",
      [](const Args& a) {
-       return a.run(
-           [&] { return ops::clone(ops::narrow(a.tensor(0), a.integer(1), a.integer(2), a.integer(3))); });
+       return a.run_out(4, "narrow_copy", [&] {
+         return ops::clone(ops::narrow(a.tensor(0), a.integer(1), a.integer(2), a.integer(3)));
+       });
      },
      kBoth},
     {"is_nonzero(Tensor input) -> bool",
@@ -131,7 +132,8 @@ static const Row kRows[] = {
      kBoth},
     {"real(Tensor input) -> Tensor", itself},
     {"conj(Tensor input) -> Tensor", itself, kBoth},
-    {"conj_physical(Tensor input) -> Tensor", itself, kBoth},
+    {"conj_physical(Tensor input, *, Tensor? out=None) -> Tensor",
+     [](const Args& a) { return a.run_out(1, "conj_physical", [&] { return a.tensor(0); }); }, kBoth},
     {"resolve_conj(Tensor input) -> Tensor", itself, kBoth},
     {"resolve_neg(Tensor input) -> Tensor", itself, kBoth},
     {"is_conj(Tensor input) -> bool", [](const Args&) { return wrap(false); }, kBoth},

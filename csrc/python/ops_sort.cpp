@@ -67,9 +67,10 @@ static const Row kRows[] = {
                              [&] { return ops::sort(a.tensor(0), a.integer(1), a.boolean(2)); });
      },
      kBoth},
-    {"argsort(Tensor input, int dim=-1, bool descending=False, bool stable=False) -> Tensor",
+    {"argsort(Tensor input, int dim=-1, bool descending=False, bool stable=False, *, Tensor? out=None) -> "
+     "Tensor",
      [](const Args& a) {
-       return a.run([&] { return ops::argsort(a.tensor(0), a.integer(1), a.boolean(2)); });
+       return a.run_out(4, "argsort", [&] { return ops::argsort(a.tensor(0), a.integer(1), a.boolean(2)); });
      },
      kBoth},
     {"msort(Tensor input, *, Tensor? out=None) -> Tensor",
@@ -158,9 +159,10 @@ static const Row kRows[] = {
        return a.run([&] { return ops::bincount(a.tensor(0), a.tensor_or(1), a.integer(2)); });
      },
      kBoth},
-    {"isin(Number elements, Number test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor",
+    {"isin(Number elements, Number test_elements, *, bool assume_unique=False, bool invert=False, Tensor? "
+     "out=None) -> Tensor",
      [](const Args& a) {
-       return a.run([&] { return ops::isin(a.operand(0), a.operand(1), a.boolean(3)); });
+       return a.run_out(4, "isin", [&] { return ops::isin(a.operand(0), a.operand(1), a.boolean(3)); });
      }},
 };
 

@@ -33,6 +33,9 @@ const Row kRows[] = {
     {"new(Tensor self, int[]* size) -> Tensor",
      [](const Args& a) {
        const Tensor& x = a.tensor(0);
+       PyObject* given = a.object(1);  // new(2, 3) and new(x.shape) are sizes, new([2, 3]) is data
+       const bool data = given && (PyList_Check(given) || PyTuple_CheckExact(given));
+       if (data) return call("new", a.self(), given);
        return a.run([&] { return empty(a.ints(1).empty() ? Dims{0} : a.ints(1), x.dtype(), x.device()); });
      }},
     {"new(Tensor self, object data) -> Tensor",

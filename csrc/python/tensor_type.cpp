@@ -380,6 +380,14 @@ PyObject* compare(PyObject* a, PyObject* b, int op) {
 }
 Py_hash_t tensor_hash(PyObject* o) { return static_cast<Py_hash_t>(reinterpret_cast<intptr_t>(o) >> 4); }
 
+// `element in x`: a slot of its own, else Python compares with the rows of x one by one.
+int tensor_contains(PyObject* self, PyObject* element) {
+  PyObject* r = PyObject_CallMethod(self, "__contains__", "O", element);
+  if (!r) return -1;
+  const int found = PyObject_IsTrue(r);
+  Py_DECREF(r);
+  return found;
+}
 Py_ssize_t tensor_length(PyObject* o) {
   const Tensor& x = unwrap(o);
   if (x.dim() == 0) {
@@ -459,6 +467,7 @@ bool init_tensor_type(PyObject* module) {
                          {Py_tp_hash, fn(tensor_hash)},
                          {Py_tp_richcompare, fn(compare)},
                          {Py_tp_iter, fn(tensor_iter)},
+                         {Py_sq_contains, fn(tensor_contains)},
                          {Py_mp_length, fn(tensor_length)},
                          {Py_mp_subscript, fn(tensor_subscript)},
                          {Py_mp_ass_subscript, fn(tensor_assign_subscript)},

@@ -91,7 +91,9 @@ def type_(x, dtype, non_blocking=False):
             if text == wanted:
                 return x.to(getattr(_C, name))
         raise ValueError(f"type: invalid type: '{dtype}'; use a ccdl dtype such as ccdl.float32")
-    return x.to(dtype)
+    from ._legacy import _TypedConstructor
+
+    return x.to(dtype.dtype if isinstance(dtype, _TypedConstructor) else dtype)
 
 
 def apply_(x, function):

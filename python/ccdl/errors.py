@@ -2,8 +2,9 @@
 
 ValueError, TypeError, IndexError, KeyError, NotImplementedError, RuntimeError and, below RuntimeError,
 ShapeError, DTypeError, DeviceError, AutogradError, CheckpointError, LinAlgError; OutOfMemoryError below
-MemoryError, FileError below OSError. ValueError, IndexError and OutOfMemoryError are RuntimeErrors as well,
-ShapeError is a ValueError and DTypeError a TypeError: PyTorch raises the one here and the other there.
+MemoryError, FileError below OSError. ValueError, TypeError, IndexError and OutOfMemoryError are RuntimeErrors
+as well, ShapeError is a ValueError and DTypeError a TypeError: PyTorch raises the one here and the other
+there.
 """
 
 from . import _C

@@ -114,7 +114,44 @@ def small_gpt(torch):
     return Net(), None, 20
 
 
-MODELS = [residual_net, variational_autoencoder, small_gpt]
+def selective_scan(torch):
+    nn, F = torch.nn, torch.nn.functional
+
+    class Net(nn.Module):
+        def __init__(self, width=8, states=4, rank=2):
+            super().__init__()
+            inner = 2 * width
+            self.inner, self.states, self.rank = inner, states, rank
+            self.embed = nn.Embedding(20, width)
+            self.in_proj = nn.Linear(width, inner * 2, bias=False)
+            self.conv1d = nn.Conv1d(inner, inner, kernel_size=4, groups=inner, padding=3)
+            self.x_proj = nn.Linear(inner, rank + states * 2, bias=False)
+            self.dt_proj = nn.Linear(rank, inner)
+            self.A_log = nn.Parameter(torch.log(torch.arange(1, states + 1, dtype=torch.float32).repeat(inner, 1)))
+            self.D = nn.Parameter(torch.ones(inner))
+            self.A_log._no_weight_decay = True
+            self.out_proj = nn.Linear(inner, 20, bias=False)
+
+        def forward(self, ids):
+            x = self.embed(ids)
+            length = x.shape[1]
+            x, gate = self.in_proj(x).split(split_size=[self.inner, self.inner], dim=-1)
+            x = F.silu(self.conv1d(x.transpose(1, 2))[:, :, :length].transpose(1, 2))
+            delta, b, c = self.x_proj(x).split(split_size=[self.rank, self.states, self.states], dim=-1)
+            delta = F.softplus(self.dt_proj(delta))
+            decay = torch.exp(torch.einsum("bld,dn->bldn", delta, -torch.exp(self.A_log.float())))
+            driven = torch.einsum("bld,bln,bld->bldn", delta, b, x)
+            state, outputs = torch.zeros((x.size(0), self.inner, self.states), device=x.device), []
+            for i in range(length):
+                state = decay[:, i] * state + driven[:, i]
+                outputs.append(torch.einsum("bdn,bn->bd", state, c[:, i, :]))
+            y = torch.stack(outputs, dim=1) + x * self.D.float()
+            return self.out_proj(y * F.silu(gate)).mean(1)
+
+    return Net(), None, 20
+
+
+MODELS = [residual_net, variational_autoencoder, small_gpt, selective_scan]
 STEPS = {"SGD": {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}, "AdamW": {"lr": 1e-2}}
 
 
@@ -171,3 +208,59 @@ def test_save_load_copy_and_average(make, tmp_path):
         for p, q in zip(average.parameters(), again.parameters()):
             p.data.mul_(0.9).add_(q.data, alpha=0.1)
         ccdl.testing.assert_close(average(x), net(x), rtol=1e-4, atol=1e-4)
+
+
+def rectified(torch):
+    """An optimiser as older repositories write it: positional factors in add_ and addcmul_, p.data throughout."""
+
+    class Old(torch.optim.Optimizer):
+        def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+            super(Old, self).__init__(params, dict(lr=lr, betas=betas, eps=eps))  # noqa: UP008
+
+        def __setstate__(self, state):
+            super(Old, self).__setstate__(state)  # noqa: UP008
+
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is None:
+                        continue
+                    grad, state, (beta1, beta2) = p.grad.data.float(), self.state[p], group["betas"]
+                    if len(state) == 0:
+                        state["step"] = 0
+                        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p.data), torch.zeros_like(p.data)
+                    state["exp_avg_sq"].mul_(beta2).addcmul_(1 - beta2, grad, grad)
+                    state["exp_avg"].mul_(beta1).add_(1 - beta1, grad)
+                    state["step"] += 1
+                    p.data.addcdiv_(-group["lr"], state["exp_avg"], state["exp_avg_sq"].sqrt().add_(group["eps"]))
+
+    class Lookahead(torch.optim.Optimizer):  # calls no __init__ of its base, as published
+        def __init__(self, inner, alpha=0.5):
+            self.optimizer, self.alpha, self.param_groups, self.state = inner, alpha, inner.param_groups, {}
+
+        def zero_grad(self):
+            self.optimizer.zero_grad()
+
+        def step(self, closure=None):
+            self.optimizer.step(closure)
+            for p in self.param_groups[0]["params"]:
+                slow = self.state.setdefault(p, p.data.clone())
+                slow += (p.data - slow) * self.alpha
+                p.data.copy_(slow)
+
+    return lambda parameters: Lookahead(Old(parameters, lr=0.05))
+
+
+@pytest.mark.filterwarnings("ignore:This overload:UserWarning")
+def test_older_optimizers_follow_pytorch():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    seen = []
+    for library in (ccdl, torch):
+        p = library.nn.Parameter(library.tensor([[1.0, -2.0], [0.5, 3.0]]))
+        optimizer = rectified(library)([p])
+        for _ in range(5):
+            optimizer.zero_grad()
+            (p**2).sum().backward()
+            optimizer.step()
+        seen.append([v for row in p.tolist() for v in row])
+    assert seen[0] == pytest.approx(seen[1], rel=1e-5)

@@ -119,6 +119,7 @@ namespace {
 
 // Values at the fractional positions rank [..., m] of sorted [..., n].
 Tensor interpolate_sorted(const Tensor& sorted, const Tensor& rank, const std::string& mode) {
+  // The rank carries the gradient of q; whole positions have none.
   const auto at = [&](const Tensor& position) { return gather(sorted, -1, to(position, DType::Int64)); };
   if (mode == "lower") return at(floor(rank));
   if (mode == "higher") return at(ceil(rank));
@@ -160,14 +161,11 @@ Tensor quantile(const Tensor& x, const Tensor& q_, std::optional<int64_t> dim, b
   const Tensor points = reshape(q, Dims{-1});
   const double last = static_cast<double>(t.size(-1) - 1);
   Tensor rank;
-  {
-    const NoGradGuard no_grad;
-    if (ignore_nan) {
-      const Tensor numbers = to(sum(eq(t, t), Dims{-1}, true), x.dtype());
-      rank = mul(points, clamp(sub(numbers, Scalar(1)), Scalar(0), std::nullopt));
-    } else {
-      rank = where(any(ne(t, t), Dims{-1}, true), Scalar(last), mul(points, last));  // NaN sorts last
-    }
+  if (ignore_nan) {
+    const Tensor numbers = to(sum(eq(t, t), Dims{-1}, true), x.dtype());
+    rank = mul(points, clamp(sub(numbers, Scalar(1)), Scalar(0), std::nullopt));
+  } else {
+    rank = where(any(ne(t, t), Dims{-1}, true), Scalar(last), mul(points, last));  // NaN sorts last
   }
   Tensor y = interpolate_sorted(std::get<0>(sort(t, -1)), rank, interpolation);  // [..., m]
   const bool scalar_q = q.dim() == 0;

@@ -18,7 +18,6 @@ from .radam import RAdam
 from .rmsprop import RMSprop
 from .rprop import Rprop
 from .sgd import SGD
-from .sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
@@ -39,7 +38,6 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SGD",
-    "SparseAdam",
     "lr_scheduler",
     "regularizers",
     "swa_utils",

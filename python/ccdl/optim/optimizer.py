@@ -28,12 +28,27 @@ def _add_hook(table, hook):
     return handle
 
 
+_step_pre_hooks: OrderedDict[int, Any] = OrderedDict()
+_step_post_hooks: OrderedDict[int, Any] = OrderedDict()
+
+
+def register_optimizer_step_pre_hook(hook: Any) -> Any:
+    """``hook(optimizer, args, kwargs)`` before the step of every optimiser; returns a handle to remove it."""
+    return _add_hook(_step_pre_hooks, hook)
+
+
+def register_optimizer_step_post_hook(hook: Any) -> Any:
+    """``hook(optimizer, args, kwargs)`` after the step of every optimiser; returns a handle to remove it."""
+    return _add_hook(_step_post_hooks, hook)
+
+
 def _with_hooks(step):
     """Runs step hooks around a subclass' ``step`` and without recording."""
 
     @functools.wraps(step)
     def wrapper(self, *args, **kwargs):
-        for hook in tuple(self._optimizer_step_pre_hooks.values()):
+        own = self.__dict__  # an optimiser around another one may never have called Optimizer.__init__
+        for hook in (*_step_pre_hooks.values(), *own.get("_optimizer_step_pre_hooks", {}).values()):
             result = hook(self, args, kwargs)
             if result is not None:
                 if not (isinstance(result, tuple) and len(result) == 2):
@@ -43,7 +58,7 @@ def _with_hooks(step):
                 args, kwargs = result
         output = step(self, *args, **kwargs)
         self._stepped = True
-        for hook in tuple(self._optimizer_step_post_hooks.values()):
+        for hook in (*own.get("_optimizer_step_post_hooks", {}).values(), *_step_post_hooks.values()):
             hook(self, args, kwargs)
         return output
 
@@ -163,10 +178,6 @@ class Optimizer:
         if params and all(isinstance(p, tuple) for p in params):
             param_group["param_names"] = [name for name, _ in params]
             params = [p for _, p in params]
-        elif any(isinstance(p, tuple) for p in params):
-            raise ValueError(
-                "all optimizer params should be with/without names. Some param names are missing"
-            )
         param_group["params"] = params
         for p in params:
             if not isinstance(p, _C.Tensor):

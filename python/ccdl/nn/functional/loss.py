@@ -322,12 +322,17 @@ def poisson_nll_loss(
     return _reduce(loss, reduction)
 
 
+def _whole(op: str, target: Any) -> None:
+    if target.is_floating_point() or target.dtype is _C.bool:
+        raise errors.DTypeError(f"{op}: target holds class numbers and must be int64, got {target.dtype}")
+
+
 def gaussian_nll_loss(
     input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Tensor:
     """``(log v + (x - y)^2 / v) / 2`` with ``v = max(var, eps)``; ``full`` adds ``log(2 pi) / 2``.
 
-    ``var`` has the input's size, or lacks the last dimension, or has it as 1; or is a number.
+    ``var`` has the input's size, or lacks the last dimension, or has one of them as 1; or is a number.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.gaussian_nll_loss(ccdl.tensor([1.]), ccdl.tensor([0.]), ccdl.tensor([1.]))
@@ -339,7 +344,7 @@ def gaussian_nll_loss(
     if tuple(var.shape) != tuple(input.shape):
         if tuple(input.shape[:-1]) == tuple(var.shape):
             var = var.unsqueeze(-1)
-        elif not (tuple(input.shape[:-1]) == tuple(var.shape[:-1]) and var.shape[-1] == 1):
+        elif var.dim() != input.dim() or sum(v for n, v in zip(input.shape, var.shape) if n != v) != 1:
             raise errors.ValueError(
                 f"gaussian_nll_loss: var is {list(var.shape)}, must fit the input's size {list(input.shape)}"
             )
@@ -455,9 +460,15 @@ def multi_margin_loss(
     (input,) = _C._autocast("multi_margin_loss", [input])
     if p not in (1, 2):
         raise errors.ValueError(f"multi_margin_loss: p is {p}, must be 1 or 2")
-    single = input.dim() == 1
+    scalar, single = input.dim() == 0, input.dim() <= 1
+    _whole("multi_margin_loss", target)
     if single:
-        input, target = input.unsqueeze(0), target.reshape(1)
+        input, target = input.reshape(1, -1), target.reshape(1)
+    if input.dim() != 2 or input.shape[1] == 0 or target.dim() != 1 or target.shape[0] != input.shape[0]:
+        raise errors.ShapeError(
+            "multi_margin_loss: expected input [C] or [N, C] with C > 0 and one label per row, got input "
+            f"{list(input.shape)} and target {list(target.shape)}"
+        )
     right = input.gather(1, target.unsqueeze(1))
     slack = (margin - right + input).clamp_min(0)
     if p == 2:
@@ -466,7 +477,7 @@ def multi_margin_loss(
         slack = slack * weight[target].unsqueeze(1)
     others = _C.ones_like(input).scatter(1, target.unsqueeze(1), 0.0)
     loss = (slack * others).sum(1) / input.shape[1]
-    return _reduce(loss[0] if single and reduction == "none" else loss, reduction)
+    return _reduce(loss[0] if (single or scalar) and reduction == "none" else loss, reduction)
 
 
 def multilabel_margin_loss(
@@ -481,9 +492,15 @@ def multilabel_margin_loss(
     """
     reduction = _reduction("multilabel_margin_loss", reduction, size_average, reduce)
     (input,) = _C._autocast("multilabel_margin_loss", [input])
-    single = input.dim() == 1
+    single = input.dim() <= 1
+    _whole("multilabel_margin_loss", target)
     if single:
-        input, target = input.unsqueeze(0), target.unsqueeze(0)
+        input, target = input.reshape(1, -1), target.reshape(1, -1)
+    if input.dim() != 2 or input.shape[1] == 0 or tuple(target.shape) != tuple(input.shape):
+        raise errors.ShapeError(
+            "multilabel_margin_loss: expected input [C] or [N, C] with C > 0 and a target of its size, got "
+            f"input {list(input.shape)} and target {list(target.shape)}"
+        )
     classes = input.shape[1]
     listed = ((target < 0).to(_C.int64).cumsum(1) == 0).to(input.dtype)
     safe = target.clamp(min=0)
@@ -662,6 +679,12 @@ def _as_list(value):
 
 
 def _target_lists(targets, target_lengths):
+    room = targets.shape[1] if targets.dim() == 2 else targets.numel()
+    asked = max(target_lengths, default=0) if targets.dim() == 2 else sum(target_lengths)
+    if asked > room:
+        raise errors.ValueError(
+            f"ctc_loss: target_lengths ask for {asked} labels, but targets {list(targets.shape)} hold {room}"
+        )
     if targets.dim() == 2:
         return [row[:n] for row, n in zip(targets.tolist(), target_lengths)]
     flat, start, lists = targets.tolist(), 0, []

@@ -84,6 +84,8 @@ class Highway(Module):
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"Highway: num_layers is {num_layers}, must be at least 1")
+        if num_layers > 100_000:
+            raise ValueError(f"Highway: num_layers is {num_layers}, at most 100000 layers are made")
         factory = {"device": device, "dtype": dtype}
         self.transform = ModuleList([Linear(size, size, **factory) for _ in range(num_layers)])
         self.gate = ModuleList([Linear(size, size, **factory) for _ in range(num_layers)])
