@@ -11,7 +11,7 @@
 #include <runtime/launch.h>
 
 #include <device/ptx_tma.cuh>
-#include <device/ptx_wgmma.cuh>
+#include <device/ptx_wgmma_shapes.cuh>
 
 namespace ccdl::cu {
 namespace {
@@ -190,11 +190,104 @@ bool product_is_right(CUtensorMapSwizzle mode) {
   return true;
 }
 
+// ---- shapes: A from registers or shared memory, 64 x N of c; the first product overwrites what d holds ----
+
+template <class T, int N, bool kRegisters, bool kRowFastB>
+CCDL_DEVICE void shape_steps(float (&d)[N / 2], const unsigned char* tile_a, const unsigned char* tile_b,
+                             const T* a) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  uint32_t fragment[kK / 16][4];
+#pragma unroll
+  for (int step = 0; step < kK / 16; ++step)
+#pragma unroll
+    for (int r = 0; r < 4; ++r) {
+      const T* at = a + (warp * 16 + lane / 4 + r % 2 * 8) * kK + step * 16 + lane % 4 * 2 + r / 2 * 8;
+      fragment[step][r] = at[0].bits | static_cast<uint32_t>(at[1].bits) << 16;
+    }
+  wgmma_fence();
+#pragma unroll
+  for (int step = 0; step < kK / 16; ++step) {
+    const uint64_t b = operand<kRowFastB>(tile_b, N, step, 128, 3);
+    if constexpr (kRegisters)
+      wgmma_registers<kRowFastB>(d, fragment[step], b, step > 0, T());
+    else
+      wgmma_shared<0, kRowFastB>(d, operand<false>(tile_a, kM, step, 128, 3), b, step > 0, T());
+  }
+  wgmma_commit();
+  wgmma_wait<0>();
+}
+
+template <class T, int N, bool kRegisters, bool kRowFastB>
+__global__ void multiply_shapes(const __grid_constant__ CUtensorMap map_a,
+                                const __grid_constant__ CUtensorMap map_b, const T* a, float* y) {
+  CCDL_SHARED(uint64_t, full, [1]);
+  unsigned char* tile_a = dyn_smem<unsigned char>();
+  tile_a += (1024 - shared_window(tile_a) % 1024) % 1024;
+  unsigned char* tile_b = tile_a + kM * kK * 2;
+  if (threadIdx.x == 0) {
+    mbarrier_init(full, 1);
+    mbarrier_init_fence();
+    mbarrier_arrive_expect(full, (kM + N) * kK * 2);
+    load_operand<false>(tile_a, &map_a, full, kM, 128);
+    load_operand<kRowFastB>(tile_b, &map_b, full, N, 128);
+  }
+  __syncthreads();
+  float d[N / 2];
+#pragma unroll
+  for (int i = 0; i < N / 2; ++i) d[i] = 1e30f;
+  mbarrier_wait(full, 0);
+  shape_steps<T, N, kRegisters, kRowFastB>(d, tile_a, tile_b, a);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+#pragma unroll
+  for (int i = 0; i < N / 2; ++i)
+    y[(warp * 16 + lane / 4 + i / 2 % 2 * 8) * N + i / 4 * 8 + lane % 4 * 2 + i % 2] = d[i];
+}
+
+template <class T, int N, bool kRegisters, bool kRowFastB>
+bool shape_is_right() {
+  std::vector<T> host_a, host_b;
+  for (bfloat16 v : numbers(kM * kK, 5, 7)) host_a.push_back(T(static_cast<float>(v)));
+  for (bfloat16 v : numbers(N * kK, 3, 9)) host_b.push_back(T(static_cast<float>(v)));
+  Buffer<T> a(host_a), b(host_b);
+  Buffer<float> y(kM * N);
+  CUtensorMap map_a, map_b;
+  const auto* data = reinterpret_cast<const bfloat16*>(b.p());  // TMA moves bits
+  if (!encode(&map_a, reinterpret_cast<const bfloat16*>(a.p()), kK, kM, kK, 64, kM, 1, kModes[3]))
+    return false;
+  if (kRowFastB ? !encode(&map_b, data, N, kK, N, 64, kK, 1, kModes[3])
+                : !encode(&map_b, data, kK, N, kK, 64, N, 1, kModes[3]))
+    return false;
+  CCDL_LAUNCH((LaunchConfig{dim3(1), dim3(128), 1024 + (kM + N) * kK * 2}),
+              (multiply_shapes<T, N, kRegisters, kRowFastB>), map_a, map_b, a.p(), y.p());
+  const std::vector<float> got = y.read();
+  for (int i = 0; i < kM; ++i)
+    for (int j = 0; j < N; ++j) {
+      float sum = 0;
+      for (int k = 0; k < kK; ++k)
+        sum += static_cast<float>(host_a[static_cast<size_t>(i * kK + k)]) *
+               static_cast<float>(host_b[static_cast<size_t>(kRowFastB ? k * N + j : j * kK + k)]);
+      if (got[static_cast<size_t>(i * N + j)] != sum) return false;
+    }
+  return true;
+}
+
 int checks = 0, wrong = 0;
 void note(bool good, const char* what, CUtensorMapSwizzle mode) {
   ++checks;
   wrong += !good;
   if (!good) std::printf("wrong: %s, lines of %d bytes\n", what, span_of(mode));
+}
+
+template <class T>
+void check_shapes() {
+  note(shape_is_right<T, 64, false, false>(), "m64n64k16", kModes[3]);
+  note(shape_is_right<T, 64, false, true>(), "m64n64k16, B along rows", kModes[3]);
+  note(shape_is_right<T, 128, false, false>(), "m64n128k16", kModes[3]);
+  note(shape_is_right<T, 128, false, true>(), "m64n128k16, B along rows", kModes[3]);
+  note(shape_is_right<T, 64, true, false>(), "m64n64k16, A in registers", kModes[3]);
+  note(shape_is_right<T, 128, true, true>(), "m64n128k16, A in registers, B along rows", kModes[3]);
+  note(shape_is_right<T, 256, true, false>(), "m64n256k16, A in registers", kModes[3]);
+  note(shape_is_right<T, 256, true, true>(), "m64n256k16, A in registers, B along rows", kModes[3]);
 }
 
 int run() {
@@ -210,6 +303,8 @@ int run() {
     note(product_is_right<false, true>(mode), "a product with B along rows", mode);
     note(product_is_right<true, true>(mode), "a product along rows", mode);
   }
+  check_shapes<bfloat16>();
+  check_shapes<float16>();
   std::printf("hopper layouts: %d checks, %d wrong\n", checks, wrong);
   return wrong != 0;
 }
