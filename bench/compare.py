@@ -221,7 +221,7 @@ def main() -> int:
         data["command"] = old["command"]
     for key, value in data["environment"].items():
         print(f"{key}: {value}")
-    if data["environment"]["load"] > 0.5:
+    if data["environment"]["load"] > machine.BUSY:
         print("note: this machine is not idle; figures on more than one thread mean little then")
     print("peak:", data["peak"], "\n", judging.HEADER, sep="")
     wrong = 0

@@ -9,6 +9,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import machine
 import targets
 
 COLUMNS = ("below", "v1", "ahead", "limit")
@@ -134,6 +135,10 @@ def judged(data: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def busy(data: dict[str, Any]) -> bool:
+    return data["environment"]["load"] > machine.BUSY
+
+
 def time_text(seconds: float | None) -> str:
     if seconds is None:
         return "-"
@@ -218,7 +223,8 @@ def counts(data: dict[str, Any]) -> str:
     ratios = [r["value"][0] for r in rows if r.get("value") and r["target"].kind == "ratio"]
     mean = math.exp(statistics.fmean(math.log(r) for r in ratios)) if ratios else 0
     said = ", ".join(f"{n} {'below v1' if c == 'below' else f'at {c}'}" for c, n in found.items())
-    return f"{len(rows)} figures: {said}. Geometric mean of the ratios: {mean:.2f}."
+    text = f"{len(rows)} figures: {said}. Geometric mean of the ratios: {mean:.2f}."
+    return text + (" Recorded on a busy machine: provisional." if busy(data) else "")
 
 
 def markdown(data: dict[str, Any]) -> str:
@@ -232,7 +238,7 @@ def markdown(data: dict[str, Any]) -> str:
         + ", ".join(f"{p['gflops']:.0f} GFLOP/s and {p['gbytes']:.1f} GB/s on {t} thread(s)" for t, p in data["peak"].items() if p)
         + ".",
         "",
-        f"Made by `{data['command']}` in {data['seconds']} s.",
+        f"Made by `{data['command']}` in {data['seconds']} s." + (" **The machine was busy: provisional.**" if busy(data) else ""),
         "",
     ]
     rows = judged(data)

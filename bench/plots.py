@@ -98,7 +98,8 @@ def draw_scaling(data: dict[str, Any], path: Path) -> None:
 def finish(figure: Any, data: dict[str, Any], path: Path) -> None:
     env = data["environment"]
     peers = ", ".join(f"{n} {v}" for n, v in env["peers"].items())
-    figure.suptitle(f"ccdl {env['ccdl']} ({env['isa']}) and {peers}; {env['cpu']}, {env['cores']} cores, {env['date']}", fontsize=10)
+    note = "; RECORDED ON A BUSY MACHINE: PROVISIONAL" if judging.busy(data) else ""
+    figure.suptitle(f"ccdl {env['ccdl']} ({env['isa']}) and {peers}; {env['cpu']}, {env['cores']} cores, {env['date']}{note}", fontsize=10)
     figure.savefig(path, dpi=80)
     plt.close(figure)
 
