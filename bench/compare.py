@@ -128,7 +128,7 @@ def measure_row(servers: dict[str, Server], family: str, name: str, options: arg
     for threads in options.threads:
         for state, server in servers.items():
             for run in range(options.runs):
-                answer = server.ask({**request, "threads": threads, "check": run == 0})
+                answer = server.ask({**request, "threads": threads, "check": run == 0 and server is first})
                 if "error" in answer:
                     entry["error"] = answer["error"]
                     return entry
@@ -157,7 +157,8 @@ def publish(path: Path) -> None:
     data = json.loads(path.read_text())
     source = f"{path.name} of {data['environment']['date']}, python bench/compare.py --render FILE --publish"
     for page in (Path(HERE).parent / "README.md", Path(HERE).parent / "docs/speed.md"):
-        judging.publish(page, "models", judging.models(data), source)
+        note = ["", "Recorded on a busy machine: provisional."] if judging.busy(data) else []
+        judging.publish(page, "models", judging.models(data) + note, source)
     judging.publish(Path(HERE).parent / "docs/speed.md", "counts", [judging.counts(data)], source)
 
 

@@ -105,7 +105,8 @@ def value_of(target: targets.Target, entry: dict[str, Any], threads: str, peaks:
 
 
 def reached(target: targets.Target, value: float, threads: int) -> str:
-    best = COLUMNS[0]
+    """The best column, "" where the target has none."""
+    best = COLUMNS[0] if any(b is not None for b in target.bounds(threads)) else ""
     for column, bound in zip(COLUMNS[1:], target.bounds(threads)):
         if bound is None:
             continue
@@ -220,10 +221,10 @@ def publish(page: Path, block: str, lines: list[str], source: str) -> None:
 def counts(data: dict[str, Any]) -> str:
     rows = judged(data)
     found = {c: sum(r.get("column") == c for r in rows) for c in COLUMNS}
-    ratios = [r["value"][0] for r in rows if r.get("value") and r["target"].kind == "ratio"]
+    ratios = [r["value"][0] for r in rows if r.get("value") and r["target"].kind == "ratio" and not r["target"].figure]
     mean = math.exp(statistics.fmean(math.log(r) for r in ratios)) if ratios else 0
     said = ", ".join(f"{n} {'below v1' if c == 'below' else f'at {c}'}" for c, n in found.items())
-    text = f"{len(rows)} figures: {said}. Geometric mean of the ratios: {mean:.2f}."
+    text = f"{sum(found.values())} figures: {said}. Geometric mean of the ratios: {mean:.2f}."
     return text + (" Recorded on a busy machine: provisional." if busy(data) else "")
 
 

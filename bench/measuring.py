@@ -92,19 +92,21 @@ def seconds(call: Callable[[], Any], number: int) -> float:
 
 
 def measure(calls: dict[str, Callable[[], Any]], rounds: int, idle: bool = False) -> dict[str, float]:
-    """Median seconds per call. Before each sample: 20 ms of sleep and, unless idle, two calls (one where a call takes
-    over 20 ms, none over 200 ms). A sample is as many calls as fit into 4 ms; the cost of an empty call is taken off."""
+    """Median seconds per call of `rounds` samples (three at most where a call takes over 100 ms). Before each: 20 ms of
+    sleep and, unless idle, two calls (one where a call takes over 20 ms, none over 100 ms). A sample is as many calls
+    as fit into 4 ms; the cost of an empty call is taken off."""
     empty = min(seconds(lambda: None, 5000) for _ in range(5))
-    number, warm = {}, {}
+    number, warm, slowest = {}, {}, 0.0
     for name, call in calls.items():
         call()
         one = seconds(call, 1)
         if one < 0.02:
             one = min(seconds(call, 2), one)
         number[name] = 1 if idle else max(1, min(20000, int(0.004 / max(one, 1e-8))))
-        warm[name] = 0 if idle or one > 0.2 else 1 if one > 0.02 else 2
+        warm[name] = 0 if idle or one > 0.1 else 1 if one > 0.02 else 2
+        slowest = max(slowest, one)
     taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
+    for _ in range(min(rounds, 3) if slowest > 0.1 else rounds):
         for name, call in calls.items():
             time.sleep(IDLE)
             for _ in range(warm[name]):

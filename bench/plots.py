@@ -44,7 +44,7 @@ def bars(axes: Any, rows: list[dict[str, Any]], threads: str) -> None:
     """Ratio bars coloured by the column reached; ticks mark v1, ahead and limit."""
     some = [r for r in rows if r.get("value") and r["threads"] == threads and r["target"].kind == "ratio"][::-1]
     y = np.arange(len(some))
-    axes.barh(y, [r["value"][0] for r in some], color=[COLOURS[r["column"]] for r in some], height=0.7,
+    axes.barh(y, [r["value"][0] for r in some], color=[COLOURS.get(r["column"], THEIRS) for r in some], height=0.7,
               xerr=[r["value"][0] * r["value"][1] for r in some], error_kw={"lw": 0.7})  # fmt: skip
     for column, style in (("v1", ":"), ("ahead", "-"), ("limit", "--")):
         marks = [(i, r["target"].bounds(int(threads))[judging.COLUMNS.index(column) - 1]) for i, r in enumerate(some)]
@@ -98,7 +98,7 @@ def draw_scaling(data: dict[str, Any], path: Path) -> None:
 def finish(figure: Any, data: dict[str, Any], path: Path) -> None:
     env = data["environment"]
     peers = ", ".join(f"{n} {v}" for n, v in env["peers"].items())
-    note = "; RECORDED ON A BUSY MACHINE: PROVISIONAL" if judging.busy(data) else ""
+    note = "\nRECORDED ON A BUSY MACHINE: PROVISIONAL" if judging.busy(data) else ""
     figure.suptitle(f"ccdl {env['ccdl']} ({env['isa']}) and {peers}; {env['cpu']}, {env['cores']} cores, {env['date']}{note}", fontsize=10)
     figure.savefig(path, dpi=80)
     plt.close(figure)
