@@ -6,9 +6,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import special
 
 import ccdl
 
@@ -170,6 +172,100 @@ def test_scans_keep_nan_and_infinity() -> None:
     np.testing.assert_array_equal(ccdl.from_numpy(a).cumsum(0).numpy(), np.cumsum(a, dtype=np.float64).astype(np.float32))
     a[5] = np.nan
     np.testing.assert_array_equal(np.isnan(ccdl.from_numpy(a).cumsum(0).numpy()), np.arange(40) >= 5)
+
+
+SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 2.0, 1e-40, -1e-40])
+
+
+def check_function(name: str, reference: Callable[[np.ndarray], np.ndarray], x: np.ndarray, ulps: float) -> None:
+    x = np.concatenate([x, SPECIAL.astype(x.dtype)])
+    with np.errstate(all="ignore"):
+        want = reference(x.astype(np.float64))
+        got = getattr(ccdl, name)(ccdl.from_numpy(x)).numpy()
+        rounded = want.astype(x.dtype)
+        error = np.abs(got.astype(np.float64) - want) / np.spacing(np.abs(rounded)).astype(np.float64)
+    same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
+    worst = np.where(same, 0, np.where(np.isfinite(rounded) & np.isfinite(got), error, np.inf))
+    at = int(worst.argmax())
+    assert worst[at] <= ulps, f"{name}({x[at]!r}) = {got[at]!r}, not {want[at]!r}: {worst[at]:.1f} ULP"
+
+
+def test_special_functions_in_float() -> None:
+    rng = np.random.default_rng(2)
+    for name, reference, low, high, ulps in (
+        ("erfc", special.erfc, -6, 9, 1.5),
+        ("erfinv", special.erfinv, -1, 1, 4),
+        ("lgamma", lambda x: np.where(x == -np.inf, np.inf, special.gammaln(x)), 0.1, 50, 2.5),
+        ("lgamma", lambda x: np.where(x == -np.inf, np.inf, special.gammaln(x)), 0.9, 2.2, 1.5),
+    ):
+        check_function(name, reference, rng.uniform(low, high, 20011).astype(np.float32), ulps)
+    near_one = (1 - 10 ** rng.uniform(-7, 0, 20011)).astype(np.float32)
+    check_function("erfinv", special.erfinv, near_one, 4)
+
+
+def test_functions_in_double() -> None:
+    rng = np.random.default_rng(3)
+    for name, reference, low, high, ulps in (
+        ("exp", np.exp, -745, 710, 2),
+        ("log", np.log, 0, 10, 2),
+        ("tanh", np.tanh, -4, 4, 4),
+        ("tanh", np.tanh, -1e-3, 1e-3, 4),
+        ("sigmoid", special.expit, -40, 40, 4),
+        ("sqrt", np.sqrt, 0, 100, 0),
+        ("floor", np.floor, -100, 100, 0),
+        ("ceil", np.ceil, -100, 100, 0),
+        ("trunc", np.trunc, -100, 100, 0),
+        ("round", np.round, -100, 100, 0),
+    ):
+        check_function(name, reference, rng.uniform(low, high, 20011), ulps)
+    check_function("log", np.log, 10 ** rng.uniform(-308, 308, 20011), 2)
+
+
+def test_nextafter_in_float() -> None:
+    rng = np.random.default_rng(4)
+    ends = np.concatenate([SPECIAL, [np.finfo(np.float32).max, -np.finfo(np.float32).max]]).astype(np.float32)
+    a = np.concatenate([np.repeat(ends, len(ends)), rng.standard_normal(500).astype(np.float32)])
+    b = np.concatenate([np.tile(ends, len(ends)), rng.standard_normal(500).astype(np.float32)])
+    got = ccdl.nextafter(ccdl.from_numpy(a), ccdl.from_numpy(b)).numpy()
+    want = np.nextafter(a, b)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    real = ~np.isnan(want)
+    np.testing.assert_array_equal(got.view(np.int32)[real], want.view(np.int32)[real])
+
+
+@pytest.mark.parametrize("rows,columns", ((3, 512), (130, 700), (257, 1030)))
+def test_batch_norm_of_wide_rows(rows: int, columns: int) -> None:
+    rng = np.random.default_rng(5)
+    x, dy = rng.standard_normal((rows, columns)) + 3, rng.standard_normal((rows, columns))
+    w, b = rng.standard_normal(columns), rng.standard_normal(columns)
+    t, tw, tb = (ccdl.from_numpy(v).requires_grad_() for v in (x, w, b))
+    y = ccdl.nn.functional.batch_norm(t, None, None, tw, tb, training=True, eps=1e-5)
+    hat = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+    np.testing.assert_allclose(y.detach().numpy(), hat * w + b, rtol=1e-9, atol=1e-10)
+    y.backward(ccdl.from_numpy(dy))
+    g = dy * w
+    dx = (g - g.mean(0) - hat * (g * hat).mean(0)) / np.sqrt(x.var(0) + 1e-5)
+    np.testing.assert_allclose(t.grad.numpy(), dx, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(tw.grad.numpy(), (dy * hat).sum(0), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(tb.grad.numpy(), dy.sum(0), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ("constant", "reflect", "replicate", "circular"))
+@pytest.mark.parametrize("pad", ((1, 2, 2, 1), (3, 0, 0, 3), (0, 0, 2, 2), (2, 2, 0, 0)))
+def test_pad_of_contiguous_rows(mode: str, pad: tuple[int, int, int, int]) -> None:
+    x = np.arange(2 * 3 * 17 * 21, dtype=np.float32).reshape(2, 3, 17, 21)
+    how = {"replicate": "edge", "circular": "wrap"}.get(mode, mode)
+    want = np.pad(x, ((0, 0), (0, 0), pad[2:], pad[:2]), how)
+    np.testing.assert_array_equal(ccdl.nn.functional.pad(ccdl.from_numpy(x), pad, mode).numpy(), want)
+    if mode == "constant":
+        cut = ccdl.nn.functional.pad(ccdl.from_numpy(x), (-2, 3, -1, 1), value=7.0).numpy()
+        np.testing.assert_array_equal(cut, np.pad(x[:, :, 1:, 2:], ((0, 0), (0, 0), (0, 1), (0, 3)), constant_values=7.0))
+
+
+@pytest.mark.parametrize("n", (1, 2, 1000, 2049, 70000, 300000))
+def test_permutations_are_permutations(n: int) -> None:
+    order = ccdl.randperm(n).numpy()
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
 
 
 @pytest.mark.slow

@@ -405,6 +405,41 @@ ElementFn plain_kernel(UnaryOp op, const View& x, const View& y, bool predicate)
   }
 }
 
+// The vector form in double, where there is one.
+ElementFn double_kernel(UnaryOp op, const ElementParams& p) {
+  static const ElementwiseDoubleKernels& simd = simd_elementwise_double();
+  switch (op) {
+    case UnaryOp::Sqrt:
+      return simd.sqrt;
+    case UnaryOp::Rsqrt:
+      return simd.rsqrt;
+    case UnaryOp::Exp:
+      return simd.exp;
+    case UnaryOp::Log:
+      return simd.log;
+    case UnaryOp::Tanh:
+      return simd.tanh;
+    case UnaryOp::Sigmoid:
+      return simd.sigmoid;
+    case UnaryOp::Silu:
+      return simd.silu;
+    case UnaryOp::Floor:
+      return simd.floor;
+    case UnaryOp::Ceil:
+      return simd.ceil;
+    case UnaryOp::Round:
+      return simd.round;
+    case UnaryOp::Trunc:
+      return simd.trunc;
+    case UnaryOp::Sign:
+      return simd.sign;
+    case UnaryOp::PowScalar:
+      return p.f[0] == 3 ? simd.cube : nullptr;
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace
 
 void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p) {
@@ -418,11 +453,15 @@ void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p) {
   }
   const Kind kind = compute_kind(predicate ? x.dtype : y.dtype);
   const int i = static_cast<int>(op);
-  const ElementFn fn = kind == Kind::F32 ? simd.fn[i] : kind == Kind::F64 ? unary_f64(op) : unary_i64(op);
+  const ElementFn vectors = kind == Kind::F64 ? double_kernel(op, p) : nullptr;
+  const ElementFn fn = kind == Kind::F32   ? simd.fn[i]
+                       : vectors           ? vectors
+                       : kind == Kind::F64 ? unary_f64(op)
+                                           : unary_i64(op);
   if (!fn) missing("unary", i, y.dtype);
   const View* views[] = {&y, &x};
   const Kind kinds[] = {predicate ? Kind::W1 : kind, kind};
-  run(fn, views, kinds, 2, p, grain_of(kind, is_cheap(op)));
+  run(fn, views, kinds, 2, p, vectors ? kGrainMath : grain_of(kind, is_cheap(op)));
 }
 
 void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, const View& dx,

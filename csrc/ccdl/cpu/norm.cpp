@@ -3,6 +3,7 @@
 // go to one partial row per fixed block of rows, added in block order.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/float_index.h>
+#include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/norm.h>
 #include <ccdl/kernels/norm.h>
 
@@ -70,12 +71,18 @@ struct Channels {
     last = c > 1 && (s == 1 || (x.strides[1] == 1 && x.strides[2] == c));
   }
   int64_t per_channel() const { return n * s; }
+  bool wide() const { return last && c >= 8 * kNormStrip; }
+  // fn(row, rows) over blocks of rows: how wide layouts are written, since a strip of them touches every page
+  template <class F>
+  void for_rows(const F& fn) const {
+    parallel_for(n * s, items_per_chunk(c), [&](int64_t begin, int64_t end) { fn(begin, end - begin); });
+  }
   int64_t offset(int64_t image, int64_t channel) const { return (image * c + channel) * s; }
 
   // fn(first channel, count): single channels, or strips of neighbouring ones when channels are innermost.
   template <class F>
   void for_each(const F& fn) const {
-    const int64_t width = last ? kNormStrip : 1, items = (c + width - 1) / width;
+    const int64_t width = !last ? 1 : wide() ? kNormStrip : 16, items = (c + width - 1) / width;
     parallel_for(items, items_per_chunk(per_channel() * width), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t first = i * width;
@@ -153,6 +160,7 @@ void batch_norm_forward_train(const View& x, const View& weight, const View& bia
   const Channels g(x);
   const double m = static_cast<double>(g.per_channel());
   const int t = float_index(x.dtype);
+  double* whole = g.wide() ? scratch<double>(0, 3 * g.c) : nullptr;
   g.for_each([&](int64_t first, int count) {
     Moments moments[kNormStrip] = {};
     if (g.last) {
@@ -161,7 +169,10 @@ void batch_norm_forward_train(const View& x, const View& weight, const View& bia
       for (int64_t i = 0; i < g.n; ++i)
         moments[0] = join(moments[0], simd_norm().moments[t](element(x, g.offset(i, first)), g.s));
     }
-    double mu[kNormStrip], scale[kNormStrip], shift[kNormStrip];
+    double own[3][kNormStrip];
+    double* mu = whole ? whole + first : own[0];
+    double* scale = whole ? whole + g.c + first : own[1];
+    double* shift = whole ? whole + 2 * g.c + first : own[2];
     for (int i = 0; i < count; ++i) {
       const int64_t c = first + i;
       const double r = rstd_of(m > 0 ? moments[i].m2 / m : 0.0, eps);
@@ -175,7 +186,12 @@ void batch_norm_forward_train(const View& x, const View& weight, const View& bia
         write_float(running_var, c,
                     (1 - momentum) * read_float(running_var, c) + momentum * (moments[i].m2 / (m - 1)));
     }
-    apply(g, x, y, first, count, mu, scale, shift);
+    if (!whole) apply(g, x, y, first, count, mu, scale, shift);
+  });
+  if (!whole) return;
+  g.for_rows([&](int64_t row, int64_t rows) {
+    simd_norm().strip_affine[t](element(x, row * g.c), element(y, row * g.c), rows, g.c,
+                                static_cast<int>(g.c), whole, whole + g.c, whole + 2 * g.c);
   });
 }
 
@@ -211,9 +227,13 @@ void batch_norm_backward(const View& x, const View& weight, const View& mean, co
   const double m = static_cast<double>(g.per_channel());
   const int t = float_index(x.dtype);
   const NormKernels& simd = simd_norm();
+  double* whole = g.wide() ? scratch<double>(0, 4 * g.c) : nullptr;
   g.for_each([&](int64_t first, int count) {
-    double mu[kNormStrip], sum[kNormStrip] = {}, dot[kNormStrip] = {};
-    double a[kNormStrip], b[kNormStrip], c[kNormStrip];
+    double sum[kNormStrip] = {}, dot[kNormStrip] = {}, own[4][kNormStrip];
+    double* mu = whole ? whole + first : own[0];
+    double* a = whole ? whole + g.c + first : own[1];
+    double* b = whole ? whole + 2 * g.c + first : own[2];
+    double* c = whole ? whole + 3 * g.c + first : own[3];
     for (int i = 0; i < count; ++i) mu[i] = read_float(mean, first + i);
     if (g.last) {
       simd.strip_grad_sums[t](element(x, first), element(dy, first), g.n * g.s, g.c, count, mu, sum, dot);
@@ -233,7 +253,7 @@ void batch_norm_backward(const View& x, const View& weight, const View& mean, co
       b[i] = train ? -scale * r * r * dot[i] / m : 0.0;
       c[i] = train ? -scale * sum[i] / m : 0.0;
     }
-    if (!dx.data) return;
+    if (!dx.data || whole) return;
     if (g.last) {
       simd.strip_grad_affine[t](element(x, first), element(dy, first), element(dx, first), g.n * g.s, g.c,
                                 count, mu, a, b, c);
@@ -243,6 +263,12 @@ void batch_norm_backward(const View& x, const View& weight, const View& mean, co
       const int64_t at = g.offset(i, first);
       simd.grad_affine[t](element(x, at), element(dy, at), element(dx, at), g.s, mu[0], a[0], b[0], c[0]);
     }
+  });
+  if (!dx.data || !whole) return;
+  g.for_rows([&](int64_t row, int64_t rows) {
+    const int64_t at = row * g.c;
+    simd.strip_grad_affine[t](element(x, at), element(dy, at), element(dx, at), rows, g.c,
+                              static_cast<int>(g.c), whole, whole + g.c, whole + 2 * g.c, whole + 3 * g.c);
   });
 }
 

@@ -161,21 +161,24 @@ using Packed = uint64_t;
 constexpr int64_t kBucket =
     2048;  // elements sorted at a time: source and target fit into the first-level cache
 
-// Stable sort of the 32 - skip lower bits of the upper halves by 8-bit digits; the result ends in a.
-void radix_sort(Packed* a, Packed* b, int64_t n, int skip) {
-  const int passes = (32 - skip + 7) / 8;
-  uint32_t count[4][256] = {};
+// Sorts n elements that agree in the skip top bits and are spread evenly over the rest: one pass over the
+// digit that leaves about one element to a value, then insertion, which moves every element by a place or
+// two.
+void sort_even(Packed* a, Packed* b, int64_t n, int skip) {
+  constexpr int kDigit = 11;
+  uint32_t start[1 << kDigit] = {};
+  const int shift = 64 - skip - kDigit;  // skip + kDigit <= 32
+  const auto digit = [shift](Packed v) { return v >> shift & ((1 << kDigit) - 1); };
+  for (int64_t i = 0; i < n; ++i) ++start[digit(a[i])];
+  uint32_t at = 0;
+  for (uint32_t& c : start) at += std::exchange(c, at);
+  for (int64_t i = 0; i < n; ++i) b[start[digit(a[i])]++] = a[i];
   for (int64_t i = 0; i < n; ++i) {
-    for (int p = 0; p < passes; ++p) ++count[p][a[i] >> (32 + 8 * p) & 255];
+    const Packed v = b[i];
+    int64_t j = i;
+    for (; j > 0 && a[j - 1] > v; --j) a[j] = a[j - 1];
+    a[j] = v;
   }
-  Packed* from = a;
-  Packed* to = b;
-  for (int p = 0; p < passes; ++p, std::swap(from, to)) {
-    uint32_t at = 0;
-    for (uint32_t& c : count[p]) at += std::exchange(c, at);
-    for (int64_t i = 0; i < n; ++i) to[count[p][from[i] >> (32 + 8 * p) & 255]++] = from[i];
-  }
-  if (from != a) std::copy(from, from + n, a);
 }
 
 // Elements with equal upper halves are few: they are ordered by their whole draws.
@@ -427,7 +430,7 @@ void random_permutation(const View& y, RandomState state) {
     for (int64_t b = begin; b < end; ++b) {
       const int64_t from = b == 0 ? 0 : start[b - 1], m = start[b] - from;
       Packed* part = packed + from;
-      radix_sort(part, scratch<Packed>(3, m), m, bits);
+      sort_even(part, scratch<Packed>(3, m), m, bits);
       order_ties(part, m, state);
       for (int64_t i = 0; i < m; ++i) out[(from + i) * stride] = static_cast<int64_t>(part[i] & 0xffffffffu);
     }

@@ -4,6 +4,7 @@
 #pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/shape.h>
 
+#include <algorithm>
 #include <type_traits>
 
 #include <ccdl/cpu/scratch.h>
@@ -79,34 +80,46 @@ struct PadTables {
   }
 };
 
-// fn(y offset, x offset or -1) for the rows [begin, end) of y, its last dimension left out.
+// run(y offset, x offset or -1, first, stop): the rows [begin, end) of y, its last dimension left out, in
+// runs along the dimension before; the offsets are those of coordinate 0 of that dimension. y has two
+// dimensions or more.
 template <class F>
-void pad_rows(const View& y, const PadTables& table, int64_t begin, int64_t end, const F& fn) {
+void pad_runs(const View& y, const PadTables& table, int64_t begin, int64_t end, const F& fn) {
   int64_t at[kMaxDims], rest = begin;
   for (int d = y.ndim - 2; d >= 0; --d) {
     at[d] = rest % y.sizes[d];
     rest /= y.sizes[d];
   }
-  const int run = y.ndim - 2;  // the dimension stepped through inside
-  if (run < 0) {
-    if (begin < end) fn(int64_t{0}, int64_t{0});
-    return;
-  }
+  const int run = y.ndim - 2;
   for (int64_t row = begin; row < end;) {
-    int64_t to = at[run] * y.strides[run], from = 0;
+    int64_t to = 0, from = 0;
     for (int d = 0; d < run; ++d) {
       const int64_t s = table.of[d][at[d]];
       to += at[d] * y.strides[d];
       from = (from | s) < 0 ? -1 : from + s;
     }
     const int64_t stop = y.sizes[run] - at[run] < end - row ? y.sizes[run] : at[run] + end - row;
-    for (int64_t i = at[run]; i < stop; ++i, ++row, to += y.strides[run]) {
-      const int64_t s = table.of[run][i];
-      fn(to, (from | s) < 0 ? int64_t{-1} : from + s);
-    }
+    fn(to, from, at[run], stop);
+    row += stop - at[run];
     at[run] = 0;
     for (int d = run - 1; d >= 0 && ++at[d] == y.sizes[d]; --d) at[d] = 0;
   }
+}
+
+// fn(y offset, x offset or -1) for the rows [begin, end) of y, its last dimension left out.
+template <class F>
+void pad_rows(const View& y, const PadTables& table, int64_t begin, int64_t end, const F& fn) {
+  if (y.ndim < 2) {
+    if (begin < end) fn(int64_t{0}, int64_t{0});
+    return;
+  }
+  const int run = y.ndim - 2;
+  pad_runs(y, table, begin, end, [&](int64_t to, int64_t from, int64_t first, int64_t stop) {
+    for (int64_t i = first; i < stop; ++i) {
+      const int64_t s = table.of[run][i];
+      fn(to + i * y.strides[run], (from | s) < 0 ? int64_t{-1} : from + s);
+    }
+  });
 }
 
 int64_t rows_of(const View& y) {
@@ -116,20 +129,50 @@ int64_t rows_of(const View& y) {
 }
 
 template <class T>
-void pad_typed(const View& x, const View& y, const PadTables& table, int64_t first, T value) {
+void pad_typed(const View& x, const View& y, const PadTables& table, const int64_t* before, T value) {
   const int last = y.ndim - 1;
+  const int64_t first = before[last];
   const int64_t n = y.sizes[last], nx = x.sizes[last], sy = y.strides[last], sx = x.strides[last];
   const int64_t* inner = table.of[last];
   const int64_t lo = first < 0 ? 0 : first < n ? first : n;  // [lo, hi): copied straight from x
   const int64_t hi = first + nx < lo ? lo : first + nx < n ? first + nx : n;
-  parallel_for(rows_of(y), kWalkGrain / (n + 1) + 1, [&](int64_t begin, int64_t end) {
-    pad_rows(y, table, begin, end, [&](int64_t to, int64_t from) {
-      T* p = y.ptr<T>() + to;
-      if (from < 0) return copy_row(&value, 0, p, sy, n);
-      const T* q = x.ptr<const T>() + from;
-      for (int64_t i = 0; i < lo; ++i) p[i * sy] = inner[i] < 0 ? value : q[inner[i]];
-      if (hi > lo) copy_row(q + (lo - first) * sx, sx, p + lo * sy, sy, hi - lo);
-      for (int64_t i = hi; i < n; ++i) p[i * sy] = inner[i] < 0 ? value : q[inner[i]];
+  const auto edges = [&](T * p, const T* q) __attribute__((always_inline)) {
+    for (int64_t i = 0; i < lo; ++i) p[i * sy] = inner[i] < 0 ? value : q[inner[i]];
+    for (int64_t i = hi; i < n; ++i) p[i * sy] = inner[i] < 0 ? value : q[inner[i]];
+  };
+  const auto row = [&](int64_t to, int64_t from) {
+    T* p = y.ptr<T>() + to;
+    if (from < 0) return copy_row(&value, 0, p, sy, n);
+    const T* q = x.ptr<const T>() + from;
+    edges(p, q);
+    if (hi > lo) copy_row(q + (lo - first) * sx, sx, p + lo * sy, sy, hi - lo);
+  };
+  const int64_t grain = kWalkGrain / (n + 1) + 1, rows = rows_of(y);
+  if (y.ndim < 2 || sx != 1 || sy != 1 || hi == lo) {
+    parallel_for(rows, grain, [&](int64_t begin, int64_t end) { pad_rows(y, table, begin, end, row); });
+    return;
+  }
+  // Contiguous rows: those whose neighbours in y are neighbours in x are copied together.
+  const int run = last - 1;
+  const int64_t ry = y.strides[run], rx = x.strides[run];
+  constexpr auto kItem = static_cast<int64_t>(sizeof(T));
+  parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    pad_runs(y, table, begin, end, [&](int64_t to, int64_t from, int64_t start, int64_t stop) {
+      const int64_t a = std::clamp(before[run], start, stop);
+      const int64_t b = from < 0 ? a : std::clamp(before[run] + x.sizes[run], a, stop);
+      const auto single = [&](int64_t i) {
+        const int64_t s = table.of[run][i];
+        row(to + i * ry, (from | s) < 0 ? int64_t{-1} : from + s);
+      };
+      for (int64_t i = start; i < a; ++i) single(i);
+      if (b > a) {
+        T* p = y.ptr<T>() + to + a * ry;
+        const T* q = x.ptr<const T>() + from + table.of[run][a];
+        simd_elementwise_convert().copy_rows(q + (lo - first), rx * kItem, p + lo, ry * kItem, b - a,
+                                             (hi - lo) * kItem);
+        for (int64_t i = a; i < b; ++i, p += ry, q += rx) edges(p, q);
+      }
+      for (int64_t i = b; i < stop; ++i) single(i);
     });
   });
 }
@@ -430,7 +473,7 @@ void pad(const View& x, const int64_t* before, PadMode mode, const void* value, 
     using T = decltype(t);
     T v;
     __builtin_memcpy(&v, value, sizeof(T));
-    pad_typed<T>(x, y, table, before[y.ndim - 1], v);
+    pad_typed<T>(x, y, table, before, v);
   });
 }
 

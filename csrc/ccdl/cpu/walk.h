@@ -164,8 +164,8 @@ inline void copy_walk(const Walk& w, const T* x, T* y) {
       const T* from = x + off[0];
       T* to = y + off[1];
       if (sx == 1) {
-        const size_t bytes = static_cast<size_t>(n) * sizeof(T);
-        for (int64_t i = 0; i < m; ++i, from += rx, to += ry) move_bytes(to, from, bytes);
+        constexpr auto kItem = static_cast<int64_t>(sizeof(T));
+        simd_elementwise_convert().copy_rows(from, rx * kItem, to, ry * kItem, m, n * kItem);
       } else if (sx == 0 && n == 2) {
         for (int64_t i = 0; i < m; ++i, from += rx, to += ry) to[0] = to[1] = *from;
       } else if (n < 32) {

@@ -100,6 +100,38 @@ struct BinaryCrossEntropyBackward : Node {
   }
 };
 
+// With c = clamp(d, -delta, delta): l = scale c (d - c / 2), which is scale d^2 / 2 inside and scale delta
+// (|d| - delta / 2) outside; dd = dl scale c
+struct HuberBackward : Node {
+  const char* name() const override { return "HuberBackward"; }
+  SavedTensor difference;
+  double delta = 1, scale = 1;
+  static Tensor times(const Tensor& x, double factor) { return factor == 1 ? x : mul(x, Scalar(factor)); }
+  TensorList apply(const TensorList& grads) override {
+    const Tensor c = clamp(difference.get(this), Scalar(-delta), Scalar(delta));
+    return {mul(times(grads[0], scale), c)};
+  }
+  void release_saved() override { difference.reset(); }
+};
+
+Tensor huber(const Tensor& input, const Tensor& target, LossReduction reduction, double delta, double scale) {
+  const Tensor d = sub(input, target);
+  Tensor loss;
+  {
+    NoGradGuard no_grad;
+    const Tensor c = clamp(d, Scalar(-delta), Scalar(delta));
+    loss = HuberBackward::times(mul(c, sub(d, c, Scalar(0.5))), scale);
+  }
+  if (needs_graph(d)) {
+    auto node = make_ref<HuberBackward>();
+    node->difference = SavedTensor(d);
+    node->delta = delta;
+    node->scale = scale;
+    record(node, {d}, loss);
+  }
+  return reduce_loss(loss, reduction);
+}
+
 // l = (1 - t) x + (1 + (p - 1) t) log(1 + exp(-x)), p = pos_weight (1 when absent);
 // dx = dy ((1 - t) - (1 + (p - 1) t) sigmoid(-x)), dt = dy ((p - 1) log(1 + exp(-x)) - x), dp = dy t log(1 +
 // exp(-x))
@@ -154,17 +186,13 @@ Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, LossReduction r
   check_pair("smooth_l1_loss", input, target);
   CCDL_CHECK(beta >= 0, Runtime, "smooth_l1_loss: does not support negative values for beta, got ", beta);
   if (beta == 0) return l1_loss(input, target, reduction);
-  const Tensor d = abs(sub(input, target));
-  const Tensor near = mul(mul(d, d), Scalar(0.5 / beta)), far = sub(d, Scalar(0.5 * beta));
-  return reduce_loss(where(lt(d, Scalar(beta)), near, far), reduction);
+  return huber(input, target, reduction, beta, 1 / beta);
 }
 
 Tensor huber_loss(const Tensor& input, const Tensor& target, LossReduction reduction, double delta) {
   check_pair("huber_loss", input, target);
   CCDL_CHECK(delta > 0, Runtime, "huber_loss: does not support non-positive values for delta, got ", delta);
-  const Tensor d = abs(sub(input, target));
-  const Tensor near = mul(mul(d, d), Scalar(0.5)), far = mul(sub(d, Scalar(0.5 * delta)), Scalar(delta));
-  return reduce_loss(where(le(d, Scalar(delta)), near, far), reduction);
+  return huber(input, target, reduction, delta, 1);
 }
 
 Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight,

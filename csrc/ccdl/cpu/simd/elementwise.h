@@ -62,7 +62,12 @@ struct ElementwisePlainKernels {
   ElementFn half_neg, half_abs;
 };
 
+struct ElementwiseDoubleKernels {
+  ElementFn sqrt, rsqrt, exp, log, tanh, sigmoid, silu, floor, ceil, round, trunc, sign, cube;
+};
+
 CCDL_SIMD_FAMILY(ElementwiseUnaryKernels, elementwise_unary)
+CCDL_SIMD_FAMILY(ElementwiseDoubleKernels, elementwise_double)
 CCDL_SIMD_FAMILY(ElementwiseBackwardKernels, elementwise_backward)
 CCDL_SIMD_FAMILY(ElementwiseBinaryKernels, elementwise_binary)
 CCDL_SIMD_FAMILY(ElementwisePlainKernels, elementwise_plain)

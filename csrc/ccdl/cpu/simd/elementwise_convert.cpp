@@ -167,6 +167,46 @@ void reverse(const void* x, void* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) q[i] = p[-i];
 }
 
+// Two pieces of P's size that may overlap: sizeof(P) <= bytes <= 2 sizeof(P).
+template <class P>
+CCDL_SI void copy_ends(const char* x, int64_t x_step, char* y, int64_t y_step, int64_t rows, int64_t bytes) {
+  for (int64_t r = 0; r < rows; ++r, x += x_step, y += y_step) {
+    P a, b;
+    __builtin_memcpy(&a, x, sizeof(P));
+    __builtin_memcpy(&b, x + bytes - sizeof(P), sizeof(P));
+    __builtin_memcpy(y, &a, sizeof(P));
+    __builtin_memcpy(y + bytes - sizeof(P), &b, sizeof(P));
+  }
+}
+void copy_rows(const void* from, int64_t x_step, void* to, int64_t y_step, int64_t rows, int64_t bytes) {
+  typedef char Sixteen __attribute__((vector_size(16)));
+  typedef char Whole __attribute__((vector_size(VB)));
+  const char* x = (const char*)from;
+  char* y = (char*)to;
+  if (bytes < 4) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t i = 0; i < bytes; ++i) y[r * y_step + i] = x[r * x_step + i];
+  } else if (bytes < 8) {
+    copy_ends<uint32_t>(x, x_step, y, y_step, rows, bytes);
+  } else if (bytes < 16) {
+    copy_ends<uint64_t>(x, x_step, y, y_step, rows, bytes);
+  } else if (bytes <= 32) {
+    copy_ends<Sixteen>(x, x_step, y, y_step, rows, bytes);
+  } else if (bytes < VB) {
+    for (int64_t r = 0; r < rows; ++r) __builtin_memcpy(y + r * y_step, x + r * x_step, (unsigned long)bytes);
+  } else {
+    for (int64_t r = 0; r < rows; ++r, x += x_step, y += y_step) {
+      Whole last, v;
+      __builtin_memcpy(&last, x + bytes - VB, VB);
+      for (int64_t i = 0; i + VB <= bytes; i += VB) {
+        __builtin_memcpy(&v, x + i, VB);
+        __builtin_memcpy(y + i, &v, VB);
+      }
+      __builtin_memcpy(y + bytes - VB, &last, VB);
+    }
+  }
+}
+
 #define CCDL_FROM(T)                                                                        \
   {                                                                                         \
     convert<T, uint8_t, true>, convert<T, uint8_t, false>, convert<T, int8_t, false>,       \
@@ -185,6 +225,7 @@ extern const ElementwiseConvertKernels elementwise_convert = {
     CCDL_WIDTHS(fill),
     CCDL_WIDTHS(every_second),
     CCDL_WIDTHS(reverse),
+    copy_rows,
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -15,6 +15,8 @@ struct ElementwiseConvertKernels {
   // y[i] = x[2 i], and y[i] = x[-i], elements of 1 << k bytes.
   void (*every_second[4])(const void* x, void* y, int64_t n);
   void (*reverse[4])(const void* x, void* y, int64_t n);
+  // `rows` rows of `bytes` bytes, `x_step` and `y_step` bytes apart.
+  void (*copy_rows)(const void* x, int64_t x_step, void* y, int64_t y_step, int64_t rows, int64_t bytes);
 };
 CCDL_SIMD_FAMILY(ElementwiseConvertKernels, elementwise_convert)
 

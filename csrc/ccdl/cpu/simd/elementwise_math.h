@@ -3,25 +3,17 @@
 // once.
 #pragma once
 #include <ccdl/cpu/simd/elementwise.h>
-#include <ccdl/cpu/simd/vmath.h>
+#include <ccdl/cpu/simd/vmath_special.h>
 #include <ccdl/kernels/elementwise_functors.h>
 #include <ccdl/kernels/special_functions.h>
-
-extern "C" float lgammaf_r(float x, int* sign);
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
 typedef uint8_t vbyte __attribute__((vector_size(VL)));
 
-__attribute__((noinline, unused)) float lane_lgamma(float x) {
-  int sign;
-  return x == -kInfF ? kInfF : lgammaf_r(x, &sign);
-}
-__attribute__((noinline, unused)) float lane_erfc(float x) { return (float)__builtin_erfc((double)x); }
 __attribute__((noinline, unused)) float lane_digamma(float x) { return (float)special::digamma(x); }
 __attribute__((noinline, unused)) float lane_trigamma(float x) { return (float)special::trigamma(x); }
-__attribute__((noinline, unused)) float lane_erfinv(float x) { return (float)special::erfinv(x); }
 
 CCDL_SI vd fmod_half(vd a, vd b,
                      vl* far) {  // exact while the quotient stays below 2^29 (24 + 29 bits); |a|, |b|
@@ -71,6 +63,9 @@ struct VecMath {
   CCDL_VEC1(atanh)
   CCDL_VEC1(sigmoid)
   CCDL_VEC1(erf)
+  CCDL_VEC1(erfc)
+  CCDL_VEC1(erfinv)
+  CCDL_VEC1(lgamma)
   CCDL_VEC1(floor)
   CCDL_VEC1(ceil)
   CCDL_VEC1(trunc)
@@ -80,12 +75,9 @@ struct VecMath {
   CCDL_SI vf atan2(vf y, vf x) { return vatan2(y, x); }
   CCDL_SI vf copysign(vf x, vf y) { return vcopysign(x, y); }
   CCDL_SI vf copysign(float x, vf y) { return vcopysign(set1(x), y); }
-  CCDL_SI vf erfc(vf x) { return vlanes(lane_erfc, x); }
-  CCDL_SI vf erfinv(vf x) { return vlanes(lane_erfinv, x); }
-  CCDL_SI vf lgamma(vf x) { return vlanes(lane_lgamma, x); }
   CCDL_SI vf digamma(vf x) { return vlanes(lane_digamma, x); }
   CCDL_SI vf trigamma(vf x) { return vlanes(lane_trigamma, x); }
-  CCDL_SI vf nextafter(vf x, vf y) { return vlanes(__builtin_nextafterf, x, y); }
+  CCDL_SI vf nextafter(vf x, vf y) { return vnextafter(x, y); }
   CCDL_SI vf hypot(vf x, vf y) {
     vd xl = widen_low(x), xh = widen_high(x), yl = widen_low(y), yh = widen_high(y);
     vd l = xl * xl + yl * yl, h = xh * xh + yh * yh;

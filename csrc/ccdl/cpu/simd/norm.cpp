@@ -153,12 +153,26 @@ void layer_backward(const void* px, const void* pw, const void* pmean, const voi
 }
 
 template <class T>
+CCDL_SI VecOf<T> lanes_of(const double* p, int k) {
+  VecOf<T> v = {};
+  for (int c = 0; c < k; ++c) v[c] = (ScalarOf<T>)p[c];
+  return v;
+}
+
+// Strips go block of rows by block of rows. Wide ones are many streams at once, so their blocks are low.
+template <class F>
+CCDL_SI void each_block(int64_t rows, int count, const F& body) {
+  const int64_t height = count > kNormStrip ? 8 : kStripRows;
+  for (int64_t start = 0; start < rows; start += height)
+    body(start, rows - start < height ? rows - start : height);
+}
+
+template <class T>
 void strip_moments(const void* px, int64_t rows, int64_t stride, int count, Moments* out) {
   typedef ScalarOf<T> S;
-  each_vector<T>(count, [&](int64_t i, int k) {
-    for (int64_t start = 0; start < rows; start += kStripRows) {
+  each_block(rows, count, [&](int64_t start, int64_t m) {
+    each_vector<T>(count, [&](int64_t i, int k) {
       const T* x = static_cast<const T*>(px) + start * stride + i;
-      const int64_t m = rows - start < kStripRows ? rows - start : kStripRows;
       VecOf<T> sum = {}, rest = {}, squares = {};
       for (int64_t r = 0; r < m; ++r) sum += at(x + r * stride, k);
       const VecOf<T> mean = sum / set1((S)m);
@@ -173,38 +187,33 @@ void strip_moments(const void* px, int64_t rows, int64_t stride, int count, Mome
                                (double)squares[c] - (double)m * shift * shift};
         out[i + c] = start == 0 ? block : join(out[i + c], block);
       }
-    }
+    });
   });
-}
-
-template <class T>
-CCDL_SI VecOf<T> lanes_of(const double* p, int k) {
-  VecOf<T> v = {};
-  for (int c = 0; c < k; ++c) v[c] = (ScalarOf<T>)p[c];
-  return v;
 }
 
 template <class T>
 void strip_affine(const void* px, void* py, int64_t rows, int64_t stride, int count, const double* mean,
                   const double* scale, const double* shift) {
-  each_vector<T>(count, [&](int64_t i, int k) {
-    const VecOf<T> m = lanes_of<T>(mean + i, k), s = lanes_of<T>(scale + i, k), b = lanes_of<T>(shift + i, k);
-    const T* x = static_cast<const T*>(px) + i;
-    T* y = static_cast<T*>(py) + i;
-    for (int64_t r = 0; r < rows; ++r) to(y + r * stride, fma(at(x + r * stride, k) - m, s, b), k);
+  each_block(rows, count, [&](int64_t start, int64_t n) {
+    each_vector<T>(count, [&](int64_t i, int k) {
+      const VecOf<T> m = lanes_of<T>(mean + i, k), s = lanes_of<T>(scale + i, k),
+                     b = lanes_of<T>(shift + i, k);
+      const T* x = static_cast<const T*>(px) + start * stride + i;
+      T* y = static_cast<T*>(py) + start * stride + i;
+      for (int64_t r = 0; r < n; ++r) to(y + r * stride, fma(at(x + r * stride, k) - m, s, b), k);
+    });
   });
 }
 
 template <class T>
 void strip_grad_sums(const void* px, const void* pdy, int64_t rows, int64_t stride, int count,
                      const double* mean, double* sum_dy, double* sum_dyx) {
-  each_vector<T>(count, [&](int64_t i, int k) {
-    const VecOf<T> m = lanes_of<T>(mean + i, k);
-    for (int c = 0; c < k; ++c) sum_dy[i + c] = sum_dyx[i + c] = 0;
-    for (int64_t start = 0; start < rows; start += kStripRows) {
+  for (int c = 0; c < count; ++c) sum_dy[c] = sum_dyx[c] = 0;
+  each_block(rows, count, [&](int64_t start, int64_t n) {
+    each_vector<T>(count, [&](int64_t i, int k) {
+      const VecOf<T> m = lanes_of<T>(mean + i, k);
       const T *x = static_cast<const T*>(px) + start * stride + i,
               *dy = static_cast<const T*>(pdy) + start * stride + i;
-      const int64_t n = rows - start < kStripRows ? rows - start : kStripRows;
       VecOf<T> a = {}, b = {};
       for (int64_t r = 0; r < n; ++r) {
         const VecOf<T> g = at(dy + r * stride, k);
@@ -215,20 +224,23 @@ void strip_grad_sums(const void* px, const void* pdy, int64_t rows, int64_t stri
         sum_dy[i + c] += a[c];
         sum_dyx[i + c] += b[c];
       }
-    }
+    });
   });
 }
 
 template <class T>
 void strip_grad_affine(const void* px, const void* pdy, void* pdx, int64_t rows, int64_t stride, int count,
                        const double* mean, const double* pa, const double* pb, const double* pc) {
-  each_vector<T>(count, [&](int64_t i, int k) {
-    const VecOf<T> m = lanes_of<T>(mean + i, k), a = lanes_of<T>(pa + i, k);
-    const VecOf<T> b = lanes_of<T>(pb + i, k), c = lanes_of<T>(pc + i, k);
-    const T *x = static_cast<const T*>(px) + i, *dy = static_cast<const T*>(pdy) + i;
-    T* dx = static_cast<T*>(pdx) + i;
-    for (int64_t r = 0; r < rows; ++r)
-      to(dx + r * stride, fma(at(dy + r * stride, k), a, fma(at(x + r * stride, k) - m, b, c)), k);
+  each_block(rows, count, [&](int64_t start, int64_t n) {
+    each_vector<T>(count, [&](int64_t i, int k) {
+      const VecOf<T> m = lanes_of<T>(mean + i, k), a = lanes_of<T>(pa + i, k);
+      const VecOf<T> b = lanes_of<T>(pb + i, k), c = lanes_of<T>(pc + i, k);
+      const T *x = static_cast<const T*>(px) + start * stride + i,
+              *dy = static_cast<const T*>(pdy) + start * stride + i;
+      T* dx = static_cast<T*>(pdx) + start * stride + i;
+      for (int64_t r = 0; r < n; ++r)
+        to(dx + r * stride, fma(at(dy + r * stride, k), a, fma(at(x + r * stride, k) - m, b, c)), k);
+    });
   });
 }
 

@@ -6,7 +6,7 @@
 
 namespace ccdl::cpu {
 
-constexpr int kNormStrip = 16;  // channels of one strip in the channels-last and [N, C] layouts
+constexpr int kNormStrip = 64;  // most channels of one strip in the channels-last and [N, C] layouts
 
 // Count, mean and sum of squared deviations; joined pairwise without cancellation.
 struct Moments {
@@ -31,7 +31,8 @@ struct NormKernels {
   // mean null: rms norm. mean, rstd point to stat-dtype arrays.
   void (*layer_backward[4])(const void* x, const void* w, const void* mean, const void* rstd, const void* dy,
                             void* dx, void* dw, void* db, int64_t rows, int64_t n);
-  // channels-last strips: element (r, c) at r * stride + c, c < count <= kNormStrip
+  // channels-last strips: element (r, c) at r * stride + c, c < count (of strip_moments and strip_grad_sums
+  // at most kNormStrip)
   void (*strip_moments[4])(const void* x, int64_t rows, int64_t stride, int count, Moments* out);
   void (*strip_affine[4])(const void* x, void* y, int64_t rows, int64_t stride, int count, const double* mean,
                           const double* scale, const double* shift);
