@@ -194,6 +194,12 @@ struct Inputs {
     if (c.mask == Mask::Bool && c.L > 2)
       for (int64_t j = 0; j < c.S; ++j) allowed.at(0, 0, 2, j) = false;  // a row that sees nothing
     for (int64_t b = 0; b < c.B; ++b) lengths.push_back(b == 1 ? 0 : static_cast<int64_t>(rng() % (c.S + 3)));
+    for (int64_t b = 0; c.lengths && b < c.B; ++b)  // what lies behind a length is not read
+      for (int64_t g = 0; g < c.G; ++g)
+        for (int64_t j = lengths[static_cast<size_t>(b)]; j < c.S; ++j) {
+          for (int64_t d = 0; d < c.D; ++d) k.at(b, g, j, d) = rounded<T>(std::nan(""));
+          for (int64_t d = 0; d < c.E; ++d) v.at(b, g, j, d) = rounded<T>(std::nan(""));
+        }
   }
   bool sees(int64_t b, int64_t h, int64_t i, int64_t j) {
     if (c.lengths && j >= lengths[static_cast<size_t>(b)]) return false;
@@ -242,6 +248,7 @@ Expected expected(Inputs<T>& x) {
           const double r = c.dropout > 0 ? (x.kept(b, h, i, j) ? keep_scale : 0) : 1;
           p[size(j)] = top == -infinity ? 0 : std::exp(s[size(j)] - top) / sum;
           dp[size(j)] = dp_bound[size(j)] = 0;
+          if (!x.sees(b, h, i, j)) continue;
           for (int64_t n = 0; n < c.E; ++n) {
             const double v = number(x.v.at(b, g, j, n)), dy = number(x.dout.at(b, h, i, n)),
                          w = p[size(j)] * r;
@@ -257,6 +264,7 @@ Expected expected(Inputs<T>& x) {
           delta_bound += p[size(j)] * dp_bound[size(j)];
         }
         for (int64_t j = 0; j < c.S; ++j) {
+          if (!x.sees(b, h, i, j)) continue;
           const double ds = p[size(j)] * (dp[size(j)] - delta) * x.scale;
           const double bound = p[size(j)] * (dp_bound[size(j)] + delta_bound) * std::abs(x.scale);
           for (int64_t d = 0; d < c.D; ++d) {
