@@ -323,7 +323,7 @@ def test_embedding_options():
     with pytest.raises(IndexError):
         frozen(ccdl.tensor([3]))
         settle()
-    with pytest.raises(ValueError, match="padding_idx"):
+    with pytest.raises(AssertionError, match="padding_idx"):
         nn.Embedding(3, 2, padding_idx=3)
 
 
@@ -457,3 +457,46 @@ def test_affine_grid_of_a_shift_and_a_rotation():
     turn = ccdl.tensor([[[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]])
     turned = F.grid_sample(x, F.affine_grid(turn, x.shape, align_corners=True), align_corners=True)
     assert ccdl.allclose(turned[0, 0], ccdl.rot90(x[0, 0], -1), atol=1e-5)
+
+
+LENGTHS = {"input_lengths": [5, 5], "target_lengths": [2, 2]}
+
+
+@pytest.mark.parametrize(("change", "kind", "text"), [
+    ({"blank": 4}, RuntimeError, "blank is 4.*label range"), ({"blank": -1}, RuntimeError, "blank is -1"),
+    ({"input_lengths": [6, 5]}, RuntimeError, "input_lengths has 6.*5 steps"), ({"input_lengths": [-1, 5]}, RuntimeError, "input_lengths has -1"),
+    ({"input_lengths": [5]}, RuntimeError, "input_lengths has 1 entries, must have 2"),
+    ({"target_lengths": [3, 2]}, RuntimeError, "target_lengths has 3"), ({"target_lengths": [2, -1]}, RuntimeError, "target_lengths has -1"),
+    ({"targets": [[1, 2]]}, RuntimeError, r"targets must be \[N, S\]"), ({"targets": [1, 2, 1]}, RuntimeError, "add up to 4"),
+    ({"targets": [[1, 4], [1, 2]]}, IndexError, "target 4"), ({"targets": [[1, 0], [1, 2]]}, IndexError, "target 0"),
+    ({"targets": None}, TypeError, "targets must be a Tensor"), ({"log_probs": (4,)}, RuntimeError, "log_probs must be"),
+    ({"input_lengths": ccdl.tensor([5.0, 5.0], device="cpu")}, RuntimeError, "integral"), ({"reduction": "x"}, ValueError, "reduction"),
+])
+def test_ctc_refuses_what_it_cannot_align(change, kind, text):
+    call = {**LENGTHS, "targets": [[1, 2], [1, 3]], "log_probs": (5, 2, 4), **change}
+    log_probs, targets = ccdl.rand(*call.pop("log_probs")).log_softmax(-1), call.pop("targets")
+    with pytest.raises(kind, match=text):
+        F.ctc_loss(log_probs, None if targets is None else ccdl.tensor(targets), **call)
+    assert F.ctc_loss(ccdl.rand(5, 2, 4).log_softmax(-1), ccdl.tensor([[1, 2], [1, 3]]), **LENGTHS).isfinite()
+
+
+@pytest.mark.parametrize(("call", "kind", "text"), [
+    (lambda x, y: F.multi_margin_loss(x, y[:1]), RuntimeError, "one label per row"),
+    (lambda x, y: F.multi_margin_loss(x, y.float()), RuntimeError, "class numbers"),
+    (lambda x, y: F.multi_margin_loss(x, None), TypeError, "target must be a Tensor"),
+    (lambda x, y: F.multi_margin_loss(x, y, weight=ccdl.ones(3)), RuntimeError, "weight must have one entry per class"),
+    (lambda x, y: F.multi_margin_loss(x, y, p=3), ValueError, "p is 3"),
+    (lambda x, y: F.multi_margin_loss(x.long(), y), RuntimeError, "floating point"),
+    (lambda x, y: F.multi_margin_loss(x.unsqueeze(0), y), RuntimeError, r"\[C\] or \[N, C\]"),
+    (lambda x, y: F.multi_margin_loss(x, y + 4), IndexError, "out of (bounds|range)"),
+    (lambda x, y: F.multilabel_margin_loss(x, y), RuntimeError, "a target of its size"),
+    (lambda x, y: F.multilabel_margin_loss(x, x), RuntimeError, "class numbers"),
+    (lambda x, y: F.multilabel_margin_loss(x, x.long() + 9), IndexError, "out of (bounds|range)"),
+    (lambda x, y: F.margin_ranking_loss(x[0], x[0], x), RuntimeError, "same number of dimensions"),
+])
+def test_margin_losses_refuse_what_does_not_fit(call, kind, text):
+    x, y = ccdl.rand(2, 4), ccdl.tensor([0, 3])
+    with pytest.raises(kind, match=text):
+        call(x, y)
+        settle()
+    assert F.multi_margin_loss(x, y).isfinite() and F.multilabel_margin_loss(x, ccdl.tensor([[0, -1, 0, 0], [1, 2, -1, 0]])).isfinite()

@@ -395,6 +395,11 @@ def margin_ranking_loss(
     """
     reduction = _reduction("margin_ranking_loss", reduction, size_average, reduce)
     input1, input2, target = _C._autocast("margin_ranking_loss", [input1, input2, target])
+    if not input1.dim() == input2.dim() == target.dim():
+        raise errors.ShapeError(
+            "margin_ranking_loss: all inputs must have the same number of dimensions, got input1 "
+            f"{list(input1.shape)}, input2 {list(input2.shape)}, target {list(target.shape)}"
+        )
     return _reduce((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
@@ -440,6 +445,14 @@ def soft_margin_loss(
     return _reduce(_C.softplus(-target * input), reduction)
 
 
+def _check_classes(op: str, input: Tensor, target: Any) -> None:
+    """Floating-point scores and a tensor of class numbers."""
+    if not isinstance(target, _C.Tensor):
+        raise errors.TypeError(f"{op}: target must be a Tensor, got {type(target).__name__}")
+    if not input.is_floating_point():
+        raise errors.DTypeError(f"{op}: input must be floating point, got {input.dtype}")
+
+
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -460,6 +473,7 @@ def multi_margin_loss(
     (input,) = _C._autocast("multi_margin_loss", [input])
     if p not in (1, 2):
         raise errors.ValueError(f"multi_margin_loss: p is {p}, must be 1 or 2")
+    _check_classes("multi_margin_loss", input, target)
     scalar, single = input.dim() == 0, input.dim() <= 1
     _whole("multi_margin_loss", target)
     if single:
@@ -468,6 +482,11 @@ def multi_margin_loss(
         raise errors.ShapeError(
             "multi_margin_loss: expected input [C] or [N, C] with C > 0 and one label per row, got input "
             f"{list(input.shape)} and target {list(target.shape)}"
+        )
+    if weight is not None and tuple(weight.shape) != (input.shape[1],):
+        raise errors.ShapeError(
+            f"multi_margin_loss: weight must have one entry per class [{input.shape[1]}], got "
+            f"{list(weight.shape)}"
         )
     right = input.gather(1, target.unsqueeze(1))
     slack = (margin - right + input).clamp_min(0)
@@ -492,6 +511,7 @@ def multilabel_margin_loss(
     """
     reduction = _reduction("multilabel_margin_loss", reduction, size_average, reduce)
     (input,) = _C._autocast("multilabel_margin_loss", [input])
+    _check_classes("multilabel_margin_loss", input, target)
     single = input.dim() <= 1
     _whole("multilabel_margin_loss", target)
     if single:
@@ -624,18 +644,31 @@ def ctc_loss(
     """
     reduction = _reduction("ctc_loss", reduction)
     (log_probs,) = _C._autocast("ctc_loss", [log_probs])
+    if not isinstance(targets, _C.Tensor):
+        raise errors.TypeError(f"ctc_loss: targets must be a Tensor, got {type(targets).__name__}")
+    if log_probs.dim() not in (2, 3) or not log_probs.is_floating_point():
+        raise errors.ShapeError(
+            "ctc_loss: log_probs must be floating point of size [T, N, C] or [T, C], got "
+            f"{log_probs.dtype} {list(log_probs.shape)}"
+        )
     single = log_probs.dim() == 2
     if single:
         log_probs = log_probs.unsqueeze(1)
         targets = targets.reshape(1, -1)
     steps, batch, classes = log_probs.shape
-    input_lengths = _lengths("ctc_loss", "input_lengths", input_lengths, batch)
-    target_lengths = _lengths("ctc_loss", "target_lengths", target_lengths, batch)
     if not 0 <= blank < classes:
-        raise errors.ValueError(f"ctc_loss: blank is {blank}, must be in [0, {classes})")
-    if max(input_lengths, default=0) > steps:
-        raise errors.ValueError(
-            f"ctc_loss: input_lengths reach {max(input_lengths)}, log_probs has {steps} steps"
+        raise errors.RuntimeError(f"ctc_loss: blank is {blank}, must be in label range [0, {classes})")
+    if targets.dim() not in (1, 2) or (targets.dim() == 2 and targets.shape[0] != batch):
+        raise errors.ShapeError(
+            f"ctc_loss: targets must be [N, S] with N = {batch}, or 1-d, got {list(targets.shape)}"
+        )
+    targets = targets.to(_C.int64)
+    input_lengths = _lengths("input_lengths", input_lengths, batch, steps, "steps of log_probs")
+    width = targets.shape[-1] if targets.dim() == 2 else targets.shape[0]
+    target_lengths = _lengths("target_lengths", target_lengths, batch, width, "targets")
+    if targets.dim() == 1 and sum(target_lengths) != width:
+        raise errors.ShapeError(
+            f"ctc_loss: target_lengths add up to {sum(target_lengths)}, targets has {width} entries"
         )
     labels, lists = [], _target_lists(targets, target_lengths)
     longest = 2 * max(target_lengths, default=0) + 1
@@ -644,7 +677,7 @@ def ctc_loss(
         extended = [blank]
         for label in row:
             if not 0 <= label < classes or label == blank:
-                raise errors.ValueError(
+                raise errors.IndexError(
                     f"ctc_loss: target {label} must be in [0, {classes}) and not the blank {blank}"
                 )
             extended += [label, blank]
@@ -665,12 +698,20 @@ def ctc_loss(
     return losses[0] if single else losses
 
 
-def _lengths(op, name, lengths, batch):
-    values = lengths.reshape(-1).tolist() if isinstance(lengths, _C.Tensor) else _as_list(lengths)
+def _lengths(name, lengths, batch, most, of):
+    if isinstance(lengths, _C.Tensor):
+        if lengths.is_floating_point():
+            raise errors.DTypeError(f"ctc_loss: {name} must be integral, got {lengths.dtype}")
+        values = lengths.reshape(-1).tolist()
+    else:
+        values = _as_list(lengths)
     if len(values) != batch:
         raise errors.RuntimeError(
-            f"{op}: {name} has {len(values)} entries, must have {batch}, one per sample"
+            f"ctc_loss: {name} has {len(values)} entries, must have {batch}, one per sample"
         )
+    for v in values:
+        if not 0 <= v <= most:
+            raise errors.RuntimeError(f"ctc_loss: {name} has {v}, must be from 0 to the {most} {of}")
     return [int(v) for v in values]
 
 

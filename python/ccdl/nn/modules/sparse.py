@@ -18,7 +18,7 @@ def _wrap_padding(name, padding_idx, rows):
     if padding_idx is None:
         return None
     if not -rows <= padding_idx < rows:
-        raise ValueError(f"{name}: padding_idx is {padding_idx}, must be within num_embeddings {rows}")
+        raise AssertionError(f"{name}: padding_idx is {padding_idx}, must be within num_embeddings {rows}")
     return padding_idx % rows
 
 
