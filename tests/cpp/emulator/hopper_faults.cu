@@ -54,6 +54,21 @@ CCDL_DEVICE void store(const float (&d)[kN / 2], float* y) {
     y[(warp * 16 + lane / 4 + i / 2 % 2 * 8) * kN + i / 4 * 8 + lane % 4 * 2 + i % 2] = d[i];
 }
 
+CCDL_DEVICE void whole_product(const Stage& s, const CUtensorMap& map_a, const CUtensorMap& map_b, float* y) {
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  multiply(s, d);
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+
 // ---- host ----
 
 struct Problem {
@@ -95,8 +110,9 @@ CUtensorMap operand_map(const Buffer<bfloat16>& x, int rows, int k,
 
 template <class F>
 bool run_product(const char* name, int line, F kernel, int threads, int k,
-                 CUtensorMapSwizzle swizzle = CU_TENSOR_MAP_SWIZZLE_128B, int rows_said = kM) {
-  ccdl::emu::set_capability(90);
+                 CUtensorMapSwizzle swizzle = CU_TENSOR_MAP_SWIZZLE_128B, int rows_said = kM,
+                 int capability = 90) {
+  ccdl::emu::set_capability(capability);
   const Problem problem(k);
   Buffer<bfloat16> a(problem.a), b(problem.b);
   Buffer<float> y(kM * kN);
@@ -315,18 +331,7 @@ bool run_released_too_early(bool repaired) { return RUN_PRODUCT(released_too_ear
 template <bool kRepaired>
 __global__ void swizzle_mismatch(MAPS, float* y, int) {
   const Stage s = ready_stage();
-  if (threadIdx.x == 0) {
-    mbarrier_arrive_expect(s.full, kTiles);
-    load_tiles(s, map_a, map_b, 0);
-  }
-  float d[kN / 2];
-  clear(d);
-  mbarrier_wait(s.full, 0);
-  wgmma_fence();
-  multiply(s, d);  // fault: swizzle_mismatch
-  wgmma_commit();
-  wgmma_wait<0>();
-  store(d, y);
+  whole_product(s, map_a, map_b, y);  // fault: swizzle_mismatch
 }
 bool run_swizzle_mismatch(bool repaired) {
   return run_product("swizzle_mismatch", __LINE__,
@@ -414,6 +419,59 @@ __global__ void divergent_warpgroup(MAPS, float* y, int) {
 }
 bool run_divergent_warpgroup(bool repaired) { return RUN_PRODUCT(divergent_warpgroup, 128, kDepth); }
 
+// One warp multiplies another tile than the rest of its warpgroup.
+template <bool kRepaired>
+__global__ void different_descriptors(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(s.full, kTiles);
+    load_tiles(s, map_a, map_b, 0);
+  }
+  float d[kN / 2];
+  clear(d);
+  mbarrier_wait(s.full, 0);
+  wgmma_fence();
+  Stage mine = s;
+  if (!kRepaired && threadIdx.x / 32 == 2) mine.a += 1024;
+  multiply(mine, d);  // fault: different_descriptors
+  wgmma_commit();
+  wgmma_wait<0>();
+  store(d, y);
+}
+bool run_different_descriptors(bool repaired) { return RUN_PRODUCT(different_descriptors, 128, kDepth); }
+
+// ---- instructions with wrong operands, in front of a product ----
+
+enum class Wrong { Barrier, Registers, Capability };
+template <Wrong kWhat, bool kRepaired>
+CCDL_DEVICE void wrong_operand(const Stage& s) {
+  if (threadIdx.x == 0 && kWhat == Wrong::Barrier && !kRepaired) mbarrier_arrive(s.empty + 1);
+  if (kWhat == Wrong::Registers) raise_registers<kRepaired ? 248 : 24>();
+}
+template <bool kRepaired>
+__global__ void unknown_mbarrier(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  wrong_operand<Wrong::Barrier, kRepaired>(s);  // fault: unknown_mbarrier
+  whole_product(s, map_a, map_b, y);
+}
+template <bool kRepaired>
+__global__ void registers_down(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  wrong_operand<Wrong::Registers, kRepaired>(s);  // fault: registers_down
+  whole_product(s, map_a, map_b, y);
+}
+template <bool kRepaired>
+__global__ void old_device(MAPS, float* y, int) {
+  const Stage s = ready_stage();  // fault: old_device
+  whole_product(s, map_a, map_b, y);
+}
+bool run_unknown_mbarrier(bool repaired) { return RUN_PRODUCT(unknown_mbarrier, 128, kDepth); }
+bool run_registers_down(bool repaired) { return RUN_PRODUCT(registers_down, 128, kDepth); }
+bool run_old_device(bool repaired) {
+  return run_product("old_device", __LINE__, repaired ? old_device<true> : old_device<false>, 128, kDepth,
+                     CU_TENSOR_MAP_SWIZZLE_128B, kM, repaired ? 90 : 80);
+}
+
 // ---- proxies ----
 
 // Tile A is halved by ordinary loads and stores before the product.
@@ -440,6 +498,17 @@ __global__ void missing_proxy_fence(MAPS, float* y, int) {
   store(d, y);
 }
 bool run_missing_proxy_fence(bool repaired) { return RUN_PRODUCT(missing_proxy_fence, 128, kDepth); }
+
+// A map that was never encoded.
+template <bool kRepaired>
+__global__ void blank_map(MAPS, float* y, int) {
+  const Stage s = ready_stage();
+  CUtensorMap blank = map_a;
+  if (!kRepaired) blank.opaque[0] = 0;
+  if (threadIdx.x == 0) tma_prefetch_map(&blank);  // fault: blank_map
+  whole_product(s, map_a, map_b, y);
+}
+bool run_blank_map(bool repaired) { return RUN_PRODUCT(blank_map, 128, kDepth); }
 
 // ---- bulk stores: y [50][32] in rows of 32, of which 40 x 28 are the tensor ----
 
@@ -535,18 +604,7 @@ __global__ void too_many_registers(MAPS, float* y, int) {
     return;
   }
   raise_registers<256>();  // fault: too_many_registers
-  if (threadIdx.x == 0) {
-    mbarrier_arrive_expect(s.full, kTiles);
-    load_tiles(s, map_a, map_b, 0);
-  }
-  float d[kN / 2];
-  clear(d);
-  mbarrier_wait(s.full, 0);
-  wgmma_fence();
-  multiply(s, d);
-  wgmma_commit();
-  wgmma_wait<0>();
-  store(d, y);
+  whole_product(s, map_a, map_b, y);
 }
 bool run_too_many_registers(bool repaired) { return RUN_PRODUCT(too_many_registers, 384, kDepth); }
 
@@ -572,6 +630,11 @@ const std::vector<FaultCase>& hopper_cases() {
       {"unfenced_store", "missing-fence", 8, false, run_unfenced_store, __FILE__},
       {"store_without_wait", "missing-wait", 8, false, run_store_without_wait, __FILE__},
       {"store_source_reused", "missing-wait", 8, false, run_store_source_reused, __FILE__},
+      {"different_descriptors", "divergent-warpgroup", 8, false, run_different_descriptors, __FILE__},
+      {"unknown_mbarrier", "mbarrier", 8, false, run_unknown_mbarrier, __FILE__},
+      {"registers_down", "registers", 8, false, run_registers_down, __FILE__},
+      {"old_device", "illegal-instruction", 8, false, run_old_device, __FILE__},
+      {"blank_map", "tensor-map", 8, false, run_blank_map, __FILE__},
       {"too_many_registers", "deadlock", 8, false, run_too_many_registers, __FILE__},
   };
   return all;
