@@ -6,6 +6,7 @@ The kernels themselves are compared with plain loops in tests/cpp/test_attention
 from __future__ import annotations
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -98,6 +99,10 @@ def test_split_keys_are_the_same_sum(name):
                                rtol=2 * ROUNDING.get(name, 1e-6))
 
 
+def on_hopper_kernels(name):
+    return os.environ.get("CCDL_SM90") == "1" and ccdl.cuda.get_device_capability()[0] == 9 and name in HALF
+
+
 @pytest.mark.parametrize("name", DTYPES)
 def test_launches(name):
     inputs = [ccdl.randn(2, 2, 40, 32, device="cuda", dtype=DTYPES[name], requires_grad=True) for _ in range(3)]
@@ -107,7 +112,8 @@ def test_launches(name):
     dout = ccdl.ones_like(y)
     launches = ccdl.cuda._launch_count()
     ccdl.autograd.grad(y, inputs, dout)
-    assert ccdl.cuda._launch_count() - launches == 4  # delta, dq, dk, dv
+    # delta, dq, dk, dv; the Hopper kernels make dk and dv together
+    assert ccdl.cuda._launch_count() - launches == (3 if on_hopper_kernels(name) else 4)
     assert ccdl.cuda._sync_count() == waits
 
 
