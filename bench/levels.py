@@ -62,7 +62,7 @@ def best_of(measure: Any, times: int) -> Any:
 
 
 def markdown(data: dict[str, Any]) -> str:
-    text = [f"# Instruction-set levels on {data['cpu']}, one thread, {data['date']}", "", f"Made by `{data['command']}`; best of {data['runs']} runs. "
+    text = [f"# Instruction-set levels on {data['cpu']}, one thread, {data['date']}", "", f"Made by `{data['command']}`; best of {data['runs']} runs, load average before {data['load']}. "
             "The baseline is the faster of the plain loops at -O3 and at -O3 -fno-tree-vectorize."]  # fmt: skip
     for key, title in TITLES.items():
         base = max(m[key] for m in data["loops"].values())
@@ -87,6 +87,7 @@ def main() -> int:
         "date": time.strftime("%Y-%m-%d"),
         "command": f"python bench/levels.py {' '.join(sys.argv[1:])}".strip(),
         "runs": options.runs,
+        "load": round(os.getloadavg()[0], 2),
         "loops": {name: best_of(lambda flags=flags: loops(flags), options.runs) for name, flags in variants.items()},
         "levels": {name: found for name in LEVELS if (found := best_of(lambda name=name: level(name), options.runs))},
     }

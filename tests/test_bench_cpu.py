@@ -156,7 +156,7 @@ def test_instruction_verdicts() -> None:
 
 
 def test_levels_are_held_against_the_faster_loop() -> None:
-    made = {"cpu": "C", "date": "D", "command": "c", "runs": 1, "loops": {"a": {"gflops": 2.0, "gexp": 0.5}, "b": {"gflops": 4.0, "gexp": 0.4}},
+    made = {"cpu": "C", "date": "D", "command": "c", "runs": 1, "load": 0, "loops": {"a": {"gflops": 2.0, "gexp": 0.5}, "b": {"gflops": 4.0, "gexp": 0.4}},
             "levels": {"v2": {"gflops": 13.0, "gexp": 1.0}}}  # fmt: skip
     text = levels.markdown(made)
     assert "| level v2 | 13.00 | 3.2 | 3 | reached |" in text and "| level v2 | 1.00 | 2.0 | 3 | missed |" in text
