@@ -172,10 +172,24 @@ def test_swish_is_not_non_negative() -> None:
 
 
 def test_one_hot_distances() -> None:
+    """Apple, bird, cat: all equally far from each other as one-hot vectors, not so as the dense ones of the note."""
     v = F.one_hot(ccdl.tensor([0, 1, 2]), 3).double()
     for i in range(3):
         for j in range(i):
             close(ccdl.norm(v[i] - v[j]).item(), math.sqrt(2))
+    table = ccdl.tensor([[2.3, 1.2], [-1.0, 2.4], [-3.0, 4.0]], dtype=ccdl.float64)
+    dense = nn.Embedding.from_pretrained(table)(ccdl.tensor([0, 1, 2]))
+    close(ccdl.norm(dense[0] - dense[1]).item(), 3.511410, 1e-6)
+    close(ccdl.norm(dense[1] - dense[2]).item(), 2.561250, 1e-6)
+    assert ccdl.equal(v @ table, dense)  # the layer is a product with the one-hot vector
+
+
+def test_dense_and_local_parameters_of_a_200_by_200_image() -> None:
+    """400,000 hidden units: 16 billion weights when dense, 40 million with a field of 10 x 10 each."""
+    assert ccdl.zeros(1).expand(400_000, 200 * 200).numel() == 16_000_000_000
+    local = nn.LocallyConnected2d(1, 10, (209, 209), 10, bias=False, dtype=ccdl.float16)
+    units = local.out_channels * 200 * 200
+    assert units == 400_000 and sum(p.numel() for p in local.parameters()) == 40_000_000
 
 
 def test_vanishing_and_exploding_products() -> None:

@@ -174,3 +174,22 @@ def test_series_windows():
     ]:
         with pytest.raises(ValueError, match=words):
             call()
+
+
+@pytest.mark.parametrize(("name", "shape", "targets"), [
+    ("iris", (150, 4), (150,)), ("wine", (178, 13), (178,)), ("breast_cancer", (569, 30), (569,)), ("digits", (1797, 64), (1797,)),
+    ("diabetes", (442, 10), (442,)), ("linnerud", (20, 3), (20, 3))])
+def test_tables_of_scikit_learn(name, shape, targets):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    from ccdl.train.data import TABLES, load_table
+
+    x, y, names = load_table(name)
+    assert tuple(x.shape) == shape and tuple(y.shape) == targets and len(names) == shape[1]
+    assert y.dtype == (ccdl.int64 if TABLES[name] else ccdl.float32) and x.isfinite().all()
+
+
+def test_an_unknown_table_lists_the_known_ones():
+    from ccdl.train.data import load_table
+
+    with pytest.raises(ValueError, match="iris.*wine"):
+        load_table("irs")

@@ -44,6 +44,6 @@ def test_x_filter():
 
 
 def test_dense_and_shared_weight_counts():
-    assert 200 * 200 * 1000 == 40_000_000           # fully connected
-    layer = ccdl.nn.Conv2d(1, 100, 10, bias=False)  # 100 shared 10 x 10 filters
-    assert layer.weight.numel() == 10_000
+    """A 200 x 200 image and 1000 hidden units: 40 million weights; 100 shared 10 x 10 filters: 10,000."""
+    assert ccdl.nn.Linear(200 * 200, 1000, bias=False).weight.numel() == 40_000_000
+    assert ccdl.nn.Conv2d(1, 100, 10, bias=False).weight.numel() == 10_000

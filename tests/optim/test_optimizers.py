@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
+import numpy as np
 import pytest
 
 import ccdl
 import ccdl.nn as nn
+import ccdl.nn.functional as F
 from ccdl import optim
 
 OPTIMIZERS = [
@@ -282,3 +285,88 @@ def test_parameters_to_vector_and_back():
     nn.utils.vector_to_parameters(vector.detach() * 2, net.parameters())
     assert ccdl.allclose(nn.utils.parameters_to_vector(net.parameters()), vector.detach() * 2)
     assert net.weight.requires_grad and net.weight.is_leaf
+
+
+def test_sparse_adam_moves_the_rows_that_have_a_gradient():
+    """Against the rule in NumPy row by row, and PyTorch's sparse embedding where it is installed."""
+    rng = np.random.default_rng(0)
+    start, batches = rng.standard_normal((6, 3)), [[1, 4, 4], [0, 1], [4], [1, 5]]
+    table = nn.Parameter(ccdl.tensor(start))
+    optimizer = ccdl.optim.SparseAdam([table], lr=0.1, betas=(0.8, 0.9), eps=1e-6)
+    p, m, v = start.copy(), np.zeros((6, 3)), np.zeros((6, 3))
+    for t, rows in enumerate(batches, 1):
+        optimizer.zero_grad()
+        F.embedding(ccdl.tensor(rows), table).square().sum().backward()
+        optimizer.step()
+        g = np.zeros((6, 3))
+        np.add.at(g, rows, 2 * p[rows])
+        for r in set(rows):
+            m[r] = 0.8 * m[r] + 0.2 * g[r]
+            v[r] = 0.9 * v[r] + 0.1 * g[r] ** 2
+            p[r] -= 0.1 * np.sqrt(1 - 0.9**t) / (1 - 0.8**t) * m[r] / (np.sqrt(v[r]) + 1e-6)
+        np.testing.assert_allclose(table.detach().cpu().numpy(), p, rtol=1e-12)
+    assert optimizer.state_dict()["state"][0]["step"] == 4 and (p[2:4] == start[2:4]).all()
+    bias = nn.Parameter(ccdl.zeros(3))
+    bias.grad = ccdl.tensor([0.0, 1.0, 0.0])
+    ccdl.optim.SparseAdam([bias], lr=0.5).step()
+    assert bias.tolist() == pytest.approx([0.0, -0.5, 0.0])
+    for options, text in (({"lr": 0.0}, "learning rate"), ({"eps": 0.0}, "epsilon"), ({"betas": (1.0, 0.9)}, "index 0"), ({"betas": (0.9, -0.1)}, "index 1")):
+        with pytest.raises(ValueError, match=text):
+            ccdl.optim.SparseAdam([table], **options)
+
+
+def test_sparse_adam_against_pytorch():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    ends = []
+    for T in (ccdl, torch):
+        table = T.nn.Embedding(5, 2, sparse=True)
+        with T.no_grad():
+            table.weight.copy_(T.arange(10.0).reshape(5, 2))
+        optimizer = T.optim.SparseAdam(table.parameters(), lr=0.3, maximize=True)
+        for rows in ([0, 2], [2, 2, 3], [0]):
+            optimizer.zero_grad()
+            (table(T.tensor(rows)) * 0.7).sum().backward()
+            optimizer.step()
+        ends.append(table.weight.tolist())
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-6)
+
+
+ALL = ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LAMB", "LBFGS", "Lion", "Muon", "NAdam", "RAdam", "RMSprop",
+       "Rprop", "SGD", "SparseAdam"]
+WRONG = {
+    "lr": [-1.0, math.nan], "betas": [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan)], "eps": [-1.0], "weight_decay": [-1.0],
+    "momentum": [-1.0], "alpha": [-1.0], "rho": [1.5, -1.0], "lr_decay": [-1.0], "etas": [(1.2, 0.5)], "momentum_decay": [-1.0],
+    "beta2_decay": [0.1], "d": [0.5], "ns_steps": [100], "max_trust_ratio": [0.0], "initial_accumulator_value": [-1.0],
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_optimizer_refuses_wrong_options_and_parameters(name):
+    make = getattr(optim, name)
+    known = set(inspect.signature(make.__init__).parameters)
+    p = nn.Parameter(ccdl.ones(2, 2))
+    tried = 0
+    for option, values in WRONG.items():
+        for value in values if option in known else ():
+            if (name, option) in {("Adafactor", "eps"), ("Muon", "eps"), ("ASGD", "alpha")}:  # a pair; a floor; an exponent
+                continue
+            with pytest.raises(ValueError):
+                make([p], **{option: value})
+            tried += 1
+    assert tried >= 2
+    for params, kind, text in (
+        ([], ValueError, "empty parameter list"), (p, TypeError, "iterable of Tensors"), ([3], TypeError, "can only optimize Tensors"),
+        ([p * 2], ValueError, "non-leaf"), ([p, p], ValueError, "duplicate"), ([{"params": {p}}], TypeError, "set"),
+        ([("w", p), nn.Parameter(ccdl.ones(1, 1))], ValueError, "names"),
+    ):
+        with pytest.raises(kind, match=text):
+            make(params)
+    with pytest.raises(TypeError):
+        make([p], no_such_option=1)
+    if name != "LBFGS":  # one group only
+        with pytest.raises(ValueError, match="more than one|one parameter group"):
+            make([{"params": [p]}, {"params": [p]}])
+        optimizer = make([p])
+        p.grad = ccdl.ones(2, 2)
+        optimizer.step()  # still fine
+        assert p.isfinite().all()

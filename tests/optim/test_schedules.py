@@ -318,6 +318,24 @@ def test_bad_schedules():
         (lambda: lr_scheduler.NoamLR(sgd, 0, 10), ValueError, "positive"),
         (lambda: lr_scheduler.CosineAnnealingWarmRestarts(sgd, 0), ValueError, "T_0"),
         (lambda: lr_scheduler.StepLR(optim.SGD([p], lr=1.0), 1, last_epoch=3), KeyError, "initial_lr"),
+        (lambda: lr_scheduler.ConstantLR(sgd, 2.0), ValueError, "factor"),
+        (lambda: lr_scheduler.LinearLR(sgd, 0.0), ValueError, "factor"),
+        (lambda: lr_scheduler.LinearLR(sgd, 0.5, -1), ValueError, "factor"),
+        (lambda: lr_scheduler.CosineAnnealingWarmRestarts(sgd, 1, 0), ValueError, "T_mult"),
+        (lambda: lr_scheduler.CosineAnnealingWarmRestarts(sgd, 1.5), ValueError, "T_0"),
+        (lambda: lr_scheduler.OneCycleLR(sgd, 1.0), ValueError, "total_steps"),
+        (lambda: lr_scheduler.OneCycleLR(sgd, 1.0, -1), ValueError, "total_steps"),
+        (lambda: lr_scheduler.OneCycleLR(sgd, 1.0, 10, pct_start=2.0), ValueError, "pct_start"),
+        (lambda: lr_scheduler.OneCycleLR(sgd, 1.0, 10, anneal_strategy="x"), ValueError, "anneal_strategy"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(sgd, "x"), ValueError, "mode x"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(sgd, factor=1.5), ValueError, "[Ff]actor"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(sgd, threshold_mode="x"), ValueError, "threshold mode x"),
+        (lambda: lr_scheduler.LambdaLR(sgd, []), ValueError, "lr_lambda"),
+        *[(lambda make=make, a=a: make(3, *a), TypeError, "Optimizer") for make, a in (
+            (lr_scheduler.StepLR, (1,)), (lr_scheduler.MultiStepLR, ([1],)), (lr_scheduler.ConstantLR, ()), (lr_scheduler.LinearLR, ()),
+            (lr_scheduler.ExponentialLR, (0.9,)), (lr_scheduler.PolynomialLR, ()), (lr_scheduler.CosineAnnealingLR, (5,)),
+            (lr_scheduler.CosineAnnealingWarmRestarts, (5,)), (lr_scheduler.OneCycleLR, (1.0, 10)), (lr_scheduler.ReduceLROnPlateau, ()),
+            (lr_scheduler.NewBobLR, ()), (lr_scheduler.WarmupLR, (3,)))],
     ):
         with pytest.raises(kind, match=text):
             make()

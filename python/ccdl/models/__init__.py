@@ -54,6 +54,7 @@ _WHERE = {
     "resnext50_32x4d": "resnet",
     "wide_resnet50_2": "resnet",
     "DenseNet": "densenet",
+    "HighwayNet": "highway",
     "densenet121": "densenet",
     "densenet161": "densenet",
     "densenet169": "densenet",

@@ -178,6 +178,10 @@ class Optimizer:
         if params and all(isinstance(p, tuple) for p in params):
             param_group["param_names"] = [name for name, _ in params]
             params = [p for _, p in params]
+        elif any(isinstance(p, tuple) for p in params):
+            raise ValueError(
+                "all optimizer params should be with/without names. Some param names are missing"
+            )
         param_group["params"] = params
         for p in params:
             if not isinstance(p, _C.Tensor):
