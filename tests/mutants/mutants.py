@@ -90,4 +90,9 @@ CUDA_MUTANTS = [
     ("fixed order: partial norms of the second launch overwrite the first", "cuda/kernels/multi_tensor.cu",
      "plan, kind_of(p), p, partial + before);", "plan, kind_of(p), p, partial);",
      ["tests/optim/test_clipping.py", "-k", "many_tensors or total_norm"]),
+    ("early release: a stage of the Hopper product goes back while its products read it",
+     "cuda/kernels/gemm/gemm_sm90.cu", "wgmma_wait<1>();  // the products of the previous stage are done",
+     "wgmma_wait<2>();  // the products of the previous stage are done", ["tests/cuda/test_hopper.py"]),
+    ("wrong descriptor: the k step of an operand that runs along rows", "cuda/kernels/gemm/gemm_sm90.cu",
+     "tile_b + step * (KFastB ? 32 : 2048)", "tile_b + step * (KFastB ? 32 : 1024)", ["tests/cuda/test_hopper.py"]),
 ]
