@@ -1,6 +1,6 @@
 """Linear algebra under PyTorch's names: products, norms, factorisations, solvers.
 
-Matrices are float32 or float64, batches ``[..., m, n]``; factorisations are computed in double and have
+Matrices are float32 or float64, batches ``[..., m, n]``; factorisations (on CUDA in double) have
 gradients of any order. Where a factorisation fails (a singular matrix, a matrix that is not positive
 definite, non-finite values), ``LinAlgError`` is raised, except by the ``_ex`` forms, which return a code.
 Eigenvalues of non-symmetric matrices (``eig``, ``eigvals``) are absent: they are complex.
@@ -59,7 +59,9 @@ __all__ = [
 ]
 
 _EIG = (
-    "eigenvalues of non-symmetric matrices are complex, and ccdl has no complex tensors; use eigh or svdvals"
+    "eigenvalues of non-symmetric matrices are complex, and ccdl has no complex tensors; use "
+    "linalg.eigvalsh or linalg.eigh for symmetric matrices, linalg.svdvals for the size of a general one, "
+    "numpy.linalg.eigvals(A.numpy()) where complex values are wanted"
 )
 
 
@@ -275,6 +277,8 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, o
 
 
 def _check_lu(info: Tensor) -> None:
+    if not info.any():
+        return
     for code in info.reshape(-1).tolist():
         if code:
             raise errors.RuntimeError(
@@ -458,8 +462,9 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
 
     Returns:
         (solution [..., n, k], residuals [..., k] (sums of squares, when m > n and A has full rank; else
-        empty), rank, singular_values). ``rcond`` as ``rtol`` of :func:`pinv`; ``driver`` is accepted:
-        singular values are always used (and returned for "gelsd" and "gelss").
+        empty), rank, singular_values). ``rcond`` as ``rtol`` of :func:`pinv`; ``driver`` is accepted: QR
+        solves matrices that are far from losing rank, singular values the others (they are returned for
+        "gelsd" and "gelss").
 
     >>> import ccdl
     >>> ccdl.linalg.lstsq(ccdl.tensor([[1., 0.], [1., 1.], [1., 2.]]), ccdl.tensor([[1.], [3.], [5.]]))[0]
@@ -486,14 +491,38 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
             "linalg.lstsq: input.size(-2) should match other.size(-2), got "
             f"{tuple(A.shape)} and {tuple(B.shape)}"
         )
-    rank = matrix_rank(A, rtol=rcond)
-    solution = pinv(A, rtol=rcond) @ right
     m, n = A.shape[-2:]
+    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else A.new_empty(0)
+    solution = _regular_lstsq(A, right, rcond)
+    if solution is not None:
+        rank = _C.full(A.shape[:-2], min(m, n), dtype=_C.int64, device=A.device)
+    else:
+        rank = matrix_rank(A, rtol=rcond)
+        solution = pinv(A, rtol=rcond) @ right
     residuals = A.new_empty(0)
     if m > n and bool((rank == n).all()):
         residuals = (A @ solution - right).square().sum(-2)
-    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else A.new_empty(0)
     return _LstSq(solution.squeeze(-1) if vector else solution, residuals, rank, values)
+
+
+def _regular_lstsq(A: Tensor, B: Tensor, rcond: float | None) -> Tensor | None:
+    """The solution by QR, or None unless every matrix surely has full rank: no singular value is below
+    1 / |R^-1|, none above |R| (Frobenius norms)."""
+    m, n = A.shape[-2:]
+    if A.numel() == 0 or not A.is_floating_point() or A.device.type != "cpu":
+        return None
+    q, r = qr(A if m >= n else A.mT)
+    low = r.detach()
+    if bool((low.diagonal(0, -2, -1) == 0).any()):
+        return None
+    inverse = solve_triangular(low, _C.eye(low.shape[-1], dtype=A.dtype, device=A.device), upper=True)
+    limit = max(m, n) * (2.0**-52 if A.dtype is _C.float64 else 2.0**-23) if rcond is None else rcond
+    bound = low.square().sum((-2, -1)).sqrt() * inverse.square().sum((-2, -1)).sqrt() * limit
+    if not bool((bound < 0.5).all()):
+        return None
+    if m >= n:
+        return solve_triangular(r, q.mT @ B, upper=True)
+    return q @ solve_triangular(r.mT, B, upper=False)
 
 
 class _LstSq(tuple):

@@ -137,6 +137,7 @@ int32_t factor_lu(T* a, int64_t stride, int64_t m, int64_t n, int32_t* pivots) {
   if (m <= 0 || n <= 0) return 0;
   if (n <= kLuPanel) {
     const auto& simd = linalg_kernels<T>();
+    if (m <= kSmallLu && n <= kSmallLu) return simd.lu_small(a, stride, m, n, pivots);
     Buffer<T> columns(m * n);
     simd.transpose(a, stride, columns, m, m, n);
     const int32_t info = simd.lu(columns, m, m, n, pivots);

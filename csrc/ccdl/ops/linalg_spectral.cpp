@@ -318,7 +318,7 @@ Tensor linalg_pinv(const char* op, const Tensor& a, const Tensor& atol, const Te
     if (a.numel() == 0) {
       y = zeros(with(batch_of(a), {a.size(-1), a.size(-2)}), a.dtype(), a.device());
     } else {
-      const Tensor in = to(a, DType::Float64);
+      const Tensor in = to(a, work_dtype(a));
       if (hermitian) {
         const TensorList wv = linalg_eigh(op, in, "L");
         s = wv[0], left = wv[1], right = mT(wv[1]);
@@ -330,10 +330,10 @@ Tensor linalg_pinv(const char* op, const Tensor& a, const Tensor& atol, const Te
       const Tensor size = abs(s), largest = amax(size, Dims{-1}, true);
       const double standard = static_cast<double>(std::max(a.size(-1), a.size(-2))) * eps;
       const auto column = [&](const Tensor& t) { return t.dim() ? unsqueeze(t, -1) : t; };
-      Tensor limit = rtol.defined()   ? mul(largest, column(to(rtol, DType::Float64)))
+      Tensor limit = rtol.defined()   ? mul(largest, column(to(rtol, s.dtype())))
                      : atol.defined() ? where(gt(column(atol), 0), Operand(0.0), mul(largest, standard))
                                       : mul(largest, standard);
-      if (atol.defined()) limit = maximum(limit, column(to(atol, DType::Float64)));
+      if (atol.defined()) limit = maximum(limit, column(to(atol, s.dtype())));
       const Tensor keep = gt(size, limit);
       const Tensor inverse = where(keep, reciprocal(where(keep, s, Operand(1.0))), Operand(0.0));
       y = to(matmul(mul(mT(right), unsqueeze(inverse, -2)), mT(left)), a.dtype());
@@ -348,7 +348,42 @@ Tensor linalg_pinv(const char* op, const Tensor& a, const Tensor& atol, const Te
   return y;
 }
 
-// Taylor's series to degree 18 of A / 2^s, whose norm is at most 1, squared s times.
+namespace {
+
+// Norms up to which Taylor's series of a degree is exact to the dtype's rounding: Bader, Blanes and Casas,
+// Computing the matrix exponential with an optimized Taylor polynomial approximation (2019), table 2.
+struct ExponentialRule {
+  int degree, width;  // powers up to `width` are formed, the series is a polynomial in the last of them
+  double double_norm, float_norm;
+};
+constexpr ExponentialRule kExponentialRules[] = {{2, 2, 2.58e-8, 5.98e-4},
+                                                 {4, 2, 3.40e-4, 5.12e-2},
+                                                 {8, 4, 4.99e-2, 5.80e-1},
+                                                 {12, 4, 3.00e-1, 1.46},
+                                                 {18, 6, 1.09, 3.01}};
+
+Tensor exponential_series(const Tensor& x, const Tensor& identity, const ExponentialRule& rule) {
+  TensorList power{identity, x};
+  for (int k = 2; k <= rule.width; ++k) power.push_back(matmul(power[(k + 1) / 2], power[k / 2]));
+  double factor[19] = {1};
+  for (int k = 1; k <= rule.degree; ++k) factor[k] = factor[k - 1] / k;
+  const auto part = [&](int first, int count) {  // factor[first] I + factor[first + 1] x + ...
+    Tensor sum = mul(power[0], factor[first]);
+    for (int k = 1; k < count; ++k) sum = add(sum, power[k], factor[first + k]);
+    return sum;
+  };
+  int first = rule.degree - rule.width;
+  Tensor y = part(first, rule.width + 1);
+  while (first > 0) {
+    first -= rule.width;
+    y = add(matmul(y, power[rule.width]), part(first, rule.width));
+  }
+  return y;
+}
+
+}  // namespace
+
+// The series of A / 2^s, squared s times.
 Tensor linalg_matrix_exp(const char* op, const Tensor& a) {
   check_square(op, a);
   double norm = 0;
@@ -357,12 +392,17 @@ Tensor linalg_matrix_exp(const char* op, const Tensor& a) {
     norm = item(max(sum(abs(a), Dims{-2}))).to_double();
   }
   CCDL_CHECK(std::isfinite(norm), LinAlg, op, ": the input contains non-finite values: ", describe(a));
-  const int64_t n = a.size(-1), squarings = norm > 1 ? static_cast<int64_t>(std::ceil(std::log2(norm))) : 0;
-  const Tensor identity = eye(n, n, a.dtype(), a.device());
-  const Tensor x = mul(a, std::ldexp(1.0, -static_cast<int>(squarings)));
-  Tensor y = add(div(x, 18), identity);
-  for (int k = 17; k > 0; --k) y = add(matmul(div(x, k), y), identity);
-  for (int64_t i = 0; i < squarings; ++i) y = matmul(y, y);
+  const int64_t n = a.size(-1);
+  const auto limit = [&](const ExponentialRule& r) {
+    return a.dtype() == DType::Float64 ? r.double_norm : r.float_norm;
+  };
+  const ExponentialRule* rule = kExponentialRules;
+  while (rule + 1 != std::end(kExponentialRules) && norm > limit(*rule)) ++rule;
+  const double ratio = norm / limit(*rule);
+  const int squarings = ratio > 1 ? static_cast<int>(std::ceil(std::log2(ratio))) : 0;
+  const Tensor x = squarings > 0 ? mul(a, std::ldexp(1.0, -squarings)) : a;
+  Tensor y = exponential_series(x, eye(n, n, a.dtype(), a.device()), *rule);
+  for (int i = 0; i < squarings; ++i) y = matmul(y, y);
   return y;
 }
 

@@ -7,6 +7,8 @@
 
 namespace ccdl::cpu {
 
+constexpr int kSmallLu = 24;
+
 // H = I - tau v v^T with v = (1, ...) takes x to (beta, 0, ...).
 template <class T>
 struct Reflection {
@@ -19,6 +21,8 @@ struct LinalgTypeKernels {
   // negative, which is how upper triangles are solved. unit: the diagonal counts as 1.
   void (*solve)(const T* t, int64_t t_row, int64_t t_column, bool unit, T* x, int64_t x_row, int64_t n,
                 int64_t k);
+  // lu() below for row-major a of at most kSmallLu rows and columns.
+  int32_t (*lu_small)(T* a, int64_t stride, int64_t m, int64_t n, int32_t* pivots);
   // a = U^T U from the upper triangle of a, U over it. Returns 0, or the order of the first leading minor
   // that is not positive.
   int32_t (*cholesky)(T* a, int64_t stride, int64_t n);
