@@ -80,7 +80,7 @@ def normalised(x: np.ndarray, dtype: type) -> tuple[np.ndarray, float]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [5, 29, 70, 150])
+@pytest.mark.parametrize("n", [5, 29, 150])
 @pytest.mark.parametrize("kind", KINDS)
 def test_singular_values_and_vectors(kind: str, n: int, dtype: type) -> None:
     a = matrix(kind, n, dtype)
@@ -99,7 +99,7 @@ def test_singular_values_and_vectors(kind: str, n: int, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [5, 29, 70, 150])
+@pytest.mark.parametrize("n", [5, 29, 150])
 @pytest.mark.parametrize("kind", KINDS)
 def test_eigenvalues_and_vectors(kind: str, n: int, dtype: type) -> None:
     a = matrix(kind, n, dtype)
@@ -119,7 +119,7 @@ def test_eigenvalues_and_vectors(kind: str, n: int, dtype: type) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [(7, 7), (150, 150), (60, 35), (140, 97), (35, 60), (97, 140)])
+@pytest.mark.parametrize("shape", [(7, 7), (150, 150), (140, 97), (97, 140)])
 def test_factors_multiply_to_the_matrix(kind: str, shape: tuple[int, int], dtype: type) -> None:
     m, n = shape
     a = matrix(kind, max(shape), dtype)[:m, :n].copy()
