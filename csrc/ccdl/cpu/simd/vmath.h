@@ -1,8 +1,8 @@
 // Elementary functions over the float vector of one instruction-set level; same rules of inclusion as vec.h.
 // Each is one range reduction and one near-minimax polynomial (fitted by weighted least squares in 40-digit
-// arithmetic), written with explicit fma(). Error at most 2 ULP (2.5 for atan2); NaN,
-// infinities, zeros and subnormals come out as in the C library. Functions too rare to be worth it run lane
-// by lane in the C library (vlanes).
+// arithmetic), written with explicit fma(). Error at most 2 ULP (2.25 for acosh, 2.5 for atan2; without
+// fma 2.1 for log10, sigmoid); NaN, infinities, zeros and subnormals come out as in the C library. Functions
+// too rare to be worth it run lane by lane in the C library (vlanes).
 #pragma once
 #include <ccdl/cpu/simd/vec.h>
 
