@@ -76,10 +76,30 @@ PackedPlan<T> plan_packed(const Sweep<T>& s) {
   return p;
 }
 
-// Rows [i0, i0 + rows) of a group for the pixels of `table`, whose images begin at image `first`.
+// Asks a product to fetch what the pack after it reads: `channels` planes from src on, under the pixels of
+// the table. One tap: a line of every plane per tile; several: a plane per tile, as often as it is read.
+template <class T>
+void fetch_ahead(GemmBlock<T>& g, const ConvGrid<T>& grid, const PixelTable<T>& table, const T* src,
+                 int64_t channels) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  const int64_t first = table.first_source(), extent = table.last_source() - first;
+  g.ahead = src + first;
+  if (grid.taps() == 1 && g.k <= channels) {
+    g.ahead_tile = kLine;
+    g.ahead_k = grid.src_channel;
+    g.ahead_tiles = ceil_div(extent, kLine);
+  } else {
+    g.ahead_tile = grid.src_channel;
+    g.ahead_k = ceil_div(extent, g.k);
+    g.ahead_tiles = channels;
+  }
+}
+
+// Rows [i0, i0 + rows) of a group for the pixels of `table`, whose images begin at image `first`. The block
+// after it has the same pixels of the next image, if `follows`.
 template <class T>
 void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, const PixelTable<T>& table, int64_t group,
-                  int64_t i0, int64_t first, int64_t count) {
+                  int64_t i0, int64_t first, int64_t count, bool follows) {
   const auto& gemm = gemm_kernels<T>();
   const ConvGrid<T>& grid = s.grid;
   const int64_t rows = std::min(plan.rows, s.m - i0), k = s.k(), panel = plan.depth * gemm.nr;
@@ -98,9 +118,26 @@ void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, const PixelTable
     const bool last = k0 + depth == k;
     GemmPost<T> post{T(1), k0 == 0 ? T(0) : T(1), nullptr, nullptr, last && s.relu};
     if (last && s.bias != nullptr) post.bias_row = s.bias + group * s.m + i0;
-    gemm.block({weights, depth, depth, 1, false, panels, panel, gemm.nr,
-                in_place ? dst + table.pixel_dst()[0] : tile.get(), in_place ? grid.dst_channel : count, rows,
-                count, depth, post});
+    GemmBlock<T> g{weights,
+                   depth,
+                   depth,
+                   1,
+                   false,
+                   panels,
+                   panel,
+                   gemm.nr,
+                   in_place ? dst + table.pixel_dst()[0] : tile.get(),
+                   in_place ? grid.dst_channel : count,
+                   rows,
+                   count,
+                   depth,
+                   post};
+    if (plan.blocks.images == 1 && (!last || follows)) {
+      const int64_t taps = grid.taps(), next = last ? 0 : (k0 + depth) / taps;
+      fetch_ahead(g, grid, table, (last ? src + grid.src_batch : src) + next * grid.src_channel,
+                  std::min(grid.channels - next, ceil_div(plan.depth, taps)));
+    }
+    gemm.block(g);
   }
   if (!in_place) scatter(tile.get(), rows, count, table.pixel_dst(), dst, grid.dst_channel);
 }
@@ -130,7 +167,7 @@ void sweep_packed(const Sweep<T>& s) {
                      const int64_t count = blocks.count(position, unit);
                      packed_block(s, plan, tables.get(own, blocks.begin(position), count),
                                   rest / (plan.row_blocks * spans), rest % plan.row_blocks * plan.rows,
-                                  unit * blocks.images, count);
+                                  unit * blocks.images, count, unit + 1 < last);
                    }
                  }
                });
@@ -492,8 +529,13 @@ void weight_chunk(const BlockTables<T, F>& tables, const ConvGrid<T>& grid, cons
     const int64_t count = plan.blocks.count(position, unit), image = unit * plan.blocks.images;
     const PixelTable<T>& table = tables.get(own, plan.blocks.begin(position), count);
     const T* src = grid.src + image * grid.src_batch + group * grid.channels * grid.src_channel;
-    conv.pack({table.source_at(src), k0, k0 + columns, pixels, width});
-    gemm.pack_b(panels, pixels, 1, width, count, columns);
+    if (plan.blocks.images == 1 && grid.pointwise()) {
+      gemm.pack_b(panels, src + table.first_source() + k0 * grid.src_channel, 1, grid.src_channel, count,
+                  columns);
+    } else {
+      conv.pack({table.source_at(src), k0, k0 + columns, pixels, width});
+      gemm.pack_b(panels, pixels, 1, width, count, columns);
+    }
     const T* dy_rows = dy + image * grid.dst_batch + (group * m + i0) * grid.dst_channel;
     int64_t a_row = grid.dst_channel;
     if (plan.blocks.images == 1) {
@@ -504,8 +546,12 @@ void weight_chunk(const BlockTables<T, F>& tables, const ConvGrid<T>& grid, cons
       a_row = count;
     }
     const GemmPost<T> post{T(1), is_first ? T(0) : T(1), nullptr, nullptr, false};
-    gemm.block({dy_rows, a_row, a_row, 1, false, panels, gemm.nr * count, gemm.nr, out, k, rows, columns,
-                count, post});
+    GemmBlock<T> product{dy_rows, a_row, a_row, 1,    false,   panels, gemm.nr * count,
+                         gemm.nr, out,   k,     rows, columns, count,  post};
+    if (plan.blocks.images == 1 && unit + 1 < plan.blocks.units)
+      fetch_ahead(product, grid, table, src + grid.src_batch + k0 / grid.taps() * grid.src_channel,
+                  ceil_div(columns, grid.taps()));
+    gemm.block(product);
   });
 }
 

@@ -31,6 +31,12 @@ struct ConvGrid {
   bool dst_dense() const {
     return dst_stride[2] == 1 && dst_stride[1] == pixels[2] && dst_stride[0] == pixels[1] * pixels[2];
   }
+  // One tap that reads the pixel itself: source and pixels are the same plane.
+  bool pointwise() const {
+    bool same = taps() == 1;
+    for (int d = 0; d < 3 && same; ++d) same = shift[d][0] == 0 && step[d] == 1 && src_size[d] == pixels[d];
+    return same;
+  }
   std::vector<int64_t> tap_offsets() const {
     std::vector<int64_t> out;
     for (int64_t d : shift[0])
@@ -104,6 +110,8 @@ class PixelTable {
 
  public:
   int64_t count() const { return count_; }
+  int64_t first_source() const { return runs_.front().offset; }  // of the tap without shift
+  int64_t last_source() const { return runs_.back().offset + lanes_ * grid_.step[2]; }
   std::vector<ConvVector>& vectors() { return vectors_; }
   const int64_t* pixel_dst() const { return pixel_dst_; }
   ConvSource<T> source_at(const T* data) const {

@@ -42,8 +42,8 @@ CCDL_SI Vec<T> post_vector(Vec<T> v, const T* c, int lanes, const GemmPost<T>& p
   return v;
 }
 
-template <class T, int R, int NV, bool Tail>
-CCDL_SI void tile(const GemmBlock<T>& g, int64_t i0, int64_t j0, int lanes) {
+template <class T, int R, int NV, bool Tail, bool Ahead = false>
+CCDL_SI void tile(const GemmBlock<T>& g, int64_t i0, int64_t j0, int lanes, const T* ahead = nullptr) {
   constexpr int L = Lanes<T>::kN;
   const int64_t s = g.a_packed ? 1 : g.a_row, sk = g.a_packed ? R : g.a_k;
   const T* a0 = g.a + i0 * g.a_tile;
@@ -53,6 +53,10 @@ CCDL_SI void tile(const GemmBlock<T>& g, int64_t i0, int64_t j0, int lanes) {
   Vec<T> acc[R][NV];
   CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = Vec<T>{};
   for (int64_t k = g.k; k > 0; --k) {
+    if constexpr (Ahead) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += g.ahead_k;
+    }
     Vec<T> bv[NV];
     CCDL_UNROLL for (int j = 0; j < NV; ++j) bv[j] =
         Tail && j == NV - 1 ? ldn(b + j * L, lanes) : ld(b + j * L);
@@ -89,6 +93,11 @@ template <class T, int R>
 __attribute__((noinline)) void row_tile(const GemmBlock<T>& g, int64_t i0) {
   constexpr int L = Lanes<T>::kN, kNr = kNv * L;
   int64_t j = 0;
+  if constexpr (R == kMr) {
+    const int64_t before = i0 / R * (g.n / kNr);  // full tiles so far
+    for (int64_t t = before; t < g.ahead_tiles && j + kNr <= g.n; ++t, j += kNr)
+      tile<T, R, kNv, false, true>(g, i0, j, L, g.ahead + t * g.ahead_tile);
+  }
   for (; j + kNr <= g.n; j += kNr) tile<T, R, kNv, false>(g, i0, j, L);
   const int rest = (int)(g.n - j);
   if (rest == 0) return;

@@ -29,6 +29,10 @@ struct GemmBlock {
   int64_t c_row;
   int64_t m, n, k;
   GemmPost<T> post;
+  // Memory the caller reads next, fetched to L2 meanwhile: full tile t < ahead_tiles touches
+  // ahead[t * ahead_tile + s * ahead_k] for every step s in [0, k).
+  const T* ahead = nullptr;
+  int64_t ahead_tile = 0, ahead_k = 0, ahead_tiles = 0;
 };
 
 // out[i * out_row + j * out_column] = post(sum_k x[i][k] y[j][k]), both with unit k stride.
