@@ -105,13 +105,18 @@ void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, const PixelTable
   const int64_t rows = std::min(plan.rows, s.m - i0), k = s.k(), panel = plan.depth * gemm.nr;
   T* dst = s.dst + first * grid.dst_batch + (group * s.m + i0) * grid.dst_channel;
   const T* src = grid.src + first * grid.src_batch + group * grid.channels * grid.src_channel;
-  const bool in_place = grid.dst_dense() && plan.blocks.images == 1;
+  const bool one = plan.blocks.images == 1, in_place = grid.dst_dense() && one,
+             plain = grid.pointwise() && one;
   Buffer<T> panels(ceil_div(count, gemm.nr) * panel), weights(rows * plan.depth),
       tile(in_place ? 0 : rows * count);
   const T* a = s.a + (group * s.m + i0) * k;
   for (int64_t k0 = 0; k0 < k; k0 += plan.depth) {
     const int64_t depth = std::min(plan.depth, k - k0);
-    conv_kernels<T>().pack({table.source_at(src), k0, k0 + depth, panels, gemm.nr});
+    if (plain)
+      gemm.pack_b(panels, src + table.first_source() + k0 * grid.src_channel, grid.src_channel, 1, depth,
+                  count);
+    else
+      conv_kernels<T>().pack({table.source_at(src), k0, k0 + depth, panels, gemm.nr});
     for (int64_t i = 0; i < rows;
          ++i)  // private copy: threads reading one weight stream slow each other down
       std::memcpy(weights + i * depth, a + i * k + k0, static_cast<size_t>(depth) * sizeof(T));
@@ -132,7 +137,7 @@ void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, const PixelTable
                    count,
                    depth,
                    post};
-    if (plan.blocks.images == 1 && (!last || follows)) {
+    if (one && (!last || follows)) {
       const int64_t taps = grid.taps(), next = last ? 0 : (k0 + depth) / taps;
       fetch_ahead(g, grid, table, (last ? src + grid.src_batch : src) + next * grid.src_channel,
                   std::min(grid.channels - next, ceil_div(plan.depth, taps)));

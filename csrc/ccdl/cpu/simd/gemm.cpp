@@ -273,6 +273,11 @@ template <class T>
 void pack_b(T* dst, const T* b, int64_t b_k, int64_t b_column, int64_t k, int64_t n) {
   constexpr int L = Lanes<T>::kN, kNr = kNv * L;
   for (int64_t j = 0; j < n; j += kNr, dst += kNr * k) {
+    if (b_column == 1 && n - j >= kNr) {
+      for (int64_t s = 0; s < k; ++s)
+        CCDL_UNROLL for (int v = 0; v < kNv; ++v) st(dst + s * kNr + v * L, ld(b + j + s * b_k + v * L));
+      continue;
+    }
     for (int v = 0; v < kNv; ++v) {
       const int64_t first = j + v * L;
       const int count = n - first >= L ? L : n > first ? (int)(n - first) : 0;
