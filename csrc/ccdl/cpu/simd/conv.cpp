@@ -163,25 +163,31 @@ CCDL_SI uint32_t lanes_of(const ConvSource<T>& s, const ConvVector& v) {
   return Windowed ? s.windows[v.window].lanes : s.runs[v.first_run].lanes;
 }
 
-// The planes of many channels lie too far apart for the processor to foresee; the tile after the last channel
-// is the next one, `behind` elements further.
+// A range of input channels. Their planes lie so far apart that the processor cannot foresee them, and each
+// is a memory page or more: the pages of a range must stay mapped over all tiles of a block.
+struct Channels {
+  int64_t begin, end;
+};
+constexpr int64_t kChannels = 16;
+
+// Fetches the pixels of a later channel; behind the last one comes the next tile, `behind` elements further.
 template <class T, int V>
-CCDL_SI void read_ahead(const ConvSource<T>& s, int64_t channels, int64_t c, const int64_t* offset,
+CCDL_SI void read_ahead(const ConvSource<T>& s, const Channels& channels, int64_t c, const int64_t* offset,
                         int64_t behind) {
   constexpr int64_t kAhead = 8;
-  if (channels <= kAhead) return;
-  const bool next = c + kAhead >= channels;
-  const T* p = s.data + (next ? c + kAhead - channels : c + kAhead) * s.channel + s.tap_offset[s.taps - 1] +
-               (next ? behind : 0);
+  if (channels.end - channels.begin <= kAhead) return;
+  const bool next = c + kAhead >= channels.end;
+  const T* p = s.data + (next ? c + kAhead - channels.end + channels.begin : c + kAhead) * s.channel +
+               s.tap_offset[s.taps - 1] + (next ? behind : 0);
   CCDL_UNROLL for (int j = 0; j < V; ++j) __builtin_prefetch(p + offset[j]);
 }
 
 // R output channels x V pixel vectors in registers; weights are broadcast, pixels loaded with their masks.
 template <class T, int R, int V, int Step, bool Windowed>
-CCDL_SI void direct_tile(const ConvDirect<T>& g, int64_t i0, int64_t v0) {
+CCDL_SI void direct_tile(const ConvDirect<T>& g, const Channels& channels, int64_t i0, int64_t v0) {
   const ConvSource<T>& s = g.source;
   const int64_t step = Step != 0 ? Step : s.step;
-  const T* a = g.a + i0 * g.a_row;
+  const T* a = g.a + i0 * g.a_row + channels.begin * s.taps;
   const ConvVector* vectors = s.vectors + v0;
   int64_t offset[V];
   CCDL_UNROLL for (int j = 0; j < V; ++j) offset[j] =
@@ -192,10 +198,14 @@ CCDL_SI void direct_tile(const ConvDirect<T>& g, int64_t i0, int64_t v0) {
     CCDL_UNROLL for (int j = 0; j < V; ++j) index[j] = window_index(s.windows[vectors[j].window], T());
 #endif
   Vec<T> acc[R][V];
-  CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Vec<T>{};
-  for (int64_t c = 0; c < g.channels; ++c) {
+  const bool first = channels.begin == 0, last = channels.end == g.channels;
+  CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int j = 0; j < V; ++j) acc[i][j] =
+      first
+          ? Vec<T>{}
+          : gather<T>(g.dst + (i0 + i) * g.dst_row + vectors[j].dst, 1, lanes_of<T, Windowed>(s, vectors[j]));
+  for (int64_t c = channels.begin; c < channels.end; ++c) {
     const T* plane = s.data + c * s.channel;
-    read_ahead<T, V>(s, g.channels, c, offset, V * Lanes<T>::kN * step);
+    read_ahead<T, V>(s, channels, c, offset, V * Lanes<T>::kN * step);
     for (int64_t t = 0; t < s.taps; ++t, ++a) {
       const T* p = plane + s.tap_offset[t];
       const uint16_t* mask = s.tap_mask + t * s.count + v0;
@@ -218,27 +228,28 @@ CCDL_SI void direct_tile(const ConvDirect<T>& g, int64_t i0, int64_t v0) {
     const Vec<T> bias = set1(g.bias != nullptr ? g.bias[i0 + i] : T(0));
     CCDL_UNROLL for (int j = 0; j < V; ++j) {
       const ConvVector& v = s.vectors[v0 + j];
-      Vec<T> y = acc[i][j] + bias;
-      if (g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
+      Vec<T> y = acc[i][j];
+      if (last) y += bias;
+      if (last && g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
       store_lanes(out + v.dst, y, lanes_of<T, Windowed>(s, v));
     }
   }
 }
 
 template <class T, int R, int Step, bool Windowed>
-__attribute__((noinline)) void direct_rows(const ConvDirect<T>& g, int64_t i0) {
+__attribute__((noinline)) void direct_rows(const ConvDirect<T>& g, const Channels& channels, int64_t i0) {
 #if defined(__AVX512F__)
   constexpr int V = Windowed ? 3 : R == 1 ? 8 : 4;
 #else
   constexpr int V = R <= 2 ? 4 : 2;
 #endif
   int64_t v = 0;
-  for (; v + V <= g.source.count; v += V) direct_tile<T, R, V, Step, Windowed>(g, i0, v);
-  for (; v < g.source.count; ++v) direct_tile<T, R, 1, Step, Windowed>(g, i0, v);
+  for (; v + V <= g.source.count; v += V) direct_tile<T, R, V, Step, Windowed>(g, channels, i0, v);
+  for (; v < g.source.count; ++v) direct_tile<T, R, 1, Step, Windowed>(g, channels, i0, v);
 }
 
 template <class T, int Step, bool Windowed>
-void direct_step(const ConvDirect<T>& g) {
+void direct_channels(const ConvDirect<T>& g, const Channels& channels) {
 #if defined(__AVX512F__)
   constexpr int64_t kRows = Windowed ? 8 : 6;
 #else
@@ -248,35 +259,42 @@ void direct_step(const ConvDirect<T>& g) {
   for (int64_t i = 0; i < g.m; i += rows) {
     switch (g.m - i < rows ? g.m - i : rows) {
       case 1:
-        direct_rows<T, 1, Step, Windowed>(g, i);
+        direct_rows<T, 1, Step, Windowed>(g, channels, i);
         break;
       case 2:
-        direct_rows<T, 2, Step, Windowed>(g, i);
+        direct_rows<T, 2, Step, Windowed>(g, channels, i);
         break;
       case 3:
-        direct_rows<T, 3, Step, Windowed>(g, i);
+        direct_rows<T, 3, Step, Windowed>(g, channels, i);
         break;
       case 4:
-        direct_rows<T, 4, Step, Windowed>(g, i);
+        direct_rows<T, 4, Step, Windowed>(g, channels, i);
         break;
 #if defined(__AVX512F__)
       case 5:
-        direct_rows<T, 5, Step, Windowed>(g, i);
+        direct_rows<T, 5, Step, Windowed>(g, channels, i);
         break;
       case 6:
-        direct_rows<T, 6, Step, Windowed>(g, i);
+        direct_rows<T, 6, Step, Windowed>(g, channels, i);
         break;
       case 7:
-        if constexpr (Windowed) direct_rows<T, 7, Step, Windowed>(g, i);
+        if constexpr (Windowed) direct_rows<T, 7, Step, Windowed>(g, channels, i);
         break;
       case 8:
-        if constexpr (Windowed) direct_rows<T, 8, Step, Windowed>(g, i);
+        if constexpr (Windowed) direct_rows<T, 8, Step, Windowed>(g, channels, i);
         break;
 #endif
       default:
         break;
     }
   }
+}
+
+template <class T, int Step, bool Windowed>
+void direct_step(const ConvDirect<T>& g) {
+  const int64_t ranges = g.channels < 2 * kChannels ? 1 : g.channels / kChannels;
+  for (int64_t r = 0; r < ranges; ++r)
+    direct_channels<T, Step, Windowed>(g, {g.channels * r / ranges, g.channels * (r + 1) / ranges});
 }
 
 template <class T>
