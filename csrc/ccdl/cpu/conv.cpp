@@ -345,10 +345,17 @@ void turn_weights(const T* w, int64_t groups, int64_t rows, int64_t channels, in
 }
 
 // One phase of the input gradient: the dx positions congruent to `phase` modulo the stride, as planes of
-// their own. Positions no tap reaches stay as they are and give false.
+// their own at dst. Null if no tap reaches them.
 template <class T>
-bool backward_phase(const View& dy, const View& w, const View& dx, const ConvGeometry& g,
-                    const int64_t* phase, T* dst) {
+struct Phase {
+  Sweep<T> sweep{};
+  Buffer<T> turned;  // weights
+  explicit Phase(int64_t count) : turned(count) {}
+};
+
+template <class T>
+std::unique_ptr<Phase<T>> backward_phase(const View& dy, const View& w, const View& dx, const ConvGeometry& g,
+                                         const int64_t* phase, T* dst) {
   Sweep<T> s{};
   ConvGrid<T>& grid = s.grid;
   const int64_t rows = w.sizes[0] / g.groups;
@@ -379,14 +386,14 @@ bool backward_phase(const View& dy, const View& w, const View& dx, const ConvGeo
   for (int64_t a : chosen_dim[0])
     for (int64_t b : chosen_dim[1])
       for (int64_t c : chosen_dim[2]) chosen.push_back((a * w.sizes[3] + b) * w.sizes[4] + c);
-  if (chosen.empty() || w.sizes[0] == 0) return false;
-  Buffer<T> turned(g.groups * w.sizes[1] * rows * static_cast<int64_t>(chosen.size()));
-  turn_weights(w.ptr<T>(), g.groups, rows, w.sizes[1], plane_size(w), chosen, turned.get());
+  if (chosen.empty() || w.sizes[0] == 0) return nullptr;
+  auto made = std::make_unique<Phase<T>>(g.groups * w.sizes[1] * rows * static_cast<int64_t>(chosen.size()));
+  turn_weights(w.ptr<T>(), g.groups, rows, w.sizes[1], plane_size(w), chosen, made->turned.get());
   s.m = w.sizes[1];
-  s.a = turned;
+  s.a = made->turned;
   s.dst = dst;
-  run_sweep(s);
-  return true;
+  made->sweep = std::move(s);
+  return made;
 }
 
 // Rows of dx put together from the planes of their phases: phase (d, h, w) at parts[(d * sh + h) * sw + w],
@@ -445,21 +452,39 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
   int64_t phases[3], phase[3] = {0, 0, 0};  // those that dx has positions of
   for (int d = 0; d < 3; ++d) phases[d] = std::min(g.stride[d], dx.sizes[d + 2]);
   if (phases[0] * phases[1] * phases[2] == 1) {
-    if (!backward_phase(dy, w, dx, g, phase, dx.ptr<T>()))
+    if (const auto only = backward_phase(dy, w, dx, g, phase, dx.ptr<T>()))
+      run_sweep(only->sweep);
+    else
       fill<T>(dx.ptr<T>(), dx.numel(), nullptr, 1, 1, false);
     return;
   }
   Buffer<T> planes(dx.numel());
   T* next = planes;
+  std::vector<std::unique_ptr<Phase<T>>> sweeps;
   std::vector<const T*> parts;
   for (phase[0] = 0; phase[0] < phases[0]; ++phase[0])
     for (phase[1] = 0; phase[1] < phases[1]; ++phase[1])
       for (phase[2] = 0; phase[2] < phases[2]; ++phase[2]) {
-        parts.push_back(backward_phase(dy, w, dx, g, phase, next) ? next : nullptr);
+        sweeps.push_back(backward_phase(dy, w, dx, g, phase, next));
+        parts.push_back(sweeps.back() != nullptr ? next : nullptr);
         int64_t size = dx.sizes[0] * dx.sizes[1];
         for (int d = 0; d < 3; ++d) size *= ceil_div(dx.sizes[d + 2] - phase[d], g.stride[d]);
         next += size;
       }
+  // Every phase reads all of dy: a few images at a time stay in the cache for all phases.
+  const int64_t batch = dx.sizes[0], bytes = dy.numel() / batch * static_cast<int64_t>(sizeof(T)),
+                slices = std::clamp<int64_t>(batch * bytes >> 22, 1, batch);
+  for (int64_t i = 0; i < slices; ++i) {
+    const int64_t first = batch * i / slices, count = batch * (i + 1) / slices - first;
+    for (const auto& p : sweeps) {
+      if (p == nullptr) continue;
+      Sweep<T> slice = p->sweep;
+      slice.grid.batch = count;
+      slice.grid.src += first * slice.grid.src_batch;
+      slice.dst += first * slice.grid.dst_batch;
+      run_sweep(slice);
+    }
+  }
   merge_phases(parts, phases, dx);
 }
 
