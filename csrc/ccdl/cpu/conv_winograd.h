@@ -1,5 +1,6 @@
 // 3x3 convolution of stride 1 by minimal filtering F(2x2, 3x3), float32. Which shapes take it is a rule of
-// shapes alone (winograd_fits); the error is that of the direct sum within a factor of two (docs/cpu.md).
+// shapes alone (winograd_fits); the error is that of the direct sum within a factor of two
+// (docs/convolution.md).
 #pragma once
 #include <cstdint>
 
