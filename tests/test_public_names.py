@@ -273,3 +273,32 @@ def test_quantile_has_a_gradient_for_q_and_norm_knows_the_nuclear_one():
     assert q.grad.tolist() == [2.0, 0.0]  # slope of the line times n - 1; at a whole rank both ends are one element
     x = ccdl.tensor([[3.0, 0.0], [0.0, -4.0]])
     assert abs(float(x.norm("nuc")) - 7) < 1e-5 and ccdl.norm(ccdl.ones(2, 3, 4), "nuc", (0, 2), True).shape == (1, 3, 1)
+
+
+def test_checks_of_cov_ravel_and_log_normal():
+    x = ccdl.arange(6.0)
+    with pytest.raises(RuntimeError, match="integral"):
+        ccdl.cov(x, fweights=ccdl.ones(6))
+    with pytest.raises(RuntimeError, match="floating"):
+        ccdl.cov(x, aweights=ccdl.ones(6, dtype=ccdl.int64))
+    assert ccdl.cov(x.half(), aweights=ccdl.ones(6)).dtype is ccdl.float32
+    assert x[::2].ravel().stride() == (1,) and x[::2].ravel().tolist() == [0.0, 2.0, 4.0]
+    with pytest.raises(ValueError, match="std > 0"):
+        ccdl.empty(2).log_normal_(0, 0)
+
+
+def test_gradient_dimensions_and_integer_contractions():
+    with pytest.raises(IndexError, match="out of range"):
+        ccdl.gradient(ccdl.ones(3, 3), dim=3)
+    y = ccdl.tensordot(ccdl.ones(1, dtype=ccdl.int32), ccdl.ones(4, 2, dtype=ccdl.int32), ([0], [0]))
+    assert y.tolist() == [4, 4] and y.dtype is ccdl.int32
+    assert ccdl.nn.functional.fractional_max_pool3d(ccdl.ones(0, 1, 4, 5, 4), 2, output_size=2).shape == (0, 1, 2, 2, 2)
+
+
+def test_known_differences_give_reasons():
+    from pathlib import Path
+
+    lines = (Path(__file__).parent / "peer" / "known_differences.txt").read_text().splitlines()
+    rows = [[part.strip() for part in line.split(" | ")] for line in lines if line and not line.startswith("#")]
+    assert len(rows) > 50 and all(len(row) == 4 and len(row[3]) > 10 for row in rows)
+    assert len({tuple(row[:3]) for row in rows}) == len(rows)

@@ -98,7 +98,10 @@ const Row kRows[] = {
      },
      kBoth},
     {"ravel(Tensor input) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::reshape(a.tensor(0), Dims{-1}); }); }, kBoth},
+     [](const Args& a) {
+       return a.run([&] { return ops::reshape(ops::contiguous(a.tensor(0)), Dims{-1}); });
+     },
+     kBoth},
     {"unflatten(Tensor input, int dim, int[1] sizes) -> Tensor",
      [](const Args& a) { return wrap(ops::unflatten(a.tensor(0), a.integer(1), a.ints(2))); }, kBoth},
     {"permute(Tensor self, int[]* dims) -> Tensor",

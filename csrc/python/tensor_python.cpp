@@ -61,6 +61,12 @@ const Row kRows[] = {
     {"dim_order(Tensor self) -> tuple", [](const Args& a) { return call("dim_order", a.self()); }},
     {"nonzero_static(Tensor self, *, object size, object fill_value=-1) -> Tensor",
      [](const Args& a) { return call("nonzero_static", a.self(), a.object(1), or_none(a.object(2))); }},
+    {"as_strided_scatter(Tensor self, Tensor src, object size, object stride, object storage_offset=None) -> "
+     "Tensor",
+     [](const Args& a) {
+       return call("as_strided_scatter", a.self(), a.object(1), a.object(2), a.object(3),
+                   or_none(a.object(4)));
+     }},
     {"apply_(Tensor self, object callable) -> Tensor",
      [](const Args& a) { return call("apply_", a.self(), a.object(1)); }},
 };

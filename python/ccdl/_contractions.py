@@ -79,7 +79,10 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     for p, q in zip(left, right):  # a dimension of one meets the other's sum
         p, q = p % max(a.dim(), 1), q % max(b.dim(), 1)
         if p < a.dim() and q < b.dim() and a.shape[p] != b.shape[q] and 1 in (a.shape[p], b.shape[q]):
-            a, b = (a, b.sum(q, keepdim=True)) if a.shape[p] == 1 else (a.sum(p, keepdim=True), b)
+            if a.shape[p] == 1:
+                b = b.sum(q, keepdim=True, dtype=b.dtype)
+            else:
+                a = a.sum(p, keepdim=True, dtype=a.dtype)
     result = _C._tensordot(a, b, left, right)
     return result if out is None else _write(out, result)
 

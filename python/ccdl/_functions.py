@@ -324,6 +324,12 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     if edge_order not in (1, 2):
         raise errors.RuntimeError(f"gradient: only supports edge_order=1 and edge_order=2, got {edge_order}")
     dims = list(_indices(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    for d in dims:
+        if not -input.dim() <= d < input.dim():
+            raise errors.IndexError(
+                "gradient: Dimension out of range (expected to be in range of "
+                f"[{-input.dim()}, {input.dim() - 1}], but got {d})"
+            )
     if len({d % max(input.dim(), 1) for d in dims}) < len(dims):
         raise errors.RuntimeError(f"gradient: a dimension appears multiple times in dim={dim}")
     spacing = 1 if spacing is None else spacing

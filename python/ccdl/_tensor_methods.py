@@ -170,3 +170,10 @@ def nonzero_static(x, size, fill_value):
     from ._copies import nonzero_static as function
 
     return function(x, size=size, fill_value=-1 if fill_value is None else fill_value)
+
+
+def as_strided_scatter(x, src, size, stride, storage_offset):
+    """:func:`ccdl.as_strided_scatter`."""
+    from ._copies import as_strided_scatter as function
+
+    return function(x, src, size, stride, storage_offset)

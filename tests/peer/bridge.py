@@ -68,7 +68,7 @@ def port_function(function: Any) -> Any:
 def port_tensor(x: torch.Tensor) -> Any:
     """The same values, strides and requires_grad in ccdl, in memory of its own."""
     name = str(x.dtype)[6:]
-    if x.layout is not torch.strided or x.is_quantized or x.is_complex() or not hasattr(ccdl, name) or x.device.type != "cpu":
+    if x.layout is not torch.strided or x.is_quantized or x.is_complex() or not hasattr(ccdl, name) or x.device.type != "cpu" or x.dim() > 16:
         raise Unportable(f"{x.layout} {x.dtype}")
     source = x.detach().resolve_conj().resolve_neg()
     if source.numel() == 0 or source.is_contiguous():

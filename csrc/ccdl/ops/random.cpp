@@ -249,7 +249,7 @@ Tensor normal_(const Tensor& x, double mean, double std, Generator* generator) {
 
 Tensor log_normal_(const Tensor& x, double mean, double std, Generator* generator) {
   check_floating("log_normal_", x);
-  check_std("log_normal_", std);
+  CCDL_CHECK(std > 0, Value, "log_normal_: expects std > 0.0, but found std=", std);
   return overwrite("log_normal_", x, [&] {
     const NoGradGuard no_grad;
     copy_(x, exp(normal(mean, std, x.sizes(), x.dtype(), generator, x.device())));

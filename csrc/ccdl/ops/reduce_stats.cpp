@@ -190,7 +190,12 @@ Tensor cov(const Tensor& input, int64_t correction, const Tensor& fweights, cons
   CCDL_CHECK(input.dim() <= 2, Shape, "cov(): expected input to have two or fewer dimensions but got ",
              describe(input));
   CCDL_CHECK(input.dtype() != DType::Bool, DType, "cov(): bool dtype is not supported for input");
+  CCDL_CHECK(!fweights.defined() || is_integral(fweights.dtype(), false), Runtime,
+             "cov(): expected fweights to have integral dtype but got ", describe(fweights));
+  CCDL_CHECK(!aweights.defined() || is_floating(aweights.dtype()), Runtime,
+             "cov(): expected aweights to have floating point dtype but got ", describe(aweights));
   Tensor x = is_floating(input.dtype()) ? input : to(input, default_dtype());
+  if (aweights.defined()) x = to(x, promote_types(x.dtype(), aweights.dtype()));
   x = x.dim() == 2 ? x : reshape(x, Dims{1, x.numel()});
   const int64_t n = x.size(1);
   Tensor w;

@@ -269,7 +269,8 @@ Tensor mvlgamma(const Tensor& input, int64_t p) {
   CCDL_CHECK(p >= 1, Runtime, "mvlgamma: p has to be greater than or equal to 1, got ", p);
   const Tensor x = floating(input);
   const Tensor steps = arange(0, Scalar(p), 1, x.dtype(), x.device());
-  const double shift = 0.25 * static_cast<double>(p * (p - 1)) * std::log(std::numbers::pi);
+  const double order = static_cast<double>(p),
+               shift = 0.25 * order * (order - 1) * std::log(std::numbers::pi);
   return add(sum(lgamma(sub(unsqueeze(x, -1), mul(steps, 0.5))), Dims{-1}), shift);
 }
 

@@ -74,7 +74,7 @@ def _fractional(
         shape[2 + d], shape[2 + n + d] = out[d], kernel[d]
         position = position * x.shape[2 + d] + places.reshape(shape)
     windows = math.prod(kernel)
-    flat = position.reshape(count, channels, -1)
+    flat = position.reshape(count, channels, math.prod(out) * windows)
     values = x.flatten(2).gather(2, flat).reshape(count, channels, *out, windows)
     best, at = values.max(-1)
     index = flat.reshape(count, channels, *out, windows).gather(-1, at.unsqueeze(-1)).squeeze(-1)
