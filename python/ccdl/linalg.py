@@ -507,14 +507,12 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
 
 def _regular_lstsq(A: Tensor, B: Tensor, rcond: float | None) -> Tensor | None:
     """The solution by QR, or None unless every matrix surely has full rank: no singular value is below
-    1 / |R^-1|, none above |R| (Frobenius norms)."""
+    1 / |R^-1|, none above |R| (Frobenius norms); infinite or NaN where R is singular."""
     m, n = A.shape[-2:]
     if A.numel() == 0 or not A.is_floating_point() or A.device.type != "cpu":
         return None
     q, r = qr(A if m >= n else A.mT)
     low = r.detach()
-    if bool((low.diagonal(0, -2, -1) == 0).any()):
-        return None
     inverse = solve_triangular(low, _C.eye(low.shape[-1], dtype=A.dtype, device=A.device), upper=True)
     limit = max(m, n) * (2.0**-52 if A.dtype is _C.float64 else 2.0**-23) if rcond is None else rcond
     bound = low.square().sum((-2, -1)).sqrt() * inverse.square().sum((-2, -1)).sqrt() * limit

@@ -157,7 +157,7 @@ def norm_case(order):
 
 CASES = [
     OpCase("linalg_cholesky", lambda T, x: T.linalg.cholesky(symmetric(T, x)), lambda x: np.linalg.cholesky(np_symmetric(x)),
-           matrices([s for s in SQUARE if s != (200, 200)]), **SETTINGS, errors=[
+           matrices([s for s in SQUARE if s != (200, 200)]), simd=True, **SETTINGS, errors=[
                *square_errors("cholesky"),
                ErrorCase(lambda T: T.linalg.cholesky(-T.eye(2)), R, ("linalg.cholesky", "not positive-definite", "order 1")),
                ErrorCase(lambda T: T.linalg.cholesky(T.stack([T.eye(3), -T.eye(3)])), R, ("Batch element 1", "order 1")),
@@ -166,7 +166,7 @@ CASES = [
            lambda x: np.swapaxes(np.linalg.cholesky(np_symmetric(x)), -1, -2), matrices([(3, 3), (0, 2, 2), (250, 250)]), **SETTINGS),
     OpCase("linalg_inv", "linalg.inv", np.linalg.inv, matrices(SQUARE, regular), out=True, **SETTINGS, errors=[
         *square_errors("inv"), ErrorCase(lambda T: T.linalg.inv(T.zeros(2, 2)), R, ("linalg.inv", "element 1 is zero", "singular"))]),
-    OpCase("linalg_solve", "linalg.solve", np_solve, systems, out=True, **SETTINGS, errors=[
+    OpCase("linalg_solve", "linalg.solve", np_solve, systems, out=True, simd=True, **SETTINGS, errors=[
         *square_errors("solve", lambda T, a: T.linalg.solve(a, a)),
         ErrorCase(lambda T: T.linalg.solve(T.ones(2, 2), T.ones(2, 1)), R, ("linalg.solve", "singular")),
         ErrorCase(lambda T: T.linalg.solve(T.ones(3, 2, 2), T.ones(3, 2, 1)), R, ("Batch element 0", "singular")),
@@ -176,29 +176,30 @@ CASES = [
            lambda a, b: np.swapaxes(np.linalg.solve(np.swapaxes(a, -1, -2), np.swapaxes(b, -1, -2)), -1, -2),
            lambda rng: iter([Sample(regular(rng, (3, 3)), rng.standard_normal((2, 3))), Sample(regular(rng, (0, 3, 3)), rng.standard_normal((0, 2, 3)))]),
            **SETTINGS),
-    OpCase("linalg_solve_triangular", "linalg.solve_triangular", np_triangular, triangles, out=True, **SETTINGS, errors=[
+    OpCase("linalg_solve_triangular", "linalg.solve_triangular", np_triangular, triangles, out=True, simd=True, **SETTINGS, errors=[
         ErrorCase(lambda T: T.linalg.solve_triangular(T.eye(2), T.ones(3, 1), upper=True), R, ("solve_triangular", "AX = B", "2x2 and 3x1")),
         ErrorCase(lambda T: T.linalg.solve_triangular(T.eye(2), T.ones(2), upper=True), R, ("solve_triangular", "B", "at least 2 dimensions"))]),
     OpCase("linalg_det", "linalg.det", np.linalg.det, matrices([s for s in SQUARE if s[-1] < 30], lambda rng, s: rng.standard_normal(s)), out=True, **SETTINGS,
            errors=square_errors("det")),
     OpCase("linalg_slogdet", lambda T, x: T.linalg.slogdet(x)[0].detach() * T.linalg.slogdet(x)[1], lambda x: np.prod(np.linalg.slogdet(x), 0), matrices(SQUARE, regular), grad=True, **SETTINGS),
     OpCase("logdet", "logdet", lambda x: np.linalg.slogdet(x)[1], matrices([(2, 2), (2, 3, 3), (0, 2, 2)], regular), **SETTINGS),
-    OpCase("linalg_lu", lambda T, x: tuple(T.linalg.lu(x))[1:], lambda x: np_lu(x)[1:], matrices([*TALL, *WIDE, (110, 130), (130, 110)]), **SETTINGS),
+    OpCase("linalg_lu", lambda T, x: tuple(T.linalg.lu(x))[1:], lambda x: np_lu(x)[1:], matrices([*TALL, *WIDE, (110, 130), (130, 110)]), simd=True, **SETTINGS),
     OpCase("linalg_lu_solve", lu_round, np_lu_round, lu_systems, **SETTINGS, errors=[
         ErrorCase(lambda T: T.linalg.lu_factor(T.zeros(2, 2)), R, ("linalg.lu_factor", "U[1,1] is zero"))]),
-    OpCase("linalg_qr", lambda T, x: qr_parts(T, x, "reduced"), lambda x: np_qr_parts(x, "reduced"), matrices([*TALL, *WIDE]), **SETTINGS, errors=[
+    OpCase("linalg_qr", lambda T, x: qr_parts(T, x, "reduced"), lambda x: np_qr_parts(x, "reduced"), matrices([*TALL, *WIDE]), simd=True, **SETTINGS, errors=[
         ErrorCase(lambda T: T.linalg.qr(T.ones(2, 2), mode="x"), R, ("qr", "'x'", "'reduced'")),
         ErrorCase(lambda T: T.linalg.qr(T.ones(2)), R, ("qr", "at least 2 dimensions")),
         ErrorCase(lambda T: T.linalg.qr(T.ones(2, 2, requires_grad=True), mode="r").R.sum().backward(), R, ("mode='r'",))]),
     OpCase("linalg_qr_complete", lambda T, x: qr_parts(T, x.detach(), "complete"), lambda x: np_qr_parts(x, "complete"), matrices(TALL), grad=False, **SETTINGS),
-    OpCase("linalg_svd", lambda T, x: svd_parts(T, x, False), lambda x: np_svd_parts(x, False), matrices([*TALL, *WIDE]), **SETTINGS, errors=[
+    OpCase("linalg_svd", lambda T, x: svd_parts(T, x, False), lambda x: np_svd_parts(x, False), matrices([*TALL, *WIDE]), simd=True, **SETTINGS, errors=[
         ErrorCase(lambda T: T.linalg.svd(T.full((2, 2), float("nan"))), R, ("linalg.svd", "non-finite"))]),
     OpCase("linalg_svd_full", lambda T, x: svd_parts(T, x.detach(), True), lambda x: np_svd_parts(x, True), matrices([*TALL, *WIDE]), grad=False, **SETTINGS),
-    OpCase("linalg_svdvals", "linalg.svdvals", lambda x: np.linalg.svd(x, compute_uv=False), matrices([*TALL, *WIDE]), **SETTINGS),
-    OpCase("linalg_eigh", eigh_parts, np_eigh_parts, matrices([s for s in SQUARE if s[-1] < 100]), **SETTINGS, errors=[
+    OpCase("linalg_svdvals", "linalg.svdvals", lambda x: np.linalg.svd(x, compute_uv=False), matrices([*TALL, *WIDE]), simd=True, **SETTINGS),
+    OpCase("linalg_eigh", eigh_parts, np_eigh_parts, matrices([s for s in SQUARE if s[-1] < 100]), simd=True, **SETTINGS, errors=[
         *square_errors("eigh"), ErrorCase(lambda T: T.linalg.eigh(T.eye(2), UPLO="x"), R, ("UPLO", "x"))]),
-    OpCase("linalg_eigvalsh", lambda T, x: T.linalg.eigvalsh(x + x.mT, UPLO="U"), lambda x: np.linalg.eigvalsh(x + np.swapaxes(x, -1, -2), "U"), matrices([(3, 3), (2, 4, 4), (0, 2, 2), (150, 150)]),
-           **SETTINGS),
+    OpCase("linalg_eigvalsh", lambda T, x: T.linalg.eigvalsh(x + x.mT, UPLO="U"), lambda x: np.linalg.eigvalsh(x + np.swapaxes(x, -1, -2), "U"),
+           matrices([(3, 3), (2, 4, 4), (0, 2, 2), (24, 24), (25, 25), (97, 97), (150, 150)]),
+           simd=True, **SETTINGS),
     OpCase("linalg_pinv", "linalg.pinv", np.linalg.pinv, matrices([(3, 3), (5, 3), (3, 5), (2, 4, 2), (0, 3, 2), (1, 1)]), **SETTINGS, errors=[
         ErrorCase(lambda T: T.linalg.pinv(T.ones(2)), R, ("pinv", "2"))]),
     OpCase("linalg_lstsq", lambda T, a, b: T.linalg.lstsq(a, b)[0], lambda a, b: np.linalg.lstsq(a, b, rcond=None)[0], least_squares, empty=False,

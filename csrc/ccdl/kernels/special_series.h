@@ -11,25 +11,46 @@ namespace ccdl::special {
 constexpr double kEps = 2.220446049250313e-16, kSqrtHalf = 0.70710678118654752440;
 constexpr double kInverseSqrtPi = 0.56418958354775628695, kSqrt2Pi = 2.5066282746310005024;
 
-// e^-|x| I_order(|x|): the power series (10.25.2), from 25 on the asymptotic one (10.40.1).
+// e^-|x| I_order(|x|): Chebyshev series, as powers, of e^-x I_0(x) or e^-x I_1(x) / x in x / 4 - 1 up to 8
+// and of sqrt(x) e^-x I(x) in 16 / x - 1 beyond, fitted to values with 50 digits; relative error below 3e-15.
 CCDL_HD inline double bessel_scaled(double x, int order) {
   const double a = fabs(x);
-  if (a > 25) {
-    const double mu = 4.0 * order * order;
-    double term = 1, sum = 1;
-    for (int k = 1; k < 60; ++k) {
-      const double odd = 2 * k - 1, next = term * (odd * odd - mu) / (k * 8 * a);
-      if (fabs(next) >= fabs(term)) break;
-      sum += term = next;
-      if (fabs(term) < kEps * sum) break;
-    }
-    return sum / (kSqrt2Pi * sqrt(a));
+  const double near0[] = {
+      0.20700192122398667,   -0.11300432688620536,    0.09451562853996409,    -0.08904344136077755,
+      0.08734341617467443,   -0.08496338091541732,    0.07927522592888984,    -0.06954119563168235,
+      0.05677703172971468,   -0.0429859492954222,     0.030177914344596494,   -0.019682655791721182,
+      0.011960065876823142,  -0.006792394790940051,   0.003617168752907873,   -0.0018119030567637056,
+      0.0008562116300006979, -0.00038286526498299526, 0.0001625842597608375,  -6.556805964401791e-05,
+      2.498583900595597e-05, -9.183742586936203e-06,  3.4092773809228405e-06, -1.142045323881917e-06,
+      2.697917392412236e-07, -8.591406444264668e-08,  5.7558980244552295e-08, -1.6316042856792757e-08};
+  const double far0[] = {
+      0.4021765094450081,     0.0033605519836677504,  0.00013621607438984735, 1.1143033800708978e-05,
+      1.4838476651250266e-06, 2.973596046562712e-07,  8.872034383314144e-08,  3.932889375114634e-08,
+      2.1566251453104354e-08, 7.534355843803342e-09,  -6.849338188286771e-09, -1.3326094405766389e-08,
+      -5.03810648790328e-09,  7.335968710816156e-09,  6.560138746917051e-09,  -3.1346276429240816e-09,
+      -4.575553424534966e-09, 1.1050558794424366e-09, 2.1968921378828948e-09, -2.803381997887009e-10,
+      -6.633287112547059e-10, 3.62935522971875e-11,   9.365086892818145e-11,  0.0};
+  const double near1[] = {
+      0.04468770987560883,    -0.061124338029666284,   0.06805759990951268,    -0.06848260620582691,
+      0.06376740371333643,    -0.055280039226991644,   0.04467457262306667,    -0.03367135552108536,
+      0.02368601693352639,    -0.015571309243980052,   0.009583962344356725,   -0.005534567847563678,
+      0.003005761416447221,   -0.00153887456203039,    0.0007445158727006065,  -0.0003411760289073331,
+      0.00014841259927108295, -6.142360299099794e-05,  2.42486684188831e-05,   -9.136543922789093e-06,
+      3.2758438130588964e-06, -1.1327072698408053e-06, 3.9094375480236725e-07, -1.2424759932738304e-07,
+      2.987385645901576e-08,  -8.984420960424589e-09,  5.2131237878886215e-09, -1.41695079121077e-09};
+  const double far1[] = {
+      0.38939845902587233,     -0.009749577193235635,   -0.0002192357638317243, -1.5038547209501858e-05,
+      -1.8349102358955385e-06, -3.4838534380376333e-07, -1.000109565963654e-07, -4.313196489977733e-08,
+      -2.339250374801858e-08,  -8.409182040442918e-09,  6.840138997706959e-09,  1.3958551001385956e-08,
+      5.593370101790607e-09,   -7.444441477197272e-09,  -6.983839624895859e-09, 3.086886736722728e-09,
+      4.810597405089936e-09,   -1.0594544160443186e-09, -2.297004161885195e-09, 2.6340771095136576e-10,
+      6.917089294193781e-10,   -3.365431853180194e-11,  -9.752397204138148e-11, 0.0};
+  if (a <= 8) {
+    const double t = a / 4 - 1;
+    return order == 0 ? polynomial(near0, t) : a * polynomial(near1, t);
   }
-  const double z = a * a / 4;
-  double term = order == 0 ? 1 : a / 2, sum = term;
-  for (int k = 1; k < 200 && term > kEps * 0.1 * sum; ++k)
-    sum += term *= z / (k * (k + static_cast<double>(order)));
-  return sum * exp(-a);
+  const double t = 16 / a - 1;
+  return (order == 0 ? polynomial(far0, t) : polynomial(far1, t)) / sqrt(a);
 }
 CCDL_HD inline double bessel_i0e(double x) { return x != x ? x : bessel_scaled(x, 0); }
 CCDL_HD inline double bessel_i1e(double x) { return x != x ? x : copysign(bessel_scaled(x, 1), x); }
@@ -44,20 +65,19 @@ CCDL_HD inline double bessel_i1(double x) {
   return fabs(x) == __builtin_inf() ? x : unscaled(bessel_i1e(x), x);
 }
 
-// e^(x^2) erfc(x): for large x the continued fraction (7.9.1), evaluated from the far end. Not by recursion,
-// which would keep a GPU from inlining it.
+// e^(x^2) erfc(x): (1 + 2 x) times it, a series in (x - 3.75) / (x + 3.75) (Shepherd and Laframboise, 1981),
+// here fitted to values with 50 digits; relative error below 1e-15.
 CCDL_HD inline double erfcx(double x) {
   const double a = fabs(x);
-  double y;
-  if (a < 2) {
-    y = exp(a * a) * erfc(a);
-  } else if (a > 1e8) {
-    y = kInverseSqrtPi / a;
-  } else {
-    double f = a;
-    for (int k = a < 4 ? 160 : a < 10 ? 50 : 15; k > 0; --k) f = a + 0.5 * k / f;
-    y = kInverseSqrtPi / f;
-  }
+  const double c[] = {
+      1.2375126308378275,     -0.14024059858554702,    0.0035854154854644297,   0.08227673849015102,
+      -0.10880393014174887,   0.09230432116019827,     -0.05869339858963664,    0.028362277421516525,
+      -0.009746579558030587,  0.0017556258324140865,   0.0002937136655987335,   -0.0002901539792509416,
+      5.1649098866588696e-05, 2.2383911908287962e-05,  -1.1444146177691465e-05, -9.728492999244162e-07,
+      1.7516375577745255e-06, -5.8263229109651784e-08, -2.586684168466926e-07,  2.429017487074002e-08,
+      3.867527806161844e-08,  -4.389542449788124e-09,  -5.173970360868031e-09,  5.458090121909175e-10,
+      4.2514411063829625e-10, -3.754634848643597e-11};
+  const double y = a > 1e8 ? kInverseSqrtPi / a : polynomial(c, (a - 3.75) / (a + 3.75)) / (1 + 2 * a);
   return x < 0 ? 2 * exp(x * x) - y : y;
 }
 
@@ -66,22 +86,11 @@ CCDL_HD inline double log_ndtr(double x) {
   return x < -1 ? log(0.5 * erfcx(-t)) - t * t : log1p(-0.5 * erfc(t));
 }
 
-// The middle by erfinv; the tails by Newton's method on the concave log_ndtr.
 CCDL_HD inline double ndtri(double p) {
   if (!(p >= 0 && p <= 1)) return __builtin_nan("");
   if (p == 0) return -__builtin_inf();
   if (p == 1) return __builtin_inf();
-  const bool upper = p > 0.98;
-  const double q = upper ? 1 - p : p;
-  if (q > 0.02) return erfinv(2 * q - 1) / kSqrtHalf;
-  const double target = log(q);
-  double x = -sqrt(-2 * target);
-  for (int i = 0; i < 12; ++i) {
-    const double step = (log_ndtr(x) - target) * erfcx(-x * kSqrtHalf) / (2 * kSqrtHalf * kInverseSqrtPi);
-    x -= step;
-    if (fabs(step) < 1e-15 * fabs(x)) break;
-  }
-  return upper ? -x : x;
+  return normal_quantile(p - 0.5, p < 0.5 ? p : 1 - p);
 }
 
 // sum over k of (q + k)^-x, x > 1: Euler and Maclaurin's formula (25.11.28).
