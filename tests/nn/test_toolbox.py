@@ -21,8 +21,6 @@ try:
 except ImportError:
     torch = None
 
-pytestmark = pytest.mark.host  # composites of ops whose cases run on the device
-
 
 def need_torch():
     if torch is None:
@@ -45,6 +43,7 @@ def numpy(x):
 # --- layers ---
 
 
+@pytest.mark.host  # hundreds of launches per numerical gradient
 @pytest.mark.parametrize("kernel,stride,padding,dilation", [(3, 1, 0, 1), ((2, 3), (2, 1), (1, 0), 1), (2, 1, 0, 2), (5, 1, 0, 1)])
 def test_locally_connected_against_loops_and_convolution(kernel, stride, padding, dilation):
     layer = nn.LocallyConnected2d(2, 3, (5, 6), kernel, stride, padding, dilation, dtype=ccdl.float64)
@@ -230,6 +229,7 @@ def test_fractional_max_pool_against_pytorch(n):
             bad()
 
 
+@pytest.mark.host  # many small products
 def test_adaptive_softmax_is_a_distribution_and_equals_pytorch():
     layer = nn.AdaptiveLogSoftmaxWithLoss(8, 20, [4, 10], div_value=2.0, head_bias=True, dtype=ccdl.float64)
     x, y = randn(6, 8), np.array([0, 3, 4, 9, 10, 19])
@@ -372,6 +372,7 @@ def test_ctc_against_all_paths():
 # --- initial values ---
 
 
+@pytest.mark.host  # large orthogonal factors
 @pytest.mark.parametrize("channels,size,circular", [(3, 5, True), (2, 4, True)])
 def test_delta_orthogonal_convolution_is_an_isometry(channels, size, circular):
     """002: all singular values of the convolution as a linear operator are 1."""
