@@ -90,6 +90,11 @@ def test_folders(tmp_path):
         quiet("resnet")
 
 
+def test_an_unknown_network_lists_the_known_ones():
+    with pytest.raises(ValueError, match="alexnett.*alexnet.*resnet20"):
+        images.train("alexnett")
+
+
 def test_the_command(tmp_path):
     done = subprocess.run([sys.executable, "-m", "ccdl", "train", "plain20", "--limit", "60", "--size", "8", "--epochs", "1",
                            "--out", str(tmp_path), "--threads", "1"], capture_output=True, text=True)
