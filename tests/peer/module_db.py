@@ -2,7 +2,8 @@
 
 Layers: keys and shapes of the state dictionary, repr, forward in training and evaluation mode with PyTorch's weights,
 gradients of inputs and parameters, deepcopy, pickle, dtype= and train(). Optimisers: parameters after many steps for
-every sample of arguments, and state dictionaries exchanged both ways. Differences are printed; none may remain.
+every sample of arguments, and state dictionaries exchanged both ways. Differences that KNOWN does not name are printed
+and fail, and so does one it names that is gone (whole runs).
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ from typing import Any
 # Layers that draw random numbers: only shapes are compared in training mode.
 RANDOM = ("Dropout", "RReLU", "FractionalMaxPool", "Transformer", "MultiheadAttention")
 STEPS = 12
+
+# (name, check) -> why it differs.
+KNOWN = {
+    ("nn.CTCLoss", "gradient"): "the derivative of the loss itself; equal behind log_softmax (docs/compat.md)",
+    ("nn.FractionalMaxPool3d", "forward"): "the sample gives random numbers for two images and pools one",
+    ("nn.LinearCrossEntropyLoss", "missing"): "not implemented: write Linear and CrossEntropyLoss",
+    ("SparseAdam", "step"): "wants sparse gradients, which this tool does not make",
+}
 
 
 def report(name: str, check: str, text: Any, arguments: Any = "") -> str:
@@ -248,13 +257,16 @@ def main() -> int:
         try:
             for line in run():
                 key = tuple(line.split(" | ")[:2])
-                count += key not in seen
-                if key not in seen:
+                if key not in seen and key not in KNOWN:
+                    count += 1
                     print(line, flush=True)
                 seen.add(key)
         except Exception:
             count += 1
             print(name, traceback.format_exc()[-500:], flush=True)
+    for key in () if parts else KNOWN.keys() - seen:
+        count += 1
+        print("listed but no longer different: " + " | ".join(key))
     print(f"{len(runs)} runs, {count} differences")
     return 1 if count else 0
 
