@@ -257,13 +257,13 @@ bool needs_graph(const TensorList& inputs) {
   return false;
 }
 
-static void set_next(Node* node, const TensorList& inputs) {
+static void set_next(Node* node, std::span<const Tensor> inputs) {
   auto& next = node->next();
   next.reserve(inputs.size());
   for (const Tensor& x : inputs) next.push_back(x.defined() ? gradient_edge(x) : Edge{});
 }
 
-void record(Node* node, const TensorList& inputs, const TensorList& outputs) {
+void record(Node* node, std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
   set_next(node, inputs);
   node->outputs().resize(outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {

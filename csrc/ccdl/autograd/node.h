@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -179,9 +180,15 @@ bool needs_graph(const TensorList& inputs);
 
 // Ties node to inputs and outputs: next edges from the inputs (undefined inputs get none), outputs get node
 // as grad_fn.
-void record(Node* node, const TensorList& inputs, const TensorList& outputs);
+void record(Node* node, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
 inline void record(const Ref<Node>& node, const TensorList& inputs, const Tensor& output) {
-  record(node.get(), inputs, TensorList{output});
+  record(node.get(), inputs, {&output, 1});
+}
+inline void record(const Ref<Node>& node, std::initializer_list<Tensor> inputs, const Tensor& output) {
+  record(node.get(), {inputs.begin(), inputs.size()}, {&output, 1});
+}
+inline void record(Node* node, std::initializer_list<Tensor> inputs, const TensorList& outputs) {
+  record(node, std::span<const Tensor>{inputs.begin(), inputs.size()}, outputs);
 }
 
 // In place. check_inplace(op, x) raises for a leaf that requires grad, a multi-output or expanded view,

@@ -32,7 +32,10 @@ void generate(const View& y, const F& value) {
     using T = decltype(t);
     T* p = y.ptr<T>();
     parallel_for(y.sizes[0], kWalkGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) p[i * sy] = from_double<T>(value(i));
+      if (sy == 1)
+        for (int64_t i = begin; i < end; ++i) p[i] = from_double<T>(value(i));
+      else
+        for (int64_t i = begin; i < end; ++i) p[i * sy] = from_double<T>(value(i));
     });
   });
 }
@@ -75,6 +78,15 @@ void arange_int(const View& y, int64_t start, int64_t step) {
     using T = decltype(t);
     T* p = y.ptr<T>();
     parallel_for(y.sizes[0], kWalkGrain, [&](int64_t begin, int64_t end) {
+      if constexpr (std::is_same_v<T, int64_t>) {
+        if (sy == 1) {
+          uint64_t v =
+              static_cast<uint64_t>(start) + static_cast<uint64_t>(step) * static_cast<uint64_t>(begin);
+          for (int64_t i = begin; i < end; ++i, v += static_cast<uint64_t>(step))
+            p[i] = static_cast<int64_t>(v);
+          return;
+        }
+      }
       for (int64_t i = begin; i < end; ++i) {
         const uint64_t raw =
             static_cast<uint64_t>(start) + static_cast<uint64_t>(step) * static_cast<uint64_t>(i);

@@ -127,10 +127,8 @@ struct ProdBackward : Node {
   void release_saved() override { x.reset(); }
 };
 
-// Where x holds the extreme y (NaN matches NaN), as numbers.
-Tensor ties(const Tensor& x, const Tensor& y, DType t) {
-  return to(logical_or(eq(x, y), logical_and(ne(x, x), ne(y, y))), t);
-}
+// Where x holds the extreme y; NaN matches NaN.
+Tensor ties(const Tensor& x, const Tensor& y) { return isclose(x, y, 0, 0, true); }
 
 // dx = dy / (number of ties) where x is the extreme value
 struct ExtremeBackward : Node {
@@ -138,8 +136,9 @@ struct ExtremeBackward : Node {
   SavedTensor x, y;
   Dims dims, kept;
   TensorList apply(const TensorList& g) override {
-    const Tensor mask = ties(x.get(this), reshape(y.get(this), kept), g[0].dtype());
-    return {mul(mask, div(reshape(g[0], kept), sum(mask, dims, true)))};
+    const Tensor mask = ties(x.get(this), reshape(y.get(this), kept));
+    const Tensor count = to(sum(mask, dims, true), g[0].dtype());
+    return {where(mask, div(reshape(g[0], kept), count), Scalar(0.0))};
   }
   void release_saved() override {
     x.reset();
