@@ -225,7 +225,7 @@ def tensor_class(module: ModuleType, rows: dict[str, list[str]]) -> str:
     out += "    def __getitem__(self, index: Any) -> Tensor: ...\n"
     out += "    def __setitem__(self, index: Any, value: Any) -> None: ...\n"
     for name in sorted(rows):
-        if not name.startswith("__") and name not in PROPERTIES:
+        if f"    def {name}(" not in out and name not in PROPERTIES:  # operators are written above
             out += render(name, rows[name], True, "    ")
     known = set(rows) | set(PROPERTIES)
     for name, value in sorted(vars(tensor).items()):

@@ -154,7 +154,7 @@ class _Random:
 
     def __init__(self) -> None:
         self.cpu = _C.get_rng_state()
-        self.cuda = None
+        self.cuda: _C.Tensor | None = None
         if _C._cuda_device_count():
             from . import cuda
 
@@ -163,7 +163,7 @@ class _Random:
     def moved(self) -> bool:
         now = _Random()
         same = _C.equal(now.cpu, self.cpu)
-        return not (same and (self.cuda is None or _C.equal(now.cuda, self.cuda)))
+        return not (same and (self.cuda is None or now.cuda is None or _C.equal(now.cuda, self.cuda)))
 
     def restore(self) -> None:
         _C.set_rng_state(self.cpu)
