@@ -224,6 +224,8 @@ def tensor_class(module: ModuleType, rows: dict[str, list[str]]) -> str:
     out += "    def __contains__(self, value: Any) -> _bool: ...\n"
     out += "    def __getitem__(self, index: Any) -> Tensor: ...\n"
     out += "    def __setitem__(self, index: Any, value: Any) -> None: ...\n"
+    out += "    def __dlpack__(self, stream: Any = ..., **kwargs: Any) -> Any: ...\n"
+    out += "    def __dlpack_device__(self) -> tuple[_int, _int]: ...\n"
     for name in sorted(rows):
         if f"    def {name}(" not in out and name not in PROPERTIES:  # operators are written above
             out += render(name, rows[name], True, "    ")
