@@ -9,4 +9,9 @@ ROWS = [
     *pair("avg_pool 2x2", (64, 6, 28, 28), lambda T, x: T.nn.functional.avg_pool2d(x, 2)),
     *pair("avg_pool 3x3s2", (16, 64, 112, 112), lambda T, x: T.nn.functional.avg_pool2d(x, 3, 2, 1)),
     *pair("global avg_pool", (16, 2048, 7, 7), lambda T, x: T.nn.functional.adaptive_avg_pool2d(x, 1)),
+    *pair(
+        "adaptive_max_pool 7 channels_last",
+        (16, 64, 32, 32),
+        lambda T, x: T.nn.functional.adaptive_max_pool2d(x.to(memory_format=T.channels_last), 7),
+    ),
 ]

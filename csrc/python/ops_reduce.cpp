@@ -255,7 +255,18 @@ static const Row kRows[] = {
      kBoth},
     {"cdist(Tensor x1, Tensor x2, Scalar p=2, str? compute_mode=None) -> Tensor",
      [](const Args& a) {
-       return a.run([&] { return ops::cdist(a.tensor(0), a.tensor(1), a.scalar(2).to_double()); });
+       std::optional<bool> by_product;
+       if (const std::optional<std::string> mode = a.string_or(3)) {
+         const bool never = *mode == "donot_use_mm_for_euclid_dist";
+         CCDL_CHECK(
+             never || *mode == "use_mm_for_euclid_dist" || *mode == "use_mm_for_euclid_dist_if_necessary",
+             Value, "cdist: ", *mode, " is not a valid value for compute_mode, must be ",
+             "'use_mm_for_euclid_dist_if_necessary', 'use_mm_for_euclid_dist' or ",
+             "'donot_use_mm_for_euclid_dist'");
+         if (never || *mode == "use_mm_for_euclid_dist") by_product = !never;
+       }
+       return a.run(
+           [&] { return ops::cdist(a.tensor(0), a.tensor(1), a.scalar(2).to_double(), by_product); });
      }},
     {"cov(Tensor input, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor",
      [](const Args& a) {

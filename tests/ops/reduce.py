@@ -164,7 +164,17 @@ def cdist_samples(p):
     return samples
 
 
-def np_cdist(a, b, p):
+def cdist_products(rng):
+    """Sizes that take one product of matrices, and compute_mode asking for it or against it."""
+    yield Sample(rng.standard_normal((27, 3)), rng.standard_normal((2, 3)), p=2.0)
+    yield Sample(rng.standard_normal((0, 3)), rng.standard_normal((27, 3)), p=2.0)
+    yield Sample(rng.standard_normal((2, 1, 4, 3)), rng.standard_normal((3, 26, 3)), p=2.0).but(grad=False)
+    for mode in ("use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist", "use_mm_for_euclid_dist_if_necessary"):
+        yield Sample(rng.standard_normal((3, 4)), rng.standard_normal((5, 4)), p=2.0, compute_mode=mode)
+    yield Sample(rng.standard_normal((70, 300)), rng.standard_normal((30, 300)), p=1.0).but(grad=False, k=300)
+
+
+def np_cdist(a, b, p, compute_mode=None):
     d = np.abs(a[..., :, None, :] - b[..., None, :, :])
     return d.max(-1) if np.isinf(p) else (d**p).sum(-1) ** (1 / p)
 
@@ -278,6 +288,9 @@ CASES = [
         why="half inputs are subtracted in half first"),
     OpCase("cdist", "cdist", np_cdist, cdist_samples(2.0), dtypes=FULL_FLOATS, errors=[
         ErrorCase(lambda T: T.cdist(T.ones(2, 3), T.ones(2, 4)), RuntimeError, ("cdist", "same number of columns", "[2, 3]"))]),
+    OpCase("cdist_products", "cdist", np_cdist, cdist_products, dtypes=("float32", "float64"), nonfinite=False,
+           why="|a|^2 + |b|^2 - 2ab is NaN where a coordinate is infinite, as PyTorch's form is", errors=[
+        ErrorCase(lambda T: T.cdist(T.ones(2, 3), T.ones(2, 3), compute_mode="fast"), ValueError, ("cdist", "fast", "compute_mode"))]),
     OpCase("cdist_1", "cdist", np_cdist, cdist_samples(1.0), dtypes=FULL_FLOATS),
     OpCase("cov", "cov", np_cov, weighted, dtypes=FULL_FLOATS, nonfinite=False, layouts=(), empty=False, why="statistics of finite samples"),
     OpCase("corrcoef", "corrcoef", np.corrcoef, lambda rng: iter([Sample(rng.standard_normal((3, 6)))]), dtypes=FULL_FLOATS,

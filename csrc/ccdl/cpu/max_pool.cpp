@@ -75,9 +75,57 @@ void put_best(const PoolGeometry& g, const PoolWindow* w, const T* x, const Outp
   if (out.code) out.code[at * stride] = Code{g, *w}.from_plane(best.position, od, oh, ow);
 }
 
+// The same for m neighbouring channels of a channels-last image: every position is read for all of them.
+constexpr int64_t kChannels = 64;
+template <class T>
+void put_best_channels(const PoolGeometry& g, const PoolWindow* window, const T* x, const Output<T>& out,
+                       int64_t m, int64_t od, int64_t oh, int64_t ow) {
+  using S = ComputeOf<T>;
+  const PoolSpan d = g.spans[0][od], h = g.spans[1][oh], w = g.spans[2][ow];
+  S value[kChannels];
+  int64_t position[kChannels];
+  for (int64_t c = 0; c < m; ++c) {
+    value[c] = -static_cast<S>(__builtin_inff());
+    position[c] = (d.begin * g.in[1] + h.begin) * g.in[2] + w.begin;
+  }
+  for (int64_t i = d.begin; i < d.end; i += g.step[0])
+    for (int64_t j = h.begin; j < h.end; j += g.step[1])
+      for (int64_t k = w.begin; k < w.end; k += g.step[2]) {
+        const int64_t here = (i * g.in[1] + j) * g.in[2] + k;
+        const T* from = x + here * g.c;
+        for (int64_t c = 0; c < m; ++c) {
+          const S v = static_cast<S>(from[c]);
+          const bool taken = (v > value[c]) | (v != v);
+          value[c] = taken ? v : value[c];
+          position[c] = taken ? here : position[c];
+        }
+      }
+  for (int64_t c = 0; c < m; ++c) {
+    out.y[c] = static_cast<T>(value[c]);
+    if (out.flat) out.flat[c] = position[c];
+    if (out.code) out.code[c] = Code{g, *window}.from_plane(position[c], od, oh, ow);
+  }
+}
+
+template <class T>
+void plain_max_channels(const PoolGeometry& g, const PoolWindow* w, const View& x, const View& y,
+                        const View& indices) {
+  parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t oh = row % g.out[1], od = row / g.out[1] % g.out[0], image = row / g.out[1] / g.out[0];
+      const T* src = x.ptr<T>() + g.start(image, 0, g.plane_in());
+      for (int64_t ow = 0; ow < g.out[2]; ++ow)
+        for (int64_t c = 0; c < g.c; c += kChannels)
+          put_best_channels(g, w, src + c, output_at<T>(y, indices, (row * g.out[2] + ow) * g.c + c),
+                            g.c - c < kChannels ? g.c - c : kChannels, od, oh, ow);
+    }
+  });
+}
+
 template <class T>
 void plain_max(const PoolGeometry& g, const PoolWindow* w, const View& x, const View& y,
                const View& indices) {
+  if (g.channels_last) return plain_max_channels<T>(g, w, x, y, indices);
   g.for_planes([&](int64_t image, int64_t first, int64_t last) {
     for (int64_t c = first; c < last; ++c) {
       const T* src = x.ptr<T>() + g.start(image, c, g.plane_in());
@@ -165,6 +213,45 @@ void vector_max_channels(const PoolGeometry& g, const PoolWindow& w, const View&
       }
     }
   });
+}
+
+// Adaptive windows of at most 255 elements, channels last: the points of a window are numbered in order.
+void vector_adaptive_channels(const PoolGeometry& g, const View& x, const View& y, const View& indices) {
+  const PoolKernels& simd = simd_pool();
+  parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
+    Rows rows;
+    int64_t position[256];
+    uint8_t* codes = scratch<uint8_t>(0, g.c);
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t oh = row % g.out[1], od = row / g.out[1] % g.out[0], image = row / g.out[1] / g.out[0];
+      const PoolSpan &d = g.spans[0][od], &h = g.spans[1][oh];
+      const float* src = x.ptr<float>() + g.start(image, 0, g.plane_in());
+      for (int64_t ow = 0; ow < g.out[2]; ++ow) {
+        const PoolSpan& w = g.spans[2][ow];
+        rows.count = 0;
+        for (int64_t i = d.begin; i < d.end; ++i)
+          for (int64_t j = h.begin; j < h.end; ++j)
+            for (int64_t k = w.begin; k < w.end; ++k) {
+              position[rows.count] = (i * g.in[1] + j) * g.in[2] + k;
+              rows.start[rows.count] = src + position[rows.count] * g.c;
+              rows.code[rows.count] = static_cast<uint8_t>(rows.count);
+              ++rows.count;
+            }
+        const Output<float> out = output_at<float>(y, indices, (row * g.out[2] + ow) * g.c);
+        simd.max_row(rows.start, rows.code, rows.count, 1, 1, out.y, codes, g.c);
+        for (int64_t c = 0; c < g.c; ++c) out.flat[c] = position[codes[c]];
+      }
+    }
+  });
+}
+bool small_windows(const PoolGeometry& g) {
+  int64_t points = 1;
+  for (int i = 0; i < 3; ++i) {
+    int64_t most = 0;
+    for (const PoolSpan& s : g.spans[i]) most = s.full > most ? s.full : most;
+    points *= most;
+  }
+  return points <= 255;
 }
 
 // Dilated windows next to padding may hold no element: their outputs are -inf and have no position.
@@ -268,6 +355,8 @@ void adaptive_max_pool_forward(const View& x, const View& y, const View& indices
   if (y.numel() == 0) return;
   PoolGeometry g(x, y);
   g.adaptive();
+  if (x.dtype == DType::Float32 && g.channels_last && indices.dtype == DType::Int64 && small_windows(g))
+    return vector_adaptive_channels(g, x, y, indices);
   with_float(x.dtype, [&](auto t) { plain_max<decltype(t)>(g, nullptr, x, y, indices); });
 }
 

@@ -11,6 +11,7 @@
 #include <ccdl/ops/matmul.h>
 #include <ccdl/ops/promotion.h>
 #include <ccdl/ops/scan.h>
+#include <ccdl/ops/shape.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::ops {
@@ -174,16 +175,77 @@ Tensor sum_to_size(const Tensor& x, IntSpan sizes) {
 
 Tensor dist(const Tensor& a, const Tensor& b, double p) { return norm(sub(a, b), p); }
 
-Tensor cdist(const Tensor& a, const Tensor& b, double p) {
+namespace {
+
+// Rows of a taken at a time so that the differences with all rows of b stay in cache.
+constexpr int64_t kDifferences = 1 << 16;
+
+Tensor distances(const Tensor& a, const Tensor& b, double p) {
+  return norm(sub(unsqueeze(a, -2), unsqueeze(b, -3)), p, Dims{-1});
+}
+
+// |a_i - b_j| = sqrt(|a_i|^2 + |b_j|^2 - 2 a_i b_j): one product of matrices; rounding may leave less than 0
+Tensor distances_by_product(const Tensor& a, const Tensor& b) {
+  const Tensor across = sum(mul(a, a), Dims{-1}, true), down = sum(mul(b, b), Dims{-1}, true);
+  const Tensor mixed = matmul(mul(a, Scalar(-2.0)), transpose(b, -2, -1));
+  return sqrt(clamp(add(add(mixed, across), transpose(down, -2, -1)), Scalar(0.0), std::nullopt));
+}
+
+// Euclidean: with w = dy / y, 0 where y is 0, da_i = a_i sum_j w_ij - sum_j w_ij b_j, and b alike
+struct CdistBackward : Node {
+  const char* name() const override { return "CdistBackward"; }
+  SavedTensor a, b, y;
+  TensorList apply(const TensorList& g) override {
+    const Tensor x = a.get(this), z = b.get(this), d = y.get(this);
+    if (grad_enabled())
+      return autograd::differentiate(
+          [](const TensorList& in) { return TensorList{distances(in[0], in[1], 2)}; }, {x, z}, g);
+    const Tensor w = where(eq(d, Scalar(0.0)), Scalar(0.0), div(g[0], d)), wt = transpose(w, -2, -1);
+    TensorList result(2);
+    if (needs(0)) result[0] = sum_to(sub(mul(x, sum(w, Dims{-1}, true)), matmul(w, z)), x.sizes());
+    if (needs(1)) result[1] = sum_to(sub(mul(z, sum(wt, Dims{-1}, true)), matmul(wt, x)), z.sizes());
+    return result;
+  }
+  void release_saved() override {
+    a.reset();
+    b.reset();
+    y.reset();
+  }
+};
+
+}  // namespace
+
+Tensor cdist(const Tensor& a, const Tensor& b, double p, std::optional<bool> by_product) {
   CCDL_CHECK(a.dim() >= 2 && b.dim() >= 2, Shape, "cdist(): x1 and x2 need at least 2 dimensions, got ",
              describe(a), " and ", describe(b));
   CCDL_CHECK(a.size(-1) == b.size(-1), Shape, "cdist(): X1 and X2 must have the same number of columns, got ",
              describe(a), " and ", describe(b));
   CCDL_CHECK(p >= 0, Value, "cdist(): only non-negative p values are supported, got p=", p);
   check_floating("cdist", a);
-  const Tensor d = sub(unsqueeze(a, -2), unsqueeze(b, -3));
-  if (d.size(-1) == 0) return sum(d, Dims{-1});
-  return norm(d, p, Dims{-1});
+  const int64_t m = a.size(-2), n = b.size(-2), k = a.size(-1);
+  if (k == 0) return sum(sub(unsqueeze(a, -2), unsqueeze(b, -3)), Dims{-1});
+  const bool wide = a.dtype() == b.dtype() && item_size(a.dtype()) >= 4;
+  if (p == 2 && wide && by_product.value_or(m > 25 || n > 25)) {
+    Tensor y;
+    {
+      NoGradGuard no_grad;
+      y = distances_by_product(a, b);
+    }
+    if (needs_graph(a, b)) {
+      auto node = make_ref<CdistBackward>();
+      node->a = SavedTensor(a);
+      node->b = SavedTensor(b);
+      node->y = SavedTensor(y, node.get());
+      record(node, {a, b}, y);
+    }
+    return y;
+  }
+  if (needs_graph(a, b) || !a.device().is_cpu() || m * n * k <= kDifferences) return distances(a, b, p);
+  const int64_t rows = std::max<int64_t>(1, kDifferences / (n * k));
+  TensorList parts;
+  for (int64_t i = 0; i < m; i += rows)
+    parts.push_back(distances(narrow(a, -2, i, std::min(rows, m - i)), b, p));
+  return cat(parts, -2);
 }
 
 Tensor cov(const Tensor& input, int64_t correction, const Tensor& fweights, const Tensor& aweights) {
