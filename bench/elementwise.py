@@ -46,6 +46,8 @@ ROWS = [
     one("chain of 5", 1 << 23, chain, None, 13),
     *pair("tanh", (4096, 3072), lambda T, x: x.tanh()),
     *pair("gelu", (4096, 3072), lambda T, x: T.nn.functional.gelu(x)),
+    *pair("glu", (1024, 1024), lambda T, x: T.nn.functional.glu(x)),
+    *pair("prelu", (1024, 1024), lambda T, x: T.nn.functional.prelu(x, T.full((1,), 0.25))),
     one("gelu", 1 << 20, lambda T, a, b: T.nn.functional.gelu(a)),
     one("relu", 1 << 20, lambda T, a, b: a.relu(), lambda a, b: np.maximum(a, 0)),
     one("sum", 1 << 22, lambda T, a, b: a.sum(), lambda a, b: a.sum(), 1, 1e-3),

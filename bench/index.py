@@ -42,6 +42,10 @@ def lookup(T, w):
     return T.nn.functional.embedding(ints(T, 32000, 32, 128), w)
 
 
+def bags(T, w):
+    return T.nn.functional.embedding_bag(ints(T, 4000, 256, 16), w)
+
+
 IMAGES = (8, 16, 56, 56)
 ROWS = [
     op("x[5]", lambda T, x: x[5], bytes=0),
@@ -86,6 +90,8 @@ ROWS = [
     backward(
         "interpolate bilinear x2", F("interpolate", scale_factor=2, mode="bilinear"), *IMAGES, bytes=16e6
     ),
+    op("embedding_bag 4000x256", bags, 4000, 256, bytes=4.5e6),
+    backward("embedding_bag 4000x256", bags, 4000, 256, bytes=13e6),
     op("embedding 32000x512", lookup, 32000, 512, bytes=16.8e6),
     backward("embedding 32000x512", lookup, 32000, 512, bytes=99e6),
 ]

@@ -16,4 +16,9 @@ ROWS = [
         lambda T, x, t: T.nn.functional.binary_cross_entropy_with_logits(x, t),
         args=[target],
     ),
+    *(
+        row
+        for name in ("smooth_l1_loss", "huber_loss")
+        for row in pair(name, (1024, 1024), lambda T, x, t, n=name: getattr(T.nn.functional, n)(x, t), args=[target])
+    ),
 ]

@@ -15,13 +15,23 @@ CCDL_DEVICE float log1p_of(float v) { return log1pf(v); }
 CCDL_DEVICE double log1p_of(double v) { return log1p(v); }
 
 template <class C>
-CCDL_DEVICE C loss_value(PointLoss loss, C x, C t) {
-  if (loss == PointLoss::SquaredError) return (x - t) * (x - t);
+CCDL_DEVICE C huber_clamped(const PointLoss& loss, C d) {  // NaN stays
+  const C delta = static_cast<C>(loss.delta), low = d < -delta ? -delta : d;
+  return low > delta ? delta : low;
+}
+template <class C>
+CCDL_DEVICE C loss_value(const PointLoss& loss, C x, C t) {
+  if (loss.kind == PointLossKind::SquaredError) return (x - t) * (x - t);
+  if (loss.kind == PointLossKind::Huber) {
+    const C d = x - t, c = huber_clamped(loss, d);
+    return c * (d - c * C(0.5)) * static_cast<C>(loss.scale);
+  }
   return (x < C(0) ? C(0) : x) - x * t + log1p_of(exp_of(-fabs(x)));  // NaN stays
 }
 template <class C>
-CCDL_DEVICE C loss_slope(PointLoss loss, C x, C t) {
-  if (loss == PointLoss::SquaredError) return C(2) * (x - t);
+CCDL_DEVICE C loss_slope(const PointLoss& loss, C x, C t) {
+  if (loss.kind == PointLossKind::SquaredError) return C(2) * (x - t);
+  if (loss.kind == PointLossKind::Huber) return huber_clamped(loss, x - t) * static_cast<C>(loss.scale);
   const C e = exp_of(-fabs(x));  // sigmoid without overflow on either side
   return (x >= C(0) ? C(1) : e) / (C(1) + e) - t;
 }

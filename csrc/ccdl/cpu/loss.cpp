@@ -14,17 +14,19 @@ constexpr int64_t kChunk = 16384;
 
 void point_loss_forward(PointLoss loss, const View& x, const View& t, const View& out,
                         LossReduction reduction) {
-  const int kind = static_cast<int>(loss), type = float_index(x.dtype);
+  const int kind = static_cast<int>(loss.kind), type = float_index(x.dtype);
   const int64_t n = x.numel(), chunks = (n + kChunk - 1) / kChunk;
   if (reduction == LossReduction::None) {
     parallel_for(n, kChunk, [&](int64_t begin, int64_t end) {
-      simd_loss().each[kind][type](element(x, begin), element(t, begin), element(out, begin), end - begin);
+      simd_loss().each[kind][type](element(x, begin), element(t, begin), element(out, begin), end - begin,
+                                   loss.delta, loss.scale);
     });
     return;
   }
   double* partial = scratch<double>(0, chunks > 0 ? chunks : 1);
   parallel_for(n, kChunk, [&](int64_t begin, int64_t end) {
-    partial[begin / kChunk] = simd_loss().sum[kind][type](element(x, begin), element(t, begin), end - begin);
+    partial[begin / kChunk] = simd_loss().sum[kind][type](element(x, begin), element(t, begin), end - begin,
+                                                          loss.delta, loss.scale);
   });
   double total = 0;
   for (int64_t i = 0; i < chunks; ++i) total += partial[i];
@@ -33,7 +35,7 @@ void point_loss_forward(PointLoss loss, const View& x, const View& t, const View
 
 void point_loss_backward(PointLoss loss, const View& x, const View& t, const View& dout, const View& dx,
                          LossReduction reduction) {
-  const int kind = static_cast<int>(loss), type = float_index(x.dtype);
+  const int kind = static_cast<int>(loss.kind), type = float_index(x.dtype);
   const int64_t n = x.numel();
   const bool each = reduction == LossReduction::None;
   double g = 1;
@@ -41,7 +43,7 @@ void point_loss_backward(PointLoss loss, const View& x, const View& t, const Vie
   parallel_for(n, kChunk, [&](int64_t begin, int64_t end) {
     simd_loss().backward[kind][type](element(x, begin), element(t, begin),
                                      each ? element(dout, begin) : nullptr, g, element(dx, begin),
-                                     end - begin);
+                                     end - begin, loss.delta, loss.scale);
   });
 }
 

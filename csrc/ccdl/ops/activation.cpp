@@ -1,6 +1,10 @@
 // Activations: checks here, value and derivative in the elementwise table (ops/unary.cpp records the node).
 #include <ccdl/ops/activation.h>
 
+#include <limits>
+
+#include <ccdl/kernels/elementwise.h>
+#include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/view.h>
 
@@ -99,11 +103,51 @@ Tensor prelu(const Tensor& x, const Tensor& weight) {
     Dims shape(static_cast<size_t>(x.dim()), 1);
     shape[x.dim() > 1 ? 1 : 0] = w.numel();
     w = reshape(w, shape);
+  } else if (w.device().is_cpu() && !needs_graph(w)) {
+    return leaky_relu(x, item(w).to_double());  // one pass
   } else if (w.dim() > 0) {
     w = reshape(w, Dims{});
   }
   return where(gt(x, Scalar(0)), x, mul(w, x));
 }
+
+namespace {
+
+std::pair<Tensor, Tensor> halves(const Tensor& x, int64_t dim) {
+  const int64_t n = x.size(dim) / 2;
+  return {narrow(x, dim, 0, n), narrow(x, dim, n, n)};
+}
+
+// y = a sigmoid(b): da = dy s, db = dy a s (1 - s) with s = sigmoid(b), each written to its half
+struct GluBackward : Node {
+  const char* name() const override { return "GluBackward"; }
+  SavedTensor x;
+  int64_t dim = 0;
+  TensorList apply(const TensorList& g) override {
+    const Tensor in = x.get(this);
+    if (grad_enabled())
+      return autograd::differentiate(
+          [d = dim](const TensorList& t) {
+            const auto [a, b] = halves(t[0], d);
+            return TensorList{mul(a, sigmoid(b))};
+          },
+          {in}, g);
+    const auto [a, b] = halves(in, dim);
+    const Tensor dx = empty(in.sizes(), in.dtype(), in.device()), s = sigmoid(b), outer = mul(g[0], a);
+    const auto [da, db] = halves(dx, dim);
+    copy_product(g[0], s, da);
+    CCDL_KERNEL(dx, unary_backward(UnaryOp::Sigmoid, s.view(), s.view(), outer.view(), db.view(), {}));
+    return {dx};
+  }
+  void release_saved() override { x.reset(); }
+
+ private:
+  static void copy_product(const Tensor& p, const Tensor& q, const Tensor& out) {
+    (void)CCDL_KERNEL(out, binary(BinaryOp::Mul, out.dtype(), p.view(), q.view(), out.view(), {}));
+  }
+};
+
+}  // namespace
 
 Tensor glu(const Tensor& x, int64_t dim) {
   check_floating("glu", x);
@@ -112,7 +156,19 @@ Tensor glu(const Tensor& x, int64_t dim) {
   const int64_t n = x.size(dim);
   CCDL_CHECK(n % 2 == 0, Runtime, "glu: Halving dimension must be even, but dimension ", dim, " is size ", n,
              " (input ", describe(x), ")");
-  return mul(narrow(x, dim, 0, n / 2), sigmoid(narrow(x, dim, n / 2, n / 2)));
+  const OpName name("glu");
+  const auto [a, b] = halves(x, dim);
+  const Tensor y = empty(a.sizes(), x.dtype(), x.device());
+  // the slope of softplus is sigmoid: without a threshold its backward is a sigmoid(b) in one pass
+  const ElementParams softplus = {{1, std::numeric_limits<double>::infinity(), 0}, {}};
+  CCDL_KERNEL(y, unary_backward(UnaryOp::Softplus, b.view(), b.view(), a.view(), y.view(), softplus));
+  if (needs_graph(x)) {
+    auto node = make_ref<GluBackward>();
+    node->x = SavedTensor(x);
+    node->dim = dim;
+    record(node, {x}, y);
+  }
+  return y;
 }
 
 }  // namespace ccdl::ops

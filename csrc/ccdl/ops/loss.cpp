@@ -22,33 +22,39 @@ Tensor log_one_plus_exp_neg(const Tensor& x) {
   return sub(log1p(exp(neg(abs(x)))), clamp(x, std::nullopt, Scalar(0.0)));
 }
 
-Tensor composite_point_loss(PointLoss kind, const Tensor& x, const Tensor& t, LossReduction reduction) {
-  if (kind == PointLoss::SquaredError) {
+Tensor huber_of_difference(const Tensor& d, double delta, double scale);
+
+Tensor composite_point_loss(const PointLoss& loss, const Tensor& x, const Tensor& t,
+                            LossReduction reduction) {
+  if (loss.kind != PointLossKind::LogitsCrossEntropy) {
     const Tensor d = sub(x, t);
-    return reduce_loss(mul(d, d), reduction);
+    const bool huber = loss.kind == PointLossKind::Huber;
+    return reduce_loss(huber ? huber_of_difference(d, loss.delta, loss.scale) : mul(d, d), reduction);
   }
   return reduce_loss(add(mul(sub(Scalar(1.0), t), x), log_one_plus_exp_neg(x)), reduction);
 }
 
-// squared error: dx = 2 dy (x - t), dt = -dx; logits: dx = dy (sigmoid(x) - t), dt = -dy x
+// squared error: dx = 2 dy (x - t), dt = -dx; Huber: dx = dy scale c, dt = -dx; logits: dx = dy (sigmoid(x) -
+// t), dt = -dy x
 struct PointLossBackward : Node {
   const char* name() const override {
-    return kind == PointLoss::SquaredError ? "SquaredErrorBackward" : "LogitsCrossEntropyBackward";
+    if (loss.kind == PointLossKind::Huber) return "HuberLossBackward";
+    return loss.kind == PointLossKind::SquaredError ? "SquaredErrorBackward" : "LogitsCrossEntropyBackward";
   }
   SavedTensor input, target;
-  PointLoss kind = PointLoss::SquaredError;
+  PointLoss loss;
   LossReduction reduction = LossReduction::Mean;
   TensorList apply(const TensorList& grads) override {
     const Tensor x = input.get(this), t = target.get(this);
-    if (grad_enabled() || (kind == PointLoss::LogitsCrossEntropy && needs(1)))
+    if (grad_enabled() || (loss.kind == PointLossKind::LogitsCrossEntropy && needs(1)))
       return autograd::differentiate(
           [&](const TensorList& in) {
-            return TensorList{composite_point_loss(kind, in[0], in[1], reduction)};
+            return TensorList{composite_point_loss(loss, in[0], in[1], reduction)};
           },
           {x, t}, grads);
     const Tensor xc = dense(x), tc = dense(t), dy = dense(grads[0]);
     Tensor dx = empty(x.sizes(), x.dtype(), x.device());
-    CCDL_KERNEL(dx, point_loss_backward(kind, xc.view(), tc.view(), dy.view(), dx.view(), reduction));
+    CCDL_KERNEL(dx, point_loss_backward(loss, xc.view(), tc.view(), dy.view(), dx.view(), reduction));
     TensorList result(2);
     if (needs(0)) result[0] = dx;
     if (needs(1)) result[1] = neg(dx);
@@ -61,16 +67,16 @@ struct PointLossBackward : Node {
 };
 
 // Equal shapes and dtypes take one kernel; the rest is made of ops.
-Tensor point_loss(PointLoss kind, const Tensor& x, const Tensor& t, LossReduction reduction) {
-  if (x.sizes() != t.sizes() || x.dtype() != t.dtype()) return composite_point_loss(kind, x, t, reduction);
+Tensor point_loss(const PointLoss& loss, const Tensor& x, const Tensor& t, LossReduction reduction) {
+  if (x.sizes() != t.sizes() || x.dtype() != t.dtype()) return composite_point_loss(loss, x, t, reduction);
   const Tensor xc = dense(x), tc = dense(t);
   Tensor out = empty(reduction == LossReduction::None ? x.sizes() : Dims{}, x.dtype(), x.device());
-  CCDL_KERNEL(out, point_loss_forward(kind, xc.view(), tc.view(), out.view(), reduction));
+  CCDL_KERNEL(out, point_loss_forward(loss, xc.view(), tc.view(), out.view(), reduction));
   if (needs_graph(x, t)) {
     auto node = make_ref<PointLossBackward>();
     node->input = SavedTensor(x);
     node->target = SavedTensor(t);
-    node->kind = kind;
+    node->loss = loss;
     node->reduction = reduction;
     record(node, {x, t}, out);
   }
@@ -114,8 +120,7 @@ struct HuberBackward : Node {
   void release_saved() override { difference.reset(); }
 };
 
-Tensor huber(const Tensor& input, const Tensor& target, LossReduction reduction, double delta, double scale) {
-  const Tensor d = sub(input, target);
+Tensor huber_of_difference(const Tensor& d, double delta, double scale) {
   Tensor loss;
   {
     NoGradGuard no_grad;
@@ -129,7 +134,7 @@ Tensor huber(const Tensor& input, const Tensor& target, LossReduction reduction,
     node->scale = scale;
     record(node, {d}, loss);
   }
-  return reduce_loss(loss, reduction);
+  return loss;
 }
 
 // l = (1 - t) x + (1 + (p - 1) t) log(1 + exp(-x)), p = pos_weight (1 when absent);
@@ -174,7 +179,7 @@ Tensor reduce_loss(const Tensor& loss, LossReduction reduction) {
 
 Tensor mse_loss(const Tensor& input, const Tensor& target, LossReduction reduction) {
   check_pair("mse_loss", input, target);
-  return point_loss(PointLoss::SquaredError, input, target, reduction);
+  return point_loss({PointLossKind::SquaredError}, input, target, reduction);
 }
 
 Tensor l1_loss(const Tensor& input, const Tensor& target, LossReduction reduction) {
@@ -186,13 +191,13 @@ Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, LossReduction r
   check_pair("smooth_l1_loss", input, target);
   CCDL_CHECK(beta >= 0, Runtime, "smooth_l1_loss: does not support negative values for beta, got ", beta);
   if (beta == 0) return l1_loss(input, target, reduction);
-  return huber(input, target, reduction, beta, 1 / beta);
+  return point_loss({PointLossKind::Huber, beta, 1 / beta}, input, target, reduction);
 }
 
 Tensor huber_loss(const Tensor& input, const Tensor& target, LossReduction reduction, double delta) {
   check_pair("huber_loss", input, target);
   CCDL_CHECK(delta > 0, Runtime, "huber_loss: does not support non-positive values for delta, got ", delta);
-  return huber(input, target, reduction, delta, 1);
+  return point_loss({PointLossKind::Huber, delta, 1}, input, target, reduction);
 }
 
 Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight,
@@ -229,7 +234,7 @@ Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& targe
              ") must be the same as input size (", input.sizes(), ")");
   if (pos_weight.defined()) check_same_device(op, {{"input", &input}, {"pos_weight", &pos_weight}});
   if (!weight.defined() && !pos_weight.defined() && is_floating(input.dtype()))
-    return point_loss(PointLoss::LogitsCrossEntropy, input, target, reduction);
+    return point_loss({PointLossKind::LogitsCrossEntropy}, input, target, reduction);
   Tensor loss;
   {
     NoGradGuard no_grad;

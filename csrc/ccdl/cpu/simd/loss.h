@@ -1,4 +1,5 @@
 // Inner loops of the elementwise losses: [loss][dtype], dtypes float16, bfloat16, float32, float64.
+// delta and scale are those of the Huber loss.
 #pragma once
 #include <ccdl/cpu/isa.h>
 #include <cstdint>
@@ -6,10 +7,11 @@
 namespace ccdl::cpu {
 
 struct LossKernels {
-  void (*each[2][4])(const void* x, const void* t, void* y, int64_t n);
-  double (*sum[2][4])(const void* x, const void* t, int64_t n);
+  void (*each[3][4])(const void* x, const void* t, void* y, int64_t n, double delta, double scale);
+  double (*sum[3][4])(const void* x, const void* t, int64_t n, double delta, double scale);
   // dy null: the factor g for all
-  void (*backward[2][4])(const void* x, const void* t, const void* dy, double g, void* dx, int64_t n);
+  void (*backward[3][4])(const void* x, const void* t, const void* dy, double g, void* dx, int64_t n,
+                         double delta, double scale);
 };
 CCDL_SIMD_FAMILY(LossKernels, loss)
 

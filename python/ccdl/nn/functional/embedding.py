@@ -79,9 +79,11 @@ def _bags(input, offsets, include_last_offset, per_sample_weights):
     if any(e < s for s, e in zip(starts, ends)) or (ends and ends[-1] > total):
         raise ValueError(f"embedding_bag: offsets must not decrease nor exceed the {total} entries of input")
     longest = max((e - s for s, e in zip(starts, ends)), default=0)
+    shape = (len(starts), longest)
+    if ends and ends[-1] == total == longest * len(starts):  # bags of equal size, in order
+        return _C.arange(total).reshape(shape), None
     position = [[s + j if s + j < e else 0 for j in range(longest)] for s, e in zip(starts, ends)]
     mask = [[s + j < e for j in range(longest)] for s, e in zip(starts, ends)]
-    shape = (len(starts), longest)
     return (
         _C.tensor(position, dtype=_C.int64).reshape(shape),
         _C.tensor(mask, dtype=_C.bool).reshape(shape),
@@ -129,7 +131,7 @@ def embedding_bag(
     if input.dim() == 2:
         if offsets is not None:
             raise ValueError("embedding_bag: offsets must be None for a 2-d input")
-        ids, mask = input, _C.ones(tuple(input.shape), dtype=_C.bool)
+        ids, mask = input, None  # every entry counts
     elif input.dim() == 1:
         if offsets is None or offsets.dim() != 1:
             raise ValueError("embedding_bag: a 1-d input needs 1-d offsets")
@@ -140,14 +142,19 @@ def embedding_bag(
     else:
         raise ValueError(f"embedding_bag: input has {input.dim()} dimensions, must have 1 or 2")
     if padding_idx is not None:
-        mask = mask & (ids != _padding_row("embedding_bag", padding_idx, weight))
+        real = ids != _padding_row("embedding_bag", padding_idx, weight)
+        mask = real if mask is None else mask & real
     rows = embedding(ids, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
-    return _reduce_bags(rows, mask.unsqueeze(2), mode, per_sample_weights)
+    return _reduce_bags(rows, None if mask is None else mask.unsqueeze(2), mode, per_sample_weights)
 
 
 def _reduce_bags(rows, mask, mode, per_sample_weights):
     if rows.shape[1] == 0:
         return rows.sum(1)
+    if mask is None:
+        if per_sample_weights is not None:
+            return (rows * per_sample_weights.unsqueeze(2)).sum(1)
+        return rows.amax(1) if mode == "max" else getattr(rows, mode)(1)
     if mode == "max":
         lowest = _C.full_like(rows, float("-inf"))
         best = _C.where(mask, rows, lowest).amax(1)
