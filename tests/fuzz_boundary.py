@@ -19,7 +19,7 @@ SHAPES = [(), (0,), (1,), (3,), (2, 3), (3, 3), (0, 3), (2, 0, 3), (2, 3, 4), (1
 DTYPES = ["float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "int8", "bool"]
 SKIP = {"_record_function", "_safetensors_save", "_safetensors_load", "set_num_threads", "set_default_dtype",
         "_set_inference_mode", "_set_grad_enabled", "_set_thread_generator", "_set_memory_limit",
-        "_set_alloc_fault", "_cuda_graph_reset", "_cuda_graph_set_count", "_cuda_graph_set_number", "_cuda_graph_replay", "__reduce_ex__", "_run_backward"}  # fmt: skip
+        "_set_alloc_fault", "__reduce_ex__", "_run_backward"}  # fmt: skip
 
 
 def tensor(ccdl, rng):

@@ -15,6 +15,8 @@ from harness import settle
 
 import ccdl
 import ccdl.nn.functional as F
+import ccdl.utils.data as data
+from ccdl import nn
 
 BIG = 2**62
 MIN = -(2**63)
@@ -166,6 +168,29 @@ CALLS: list[tuple[str, Callable[[], Any], tuple[type[BaseException], ...]]] = [
     ("gradient of another shape", lambda: ccdl.ones(2, requires_grad=True).exp().backward(ccdl.ones(3)), (R, V)),
     ("leaf in place", lambda: ccdl.ones(2, requires_grad=True).add_(1), (R,)),
     ("numpy of a graph", lambda: ccdl.ones(2, requires_grad=True).cpu().numpy(), (R,)),
+    # counts of things that are made or repeated one by one
+    ("encoder layers", lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2), BIG), (V,)),
+    ("decoder layers", lambda: nn.TransformerDecoder(nn.TransformerDecoderLayer(8, 2, 8), 10**7), (V,)),
+    ("transformer layers", lambda: nn.Transformer(8, 2, num_encoder_layers=BIG, dim_feedforward=8), (V,)),
+    ("recurrent layers", lambda: nn.RNN(4, 4, num_layers=BIG), (V,)),
+    ("gated layers", lambda: nn.LSTM(4, 4, num_layers=2**31, proj_size=3), (V,)),
+    ("GPT layers", lambda: ccdl.models.GPT(8, 8, num_layers=BIG), (V, T)),
+    ("power iterations", lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2), n_power_iterations=BIG), (V,)),
+    ("power iterations of the hook", lambda: nn.utils.spectral_norm(nn.Linear(2, 2), n_power_iterations=BIG), (V,)),
+    ("subspace iterations", lambda: ccdl.svd_lowrank(ccdl.ones(3, 3), 2, BIG), (V,)),
+    ("loader workers", lambda: iter(data.DataLoader([1], num_workers=2**40)), (V,)),
+    ("loader prefetch", lambda: iter(data.DataLoader([1], num_workers=1, prefetch_factor=2**40)), (V,)),
+    ("samples mapped", lambda: ccdl.func.vmap(lambda x: x)(ccdl.ones(1).expand(2**40)), (V,)),
+    ("order of the gamma function", lambda: ccdl.mvlgamma(ccdl.ones(3) * 1e13, 2**31), (V,)),
+    ("combinations with repetition", lambda: ccdl.combinations(ccdl.ones(1), 2**40, True), (M,)),
+    ("pairs of a million rows", lambda: F.pdist(ccdl.ones(1, 1).expand(2**20, 1)), (M,)),
+    ("sampling grid", lambda: F.affine_grid(ccdl.ones(1, 2, 3), (1, 1, 2**30, 2**30)), (V, M)),
+    # handles that nothing gave out
+    ("reset of no graph", lambda: ccdl._C._cuda_graph_reset(1), (V,)),
+    ("number of no graph", lambda: ccdl._C._cuda_graph_set_number(2**40, 0, 1.0), (V,)),
+    ("count of no graph", lambda: ccdl._C._cuda_graph_set_count(-1, 3, 1), (V,)),
+    ("replay of no graph", lambda: ccdl._C._cuda_graph_replay(0), (V,)),
+    ("free of no event", lambda: ccdl._C._cuda_event_free(8), (V,)),
     # strange objects
     ("tensor of text", lambda: ccdl.tensor("text"), (T, V)),
     ("tensor of ragged lists", lambda: ccdl.tensor([[1.0], [1.0, 2.0]]), (T, V)),
@@ -216,3 +241,31 @@ def test_edges_of_integer_types_fit():
     for value, dtype in ((128, ccdl.int8), (-129, ccdl.int8), (256, ccdl.uint8), (-256, ccdl.uint8), (2**31, ccdl.int32), (-5.7, ccdl.uint8)):
         with pytest.raises(RuntimeError, match="without overflow"):
             ccdl.full((1,), value, dtype=dtype)
+
+
+def test_handles_of_freed_events_are_refused():
+    if not ccdl.cuda.is_available():
+        assert ccdl.cuda.device_count() == 0
+        return
+    handle = ccdl._C._cuda_event_make(False)
+    assert ccdl._C._cuda_event_query(handle)
+    ccdl._C._cuda_event_free(handle)
+    for call in (ccdl._C._cuda_event_free, ccdl._C._cuda_event_query, ccdl._C._cuda_event_synchronize):
+        with pytest.raises(ValueError, match="handle of no live event"):
+            call(handle)
+
+
+def test_choices_of_more_than_there_are():
+    assert ccdl.combinations(ccdl.ones(3), 2**40).shape == (0, 2**40)
+    assert ccdl.combinations(ccdl.arange(4), 3).tolist() == [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]]
+    assert ccdl.combinations(ccdl.arange(2), 3, True).tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]]
+
+
+def test_long_chains_of_products():
+    turn = ccdl.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=ccdl.float64)
+    for count in (2001, 2002):
+        want = [[0.0, -1.0], [1.0, 0.0]] if count % 4 == 1 else [[-1.0, 0.0], [0.0, -1.0]]
+        assert ccdl.linalg.multi_dot([turn] * count).tolist() == want
+    vector = ccdl.tensor([1.0, 2.0], dtype=ccdl.float64)
+    assert ccdl.linalg.multi_dot([turn] * 2001 + [vector]).tolist() == [-2.0, 1.0]
+    assert ccdl.linalg.multi_dot([vector] + [turn] * 2001).tolist() == [2.0, -1.0]

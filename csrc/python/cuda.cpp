@@ -5,6 +5,9 @@
 #include <ccdl/core/device_api.h>
 
 #include <limits>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
 
 namespace ccdl::python {
 namespace {
@@ -12,7 +15,11 @@ namespace {
 constexpr int64_t kWaits = std::numeric_limits<int64_t>::max();
 
 PyObject* none() { return Py_NewRef(Py_None); }
-int device_of(const Args& a, int i) { return static_cast<int>(a.integer(i)); }
+int device_of(const Args& a, int i) {
+  const auto device = static_cast<int>(a.integer(i));
+  CCDL_CHECK(device == a.integer(i), Value, "ccdl.cuda: no device or priority ", a.integer(i));
+  return device;
+}
 cu::Stream stream_of(const Args& a, int device, int handle) {
   return {device_of(a, device), reinterpret_cast<void*>(a.integer(handle))};
 }
@@ -25,12 +32,54 @@ int64_t attribute(PyObject* o, const char* name) {
   return number;
 }
 PyObject* address(const void* p) { return wrap(reinterpret_cast<int64_t>(p)); }
-cu::Event& event_of(const Args& a, int i) { return *reinterpret_cast<cu::Event*>(a.integer(i)); }
-cu::Graph& graph_of(const Args& a, int i) { return *reinterpret_cast<cu::Graph*>(a.integer(i)); }
+
+// What was given out as an integer: only these come back as objects. Looked up with the GIL held, so that a
+// fork never finds the lock taken.
+template <class T>
+class Handles {
+ public:
+  PyObject* give(Ref<T> object) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto handle = reinterpret_cast<int64_t>(object.get());
+    live_.emplace(handle, std::move(object));
+    return wrap(handle);
+  }
+  Ref<T> find(const Args& a, int i, const char* kind) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return at(a, i, kind)->second;
+  }
+  Ref<T> take(const Args& a, int i, const char* kind) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = at(a, i, kind);
+    Ref<T> object = std::move(found->second);
+    live_.erase(found);
+    return object;
+  }
+
+ private:
+  auto at(const Args& a, int i, const char* kind) {
+    const auto found = live_.find(a.integer(i));
+    CCDL_CHECK(found != live_.end(), Value, "ccdl.cuda: ", a.integer(i), " is the handle of no live ", kind,
+               "; only what ccdl.cuda made and has not freed is");
+    return found;
+  }
+  std::mutex mutex_;
+  std::unordered_map<int64_t, Ref<T>> live_;
+};
+Handles<cu::Event>& events() {
+  static auto* all = new Handles<cu::Event>;  // never taken apart: objects may outlive the module
+  return *all;
+}
+Handles<cu::Graph>& graphs() {
+  static auto* all = new Handles<cu::Graph>;
+  return *all;
+}
+Ref<cu::Event> event_of(const Args& a, int i) { return events().find(a, i, "event"); }
+Ref<cu::Graph> graph_of(const Args& a, int i) { return graphs().find(a, i, "graph"); }
 
 // Runs f, which may wait for the device or another thread, without the GIL.
 template <class F>
-PyObject* unlocked(const F& f) {
+PyObject* unlocked(F f) {
   {
     const Args::Unlocked released(kWaits);
     f();
@@ -133,62 +182,64 @@ const Row kStreamRows[] = {
        return none();
      }},
     {"_cuda_event_make(bool timing) -> int",
-     [](const Args& a) { return address(make_ref<cu::Event>(a.boolean(0)).detach()); }},
+     [](const Args& a) { return events().give(make_ref<cu::Event>(a.boolean(0))); }},
     {"_cuda_event_free(int event) -> None",
      [](const Args& a) {
-       event_of(a, 0).release();
+       events().take(a, 0, "event").reset();
        return none();
      }},
     {"_cuda_event_record(int event, int device, int stream) -> None",
      [](const Args& a) {
-       event_of(a, 0).record(stream_of(a, 1, 2));
+       event_of(a, 0)->record(stream_of(a, 1, 2));
        return none();
      }},
     {"_cuda_event_wait(int event, int device, int stream) -> None",
      [](const Args& a) {
-       event_of(a, 0).wait(stream_of(a, 1, 2));
+       event_of(a, 0)->wait(stream_of(a, 1, 2));
        return none();
      }},
-    {"_cuda_event_query(int event) -> bool", [](const Args& a) { return wrap(event_of(a, 0).query()); }},
+    {"_cuda_event_query(int event) -> bool", [](const Args& a) { return wrap(event_of(a, 0)->query()); }},
     {"_cuda_event_synchronize(int event) -> None",
-     [](const Args& a) { return unlocked([&] { event_of(a, 0).synchronize(); }); }},
+     [](const Args& a) { return unlocked([event = event_of(a, 0)] { event->synchronize(); }); }},
     {"_cuda_event_elapsed(int start, int end) -> float",
-     [](const Args& a) { return wrap(event_of(a, 0).elapsed_ms(event_of(a, 1))); }},
-    {"_cuda_event_handle(int event) -> int", [](const Args& a) { return address(event_of(a, 0).handle()); }},
+     [](const Args& a) { return wrap(event_of(a, 0)->elapsed_ms(*event_of(a, 1))); }},
+    {"_cuda_event_handle(int event) -> int", [](const Args& a) { return address(event_of(a, 0)->handle()); }},
 };
 
 const Row kGraphRows[] = {
-    {"_cuda_graph_make() -> int", [](const Args&) { return address(cu::Graph::make().detach()); }},
+    {"_cuda_graph_make() -> int", [](const Args&) { return graphs().give(cu::Graph::make()); }},
     {"_cuda_graph_free(int graph) -> None",
-     [](const Args& a) { return unlocked([&] { graph_of(a, 0).release(); }); }},
+     [](const Args& a) {
+       return unlocked([graph = graphs().take(a, 0, "graph")]() mutable { graph.reset(); });
+     }},
     {"_cuda_graph_begin(int graph, int device, int share) -> None",
      [](const Args& a) {
-       return unlocked([&] {
-         graph_of(a, 0).begin_capture(device_of(a, 1), reinterpret_cast<cu::Graph*>(a.integer(2)));
-       });
+       const Ref<cu::Graph> graph = graph_of(a, 0);
+       const Ref<cu::Graph> share = a.integer(2) == 0 ? Ref<cu::Graph>() : graph_of(a, 2);
+       return unlocked([&] { graph->begin_capture(device_of(a, 1), share.get()); });
      }},
     {"_cuda_graph_end(int graph) -> None",
-     [](const Args& a) { return unlocked([&] { graph_of(a, 0).end_capture(); }); }},
+     [](const Args& a) { return unlocked([graph = graph_of(a, 0)] { graph->end_capture(); }); }},
     {"_cuda_graph_abandon(int graph) -> None",
-     [](const Args& a) { return unlocked([&] { graph_of(a, 0).abandon_capture(); }); }},
+     [](const Args& a) { return unlocked([graph = graph_of(a, 0)] { graph->abandon_capture(); }); }},
     {"_cuda_graph_replay(int graph) -> None",
-     [](const Args& a) { return unlocked([&] { graph_of(a, 0).replay(); }); }},
+     [](const Args& a) { return unlocked([graph = graph_of(a, 0)] { graph->replay(); }); }},
     {"_cuda_graph_reset(int graph) -> None",
-     [](const Args& a) { return unlocked([&] { graph_of(a, 0).reset(); }); }},
-    {"_cuda_graph_nodes(int graph) -> int", [](const Args& a) { return wrap(graph_of(a, 0).node_count()); }},
+     [](const Args& a) { return unlocked([graph = graph_of(a, 0)] { graph->reset(); }); }},
+    {"_cuda_graph_nodes(int graph) -> int", [](const Args& a) { return wrap(graph_of(a, 0)->node_count()); }},
     {"_cuda_graph_capturing() -> int", [](const Args&) { return address(cu::capturing_graph()); }},
     {"_cuda_graph_add_number(int graph, float value) -> int",
-     [](const Args& a) { return address(graph_of(a, 0).add_scalar(a.real(1))); }},
+     [](const Args& a) { return address(graph_of(a, 0)->add_scalar(a.real(1))); }},
     {"_cuda_graph_add_count(int graph, int value) -> int",
-     [](const Args& a) { return address(graph_of(a, 0).add_scalar(a.integer(1))); }},
+     [](const Args& a) { return address(graph_of(a, 0)->add_scalar(a.integer(1))); }},
     {"_cuda_graph_set_number(int graph, int scalar, float value) -> None",
      [](const Args& a) {
-       graph_of(a, 0).set_scalar(reinterpret_cast<void*>(a.integer(1)), a.real(2));
+       graph_of(a, 0)->set_scalar(reinterpret_cast<void*>(a.integer(1)), a.real(2));
        return none();
      }},
     {"_cuda_graph_set_count(int graph, int scalar, int value) -> None",
      [](const Args& a) {
-       graph_of(a, 0).set_scalar(reinterpret_cast<void*>(a.integer(1)), a.integer(2));
+       graph_of(a, 0)->set_scalar(reinterpret_cast<void*>(a.integer(1)), a.integer(2));
        return none();
      }},
 };

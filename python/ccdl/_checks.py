@@ -7,11 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._C import Tensor
-from .errors import TypeError
+from .errors import TypeError, ValueError
 
-__all__ = ["check_tensors"]
+__all__ = ["check_count", "check_tensors"]
 
 _MISSING = object()
+
+
+def check_count(op: str, name: str, count: Any, most: int) -> None:
+    """ValueError for a number of repetitions in Python that would not end within seconds."""
+    if isinstance(count, int) and count > most:
+        raise ValueError(f"{op}: {name} is {count}, must be at most {most}")
 
 
 def _checked(function: Callable[..., Any], label: str) -> Any:

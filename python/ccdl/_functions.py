@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from . import _C, errors
 from ._C import Tensor
-from ._checks import check_tensors
+from ._checks import check_count, check_tensors
 from ._contractions import _write
 
 __all__ = [
@@ -483,6 +483,7 @@ def orgqr(input: Tensor, tau: Tensor) -> Tensor:
 def svd_lowrank(A: Tensor, q: int | None = 6, niter: int | None = 2, M: Tensor | None = None) -> Any:
     """(U, S, V) of the best rank-q approximation of ``A`` (less ``M``), by random projection and ``niter``
     power iterations. Source: Halko, Martinsson and Tropp, Finding structure with randomness, 2009."""
+    check_count("svd_lowrank", "niter", niter, 10_000)
     q = min(6, *A.shape[-2:]) if q is None else q
     B = A if M is None else A - M
     wide = B.shape[-2] < B.shape[-1]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import _C
+from ._checks import check_count
 from .errors import RuntimeError as CcdlRuntimeError
 
 __all__ = ["vmap"]
@@ -146,6 +147,7 @@ def _batch_size(leaves: list[Any], dims: list[Any]) -> int:
             "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
             f"{sizes} for the mapped dimension"
         )
+    check_count("vmap", "the mapped size", sizes[0], 10_000_000)
     return sizes[0]
 
 

@@ -287,6 +287,21 @@ Tensor chain(const TensorList& x, const std::vector<std::vector<size_t>>& split,
   return mm(chain(x, split, i, split[i][j]), chain(x, split, split[i][j] + 1, j));
 }
 
+// Chains too long for a table of all cuts: from the end that costs less.
+Tensor long_chain(const TensorList& x) {
+  double forward = 0, backward = 0;  // multiplications
+  for (const Tensor& m : x) {
+    const double elements = static_cast<double>(m.size(0)) * static_cast<double>(m.size(1));
+    forward += static_cast<double>(x.front().size(0)) * elements;
+    backward += elements * static_cast<double>(x.back().size(1));
+  }
+  Tensor y = forward <= backward ? x.front() : x.back();
+  for (size_t i = 1; i < x.size(); ++i) y = forward <= backward ? mm(y, x[i]) : mm(x[x.size() - 1 - i], y);
+  return y;
+}
+
+constexpr size_t kTableChain = 512;  // the table takes n^2 numbers and n^3 / 6 steps
+
 }  // namespace
 
 Tensor multi_dot(const TensorList& matrices) {
@@ -303,7 +318,7 @@ Tensor multi_dot(const TensorList& matrices) {
                " with shapes ", matrices[i - 1].sizes(), " and ", matrices[i].sizes(),
                " cannot be multiplied");
   }
-  Tensor y = chain(x, cheapest_order(x), 0, x.size() - 1);
+  Tensor y = x.size() > kTableChain ? long_chain(x) : chain(x, cheapest_order(x), 0, x.size() - 1);
   if (column) y = squeeze(y, Dims{1});
   if (row) y = squeeze(y, Dims{0});
   return y;

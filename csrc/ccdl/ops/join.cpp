@@ -5,6 +5,8 @@
 #include <ccdl/ops/shape.h>
 #include <ccdl/ops/view.h>
 
+#include <algorithm>
+
 namespace ccdl::ops {
 namespace {
 
@@ -245,12 +247,16 @@ Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
   CCDL_CHECK(r >= 0, Runtime, "combinations: Expect a non-negative number, but got ", r);
   if (r == 0) return empty(Dims{0}, x.dtype(), x.device());
   const int64_t n = x.numel();
-  double expected = 1;  // the number of rows, before anything is allocated for them
-  for (int64_t i = 0; i < r && expected < 1e12; ++i)
-    expected *= static_cast<double>(n + (with_replacement ? i : -i)) / static_cast<double>(i + 1);
-  CCDL_CHECK(expected * static_cast<double>(r) < 1e9, Memory, "combinations: choosing ", r, " of ", n,
-             " elements gives more than 1e9 indices");
   const bool any = n > 0 && (with_replacement || r <= n);
+  // The number of rows, before anything is allocated for them: C(n, r) or C(n + r - 1, r) of the shorter
+  // side.
+  const double top = static_cast<double>(n) + (with_replacement ? static_cast<double>(r) - 1 : 0);
+  const int64_t factors = any ? std::min(r, with_replacement ? n - 1 : n - r) : 0;
+  double expected = 1;
+  for (int64_t i = 0; i < factors && expected < 1e12; ++i)
+    expected *= (top - static_cast<double>(i)) / static_cast<double>(i + 1);
+  CCDL_CHECK(!any || expected * static_cast<double>(r) < 1e9, Memory, "combinations: choosing ", r, " of ", n,
+             " elements gives more than 1e9 indices");
   std::vector<int64_t> rows, at(any ? static_cast<size_t>(r) : 0);
   for (size_t i = 0; i < at.size(); ++i) at[i] = with_replacement ? 0 : static_cast<int64_t>(i);
   while (any) {

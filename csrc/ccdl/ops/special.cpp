@@ -267,6 +267,8 @@ Tensor polygamma(int64_t n, const Tensor& input) {
 // p (p - 1) / 4 log pi + sum over j of lgamma(x - j / 2)
 Tensor mvlgamma(const Tensor& input, int64_t p) {
   CCDL_CHECK(p >= 1, Runtime, "mvlgamma: p has to be greater than or equal to 1, got ", p);
+  CCDL_CHECK(p <= 1 << 20, Value, "mvlgamma: p is the order of a matrix and must be at most 1048576, got ",
+             p);
   const Tensor x = floating(input);
   const Tensor steps = arange(0, Scalar(p), 1, x.dtype(), x.device());
   const double order = static_cast<double>(p),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn, tanh
+from .._checks import check_count
 from ..nn import functional as F
 
 __all__ = ["DeepPlainCNN"]
@@ -51,6 +52,7 @@ class DeepPlainCNN(nn.Module):
                 f"DeepPlainCNN: depth is {depth}, width {width}, in_channels {in_channels}; depth must be at "
                 "least 1 and width at least in_channels"
             )
+        check_count("DeepPlainCNN", "depth", depth, 100_000)  # ten thousand layers is its point
         stem = []
         for i, stride in enumerate(stem_strides):
             stem.append(nn.Conv2d(in_channels if i == 0 else width, width, 3, stride=stride, padding=1))

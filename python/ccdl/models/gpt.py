@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from .. import _C, nn
+from .._checks import check_count
 from ..errors import ShapeError
 from ..nn import functional as F
 from ..nn import init
@@ -97,6 +98,7 @@ class GPT(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_count("GPT", "num_layers", num_layers, 10_000)
         if nhead < 1 or d_model % nhead:
             raise ValueError(f"GPT: d_model ({d_model}) must be divisible by nhead ({nhead})")
         if positions not in ("learned", "sinusoidal", "rotary"):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import _C
+from .._checks import check_count
 from .lr_scheduler.base import get_lr, set_lr
 
 __all__ = ["LRFinder"]
@@ -79,6 +80,7 @@ class LRFinder:
                 "LRFinder: needs num_iter of at least 2 and accumulation_steps of at least 1, got "
                 f"{num_iter} and {accumulation_steps}"
             )
+        check_count("LRFinder", "num_iter", num_iter, 1_000_000)
         if mode not in ("exp", "linear"):
             raise ValueError(f"LRFinder: mode must be 'exp' or 'linear', got {mode!r}")
         if not 0 <= smooth < 1:

@@ -43,8 +43,5 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     if input.dim() != 2:
         raise RuntimeError(f"pdist: input is {list(input.shape)}, must be 2-d")
     (input,) = _C._autocast("pdist", [input])
-    rows = input.shape[0]
-    first = [i for i in range(rows) for _ in range(i + 1, rows)]
-    second = [j for i in range(rows) for j in range(i + 1, rows)]
-    index = (_C.tensor(first, dtype=_C.int64), _C.tensor(second, dtype=_C.int64))
-    return (input[index[0]] - input[index[1]]).norm(p, 1)
+    first, second = _C.triu_indices(input.shape[0], input.shape[0], 1)
+    return (input[first] - input[second]).norm(p, 1)

@@ -92,8 +92,8 @@ def affine_grid(theta: Any, size: Any, align_corners: Any = None) -> Tensor:
         raise ValueError(f"affine_grid: theta is {list(theta.shape)}, must be [{size[0]}, {n}, {n + 1}]")
     if min(size) <= 0:
         raise ValueError(f"affine_grid: size is {list(size)}, must be positive")
-    columns = []
     like: dict[str, Any] = {"dtype": theta.dtype, "device": theta.device}
+    points = _C.ones((*spatial, n + 1), **like)
     for d in reversed(range(n)):
         steps = spatial[d]
         if align_corners:
@@ -102,9 +102,8 @@ def affine_grid(theta: Any, size: Any, align_corners: Any = None) -> Tensor:
             line = (_C.arange(steps, **like) * 2 + 1) / steps - 1
         shape = [1] * n
         shape[d] = steps
-        columns.append(line.reshape(shape).expand(spatial))
-    columns.append(_C.ones(spatial, **like))
-    points = _C.stack(columns, -1).reshape(1, -1, n + 1).expand(size[0], -1, n + 1)
+        points.select(-1, n - 1 - d).copy_(line.reshape(shape))
+    points = points.reshape(1, -1, n + 1).expand(size[0], -1, n + 1)
     return _C.matmul(points, theta.transpose(1, 2)).reshape(size[0], *spatial, n)
 
 

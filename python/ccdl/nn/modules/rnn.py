@@ -14,6 +14,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import check_count
 from .. import init
 from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
@@ -80,6 +81,7 @@ class RNNBase(Module):
         _positive(name, input_size, "input_size")
         _positive(name, hidden_size, "hidden_size")
         _positive(name, num_layers, "num_layers")
+        check_count(name, "num_layers", num_layers, 10_000)
         if proj_size < 0:
             raise ValueError(
                 f"{name}: proj_size should be a positive integer or zero to disable projections, got "

@@ -12,6 +12,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import check_count
 from ...errors import DTypeError, ShapeError
 from .. import functional as F
 from .. import init
@@ -234,6 +235,7 @@ def _takes_nested(layer):
 class _Stack(Module):
     def __init__(self, layer, num_layers, norm):
         super().__init__()
+        check_count(type(self).__name__, "num_layers", num_layers, 10_000)
         self.layers = ModuleList([copy.deepcopy(layer) for _ in range(num_layers)])
         self.num_layers = num_layers
         self.norm = norm

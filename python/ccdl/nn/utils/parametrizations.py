@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ... import _C, linalg
+from ..._checks import check_count
 from ..._type_info import finfo
 from .. import functional as F
 from ..modules.module import Module
@@ -76,6 +77,7 @@ class _SpectralNorm(Module):
                 f"Dimension out of range (expected to be in range of [{-weight.dim()}, {weight.dim() - 1}] "
                 f"but got {dim})"
             )
+        check_count("spectral_norm", "n_power_iterations", n_power_iterations, 100_000)
         if n_power_iterations <= 0:
             raise ValueError(
                 f"Expected n_power_iterations to be positive, but got n_power_iterations={n_power_iterations}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..._checks import check_count
 from .. import functional as F
 from ..parameter import Parameter
 from .parametrizations import default_dim, power_iterations, weight_matrix
@@ -18,6 +19,7 @@ class SpectralNorm:
     def __init__(
         self, name: str = "weight", n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12
     ) -> None:
+        check_count("spectral_norm", "n_power_iterations", n_power_iterations, 100_000)
         if n_power_iterations <= 0:
             raise ValueError(
                 f"Expected n_power_iterations to be positive, but got n_power_iterations={n_power_iterations}"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ... import _C
+from ..._checks import check_count
 from .collate import default_collate, default_convert, pin_memory
 from .dataset import IterableDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
@@ -173,6 +174,8 @@ class DataLoader:
 def _check_options(num_workers, timeout, prefetch_factor, persistent_workers, worker_type):
     if num_workers < 0:
         raise ValueError(f"num_workers option should be non-negative; got {num_workers}")
+    check_count("DataLoader", "num_workers", num_workers, 1024)
+    check_count("DataLoader", "prefetch_factor", prefetch_factor, 65536)
     if timeout < 0:
         raise ValueError(f"timeout option should be non-negative; got {timeout}")
     if num_workers == 0 and prefetch_factor is not None:
