@@ -186,6 +186,9 @@ CALLS: list[tuple[str, Callable[[], Any], tuple[type[BaseException], ...]]] = [
     ("pairs of a million rows", lambda: F.pdist(ccdl.ones(1, 1).expand(2**20, 1)), (M,)),
     ("sampling grid", lambda: F.affine_grid(ccdl.ones(1, 2, 3), (1, 1, 2**30, 2**30)), (V, M)),
     # handles that nothing gave out
+    ("stream of device -1", lambda: ccdl._C._cuda_stream_make(-1, 0), (R, V)),
+    ("wait for device -1", lambda: ccdl._C._cuda_synchronize(-1), (R, V)),
+    ("device beyond an int", lambda: ccdl._C._cuda_synchronize(2**32), (R, V)),
     ("reset of no graph", lambda: ccdl._C._cuda_graph_reset(1), (V,)),
     ("number of no graph", lambda: ccdl._C._cuda_graph_set_number(2**40, 0, 1.0), (V,)),
     ("count of no graph", lambda: ccdl._C._cuda_graph_set_count(-1, 3, 1), (V,)),

@@ -220,6 +220,7 @@ void set_current_device(int device) {
 DeviceGuard::~DeviceGuard() { t_state.device = before_; }
 
 BoundDevice::BoundDevice(int device) : before_(t_state.device) {
+  if (device < 0) check_device(device);  // -1 would pass for the device of a thread that has bound none
   t_state.device = device;
   try {
     bind_device();
