@@ -408,36 +408,8 @@ ElementFn plain_kernel(UnaryOp op, const View& x, const View& y, bool predicate)
 // The vector form in double, where there is one.
 ElementFn double_kernel(UnaryOp op, const ElementParams& p) {
   static const ElementwiseDoubleKernels& simd = simd_elementwise_double();
-  switch (op) {
-    case UnaryOp::Sqrt:
-      return simd.sqrt;
-    case UnaryOp::Rsqrt:
-      return simd.rsqrt;
-    case UnaryOp::Exp:
-      return simd.exp;
-    case UnaryOp::Log:
-      return simd.log;
-    case UnaryOp::Tanh:
-      return simd.tanh;
-    case UnaryOp::Sigmoid:
-      return simd.sigmoid;
-    case UnaryOp::Silu:
-      return simd.silu;
-    case UnaryOp::Floor:
-      return simd.floor;
-    case UnaryOp::Ceil:
-      return simd.ceil;
-    case UnaryOp::Round:
-      return simd.round;
-    case UnaryOp::Trunc:
-      return simd.trunc;
-    case UnaryOp::Sign:
-      return simd.sign;
-    case UnaryOp::PowScalar:
-      return p.f[0] == 3 ? simd.cube : nullptr;
-    default:
-      return nullptr;
-  }
+  if (op == UnaryOp::PowScalar) return p.f[0] == 3 ? simd.cube : nullptr;
+  return simd.fn[static_cast<int>(op)];
 }
 
 }  // namespace
@@ -469,13 +441,17 @@ void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, co
   static const ElementwiseBackwardKernels& simd = simd_elementwise_backward();
   const Kind kind = compute_kind(dx.dtype);
   const int i = static_cast<int>(op);
-  const ElementFn fn = kind == Kind::F32 ? simd.fn[i] : kind == Kind::F64 ? unary_backward_f64(op) : nullptr;
+  const ElementFn vectors = kind == Kind::F64 ? simd_elementwise_double().backward[i] : nullptr;
+  const ElementFn fn = kind == Kind::F32   ? simd.fn[i]
+                       : vectors           ? vectors
+                       : kind == Kind::F64 ? unary_backward_f64(op)
+                                           : nullptr;
   if (!fn) missing("unary_backward", i, dx.dtype);
   View none = dy;  // stands in for what the formula does not read
   none.data = nullptr;
   const View* views[] = {&dx, unary_needs_x(op) ? &x : &none, unary_needs_y(op) ? &y : &none, &dy};
   const Kind kinds[] = {kind, kind, kind, kind};
-  run(fn, views, kinds, 4, p, grain_of(kind, is_cheap(op)));
+  run(fn, views, kinds, 4, p, vectors ? kGrainMath : grain_of(kind, is_cheap(op)));
 }
 
 namespace {

@@ -62,8 +62,9 @@ struct ElementwisePlainKernels {
   ElementFn half_neg, half_abs;
 };
 
-struct ElementwiseDoubleKernels {
-  ElementFn sqrt, rsqrt, exp, log, tanh, sigmoid, silu, floor, ceil, round, trunc, sign, cube;
+struct ElementwiseDoubleKernels {  // in double; null where the op has no vector form
+  ElementFn fn[kUnaryOps], backward[kUnaryOps];
+  ElementFn cube;
 };
 
 CCDL_SIMD_FAMILY(ElementwiseUnaryKernels, elementwise_unary)

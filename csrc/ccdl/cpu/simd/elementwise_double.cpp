@@ -1,6 +1,6 @@
 // Unary elementwise ops in double that have a vector form; the others run in the C library, one by one.
 #include <ccdl/cpu/simd/elementwise.h>
-#include <ccdl/cpu/simd/vmath_double.h>
+#include <ccdl/cpu/simd/vmath_double_special.h>
 #include <ccdl/kernels/elementwise_functors.h>
 
 namespace ccdl::cpu::CCDL_ISA {
@@ -19,6 +19,17 @@ struct DoubleVecMath {
   CCDL_SI vd sqrt(vd x) { return sqrt_double(x); }
   CCDL_SI vd exp(vd x) { return dexp(x); }
   CCDL_SI vd log(vd x) { return dlog(x); }
+  CCDL_SI vd exp2(vd x) { return dexp2(x); }
+  CCDL_SI vd expm1(vd x) { return dexpm1(x); }
+  CCDL_SI vd log1p(vd x) { return dlog1p(x); }
+  CCDL_SI vd sin(vd x) { return dsin(x); }
+  CCDL_SI vd cos(vd x) { return dcos(x); }
+  CCDL_SI vd erf(vd x) { return derf(x); }
+  CCDL_SI vd erfc(vd x) { return derfc(x); }
+  CCDL_SI vd erfinv(vd x) { return derfinv(x); }
+  CCDL_SI vd lgamma(vd x) { return dlgamma(x); }
+  CCDL_SI vd digamma(vd x) { return ddigamma(x); }
+  CCDL_SI vd trigamma(vd x) { return dtrigamma(x); }
   CCDL_SI vd tanh(vd x) { return dtanh(x); }
   CCDL_SI vd sigmoid(vd x) { return dsigmoid(x); }
   CCDL_SI vd floor(vd x) { return dfloor(x); }
@@ -38,6 +49,20 @@ bool block(void* const* ptr, int64_t n, const ElementParams& params) {
   return false;
 }
 
+// dx of dy; x or y is null where the formula does not read it
+template <class Op>
+bool backward(void* const* ptr, int64_t n, const ElementParams& params) {
+  const functors::Params<double> p = {params.f[0], params.f[1], params.f[2]};
+  double* dx = (double*)ptr[0];
+  const double *x = (const double*)ptr[1], *y = (const double*)ptr[2], *dy = (const double*)ptr[3];
+  for (int64_t i = 0; i < n; i += VD) {
+    const int lanes = n - i < VD ? (int)(n - i) : VD;
+    const vd a = x ? loadn(x + i, lanes) : vd{}, b = y ? loadn(y + i, lanes) : vd{};
+    storen(dx + i, Op::template bwd<DoubleVecMath>(a, b, loadn(dy + i, lanes), p), lanes);
+  }
+  return false;
+}
+
 bool cube(void* const* ptr, int64_t n, const ElementParams&) {
   double* y = (double*)ptr[0];
   const double* x = (const double*)ptr[1];
@@ -45,22 +70,52 @@ bool cube(void* const* ptr, int64_t n, const ElementParams&) {
   return false;
 }
 
+constexpr ElementwiseDoubleKernels all() {
+  ElementwiseDoubleKernels k{};
+#define CCDL_FORWARD(Name) k.fn[(int)UnaryOp::Name] = block<functors::Name>;
+#define CCDL_BACKWARD(Name) k.backward[(int)UnaryOp::Name] = backward<functors::Name>;
+  CCDL_FORWARD(Sqrt)
+  CCDL_FORWARD(Rsqrt)
+  CCDL_FORWARD(Exp)
+  CCDL_FORWARD(Exp2)
+  CCDL_FORWARD(Expm1)
+  CCDL_FORWARD(Log)
+  CCDL_FORWARD(Log1p)
+  CCDL_FORWARD(Tanh)
+  CCDL_FORWARD(Sigmoid)
+  CCDL_FORWARD(Silu)
+  CCDL_FORWARD(Sin)
+  CCDL_FORWARD(Cos)
+  CCDL_FORWARD(Sinc)
+  CCDL_FORWARD(Logit)
+  CCDL_FORWARD(Erf)
+  CCDL_FORWARD(Erfc)
+  CCDL_FORWARD(Erfinv)
+  CCDL_FORWARD(Lgamma)
+  CCDL_FORWARD(Digamma)
+  CCDL_FORWARD(Trigamma)
+  CCDL_FORWARD(Floor)
+  CCDL_FORWARD(Ceil)
+  CCDL_FORWARD(Round)
+  CCDL_FORWARD(Trunc)
+  CCDL_FORWARD(Sign)
+  CCDL_BACKWARD(Sin)
+  CCDL_BACKWARD(Cos)
+  CCDL_BACKWARD(Sinc)
+  CCDL_BACKWARD(Erf)
+  CCDL_BACKWARD(Erfc)
+  CCDL_BACKWARD(Erfinv)
+  CCDL_BACKWARD(Lgamma)
+  CCDL_BACKWARD(Digamma)
+  CCDL_BACKWARD(Silu)
+#undef CCDL_FORWARD
+#undef CCDL_BACKWARD
+  k.cube = cube;
+  return k;
+}
+
 }  // namespace
 
-extern const ElementwiseDoubleKernels elementwise_double = {
-    block<functors::Sqrt>,
-    block<functors::Rsqrt>,
-    block<functors::Exp>,
-    block<functors::Log>,
-    block<functors::Tanh>,
-    block<functors::Sigmoid>,
-    block<functors::Silu>,
-    block<functors::Floor>,
-    block<functors::Ceil>,
-    block<functors::Round>,
-    block<functors::Trunc>,
-    block<functors::Sign>,
-    cube,
-};
+extern constinit const ElementwiseDoubleKernels elementwise_double = all();
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -3,17 +3,14 @@
 // once.
 #pragma once
 #include <ccdl/cpu/simd/elementwise.h>
+#include <ccdl/cpu/simd/vmath_double_special.h>
 #include <ccdl/cpu/simd/vmath_special.h>
 #include <ccdl/kernels/elementwise_functors.h>
-#include <ccdl/kernels/special_functions.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
 typedef uint8_t vbyte __attribute__((vector_size(VL)));
-
-__attribute__((noinline, unused)) float lane_digamma(float x) { return (float)special::digamma(x); }
-__attribute__((noinline, unused)) float lane_trigamma(float x) { return (float)special::trigamma(x); }
 
 CCDL_SI vd fmod_half(vd a, vd b,
                      vl* far) {  // exact while the quotient stays below 2^29 (24 + 29 bits); |a|, |b|
@@ -75,8 +72,8 @@ struct VecMath {
   CCDL_SI vf atan2(vf y, vf x) { return vatan2(y, x); }
   CCDL_SI vf copysign(vf x, vf y) { return vcopysign(x, y); }
   CCDL_SI vf copysign(float x, vf y) { return vcopysign(set1(x), y); }
-  CCDL_SI vf digamma(vf x) { return vlanes(lane_digamma, x); }
-  CCDL_SI vf trigamma(vf x) { return vlanes(lane_trigamma, x); }
+  CCDL_SI vf digamma(vf x) { return narrow(ddigamma(widen_low(x)), ddigamma(widen_high(x))); }
+  CCDL_SI vf trigamma(vf x) { return narrow(dtrigamma(widen_low(x)), dtrigamma(widen_high(x))); }
   CCDL_SI vf nextafter(vf x, vf y) { return vnextafter(x, y); }
   CCDL_SI vf hypot(vf x, vf y) {
     vd xl = widen_low(x), xh = widen_high(x), yl = widen_low(y), yh = widen_high(y);
