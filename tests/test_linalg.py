@@ -284,3 +284,28 @@ def test_strides_of_results_are_those_of_pytorch() -> None:
     for call in (lambda T, a: T.linalg.cholesky(a), lambda T, a: T.linalg.qr(a)[0], lambda T, a: T.linalg.qr(a)[1], lambda T, a: T.linalg.eigh(a)[1],
                  lambda T, a: T.linalg.svd(a)[0]):
         assert call(ccdl, ours).stride() == call(torch, theirs).stride()
+
+
+def test_lu_results_have_field_names() -> None:
+    a = ccdl.tensor([[1.0, 2.0], [3.0, 5.0]])
+    for x in (a, a.clone().requires_grad_()):
+        factors, full = ccdl.linalg.lu_factor(x), ccdl.linalg.lu_factor_ex(x)
+        assert factors.LU is factors[0] and factors.pivots is factors[1] and len(factors) == 2
+        assert full.LU is full[0] and full.pivots is full[1] and full.info is full[2] and len(full) == 3
+        parts = ccdl.lu_unpack(factors.LU, factors.pivots)
+        np.testing.assert_allclose((parts.P @ parts.L @ parts.U).detach().numpy(), a.numpy(), rtol=1e-6)
+
+
+def test_norms_of_empty_matrices() -> None:
+    """The largest of no sums or singular values is 0, the smallest an error; as PyTorch."""
+    for shape in ((0, 0), (0, 3), (3, 0), (2, 0, 0)):
+        x = ccdl.zeros(shape)
+        for order in (float("inf"), 1, 2, "fro", "nuc"):
+            assert ccdl.linalg.matrix_norm(x, order).tolist() == ([0.0, 0.0] if len(shape) == 3 else 0.0)
+            assert ccdl.linalg.matrix_norm(x, order, keepdim=True).shape == (*shape[:-2], 1, 1)
+        with pytest.raises(IndexError):
+            ccdl.linalg.matrix_norm(x, -2)
+    assert ccdl.linalg.norm(ccdl.zeros(0, 0), float("inf")).item() == 0
+    assert ccdl.linalg.norm(ccdl.zeros(0, 3), -1).item() == 0
+    with pytest.raises(IndexError):
+        ccdl.linalg.norm(ccdl.zeros(0, 0), -1)

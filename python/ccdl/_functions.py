@@ -449,6 +449,17 @@ def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) 
     return result if get_infos else result[:2]
 
 
+class _LuUnpack(tuple):
+    """The result of :func:`lu_unpack`, with field names."""
+
+    P = property(lambda self: self[0])
+    L = property(lambda self: self[1])
+    U = property(lambda self: self[2])
+
+    def __new__(cls, *parts: Tensor) -> Any:
+        return super().__new__(cls, parts)
+
+
 def lu_unpack(
     LU_data: Tensor,
     LU_pivots: Tensor,
@@ -456,7 +467,7 @@ def lu_unpack(
     unpack_pivots: bool = True,
     *,
     out: Any = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Any:
     """(P, L, U) from the packed factors of :func:`lu`; empty tensors for what is not asked for."""
     m, n = LU_data.shape[-2:]
     k = min(m, n)
@@ -470,7 +481,7 @@ def lu_unpack(
         zeros = LU_data.new_zeros(*LU_data.shape[:-2], m, m)
         unit = zeros + eye  # lower factor of a solve that only swaps rows back
         p = _C._linalg_lu_solve(unit, LU_pivots, eye, True, False).mT
-    return p, low, up
+    return _LuUnpack(p, low, up)
 
 
 def orgqr(input: Tensor, tau: Tensor) -> Tensor:

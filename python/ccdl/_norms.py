@@ -43,12 +43,18 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None
     elif ord in (1, -1, float("inf"), float("-inf")):
         summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
         sums = _C._vector_norm(A, 1, summed, True, dtype=dtype)
-        result = sums.amax(other, keepdim=True) if ord > 0 else sums.amin(other, keepdim=True)
+        if ord > 0 and sums.shape[other] == 0:  # the largest of no sums
+            result = sums.new_zeros([1 if d == other else n for d, n in enumerate(sums.shape)])
+        else:
+            result = sums.amax(other, keepdim=True) if ord > 0 else sums.amin(other, keepdim=True)
         result = result if keepdim else result.squeeze((rows, columns))
     elif ord in _SINGULAR:
         x = A if dtype is None else A.to(dtype)
         values = _C._linalg_svd(x.movedim((rows, columns), (-2, -1)), False)[1]
-        result = values.sum(-1) if ord == "nuc" else values[..., 0] if ord == 2 else values[..., -1]
+        if ord == "nuc" or (ord == 2 and values.shape[-1] == 0):
+            result = values.sum(-1)
+        else:
+            result = values.amax(-1) if values.shape[-1] == 0 else values[..., 0 if ord == 2 else -1]
         if keepdim:
             for d in sorted((rows, columns)):
                 result = result.unsqueeze(d)

@@ -262,7 +262,8 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, o
     """(LU, pivots, info): L below and U on and above the diagonal of one matrix; row i was swapped with row
     ``pivots[i] - 1``; ``info`` i where the i-th diagonal entry of U is 0."""
     _check_pivot("linalg.lu_factor", pivot)
-    packed, pivots, info = _C._linalg_lu_factor(A)
+    factors = _C._linalg_lu_factor(A)
+    packed, pivots, info = factors
     if check_errors:
         _check_lu(info)
     if A.requires_grad and _C.is_grad_enabled():
@@ -273,7 +274,7 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, o
         low = _C.cat([low, low.new_zeros(*low.shape[:-1], wide)], -1) if wide else low
         up = _C.cat([up, up.new_zeros(*up.shape[:-2], tall, up.shape[-1])], -2) if tall else up
         packed = low + up
-    return _outs(out, (packed, pivots, info))
+    return _outs(out, type(factors)((packed, pivots, info)))
 
 
 def _check_lu(info: Tensor) -> None:
@@ -291,7 +292,7 @@ def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     """(LU, pivots) of :func:`lu_factor_ex`; raises where a matrix is singular."""
     packed, pivots, info = lu_factor_ex(A, pivot=pivot)
     _check_lu(info)
-    return _outs(out, (packed, pivots))
+    return _outs(out, _LuFactor(packed, pivots))
 
 
 def lu_solve(
@@ -521,6 +522,16 @@ def _regular_lstsq(A: Tensor, B: Tensor, rcond: float | None) -> Tensor | None:
     if m >= n:
         return solve_triangular(r, q.mT @ B, upper=True)
     return q @ solve_triangular(r.mT, B, upper=False)
+
+
+class _LuFactor(tuple):
+    """The result of :func:`lu_factor`, with field names."""
+
+    LU = property(lambda self: self[0])
+    pivots = property(lambda self: self[1])
+
+    def __new__(cls, *parts: Tensor) -> Any:
+        return super().__new__(cls, parts)
 
 
 class _LstSq(tuple):
