@@ -35,7 +35,6 @@ FLAGS = (
     "-std=c++20",
     "--fmad=false",
     "-DNDEBUG",
-    "-DCCDL_HAVE_SM90",
     "-Xcompiler",
     "-Wall,-Wextra",
     "-Xptxas",

@@ -33,9 +33,6 @@ if(CCDL_CUDA_MODE STREQUAL "EMULATED")
   list(APPEND CCDL_CUDA_KERNELS ${CCDL_CUDA_KERNELS_SM90})
   set_source_files_properties(${CCDL_CUDA_KERNELS} PROPERTIES LANGUAGE CXX)
   add_library(ccdl_cuda_kernels OBJECT ${CCDL_CUDA_KERNELS})
-  # the files that choose between the portable and the Hopper kernels
-  set_source_files_properties(cuda/kernels/gemm/gemm.cu cuda/kernels/attention/attention.cu PROPERTIES
-                              COMPILE_DEFINITIONS CCDL_HAVE_SM90)
   set_source_files_properties(${CCDL_CUDA_KERNELS_SM90} PROPERTIES COMPILE_OPTIONS -Wno-psabi)  # CUtensorMap by value
   set_target_properties(ccdl_cuda_kernels PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_link_libraries(ccdl_cuda_kernels PRIVATE ccdl_emulated_flags)
@@ -81,15 +78,13 @@ function(ccdl_cuda_library name architectures)
                                            CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON)
   target_include_directories(${name} PRIVATE ${CCDL_CUDA_INCLUDES})
   # NDEBUG: device asserts serialise wgmma. Contraction only where a kernel says fmaf.
-  target_compile_definitions(${name} PRIVATE NDEBUG CCDL_HAVE_SM90)
+  target_compile_definitions(${name} PRIVATE NDEBUG)
   target_compile_options(${name} PRIVATE --fmad=false -Xfatbin=-compress-all -Xcompiler=-Wall,-Wextra,-fno-gnu-unique)
 endfunction()
 ccdl_cuda_library(ccdl_cuda_kernels "${architectures}" ${CCDL_CUDA_KERNELS})
 list(APPEND CCDL_CUDA_OBJECTS $<TARGET_OBJECTS:ccdl_cuda_kernels>)
-if(CCDL_CUDA_KERNELS_SM90)
-  ccdl_cuda_library(ccdl_cuda_kernels_sm90 90a-real ${CCDL_CUDA_KERNELS_SM90})
-  list(APPEND CCDL_CUDA_OBJECTS $<TARGET_OBJECTS:ccdl_cuda_kernels_sm90>)
-endif()
+ccdl_cuda_library(ccdl_cuda_kernels_sm90 90a-real ${CCDL_CUDA_KERNELS_SM90})
+list(APPEND CCDL_CUDA_OBJECTS $<TARGET_OBJECTS:ccdl_cuda_kernels_sm90>)
 function(ccdl_link_cuda target)
   set_source_files_properties(${CCDL_CUDA_SOURCES} TARGET_DIRECTORY ${target} PROPERTIES
                               INCLUDE_DIRECTORIES "${CCDL_CUDA_INCLUDES}")

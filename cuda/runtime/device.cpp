@@ -243,6 +243,14 @@ const DeviceTraits& device_traits() {
   return s.traits;
 }
 
+bool wants_sm90() {
+  static const bool wanted = [] {
+    const char* v = std::getenv("CCDL_SM90");
+    return v != nullptr && v[0] == '1';
+  }();
+  return wanted && device_traits().major == 9;
+}
+
 DeviceProperties device_properties(int device) {
   check_device(device);
   DeviceState& s = state_of(device);

@@ -25,6 +25,7 @@ struct DeviceTraits {
   int64_t l2_bytes;
 };
 const DeviceTraits& device_traits();  // of the current device
+bool wants_sm90();                    // CCDL_SM90=1 on a device of compute capability 9: the Hopper kernels
 
 // CUDA call or Error(Runtime) with the failing expression, CUDA's name and text for it, and the device.
 void check_cuda(cudaError_t status, const char* expression);

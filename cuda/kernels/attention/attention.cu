@@ -6,7 +6,6 @@
 #include <ccdl/core/matmul_precision.h>
 #include <ccdl/kernels/attention.h>
 
-#include <cstdlib>
 #include <optional>
 
 #include <kernels/attention/problem.cuh>
@@ -208,28 +207,15 @@ void align(AttentionOperand<const T>& x, int64_t batches, int64_t heads, int64_t
   x = {r.to, x.batch == 0 ? 0 : r.heads * rows * r.pitch, x.head == 0 ? 0 : rows * r.pitch, r.pitch, 16};
 }
 
-// CCDL_SM90=1 sends what they can do to the Hopper kernels.
-#ifdef CCDL_HAVE_SM90
-bool wants_sm90() {
-  static const bool wanted = [] {
-    const char* value = std::getenv("CCDL_SM90");
-    return value != nullptr && value[0] == '1';
-  }();
-  return wanted && device_traits().major == 9;
-}
-#endif
+// What the Hopper kernels can do goes to them where they are wanted.
 template <class T>
 bool forward_on_sm90([[maybe_unused]] const AttentionProblem<T>& p) {
-#ifdef CCDL_HAVE_SM90
   if constexpr (kIsHalf<T>) return wants_sm90() && attention_forward_sm90(p);
-#endif
   return false;
 }
 template <class T>
 bool backward_on_sm90([[maybe_unused]] const AttentionProblem<T>& p) {
-#ifdef CCDL_HAVE_SM90
   if constexpr (kIsHalf<T>) return wants_sm90() && attention_backward_sm90(p);
-#endif
   return false;
 }
 

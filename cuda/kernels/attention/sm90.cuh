@@ -1,4 +1,4 @@
-// Entries of the Hopper attention kernels, linked where *_sm90.cu is compiled (CCDL_HAVE_SM90). Each is
+// Entries of the Hopper attention kernels. Each is
 // false, with nothing queued, where the problem does not suit it: a mask, dropout, split keys, packed heads,
 // rows that TMA cannot step over, or a driver without tensor maps.
 #pragma once

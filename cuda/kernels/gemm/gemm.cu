@@ -7,7 +7,6 @@
 
 #include <runtime/launch.h>
 
-#include <cstdlib>
 #include <optional>
 
 #include <kernels/gemm/gemm_sm90.cuh>
@@ -210,20 +209,6 @@ int64_t tiles_of(const GemmProblem<T>& p, int64_t tile_m, int64_t tile_n) {
   return p.batch * ceil_div(p.m, tile_m) * ceil_div(p.n, tile_n);
 }
 
-// CCDL_SM90=1 sends large half-precision products to the Hopper kernel.
-template <class T>
-bool wants_sm90() {
-#ifdef CCDL_HAVE_SM90
-  static const bool wanted = [] {
-    const char* value = std::getenv("CCDL_SM90");
-    return value != nullptr && value[0] == '1';
-  }();
-  return kIsHalf<T> && wanted && device_traits().major == 9;
-#else
-  return false;
-#endif
-}
-
 // The tensor-core loops: asynchronous copies need unit stride and lines aligned to 4 bytes, TMA to 16; lines
 // of less than they could use are worth a copy where they are read often.
 template <class T, class Launch>
@@ -231,7 +216,7 @@ void run_mma(GemmProblem<T> p, int64_t tile_n, const Launch& launch) {
   std::optional<Scratch> room_a, room_b, sums;
   const int64_t large = tiles_of(p, 128, tile_n);
   const bool large_tile = large >= kFullGrid && p.m > 64 && p.n > 64;
-  const bool hopper = large_tile && p.k > 0 && wants_sm90<T>();
+  const bool hopper = kIsHalf<T> && large_tile && p.k > 0 && wants_sm90();
   const int enough = hopper ? 16 : 8;
   if (p.k > 0) {
     if (p.a.access < 4 || (p.a.access < enough && p.n >= kRepackReuse))
@@ -239,10 +224,8 @@ void run_mma(GemmProblem<T> p, int64_t tile_n, const Launch& launch) {
     if (p.b.access < 4 || (p.b.access < enough && p.m >= kRepackReuse))
       repack(p.b, p.batch, p.n, p.k, room_b);
   }
-#ifdef CCDL_HAVE_SM90
   if constexpr (kIsHalf<T>)
     if (hopper && gemm_sm90(p)) return;
-#endif
   plan_splits(p, large_tile ? large : tiles_of(p, 64, 64), sums);
   launch(p, large_tile);
   add_splits(p);

@@ -1,4 +1,4 @@
-// The Hopper kernel's entry, linked where *_sm90.cu is compiled (CCDL_HAVE_SM90).
+// The Hopper kernel's entry.
 #pragma once
 #include <kernels/gemm/problem.cuh>
 
