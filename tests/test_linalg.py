@@ -277,7 +277,7 @@ def test_general_eigenvalues_say_what_to_use() -> None:
 
 
 def test_strides_of_results_are_those_of_pytorch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x = np.random.default_rng(0).standard_normal((4, 4))
     x = x @ x.T + np.eye(4)
     ours, theirs = ccdl.from_numpy(x), torch.from_numpy(x)
