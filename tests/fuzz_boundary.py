@@ -123,7 +123,8 @@ def run_op(kind, name, text, calls, seed):
 # Where the public names written in Python live.
 SPACES = ("", "nn.functional", "special", "linalg", "nn.init", "nn.utils", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.prune", "nn", "optim",
           "optim.lr_scheduler", "optim.swa_utils", "distributions", "utils.data", "func", "autograd.functional", "testing", "vision.transforms",
-          "text", "train.metrics", "amp", "random")  # fmt: skip
+          "text", "text.kneser_ney", "train.metrics", "train.scores", "train.calibration", "train.diagnostics", "train.summary", "models",
+          "utils.checkpoint", "overrides", "nn.parallel", "autograd", "backends", "vision.datasets", "amp", "random")  # fmt: skip
 NOT_CALLED = ("fork_rng", "set_", "manual_seed", "load", "save", "LRFinder", "spawn", "use_deterministic", "get_worker_info", "seed")
 
 

@@ -174,6 +174,8 @@ CALLS: list[tuple[str, Callable[[], Any], tuple[type[BaseException], ...]]] = [
     ("transformer layers", lambda: nn.Transformer(8, 2, num_encoder_layers=BIG, dim_feedforward=8), (V,)),
     ("recurrent layers", lambda: nn.RNN(4, 4, num_layers=BIG), (V,)),
     ("gated layers", lambda: nn.LSTM(4, 4, num_layers=2**31, proj_size=3), (V,)),
+    ("residual blocks", lambda: ccdl.models.ResNet(ccdl.models.resnet.BasicBlock, [1, BIG, 1, 1]), (V,)),
+    ("wide antialiased resizing", lambda: F.interpolate(ccdl.ones(1, 1, 30, 30), (3, 2**33), mode="bilinear", antialias=True), (M,)),
     ("GPT layers", lambda: ccdl.models.GPT(8, 8, num_layers=BIG), (V, T)),
     ("power iterations", lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2), n_power_iterations=BIG), (V,)),
     ("power iterations of the hook", lambda: nn.utils.spectral_norm(nn.Linear(2, 2), n_power_iterations=BIG), (V,)),

@@ -265,7 +265,8 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
   const Dims out = output_size(x, size, scale_factor, recompute.value_or(false), &used);
   Dims sizes{x.size(0), x.size(1)};
   for (int64_t n : out) sizes.push_back(n);
-  checked_bytes("interpolate", sizes, x.dtype());
+  if (checked_bytes("interpolate", sizes, x.dtype()) > int64_t{1} << 30)
+    (void)empty(sizes, x.dtype(), x.device());  // what cannot fit is refused before weights are worked out
   // Shrinking dimensions first, so that the others work on less; equal ones from the last, whose sums are the
   // slow ones.
   Dims order;

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn
+from .._checks import check_count
 from ..nn import functional as F
 
 __all__ = [
@@ -204,6 +205,7 @@ class ResNet(nn.Module):
         common = (self.groups, self.base_width)
         layers = [block(self.inplanes, planes, stride, downsample, *common, before, self._norm_layer)]
         self.inplanes = planes * block.expansion
+        check_count("ResNet", "layers", blocks, 10_000)
         for _ in range(1, blocks):
             layers.append(
                 block(self.inplanes, planes, 1, None, *common, self.dilation, self._norm_layer)
