@@ -434,9 +434,16 @@ void store_values(const ValuePolicy& pol, const double* acc, int64_t o, int64_t 
     double block[256];  // a run of the output: finished here, converted by the vector kernel
     const auto convert =
         simd_elementwise_convert().convert[static_cast<int>(DType::Float64)][static_cast<int>(pol.y->dtype)];
+    const bool plain = pol.op != ReduceOp::Mean && pol.op != ReduceOp::Norm2 && pol.op != ReduceOp::NormP;
+    if (plain) return convert(acc, static_cast<char*>(pol.y->data) + o * item_size(pol.y->dtype), n);
+    const bool narrow_type = item_size(pol.y->dtype) <= 4;
+    const double reciprocal = 1 / pol.count;
     for (int64_t b = 0; b < n; b += 256) {
       const int64_t m = std::min<int64_t>(256, n - b);
-      if (pol.op == ReduceOp::Mean)
+      if (pol.op == ReduceOp::Mean &&
+          narrow_type)  // the reciprocal's error is far below the output's last bit
+        for (int64_t i = 0; i < m; ++i) block[i] = acc[b + i] * reciprocal;
+      else if (pol.op == ReduceOp::Mean)
         for (int64_t i = 0; i < m; ++i) block[i] = acc[b + i] / pol.count;
       else
         for (int64_t i = 0; i < m; ++i) block[i] = finish(pol.op, acc[b + i], pol.p, pol.count);

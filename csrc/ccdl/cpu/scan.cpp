@@ -221,54 +221,122 @@ void scan(ScanOp op, const View& x, const View& y, int dim, bool reverse) {
   });
 }
 
+namespace {
+
+// Strides of x, y and the indices, along the scan and from lane to lane.
+struct ExtremeStrides {
+  int64_t step[3], lane[3];
+};
+
+template <bool Largest, class A>
+CCDL_INLINE bool takes_over(A v, A best) {
+  return is_nan(v) | (!is_nan(best) & (Largest ? v >= best : v <= best));
+}
+template <class T>
+using ExtremeOf = std::conditional_t<std::is_integral_v<T>, T, std::conditional_t<sizeof(T) == 2, float, T>>;
+
+// One lane. A new extreme is rare or usual, seldom in between: a branch costs less than waiting for the last
+// one.
+template <bool Largest, class T>
+void extreme_lane(const T* x, T* y, int64_t* index, int64_t n, const ExtremeStrides& s) {
+  using A = ExtremeOf<T>;
+  A best = from_element<A>(x[0]);
+  T kept = x[0];
+  int64_t at = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const T element = x[i * s.step[0]];
+    const A v = from_element<A>(element);
+    if (__builtin_expect(takes_over<Largest>(v, best), 0)) {
+      best = v;
+      kept = element;
+      at = i;
+    }
+    y[i * s.step[1]] = kept;
+    index[i * s.step[2]] = at;
+  }
+}
+
+// K neighbouring lanes: every position is read for all of them.
+template <bool Largest, int K, class T>
+void extreme_lanes(const T* x, T* y, int64_t* index, int64_t n, const ExtremeStrides& s) {
+  using A = ExtremeOf<T>;
+  A best[K];
+  int64_t at[K] = {};
+  for (int k = 0; k < K; ++k) best[k] = from_element<A>(x[k * s.lane[0]]);
+  for (int64_t i = 0; i < n; ++i)
+    for (int k = 0; k < K; ++k) {
+      const A v = from_element<A>(x[i * s.step[0] + k * s.lane[0]]);
+      const bool taken = takes_over<Largest>(v, best[k]);
+      best[k] = taken ? v : best[k];
+      at[k] = taken ? i : at[k];
+      y[i * s.step[1] + k * s.lane[1]] = to_element<T>(best[k]);
+      index[i * s.step[2] + k * s.lane[2]] = at[k];
+    }
+}
+
+template <bool Largest, class T>
+void extreme_typed(const View& x, const View& y, const View& indices, int dim) {
+  const int64_t n = x.ndim ? x.sizes[dim] : 1;
+  const View* views[] = {&x, &y, &indices};
+  ExtremeStrides s;
+  for (int k = 0; k < 3; ++k) s.step[k] = x.ndim ? views[k]->strides[dim] : 0;
+  for_lanes(views, 3, dim, [&](const int64_t* off, int64_t lanes, const int64_t* inner) {
+    ExtremeStrides here = s;
+    std::copy_n(inner, 3, here.lane);
+    const T* xp = x.ptr<T>() + off[0];
+    T* yp = y.ptr<T>() + off[1];
+    int64_t* ip = indices.ptr<int64_t>() + off[2];
+    int64_t j = 0;
+    const bool near = std::abs(s.step[1]) >= inner[1];
+    for (; near && j + 8 <= lanes; j += 8)
+      extreme_lanes<Largest, 8>(xp + j * inner[0], yp + j * inner[1], ip + j * inner[2], n, here);
+    for (; j < lanes; ++j)
+      extreme_lane<Largest>(xp + j * inner[0], yp + j * inner[1], ip + j * inner[2], n, here);
+  });
+}
+
+}  // namespace
+
 void scan_extreme(bool largest, const View& x, const View& y, const View& indices, int dim) {
   if (x.numel() == 0) return;
-  const int64_t n = x.ndim ? x.sizes[dim] : 1;
-  const int64_t xs = x.ndim ? x.strides[dim] : 0, ys = x.ndim ? y.strides[dim] : 0,
-                is = x.ndim ? indices.strides[dim] : 0;
-  const View* views[] = {&x, &y, &indices};
   by_dtype(x.dtype, [&](auto t) {
     using T = decltype(t);
-    using A = std::conditional_t<std::is_integral_v<T>, T, std::conditional_t<sizeof(T) == 2, float, T>>;
-    for_lanes(views, 3, dim, [&](const int64_t* off, int64_t lanes, const int64_t* inner) {
-      for (int64_t j = 0; j < lanes; ++j) {
-        const T* xp = x.ptr<T>() + off[0] + j * inner[0];
-        T* yp = y.ptr<T>() + off[1] + j * inner[1];
-        int64_t* ip = indices.ptr<int64_t>() + off[2] + j * inner[2];
-        A best = from_element<A>(xp[0]);
-        int64_t at = 0;
-        for (int64_t i = 0; i < n; ++i) {
-          const A v = from_element<A>(xp[i * xs]);
-          const bool taken = is_nan(v) | (!is_nan(best) & (largest ? v >= best : v <= best));
-          best = taken ? v : best;
-          at = taken ? i : at;
-          yp[i * ys] = to_element<T>(best);
-          ip[i * is] = at;
-        }
-      }
-    });
+    largest ? extreme_typed<true, T>(x, y, indices, dim) : extreme_typed<false, T>(x, y, indices, dim);
   });
 }
 
 namespace {
 
-// K lanes side by side, a fixed distance apart; a distance of 1 lets the compiler use vectors.
+// K lanes side by side, a fixed distance apart; a distance of 1 lets the compiler use vectors. All lanes are
+// read before one is written, so that no load waits for a store to the same address modulo a page.
 template <int K, class T>
 void cumprod_backward_lanes(const T* x, const T* dy, T* dx, int64_t n, const int64_t* step,
                             const int64_t* lane, double* left) {
-  double before[K], tail[K];
+  double before[K], tail[K], v[K], g[K];
   for (int k = 0; k < K; ++k) before[k] = 1, tail[k] = 0;
-  for (int64_t i = 0; i < n; ++i)
+  for (int64_t i = 0; i < n; ++i) {
+    const T* xp = x + i * step[0];
+#pragma GCC unroll 16
     for (int k = 0; k < K; ++k) {
       left[i * K + k] = before[k];
-      before[k] *= from_element<double>(x[i * step[0] + k * lane[0]]);
+      before[k] *= from_element<double>(xp[k * lane[0]]);
     }
-  for (int64_t i = n - 1; i >= 0; --i)
+  }
+  for (int64_t i = n - 1; i >= 0; --i) {
+    const T *xp = x + i * step[0], *gp = dy + i * step[1];
+    T* dp = dx + i * step[2];
+#pragma GCC unroll 16
     for (int k = 0; k < K; ++k) {
-      tail[k] += from_element<double>(dy[i * step[1] + k * lane[1]]);
-      dx[i * step[2] + k * lane[2]] = to_element<T>(left[i * K + k] * tail[k]);
-      tail[k] *= from_element<double>(x[i * step[0] + k * lane[0]]);
+      v[k] = from_element<double>(xp[k * lane[0]]);
+      g[k] = from_element<double>(gp[k * lane[1]]);
     }
+#pragma GCC unroll 16
+    for (int k = 0; k < K; ++k) {
+      tail[k] += g[k];
+      dp[k * lane[2]] = to_element<T>(left[i * K + k] * tail[k]);
+      tail[k] *= v[k];
+    }
+  }
 }
 
 }  // namespace
@@ -278,7 +346,7 @@ void cumprod_backward(const View& x, const View& dy, const View& dx, int dim) {
   const int64_t n = x.ndim ? x.sizes[dim] : 1;
   const auto along = [&](const View& v) { return v.ndim ? v.strides[dim] : 0; };
   const int64_t step[] = {along(x), along(dy), along(dx)};
-  constexpr int kNear = 16, kFar = 8;
+  constexpr int kNear = 16, kFar = 4;  // far lanes share the sets of the cache
   const View* views[] = {&x, &dy, &dx};
   by_floating(x.dtype, [&](auto t) {
     using T = decltype(t);

@@ -18,9 +18,8 @@ int64_t gather(const void* from, const int64_t* at, int64_t size, void* to, int6
       const __m512i a = _mm512_loadu_si512(at + i), b = _mm512_loadu_si512(at + i + 8);
       if (_mm512_cmpge_epu64_mask(a, bound) | _mm512_cmpge_epu64_mask(b, bound)) break;
       if constexpr (sizeof(T) == 4) {
-        const __m256i none = _mm256_setzero_si256();
-        _mm256_storeu_si256((__m256i*)(y + i), _mm512_mask_i64gather_epi32(none, 0xff, a, x, 4));
-        _mm256_storeu_si256((__m256i*)(y + i + 8), _mm512_mask_i64gather_epi32(none, 0xff, b, x, 4));
+#pragma GCC unroll 16
+        for (int k = 0; k < 16; ++k) y[i + k] = x[at[i + k]];  // quicker than the gather instruction
       } else {
         const __m512i none = _mm512_setzero_si512();
         _mm512_storeu_si512(y + i, _mm512_mask_i64gather_epi64(none, 0xff, a, x, 8));
