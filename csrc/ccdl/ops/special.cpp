@@ -1,4 +1,5 @@
-// Operands are converted to contiguous double for the kernels, results back to the promoted floating dtype.
+// Operands are converted to contiguous double (float stays where kernel_dtype() says) for the kernels,
+// results back to the promoted floating dtype.
 #include <ccdl/ops/special.h>
 
 #include <cmath>
@@ -18,17 +19,24 @@ namespace {
 constexpr double kSqrt2 = std::numbers::sqrt2, kTwoOverSqrtPi = 2 * std::numbers::inv_sqrtpi;
 
 Tensor floating(const Tensor& x) { return is_floating(x.dtype()) ? x : to(x, default_dtype()); }
-Tensor operand(const Tensor& x) { return contiguous(to(x, DType::Float64)); }
+Tensor operand(const Tensor& x, DType dtype = DType::Float64) { return contiguous(to(x, dtype)); }
+// The type in which a kernel takes x: the vector kernels of the CPU also take float.
+DType kernel_dtype(const Tensor& x) {
+  return x.dtype() == DType::Float32 && x.device().is_cpu() ? DType::Float32 : DType::Float64;
+}
 
 Tensor launch(SpecialUnary op, const Tensor& x) {
   const NoGradGuard no_grad;
-  const Tensor in = operand(x), y = empty(x.sizes(), DType::Float64, x.device());
+  const DType dtype = kernel_dtype(x);
+  const Tensor in = operand(x, dtype), y = empty(x.sizes(), dtype, x.device());
   CCDL_KERNEL(in, special_unary(op, in.view(), y.view()));
   return to(y, x.dtype());
 }
 Tensor launch(SpecialBinary op, const Tensor& a, const Tensor& b) {
   const NoGradGuard no_grad;
-  const Tensor p = operand(a), q = operand(b), y = empty(a.sizes(), DType::Float64, a.device());
+  const bool vectors = op == SpecialBinary::Gammainc || op == SpecialBinary::Gammaincc;
+  const DType dtype = vectors ? kernel_dtype(a) : DType::Float64;
+  const Tensor p = operand(a, dtype), q = operand(b, dtype), y = empty(a.sizes(), dtype, a.device());
   CCDL_KERNEL(p, special_binary(op, p.view(), q.view(), y.view()));
   return to(y, a.dtype());
 }
