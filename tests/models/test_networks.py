@@ -115,6 +115,7 @@ def on_pytorch(file: str) -> types.ModuleType:
     source = path.read_text()
     source = re.sub(r"^from \.\. import", "from torch import", source, flags=re.M)
     source = re.sub(r"^from \.\.nn import", "from torch.nn import", source, flags=re.M)
+    source = re.sub(r"^from \.\._checks import", "from ccdl._checks import", source, flags=re.M)
     module = types.ModuleType("on_pytorch_" + path.stem)
     sys.modules[module.__name__] = module
     exec(compile(source, str(path), "exec"), module.__dict__)
