@@ -9,7 +9,7 @@ from .. import _C
 from .._C import Tensor
 from . import constraints
 from .distribution import Distribution
-from .utils import lazy_property
+from .utils import lazy_property, one_matrix
 
 __all__ = ["MultivariateNormal"]
 
@@ -53,24 +53,12 @@ class MultivariateNormal(Distribution):
     ) -> None:
         if loc.dim() < 1:
             raise ValueError("loc must be at least one-dimensional.")
-        given = {
-            name: value
-            for name, value in (
-                ("covariance_matrix", covariance_matrix),
-                ("scale_tril", scale_tril),
-                ("precision_matrix", precision_matrix),
-            )
-            if value is not None
-        }
-        if len(given) != 1:
-            raise ValueError(
-                "Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified."
-            )
-        ((name, matrix),) = given.items()
-        if matrix.dim() < 2:
-            raise ValueError(
-                f"{name} must be at least two-dimensional, with optional leading batch dimensions"
-            )
+        name, matrix = one_matrix(
+            ValueError,
+            covariance_matrix=covariance_matrix,
+            precision_matrix=precision_matrix,
+            scale_tril=scale_tril,
+        )
         from .._shapes import broadcast_shapes
 
         batch_shape = broadcast_shapes(matrix.shape[:-2], loc.shape[:-1])

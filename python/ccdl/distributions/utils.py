@@ -137,3 +137,14 @@ def vec_to_tril_matrix(vec: Tensor, diag: int = 0) -> Tensor:
     flat = vec.new_zeros(*vec.shape[:-1], n * n)
     index = (rows * n + columns).expand(vec.shape)
     return flat.scatter(-1, index, vec).reshape(*vec.shape[:-1], n, n)
+
+
+def one_matrix(error: type[Exception], **matrices: Tensor | None) -> tuple[str, Tensor]:
+    """The only matrix given among the forms of a covariance, with its name; ``error`` where it is not one."""
+    given = [(name, value) for name, value in matrices.items() if value is not None]
+    if len(given) != 1:
+        raise error("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
+    name, matrix = given[0]
+    if matrix.dim() < 2:
+        raise ValueError(f"{name} must be at least two-dimensional, with optional leading batch dimensions")
+    return name, matrix
