@@ -363,6 +363,26 @@ def test_embedding_padding_and_frequency():
         np.testing.assert_allclose(g.detach().cpu().numpy(), want, rtol=1e-6)
 
 
+@pytest.mark.simd
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("rows, columns, start", [(40, 147, 0), (150_000, 35, 0), (66_000, 128, 0), (66_000, 128, 3)])
+def test_gradient_of_small_and_large_tables(dtype, rows, columns, start):
+    """Every row is written, in a table that goes around the caches too; small integers have exact sums."""
+    rng = np.random.default_rng(rows)
+    ids = np.concatenate([rng.integers(0, rows, 300), [0, 0, rows - 1, rows - 1, 7], np.full(30, 5)])
+    ids = ids[start:]
+    values = rng.integers(-3, 4, (ids.size, columns)).astype(np.float64)
+    table = ccdl.zeros(rows, columns, dtype=getattr(ccdl, dtype), requires_grad=True)
+    for _ in range(2):  # the second time into memory that was used before
+        table.grad = None
+        y = ccdl.nn.functional.embedding(ccdl.tensor(ids), table)
+        y.backward(ccdl.tensor(values, dtype=getattr(ccdl, dtype)))
+        want = np.zeros((rows, columns))
+        np.add.at(want, ids, values)
+        np.testing.assert_array_equal(table.grad.double().cpu().numpy(), want)
+        table.grad.fill_(7.0)
+
+
 def test_bits_do_not_depend_on_the_thread_count():
     rng = np.random.default_rng(7)
     x = ccdl.tensor(rng.standard_normal((64, 700)))

@@ -39,6 +39,7 @@ CASES = [
         lookup,
         samples,
         dtypes=FLOATS,
+        simd=True,
         big=lambda rng: Sample(rng.integers(0, 400, (3000,)), rng.uniform(-1, 1, (400, 130))),
         errors=[
             ErrorCase(

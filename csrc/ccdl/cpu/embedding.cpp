@@ -1,9 +1,9 @@
 // Gradient of a table look-up. A counting sort groups the look-ups by table row, keeping their order; then
 // every row is summed by one chunk in that order, so the result does not depend on the thread count and needs
 // no atomics.
-#pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/embedding.h>
 
+#include <algorithm>
 #include <type_traits>
 
 #include <ccdl/cpu/scratch.h>
@@ -13,38 +13,50 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kColumns = 256;  // columns summed at a time
+constexpr int64_t kPastCaches = 16 << 20;  // bytes from where a table is written around the caches
+constexpr int64_t kAhead = 4;              // look-ups whose row is asked for ahead of use
 
 template <class T>
+constexpr LookupType lookup_type() {
+  return std::is_same_v<T, float>     ? kLookupFloat
+         : std::is_same_v<T, double>  ? kLookupDouble
+         : std::is_same_v<T, float16> ? kLookupHalf
+                                      : kLookupBFloat16;
+}
+
+// Every byte of dw is written once: untouched rows as zeros, touched ones as their sum.
+template <class T>
 void sum_rows(const View& dy, const int64_t* start, const int64_t* order, bool by_frequency, const View& dw) {
-  using A = typename Accumulator<T>::type;
-  const int64_t D = dw.sizes[1], stride = dy.strides[0];
+  const IndexKernels& kernels = simd_index();
+  const auto sum = kernels.sum_rows[lookup_type<T>()];
+  const int64_t V = dw.sizes[0], D = dw.sizes[1], stride = dy.strides[0], n = start[V];
+  const int64_t row_bytes = D * static_cast<int64_t>(sizeof(T)),
+                lines = std::min<int64_t>(row_bytes / 64, 32);
+  const bool past_caches = V * row_bytes >= kPastCaches;
   const T* g = dy.ptr<const T>();
-  [[maybe_unused]] const auto add = simd_index().add_float;
-  parallel_for(dw.sizes[0], kWalkGrain / (D + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t v = begin; v < end; ++v) {
-      T* row = dw.ptr<T>() + v * D;
+  T* to = dw.ptr<T>();
+  parallel_for(V, kWalkGrain / (D + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t v = begin; v < end;) {
       const int64_t lo = start[v], hi = start[v + 1];
       if (lo == hi) {
-        __builtin_memset(row, 0, static_cast<size_t>(D) * sizeof(T));
+        int64_t next = v + 1;
+        while (next < end && start[next + 1] == lo) ++next;
+        if (past_caches)
+          kernels.clear(to + v * D, (next - v) * row_bytes);
+        else
+          __builtin_memset(to + v * D, 0, static_cast<size_t>((next - v) * row_bytes));
+        v = next;
         continue;
       }
-      const A scale = by_frequency ? static_cast<A>(hi - lo) : A(1);
-      for (int64_t b = 0; b < D; b += kColumns) {
-        const int64_t m = D - b < kColumns ? D - b : kColumns;
-        A sum[kColumns] = {};
-        for (int64_t i = lo; i < hi; ++i) {
-          const T* from = g + order[i] * stride + b;
-          if constexpr (std::is_same_v<T, float>)
-            add(sum, from, m);
-          else
-            for (int64_t j = 0; j < m; ++j) sum[j] += static_cast<A>(from[j]);
-        }
-        if (by_frequency)
-          for (int64_t j = 0; j < m; ++j) sum[j] /= scale;
-        for (int64_t j = 0; j < m; ++j) row[b + j] = static_cast<T>(sum[j]);
+      for (int64_t i = lo + kAhead; i < std::min(hi + kAhead, n); ++i) {
+        const char* p = reinterpret_cast<const char*>(g + order[i] * stride);
+        for (int64_t l = 0; l < lines; ++l) __builtin_prefetch(p + 64 * l);
       }
+      sum(g, stride, order + lo, nullptr, hi - lo, by_frequency ? static_cast<double>(hi - lo) : 1.0,
+          to + v * D, D, past_caches);
+      ++v;
     }
+    if (past_caches) kernels.finish_stores();
   });
 }
 

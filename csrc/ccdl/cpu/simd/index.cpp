@@ -1,6 +1,7 @@
-// Gathers with their bounds check: eight indices are checked together, then eight elements are loaded.
+// Gathers with their bounds check: eight indices are checked together, then eight elements are loaded. Sums
+// of table rows: a few vectors of columns at a time stay in registers while the rows go by.
 #include <ccdl/cpu/simd/index.h>
-#include <ccdl/cpu/simd/vec.h>
+#include <ccdl/cpu/simd/lanes.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
@@ -49,12 +50,97 @@ void add(T* __restrict y, const T* __restrict x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] += x[i];
 }
 
+CCDL_SI void stream(float* y, vf v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(y, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(y, (__m256)v);
+#elif defined(__SSE2__)
+  _mm_stream_ps(y, (__m128)v);
+#else
+  storeu(y, v);
+#endif
+}
+CCDL_SI void stream(double* y, vd v) { stream((float*)y, (vf)v); }
+CCDL_SI void stream(float16* y, vf v) { st(y, v); }
+CCDL_SI void stream(bfloat16* y, vf v) { st(y, v); }
+
+// U vectors of columns, the last of them with `live` lanes where Tail.
+template <class T, int U, bool Tail>
+CCDL_SI void sum_columns(const T* x, int64_t stride, const int64_t* at, const typename Lanes<T>::S* w,
+                         int64_t count, typename Lanes<T>::S divisor, T* y, int live, bool streams) {
+  using L = Lanes<T>;
+  typename L::V sum[U] = {};
+  for (int64_t k = 0; k < count; ++k) {
+    const T* row = x + at[k] * stride;
+    typename L::V v[U];
+#pragma GCC unroll 8
+    for (int u = 0; u < U; ++u) v[u] = Tail ? ldn(row, live) : ld(row + u * L::kN);
+    if (w) {
+      const auto f = set1(w[k]);
+#pragma GCC unroll 8
+      for (int u = 0; u < U; ++u) sum[u] = fma(v[u], f, sum[u]);
+    } else {
+#pragma GCC unroll 8
+      for (int u = 0; u < U; ++u) sum[u] += v[u];
+    }
+  }
+  if (divisor != 1)
+    for (int u = 0; u < U; ++u) sum[u] /= set1(divisor);
+  if (Tail) {
+    stn(y, sum[0], live);
+  } else if (streams) {
+    for (int u = 0; u < U; ++u) stream(y + u * L::kN, sum[u]);
+  } else {
+    for (int u = 0; u < U; ++u) st(y + u * L::kN, sum[u]);
+  }
+}
+
+template <class T>
+void sum_rows(const void* from, int64_t stride, const int64_t* at, const void* scale, int64_t count,
+              double divide, void* to, int64_t n, bool past_caches) {
+  using S = typename Lanes<T>::S;
+  constexpr int kN = Lanes<T>::kN, kU = 8;
+  const T* x = (const T*)from;
+  const S* w = (const S*)scale;
+  T* y = (T*)to;
+  const S divisor = (S)divide;
+  const bool streams = past_caches && (uintptr_t)y % VB == 0;
+  int64_t j = 0;
+  for (; j + kU * kN <= n; j += kU * kN)
+    sum_columns<T, kU, false>(x + j, stride, at, w, count, divisor, y + j, 0, streams);
+  for (; j + kN <= n; j += kN)
+    sum_columns<T, 1, false>(x + j, stride, at, w, count, divisor, y + j, 0, streams);
+  if (j < n) sum_columns<T, 1, true>(x + j, stride, at, w, count, divisor, y + j, (int)(n - j), false);
+}
+
+void clear(void* to, int64_t bytes) {
+  char* p = (char*)to;
+  int64_t head = (int64_t)(-(uintptr_t)p % VB);
+  if (head > bytes) head = bytes;
+  __builtin_memset(p, 0, (unsigned long)head);
+  p += head;
+  bytes -= head;
+  for (; bytes >= 4 * VB; bytes -= 4 * VB, p += 4 * VB) {
+    stream((float*)p, vf{});
+    stream((float*)(p + VB), vf{});
+    stream((float*)(p + 2 * VB), vf{});
+    stream((float*)(p + 3 * VB), vf{});
+  }
+  __builtin_memset(p, 0, (unsigned long)bytes);
+}
+
+void finish_stores() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 }  // namespace
 
 extern const IndexKernels index = {
-    {gather<uint8_t>, gather<uint16_t>, gather<uint32_t>, gather<uint64_t>},
-    add<float>,
-    add<double>,
+    {gather<uint8_t>, gather<uint16_t>, gather<uint32_t>, gather<uint64_t>},    add<float>, add<double>,
+    {sum_rows<float>, sum_rows<double>, sum_rows<float16>, sum_rows<bfloat16>}, clear,      finish_stores,
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA
