@@ -114,11 +114,32 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 1
     out = capsys.readouterr().out
     assert "sample.cu" in out and " s " in out and "127 registers, recorded 100" in out
-    log = tmp_path / "build.log"
-    log.write_text(LOG)
-    assert check.main(["--log", str(log), "--budget", str(path)]) == 1
-    log.write_text(WGMMA)
-    assert check.main(["--log", str(log), "--budget", str(path)]) == 1
+
+
+def test_log_of_a_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kernels are held to what is recorded for their file: two files may have kernels of the same name."""
+    log, steps, path = tmp_path / "build.log", tmp_path / ".ninja_log", tmp_path / "budget.json"
+    step = "[{}/3] Building CUDA object CMakeFiles/k.dir/cuda/kernels/{}.cu.o\n"
+    log.write_text("[0/3] Re-checking globbed directories...\n" + step.format(1, "softmax") + LOG
+                   + step.format(2, "linalg/qr") + LOG + "[3/3] Linking CXX shared library libccdl.so\n")  # fmt: skip
+    recorded = {"fill_kernel<float, 4>": [16, 0, 0, 128], "plain_kernel": [127, 24, 400, 0]}
+    path.write_text(json.dumps({"recorded": {"sm_80": {"softmax.cu": recorded, "linalg/qr.cu": recorded}}}))
+    run = lambda: check.main(["--log", str(log), "--steps", str(steps), "--budget", str(path)])
+    object_line = "{}\t{}\t0\tCMakeFiles/k.dir/cuda/kernels/softmax.cu.o\tdeadbeef\n"
+    steps.write_text("# ninja log v5\n" + object_line.format(100, 9_100))
+    assert run() == 0 and "2 compilations, 4 kernels: nothing" in capsys.readouterr().out
+    steps.write_text("# ninja log v5\n" + object_line.format(100, 121_200))
+    assert run() == 1 and "softmax.cu sm_80: took 121 s" in capsys.readouterr().out
+    steps.write_text("")
+    less = {"plain_kernel": [100, 24, 400, 0]}
+    path.write_text(json.dumps({"recorded": {"sm_80": {"softmax.cu": recorded, "linalg/qr.cu": less}}}))
+    assert run() == 1
+    out = capsys.readouterr().out
+    assert "linalg/qr.cu sm_80: plain_kernel uses 127 registers, recorded 100" in out and "1 kernels are not" in out
+    log.write_text(step.format(1, "gemm_sm90") + WGMMA)
+    assert run() == 1 and "serialized" in capsys.readouterr().out
+    log.write_text("ninja: no work to do.\n")
+    assert run() == 1 and "no kernels" in capsys.readouterr().out
 
 
 def test_hopper_files_are_compiled_for_hopper_alone() -> None:

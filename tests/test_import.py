@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import ccdl
 
 
@@ -83,3 +85,7 @@ def test_python_m_ccdl_reports() -> None:
 def test_cuda_is_absent() -> None:
     assert ccdl.cuda.is_available() is False
     assert ccdl.cuda.device_count() == 0
+    for needs_a_device in (lambda: ccdl.ones(2, device="cuda"), lambda: ccdl.ones(2).cuda(), ccdl.cuda.synchronize):
+        with pytest.raises(RuntimeError, match="(?i)cuda"):  # built without it, or no driver: the message says which
+            needs_a_device()
+    assert ccdl.ones(2).sum().item() == 2  # and nothing else has suffered
