@@ -2,6 +2,7 @@
 // Python.
 
 #include <ccdl/autograd/accumulate.h>
+#include <ccdl/autograd/saved_hooks.h>
 
 #include "py_tensor.h"
 #include "signature.h"
@@ -103,6 +104,38 @@ struct PyNodePostHook {
     Py_DECREF(a);
     Py_DECREF(b);
     replace_all(&grad_inputs, r, "register_hook");
+  }
+};
+
+// saved_tensors_hooks: the object pack(x) returned, and unpack to make a tensor of it again.
+struct PyUnpack {
+  HeldRef f, kept;
+  Tensor operator()() const {
+    Gil gil;
+    PyObject* r = PyObject_CallOneArg(f->object, kept->object);
+    if (!r) throw PyError{};
+    Tensor out = is_tensor(r) ? unwrap(r) : Tensor();
+    const std::string came = Py_TYPE(r)->tp_name;
+    Py_DECREF(r);
+    CCDL_CHECK(out.defined(), Type,
+               "saved_tensors_hooks: Output of saved tensor unpack_hook expected to be a Tensor but got "
+               "result of type ",
+               came);
+    return out;
+  }
+};
+
+struct PyPack {
+  HeldRef pack, unpack;
+  autograd::Unpack operator()(const Tensor& x) const {
+    Gil gil;
+    PyObject* arg = wrap(x);
+    PyObject* r = PyObject_CallOneArg(pack->object, arg);
+    Py_DECREF(arg);
+    if (!r) throw PyError{};
+    auto kept = std::make_shared<Held>(r);
+    Py_DECREF(r);
+    return PyUnpack{unpack, std::move(kept)};
   }
 };
 
@@ -480,6 +513,27 @@ const Row kRows[] = {
          m->requires_grad = false;
        }
        return wrap(x);
+     }},
+    {"_push_saved_hooks(object pack, object unpack) -> None",
+     [](const Args& a) {
+       for (int i = 0; i < 2; ++i) check_callable("saved_tensors_hooks", a.object(i));
+       autograd::push_saved_hooks(
+           PyPack{std::make_shared<Held>(a.object(0)), std::make_shared<Held>(a.object(1))});
+       return Py_NewRef(Py_None);
+     }},
+    {"_pop_saved_hooks() -> None",
+     [](const Args&) {
+       autograd::pop_saved_hooks();
+       return Py_NewRef(Py_None);
+     }},
+    {"_saved_hooks_depth() -> int",
+     [](const Args&) { return wrap(static_cast<int64_t>(autograd::saved_hooks_depth())); }},
+    {"_current_graph_task() -> int", [](const Args&) { return wrap(autograd::current_graph_task()); }},
+    {"_will_execute(object node) -> bool",
+     [](const Args& a) {
+       CCDL_CHECK(Py_TYPE(a.object(0)) == NodeType, Type, "_will_execute: node must be a grad_fn, got ",
+                  Py_TYPE(a.object(0))->tp_name);
+       return wrap(autograd::will_execute(reinterpret_cast<NodeObject*>(a.object(0))->node.get()));
      }},
     {"_is_view(Tensor self) -> bool", [](const Args& a) { return wrap(autograd::is_view(a.tensor(0))); }},
     {"_bump_version(Tensor self) -> None",

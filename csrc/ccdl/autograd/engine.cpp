@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include <ccdl/autograd/accumulate.h>
+#include <ccdl/autograd/saved_hooks.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/view.h>
@@ -29,9 +30,19 @@ struct Later {
   }
 };
 
+class Run;
+thread_local Run* t_run = nullptr;  // the innermost backward pass of this thread
+std::atomic<int64_t> g_runs{0};
+
 class Run {
  public:
   Run(bool keep_graph, bool create_graph) : keep_graph_(keep_graph), create_graph_(create_graph) {}
+  const int64_t id = g_runs++;
+
+  // After the dependencies were counted.
+  bool will_execute(Node* node) {
+    return std::find(order_.begin(), order_.end(), node) != order_.end() && nodes_[node].needed;
+  }
 
   void add_root(const Edge& edge, const Tensor& grad) {
     roots_.push_back(edge.node);
@@ -47,6 +58,11 @@ class Run {
     count_dependencies();
     if (capturing_) mark_needed();
     GradModeGuard mode(create_graph_);
+    struct Current {
+      Run* before;
+      explicit Current(Run* run) : before(std::exchange(t_run, run)) {}
+      ~Current() { t_run = before; }
+    } current(this);
     for (const auto& root : roots_) {
       Pending& p = nodes_[root.get()];
       if (p.dependencies == 0 && !std::exchange(queued_[root.get()], true)) ready_.push(root);
@@ -246,6 +262,9 @@ TensorList run_captured(const char* op, const TensorList& outputs, const TensorL
 }
 
 }  // namespace
+
+int64_t current_graph_task() { return t_run ? t_run->id : -1; }
+bool will_execute(Node* node) { return t_run && t_run->will_execute(node); }
 
 void backward(const TensorList& outputs, const TensorList& grad_outputs, bool keep_graph, bool create_graph,
               const TensorList& inputs) {

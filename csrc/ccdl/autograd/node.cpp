@@ -53,54 +53,6 @@ void Node::destroy() noexcept {
   t_destroying = false;
 }
 
-// ---- saved tensors ----
-
-static void check_savable(const Tensor& x) {
-  CCDL_CHECK(!x.impl()->inference, Autograd,
-             "save_for_backward: Inference tensors cannot be saved for backward (", describe(x),
-             "); make a clone outside inference_mode and use that");
-}
-
-SavedTensor::SavedTensor(const Tensor& x) {
-  if (!x.defined()) return;
-  check_savable(x);
-  tensor_ = x;
-  version_ = x.version();
-  saved_ = true;
-}
-
-SavedTensor::SavedTensor(const Tensor& output, const Node*, int output_nr) {
-  if (!output.defined()) return;
-  tensor_ = alias(output, output.sizes(), output.strides(), output.offset());
-  version_ = output.version();
-  output_nr_ = output_nr;
-  saved_ = true;
-}
-
-void SavedTensor::reset() {
-  released_ = saved_ || released_;
-  tensor_ = Tensor();
-}
-
-Tensor SavedTensor::get(Node* holder) const {
-  if (!saved_) return Tensor();
-  CCDL_CHECK(!released_, Autograd, "backward: ", holder->name(),
-             ": Trying to backward through the graph a second time (or directly access saved tensors after "
-             "they have already been "
-             "freed); pass retain_graph=True to the first backward() or grad()");
-  CCDL_CHECK(
-      tensor_.version() == version_, Autograd, "backward: ", holder->name(),
-      ": one of the variables needed for gradient computation has been modified by an inplace operation: ",
-      describe(tensor_), " is at version ", tensor_.version(), "; expected version ", version_,
-      " instead; clone it before writing to it");
-  if (output_nr_ < 0 || !grad_enabled()) return tensor_;
-  Tensor again = alias(tensor_, tensor_.sizes(), tensor_.strides(), tensor_.offset());
-  Meta* m = meta(again);
-  m->grad_fn = Ref<Node>(holder);
-  m->output_nr = output_nr_;
-  return again;
-}
-
 // ---- per-tensor state ----
 
 Meta::~Meta() {

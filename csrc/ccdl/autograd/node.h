@@ -115,7 +115,7 @@ class SavedTensor {
  private:
   Tensor tensor_;
   uint32_t version_ = 0;
-  int output_nr_ = -1;  // >= 0: output of the holder
+  int output_nr_ = -1;  // >= 0: output of the holder; < -1: packed by a hook
   bool saved_ = false, released_ = false;
 };
 

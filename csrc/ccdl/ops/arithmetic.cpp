@@ -153,9 +153,8 @@ struct BinaryBackward : Node {
   SavedOperand a, b;
   SavedTensor y;
 
-  Tensor da(const Tensor& g) {
+  Tensor da(const Tensor& g, const Operand& A, const Operand& B, const Tensor& Y) {
     using enum BinaryOp;
-    const Operand A = a.get(this), B = b.get(this);
     switch (op) {
       case Add:
       case Sub:
@@ -179,13 +178,13 @@ struct BinaryBackward : Node {
       case Atan2:
         return mul(g, div(B, add(square_of(A), square_of(B))));
       case Hypot:
-        return mul(g, div(A, y.get(this)));
+        return mul(g, div(A, Y));
       case Copysign:
-        return mul(g, where(eq(A, 0), Operand(0.0), div(y.get(this), A)));
+        return mul(g, where(eq(A, 0), Operand(0.0), div(Y, A)));
       case Logaddexp:
-        return mul(g, exp(sub(A, y.get(this))));
+        return mul(g, exp(sub(A, Y)));
       case Logaddexp2:
-        return mul(g, exp2(sub(A, y.get(this))));
+        return mul(g, exp2(sub(A, Y)));
       case Xlogy:
         return mul(g, where(logical_and(eq(A, 0), le(B, 0)), Operand(0.0), log_of(B)));
       case Xlog1py:
@@ -197,9 +196,8 @@ struct BinaryBackward : Node {
         return Tensor();
     }
   }
-  Tensor db(const Tensor& g) {
+  Tensor db(const Tensor& g, const Operand& A, const Operand& B, const Tensor& Y) {
     using enum BinaryOp;
-    const Operand A = a.get(this), B = b.get(this);
     switch (op) {
       case Add:
         return scaled(g, alpha);
@@ -210,7 +208,7 @@ struct BinaryBackward : Node {
       case Div:
         return neg(mul(g, div(div(A, B), B)));
       case Pow:
-        return mul(g, where(logical_and(eq(A, 0), ge(B, 0)), Operand(0.0), mul(y.get(this), log_of(A))));
+        return mul(g, where(logical_and(eq(A, 0), ge(B, 0)), Operand(0.0), mul(Y, log_of(A))));
       case Remainder:
         return neg(mul(g, floor(div(A, B))));
       case Fmod:
@@ -226,13 +224,13 @@ struct BinaryBackward : Node {
       case Atan2:
         return neg(mul(g, div(A, add(square_of(A), square_of(B)))));
       case Hypot:
-        return mul(g, div(B, y.get(this)));
+        return mul(g, div(B, Y));
       case Copysign:
         return zeros_like(g);
       case Logaddexp:
-        return mul(g, exp(sub(B, y.get(this))));
+        return mul(g, exp(sub(B, Y)));
       case Logaddexp2:
-        return mul(g, exp2(sub(B, y.get(this))));
+        return mul(g, exp2(sub(B, Y)));
       case Xlogy:
         return mul(g, div(A, B));
       case Xlog1py:
@@ -245,7 +243,9 @@ struct BinaryBackward : Node {
     }
   }
   TensorList apply(const TensorList& grads) override {
-    return {needs(0) ? da(grads[0]) : Tensor(), needs(1) ? db(grads[0]) : Tensor()};
+    const Operand A = a.get(this), B = b.get(this);
+    const Tensor Y = y.get(this), &g = grads[0];
+    return {needs(0) ? da(g, A, B, Y) : Tensor(), needs(1) ? db(g, A, B, Y) : Tensor()};
   }
   void release_saved() override {
     a.tensor.reset();

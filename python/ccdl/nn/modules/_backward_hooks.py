@@ -6,6 +6,8 @@ grad_input is known. If no input needs a gradient, the hooks run right after the
 
 from __future__ import annotations
 
+import functools
+import warnings
 from typing import Any
 
 from ... import _C
@@ -68,44 +70,51 @@ def _replacement(result, current, what):
     return result
 
 
-def run_with_backward_hooks(module: Any, args: Any, kwargs: Any) -> Any:
-    """``module.forward`` with the module's backward hooks attached."""
-    if not _C.is_grad_enabled():
-        return module.forward(*args, **kwargs)
-    state: dict[str, Any] = {}
-    inputs_need_grad = any(isinstance(a, _C.Tensor) and a.requires_grad for a in args)
+class BackwardHooks:
+    """The backward hooks around one call of a module: ``inputs`` go in, ``outputs(y)`` come out."""
 
-    def finish(grad_input, count):
-        for hook in tuple(module._backward_hooks.values()):
-            result = hook(module, grad_input, state["grad_output"])
-            grad_input = _replacement(result, grad_input, "backward")
+    def __init__(
+        self, module: Any, before: tuple[Any, ...], after: tuple[Any, ...], args: tuple[Any, ...]
+    ) -> None:
+        self.module, self.before, self.after, self.args = module, before, after, args
+        self.grad_output: Any = None
+        self.inputs_need_grad = any(isinstance(a, _C.Tensor) and a.requires_grad for a in args)
+        self.inputs = args
+        if self.inputs_need_grad and after:
+            self.inputs = tuple(_through(self._see_inputs, args))
+
+    def outputs(self, output: Any) -> Any:
+        """``output`` behind the node that notes its gradients."""
+        is_tuple = isinstance(output, tuple)
+        outputs = tuple(output) if is_tuple else (output,)
+        if not is_tuple and not isinstance(output, _C.Tensor):
+            warnings.warn(
+                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but "
+                f"received {type(output)}",
+                stacklevel=4,
+            )
+        if not any(isinstance(o, _C.Tensor) and o.requires_grad for o in outputs):
+            return output
+        passed = tuple(_through(functools.partial(self._see_outputs, outputs), outputs))
+        if not is_tuple:
+            return passed[0]
+        return type(output)(*passed) if hasattr(output, "_fields") else passed
+
+    def _finish(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
+        for hook in self.after:
+            grad_input = _replacement(hook(self.module, grad_input, self.grad_output), grad_input, "backward")
         return grad_input
 
-    def see_inputs(grads):
-        if "grad_output" not in state:  # outputs did not take part in this backward
+    def _see_inputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
+        if self.grad_output is None:  # outputs did not take part in this backward
             return grads
-        return _gather(finish(_spread(grads, args), len(args)), args)
+        return _gather(self._finish(_spread(grads, self.args)), self.args)
 
-    if inputs_need_grad and module._backward_hooks:
-        new_args = tuple(_through(see_inputs, args))
-    else:
-        new_args = args
-    output = module.forward(*new_args, **kwargs)
-    is_tuple = isinstance(output, tuple)
-    outputs = tuple(output) if is_tuple else (output,)
-    if not any(isinstance(o, _C.Tensor) and o.requires_grad for o in outputs):
-        return output
-
-    def see_outputs(grads):
+    def _see_outputs(self, outputs: tuple[Any, ...], grads: tuple[Any, ...]) -> tuple[Any, ...]:
         grad_output = _spread(grads, outputs)
-        for hook in tuple(module._backward_pre_hooks.values()):
-            grad_output = _replacement(hook(module, grad_output), grad_output, "backward pre-")
-        state["grad_output"] = grad_output
-        if not inputs_need_grad:
-            finish((None,) * len(args), len(args))
+        for hook in self.before:
+            grad_output = _replacement(hook(self.module, grad_output), grad_output, "backward pre-")
+        self.grad_output = grad_output
+        if not self.inputs_need_grad:
+            self._finish((None,) * len(self.args))
         return _gather(grad_output, outputs)
-
-    passed = tuple(_through(see_outputs, outputs))
-    if not is_tuple:
-        return passed[0]
-    return type(output)(*passed) if hasattr(output, "_fields") else passed

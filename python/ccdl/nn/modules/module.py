@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import count
 from typing import Any
 
 from ... import _C
 from ..parameter import Buffer, Parameter
-from ._backward_hooks import run_with_backward_hooks
+from ._hooks import (
+    GLOBAL,
+    HookMethods,
+    RemovableHandle,
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+    registered,
+)
 from ._state import StateMethods
 
-__all__ = ["Module", "register_module_forward_hook", "register_module_forward_pre_hook"]
-
-_hook_ids = count()
-_global_forward_pre_hooks: dict = OrderedDict()
-_global_forward_hooks: dict = OrderedDict()
+__all__ = [
+    "Module",
+    "RemovableHandle",
+    "register_module_backward_hook",
+    "register_module_buffer_registration_hook",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
+]
 
 _Tensor = _C.Tensor
-
-
-class RemovableHandle:
-    """Handle of a registered hook: ``remove()`` takes it out again; as context manager, at exit."""
-
-    __slots__ = ("id", "_tables", "__weakref__")
-
-    def __init__(self, *tables: Any) -> None:
-        self.id = next(_hook_ids)
-        self._tables = tables
-
-    def remove(self) -> None:
-        for table in self._tables:
-            if isinstance(table, set):
-                table.discard(self.id)
-            else:
-                table.pop(self.id, None)
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *exc_info: Any) -> None:
-        self.remove()
 
 
 def _indent(text, spaces):
@@ -50,35 +45,11 @@ def _indent(text, spaces):
     return "\n".join([first, *(" " * spaces + line for line in rest)])
 
 
-def _add_hook(table, hook, prepend=False, *more):
-    handle = RemovableHandle(table, *more)
-    table[handle.id] = hook
-    if prepend:
-        table.move_to_end(handle.id, last=False)
-    return handle
-
-
-def register_module_forward_pre_hook(hook: Any) -> Any:
-    """Registers ``hook(module, args)`` to run before every module's forward."""
-    return _add_hook(_global_forward_pre_hooks, hook)
-
-
-def register_module_forward_hook(hook: Any, *, with_kwargs: bool = False, always_call: bool = False) -> Any:
-    """Registers ``hook(module, args, output)`` to run after every module's forward."""
-    if with_kwargs:
-        plain = hook
-
-        def hook(module, args, output, kwargs=None):
-            return plain(module, args, kwargs or {}, output)
-
-    return _add_hook(_global_forward_hooks, hook)
-
-
 def _not_implemented_forward(self, *args, **kwargs):
     raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
 
-class Module(StateMethods):
+class Module(HookMethods, StateMethods):
     """Base class of all neural-network modules.
 
     Assigning a Parameter, Module or Buffer as attribute registers it under that name; ``forward`` holds the
@@ -130,59 +101,12 @@ class Module(StateMethods):
     # --- calling ---
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._hooked and not _global_forward_hooks and not _global_forward_pre_hooks:
+        if not self._hooked and not GLOBAL.on_call:
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         return self.__call__(*args, **kwargs)
-
-    def _call_with_hooks(self, args, kwargs):
-        called = set()
-        try:
-            for hook in tuple(_global_forward_pre_hooks.values()):
-                args = self._replaced_args(hook(self, args), args)
-            for key, hook in tuple(self._forward_pre_hooks.items()):
-                if key in self._forward_pre_hooks_with_kwargs:
-                    result = hook(self, args, kwargs)
-                    if result is not None:
-                        if not (isinstance(result, tuple) and len(result) == 2):
-                            raise RuntimeError(
-                                "forward pre-hook with kwargs must return None or a pair of new args and "
-                                "kwargs, "
-                                f"got {result}"
-                            )
-                        args, kwargs = result
-                else:
-                    args = self._replaced_args(hook(self, args), args)
-            if self._backward_hooks or self._backward_pre_hooks:
-                output = run_with_backward_hooks(self, args, kwargs)
-            else:
-                output = self.forward(*args, **kwargs)
-            for hook in tuple(_global_forward_hooks.values()):
-                result = hook(self, args, output)
-                output = output if result is None else result
-            for key, hook in tuple(self._forward_hooks.items()):
-                called.add(key)
-                result = self._run_forward_hook(key, hook, args, kwargs, output)
-                output = output if result is None else result
-            return output
-        except Exception:
-            for key, hook in tuple(self._forward_hooks.items()):
-                if key in self._forward_hooks_always_called and key not in called:
-                    self._run_forward_hook(key, hook, args, kwargs, None)
-            raise
-
-    def _run_forward_hook(self, key, hook, args, kwargs, output):
-        if key in self._forward_hooks_with_kwargs:
-            return hook(self, args, kwargs, output)
-        return hook(self, args, output)
-
-    @staticmethod
-    def _replaced_args(result, args):
-        if result is None:
-            return args
-        return result if isinstance(result, tuple) else (result,)
 
     # --- attributes ---
 
@@ -217,7 +141,7 @@ class Module(StateMethods):
             if modules is None:
                 raise AttributeError("cannot assign module before Module.__init__() call")
             self._forget(name, own, "_parameters", "_buffers")
-            modules[name] = value
+            modules[name] = registered(GLOBAL.module, self, name, value)
             return
         if modules is not None and name in modules:
             if value is not None:
@@ -287,7 +211,7 @@ class Module(StateMethods):
             raise TypeError(
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = registered(GLOBAL.buffer, self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -306,14 +230,14 @@ class Module(StateMethods):
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
                 "explicitly"
             )
-        self._parameters[name] = param
+        self._parameters[name] = param if param is None else registered(GLOBAL.parameter, self, name, param)
 
     def add_module(self, name: str, module: Any) -> None:
         """Adds a child module under ``name``; None reserves the name."""
         if not isinstance(module, Module) and module is not None:
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._check_new_name("module", name, "_modules")
-        self._modules[name] = module
+        self._modules[name] = registered(GLOBAL.module, self, name, module)
 
     def register_module(self, name: str, module: Any) -> None:
         """Another name of :meth:`add_module`."""
@@ -551,80 +475,6 @@ class Module(StateMethods):
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Accepted without effect: ccdl runs eagerly."""
 
-    # --- hooks ---
-
-    def register_forward_pre_hook(
-        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> Any:
-        """``hook(module, args)`` before forward; may return replaced args. With ``with_kwargs``:
-        ``hook(module, args, kwargs)`` returning a pair."""
-        self._hooked = True
-        handle = _add_hook(self._forward_pre_hooks, hook, prepend, self._forward_pre_hooks_with_kwargs)
-        if with_kwargs:
-            self._forward_pre_hooks_with_kwargs[handle.id] = True
-        return handle
-
-    def register_forward_hook(
-        self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
-    ) -> Any:
-        """``hook(module, args, output)`` after forward; may return a replaced output. ``always_call``: also
-        after an exception."""
-        self._hooked = True
-        handle = _add_hook(
-            self._forward_hooks,
-            hook,
-            prepend,
-            self._forward_hooks_with_kwargs,
-            self._forward_hooks_always_called,
-        )
-        if with_kwargs:
-            self._forward_hooks_with_kwargs[handle.id] = True
-        if always_call:
-            self._forward_hooks_always_called[handle.id] = True
-        return handle
-
-    def register_full_backward_pre_hook(self, hook: Any, prepend: bool = False) -> Any:
-        """``hook(module, grad_output)`` before the module's backward; may return replaced gradients."""
-        self._hooked = True
-        return _add_hook(self._backward_pre_hooks, hook, prepend)
-
-    def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> Any:
-        """``hook(module, grad_input, grad_output)`` once the gradients of the inputs are known; may return
-        replaced ``grad_input``. Tuples have one entry per positional tensor argument or output."""
-        self._hooked = True
-        return _add_hook(self._backward_hooks, hook, prepend)
-
-    def register_backward_hook(self, hook: Any) -> Any:
-        """PyTorch's older name; the same as :meth:`register_full_backward_hook`."""
-        return self.register_full_backward_hook(hook)
-
-    def register_state_dict_pre_hook(self, hook: Any) -> Any:
-        """``hook(module, prefix, keep_vars)`` before ``state_dict`` collects."""
-        return _add_hook(self._state_dict_pre_hooks, hook)
-
-    def register_state_dict_post_hook(self, hook: Any) -> Any:
-        """``hook(module, state_dict, prefix, local_metadata)`` after ``state_dict`` collected; edits it in
-        place.
-        """
-        return _add_hook(self._state_dict_hooks, _in_place_only(hook))
-
-    def _register_state_dict_hook(self, hook):
-        return _add_hook(self._state_dict_hooks, hook)
-
-    def register_load_state_dict_pre_hook(self, hook: Any) -> Any:
-        """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
-        error_msgs)`` before this module takes its values."""
-        return _add_hook(self._load_state_dict_pre_hooks, functools.partial(hook, self))
-
-    def _register_load_state_dict_pre_hook(self, hook, with_module=False):
-        return _add_hook(
-            self._load_state_dict_pre_hooks, functools.partial(hook, self) if with_module else hook
-        )
-
-    def register_load_state_dict_post_hook(self, hook: Any) -> Any:
-        """``hook(module, incompatible_keys)`` after loading; may edit the two lists."""
-        return _add_hook(self._load_state_dict_post_hooks, hook)
-
     def __getstate__(self) -> Any:
         return self.__dict__.copy()
 
@@ -648,15 +498,6 @@ class Module(StateMethods):
         if not children and len(lines) <= 1:
             return head + (lines[0] if lines else "") + ")"
         return head + "\n  " + "\n  ".join(lines + children) + "\n)"
-
-
-def _in_place_only(hook):
-    @functools.wraps(hook)
-    def checked(*args):
-        if hook(*args) is not None:
-            raise RuntimeError("a state_dict post-hook must edit the dict in place and return None")
-
-    return checked
 
 
 def _parse_to(args, kwargs):
