@@ -214,10 +214,11 @@ void forward(const View& x, const View& w, const void* bias, const View& y, cons
   if constexpr (sizeof(T) == 4) {
     WinogradShape shape;
     if (winograd_shape(x, w, y, g, &shape) && winograd_fits(shape) &&
-        winograd_forward(shape, x.ptr<T>(), {w.ptr<T>(), w.sizes[1] * 9, 9, false},
-                         static_cast<const T*>(bias), relu, y.ptr<T>()))
+        winograd_forward(shape, x.ptr<T>(), winograd_filters(w, false), static_cast<const T*>(bias), relu,
+                         y.ptr<T>()))
       return;
   }
+  if (conv_is_last(x, y)) return conv_last_forward<T>(x, w, bias, y, g, relu);
   Sweep<T> s{forward_grid<T>(x, w, y, g),
              w.sizes[0] / g.groups,
              w.ptr<T>(),
@@ -350,12 +351,14 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
                                 f.channels,
                                 {f.out[0], f.out[1]},
                                 {f.in[0], f.in[1]},
-                                {2 - f.padding[0], 2 - f.padding[1]}};
-      if (winograd_fits(shape) && winograd_forward(shape, dy.ptr<T>(), {w.ptr<T>(), 9, w.sizes[1] * 9, true},
-                                                   nullptr, false, dx.ptr<T>()))
+                                {2 - f.padding[0], 2 - f.padding[1]},
+                                f.last};
+      if (winograd_fits(shape) &&
+          winograd_forward(shape, dy.ptr<T>(), winograd_filters(w, true), nullptr, false, dx.ptr<T>()))
         return;
     }
   }
+  if (conv_is_last(dx, dy)) return conv_last_backward_input<T>(dy, w, dx, g);
   int64_t phases[3], phase[3] = {0, 0, 0};  // those that dx has positions of
   for (int d = 0; d < 3; ++d) phases[d] = std::min(g.stride[d], dx.sizes[d + 2]);
   if (phases[0] * phases[1] * phases[2] == 1) {

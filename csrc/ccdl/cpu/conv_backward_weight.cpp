@@ -125,15 +125,17 @@ template <class T>
 void backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
   const int64_t size = dw.numel();
   if (size == 0) return;
+  const bool last = conv_is_last(x, dy);
   const ConvGrid<T> grid = forward_grid<T>(x, dw, dy, g);
   const int64_t m = dw.sizes[0] / g.groups, k = dw.sizes[1] * plane_size(dw);
   if (grid.batch == 0 || grid.image() == 0) return fill<T>(dw.ptr<T>(), size, nullptr, 1, 1, false);
   if constexpr (sizeof(T) == 4) {
     WinogradShape shape;
     if (winograd_shape(x, dw, dy, g, &shape) && winograd_fits(shape) &&
-        winograd_backward_weight(shape, x.ptr<T>(), dy.ptr<T>(), dw.ptr<T>()))
+        winograd_backward_weight(shape, x.ptr<T>(), dy.ptr<T>(), dw.ptr<T>(), dw.strides[1] == 1))
       return;
   }
+  if (last) return conv_last_backward_weight<T>(x, dy, dw, g);
   const WeightPlan<T> plan = plan_weight(grid, m, k);
   const int lanes = conv_kernels<T>().lanes;
   const bool windowed = plan.direct && DirectFill<T>(grid).windowed();

@@ -3,6 +3,7 @@
 #pragma once
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_grid.h>
+#include <ccdl/cpu/conv_last.h>
 #include <ccdl/cpu/conv_winograd.h>
 #include <ccdl/cpu/simd/gemm.h>
 #include <ccdl/kernels/conv.h>
@@ -44,7 +45,7 @@ inline bool winograd_shape(const View& x, const View& w, const View& y, const Co
   if (x.dtype != DType::Float32 || g.groups != 1 || x.sizes[2] != 1 || y.sizes[2] != 1 || w.sizes[2] != 1 ||
       g.padding[0] != 0 || w.sizes[3] != 3 || w.sizes[4] != 3)
     return false;
-  *s = {x.sizes[0], w.sizes[1], w.sizes[0], {}, {}, {}};
+  *s = {x.sizes[0], w.sizes[1], w.sizes[0], {}, {}, {}, conv_is_last(x, y)};
   for (int d = 0; d < 2; ++d) {
     if (g.stride[d + 1] != 1 || g.dilation[d + 1] != 1) return false;
     s->in[d] = x.sizes[d + 3];
@@ -53,6 +54,12 @@ inline bool winograd_shape(const View& x, const View& w, const View& y, const Co
     if (s->out[d] != s->in[d] + 2 * s->padding[d] - 2) return false;
   }
   return true;
+}
+
+inline WinogradFilterView winograd_filters(const View& w, bool turned) {
+  WinogradFilterView f{w.ptr<float>(), w.strides[0], w.strides[1], w.strides[4], turned};
+  if (turned) std::swap(f.row, f.channel);
+  return f;
 }
 
 template <class T>

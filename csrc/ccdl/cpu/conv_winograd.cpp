@@ -91,23 +91,35 @@ class PixelBlock {
           *out++ = static_cast<int32_t>(((i * rows_ + 2 * r) * columns_ + 2 * t) * width_);
   }
 
-  void gather(const TileBlock& b, const float* src, int64_t channels) {
+  void gather(const TileBlock& b, const float* src, int64_t channels, bool last) {
     const int64_t plane = size_[0] * size_[1];
     for (int64_t i = 0; i < b.images; ++i) {
       float* at = pixels_ + i * rows_ * columns_ * width_;
       clear_borders(at);
+      if (last) {
+        gather_rows(src + ((b.image + i) * plane + begin_ * size_[1]) * channels, channels, at);
+        continue;
+      }
       simd_winograd().gather({const_cast<float*>(src) + (b.image + i) * channels * plane + begin_ * size_[1],
                               plane, channels, at, pixel_place_, (end_ - begin_) * size_[1]});
     }
   }
 
-  // Planes [all, size] of dst from channel c on.
-  void scatter(const TileBlock& b, float* dst, int64_t all, int64_t c, int64_t channels) const {
+  // Channels [c, c + channels) of `all` in dst.
+  void scatter(const TileBlock& b, float* dst, int64_t all, int64_t c, int64_t channels, bool last) const {
     const int64_t plane = size_[0] * size_[1];
-    for (int64_t i = 0; i < b.images; ++i)
+    for (int64_t i = 0; i < b.images; ++i) {
+      if (last) {
+        const float* at = pixels_ + i * rows_ * columns_ * width_;
+        float* to = dst + ((b.image + i) * plane + begin_ * size_[1]) * all + c;
+        for (int64_t q = 0; q < (end_ - begin_) * size_[1]; ++q, to += all)
+          std::memcpy(to, at + pixel_place_[q], static_cast<size_t>(channels) * sizeof(float));
+        continue;
+      }
       simd_winograd().scatter({dst + ((b.image + i) * all + c) * plane + begin_ * size_[1], plane, channels,
                                pixels_ + i * rows_ * columns_ * width_, pixel_place_,
                                (end_ - begin_) * size_[1]});
+    }
   }
 
   WinogradTiles tiles(const TileBlock& b, float* points, int64_t point) const {
@@ -115,6 +127,20 @@ class PixelBlock {
   }
 
  private:
+  // Pixels of adjacent channels: whole rows where the channels fill their vectors.
+  void gather_rows(const float* src, int64_t channels, float* at) const {
+    const size_t pixel = static_cast<size_t>(channels) * sizeof(float);
+    if (channels == width_) {
+      for (int64_t r = 0; r < end_ - begin_; ++r, src += size_[1] * channels)
+        std::memcpy(at + pixel_place_[r * size_[1]], src, static_cast<size_t>(size_[1]) * pixel);
+      return;
+    }
+    for (int64_t q = 0; q < (end_ - begin_) * size_[1]; ++q, src += channels) {
+      float* to = at + pixel_place_[q];
+      std::memcpy(to, src, pixel);
+      std::fill(to + channels, to + width_, 0.0f);
+    }
+  }
   void clear(float* p, int64_t count) const {
     std::memset(p, 0, static_cast<size_t>(count * width_) * sizeof(float));
   }
@@ -149,7 +175,7 @@ struct Filters {
     parallel_for(ceil_div(s.rows, lanes) * steps, 8, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b) {
         const int64_t row = b / steps * lanes, c = b % steps * step;
-        simd_winograd().filter({w.w + c * w.channel, w.row, w.channel, w.turned, row, s.rows,
+        simd_winograd().filter({w.w + c * w.channel, w.row, w.channel, w.tap, w.turned, row, s.rows,
                                 std::min(step, s.channels - c),
                                 data.get() + row / nr * panel + c * nr + row % nr, point, nr});
       }
@@ -181,7 +207,7 @@ bool forward_block(const WinogradShape& s, const ForwardPlan& plan, const TileBl
   {
     PixelBlock source(plan.blocks, 2, depth);
     source.place(block, s.in, 2 * block.row - s.padding[0], -s.padding[1]);
-    source.gather(block, x, s.channels);
+    source.gather(block, x, s.channels, s.last);
     kernels.input(source.tiles(block, points, point));
   }
   Buffer<float> product(kPoints * (tiles * plan.group + kSkew));
@@ -213,7 +239,7 @@ bool forward_block(const WinogradShape& s, const ForwardPlan& plan, const TileBl
     t.bias = bias != nullptr ? bias + k : nullptr;
     t.relu = relu;
     finite = kernels.output(t) && finite;
-    target.scatter(block, y, s.rows, k, std::min(n, s.rows - k));
+    target.scatter(block, y, s.rows, k, std::min(n, s.rows - k), s.last);
   }
   return finite;
 }
@@ -271,12 +297,12 @@ void transform_block(const WinogradShape& s, const TileBlocks& blocks, const Til
   {
     PixelBlock source(blocks, 2, to.depth);
     source.place(block, s.in, 2 * block.row - s.padding[0], -s.padding[1]);
-    source.gather(block, x, s.channels);
+    source.gather(block, x, s.channels, s.last);
     simd_winograd().input(source.tiles(block, to.x + first * to.depth, to.x_point));
   }
   PixelBlock source(blocks, 0, to.width);
   source.place(block, s.out, 2 * block.row, 0);
-  source.gather(block, dy, s.rows);
+  source.gather(block, dy, s.rows, s.last);
   simd_winograd().gradient(source.tiles(block, to.dy + first * to.width, to.dy_point));
 }
 
@@ -304,7 +330,8 @@ void multiply_points(const GradientPoints& p, int64_t f, int64_t begin, int64_t 
 
 }  // namespace
 
-bool winograd_backward_weight(const WinogradShape& s, const float* x, const float* dy, float* dw) {
+bool winograd_backward_weight(const WinogradShape& s, const float* x, const float* dy, float* dw,
+                              bool last_weights) {
   const int64_t depth = padded(s.channels), point = s.rows * depth + kSkew, part = kPoints * point;
   const TileBlocks blocks(s, std::clamp<int64_t>(8192 / s.channels, 64, 112));
   // Few channels: each part of the tiles has its own sums. Many: the sums are shared, and the transformed
@@ -354,8 +381,9 @@ bool winograd_backward_weight(const WinogradShape& s, const float* x, const floa
   std::atomic<bool> finite{true};
   parallel_for(s.rows, std::max<int64_t>(1, 4096 / s.channels), [&](int64_t k, int64_t last) {
     for (; k < last; ++k)
-      if (!simd_winograd().filter_gradient(
-              {sums + k * depth, point, parts, part, s.channels, dw + k * s.channels * 9}))
+      if (!simd_winograd().filter_gradient({sums + k * depth, point, parts, part, s.channels,
+                                            dw + k * s.channels * 9, last_weights ? 1 : 9,
+                                            last_weights ? s.channels : 1}))
         finite.store(false, std::memory_order_relaxed);
   });
   return finite.load(std::memory_order_relaxed);

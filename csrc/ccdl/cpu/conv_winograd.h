@@ -6,17 +6,19 @@
 
 namespace ccdl::cpu {
 
-// Planes x [batch, channels, in] and y [batch, rows, out] with out = in + 2 * padding - 2, one group.
+// x [batch, channels, in] and y [batch, rows, out] with out = in + 2 * padding - 2, one group; planes, or
+// with channels innermost (last).
 struct WinogradShape {
   int64_t batch, channels, rows;
   int64_t in[2], out[2], padding[2];
+  bool last = false;
 };
 
 bool winograd_fits(const WinogradShape& s);
 
-struct WinogradFilterView {  // filter of row r and channel c at w + r * row + c * channel, nine taps
+struct WinogradFilterView {  // tap t of row r and channel c at w + r * row + c * channel + t * tap
   const float* w;
-  int64_t row, channel;
+  int64_t row, channel, tap;
   bool turned;  // taps backwards
 };
 
@@ -24,7 +26,9 @@ struct WinogradFilterView {  // filter of row r and channel c at w + r * row + c
 // transform spreads infinities and NaN over its tile.
 bool winograd_forward(const WinogradShape& s, const float* x, const WinogradFilterView& w, const float* bias,
                       bool relu, float* y);
-// dw [rows, channels, 3, 3] = the adjoint of winograd_forward in w; false as above.
-bool winograd_backward_weight(const WinogradShape& s, const float* x, const float* dy, float* dw);
+// dw [rows, channels, 3, 3] (or, with last_weights, [rows, 3, 3, channels]) = the adjoint of winograd_forward
+// in w; false as above.
+bool winograd_backward_weight(const WinogradShape& s, const float* x, const float* dy, float* dw,
+                              bool last_weights);
 
 }  // namespace ccdl::cpu

@@ -1,7 +1,7 @@
 // Convolution over three operations that are each other's derivatives: the product of input and weight, and
 // its adjoints in the input and in the weight. A transposed convolution is the adjoint in the input used
-// forward. CPU kernels see contiguous float32 or float64: halves are widened whole and rounded once,
-// channels_last is copied over. CUDA kernels take every floating dtype and both layouts as they are.
+// forward. CPU kernels see float32 or float64: halves are widened whole and rounded once, channels_last is
+// copied over where groups have several channels. CUDA kernels take every floating dtype and both layouts.
 #include <ccdl/ops/conv.h>
 
 #include <ccdl/kernels/conv.h>
@@ -17,7 +17,7 @@ struct Geometry {
   int dims;
   ConvGeometry kernel;  // three spatial dims, missing ones in front
   Dims x_sizes, w_sizes, y_sizes;
-  // On CUDA: of x and y, and of w.
+  // That the kernels see: of x and y, and of w.
   MemoryFormat format = MemoryFormat::Contiguous, w_format = MemoryFormat::Contiguous;
 };
 
@@ -52,12 +52,20 @@ Tensor result_like(const Dims& sizes, const Tensor& x, MemoryFormat format) {
   return empty(sizes, widened ? DType::Float32 : x.dtype(), x.device(), format);
 }
 
-// A CPU result back to the dtype and memory format of the operand that decides them.
-Tensor finished(const Tensor& y, DType dtype, MemoryFormat format = MemoryFormat::Contiguous) {
-  if (!y.device().is_cpu()) return y;
+Tensor as_dtype(const Tensor& x, DType dtype) {
   NoGradGuard guard;
-  const Tensor cast = to(y, dtype);
-  return format == MemoryFormat::Contiguous ? cast : contiguous(cast, format);
+  return to(x, dtype);
+}
+
+// A CPU result of pixels back to the dtype and memory format of the operand that decides them.
+Tensor finished(const Tensor& y, const Tensor& like, const Geometry& g) {
+  if (!y.device().is_cpu()) return y;
+  const Tensor cast = as_dtype(y, like.dtype());
+  NoGradGuard guard;
+  const MemoryFormat format = like.suggest_memory_format();
+  return g.format != MemoryFormat::Contiguous || format == MemoryFormat::Contiguous
+             ? cast
+             : contiguous(cast, format);
 }
 
 Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g);
@@ -121,7 +129,7 @@ Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geome
   CCDL_KERNEL(y, conv_forward(spatial_view(xc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
                               bias.defined() ? bc.data() : nullptr, spatial_view(y, g.dims, g.format),
                               g.kernel, Activation::None));
-  return recorded(ConvBackward::kProduct, x, w, bias, g, finished(y, x.dtype(), x.suggest_memory_format()));
+  return recorded(ConvBackward::kProduct, x, w, bias, g, finished(y, x, g));
 }
 
 Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
@@ -130,8 +138,7 @@ Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
   CCDL_KERNEL(dx,
               conv_backward_input(spatial_view(dc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
                                   spatial_view(dx, g.dims, g.format), g.kernel));
-  return recorded(ConvBackward::kAdjointInput, dy, w, {}, g,
-                  finished(dx, dy.dtype(), dy.suggest_memory_format()));
+  return recorded(ConvBackward::kAdjointInput, dy, w, {}, g, finished(dx, dy, g));
 }
 
 Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g) {
@@ -139,7 +146,7 @@ Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g) {
                dw = result_like(g.w_sizes, x, g.w_format);
   CCDL_KERNEL(dw, conv_backward_weight(spatial_view(xc, g.dims, g.format), spatial_view(dc, g.dims, g.format),
                                        spatial_view(dw, g.dims, g.w_format), g.kernel));
-  return recorded(ConvBackward::kAdjointWeight, x, dy, {}, g, finished(dw, x.dtype()));
+  return recorded(ConvBackward::kAdjointWeight, x, dy, {}, g, as_dtype(dw, x.dtype()));
 }
 
 // ---- checks ----
@@ -207,9 +214,10 @@ Geometry base_geometry(int dims, const Tensor& x, const Tensor& w, const Dims& s
                        int64_t groups) {
   Geometry g;
   g.dims = dims;
-  if (!x.device().is_cpu()) {
+  // The CPU kernels have channels innermost for one group, or one channel per group.
+  if (!x.device().is_cpu() || groups == 1 || (w.size(0) == groups && w.size(1) == 1)) {
     g.format = x.suggest_memory_format();
-    g.w_format = w.suggest_memory_format();
+    if (!x.device().is_cpu() || g.format != MemoryFormat::Contiguous) g.w_format = w.suggest_memory_format();
   }
   g.kernel.groups = groups;
   for (int d = 0; d < 3; ++d) {

@@ -418,16 +418,78 @@ void sum_lanes(const T* sums, int64_t n, T* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = lane_sum(ld(sums + i * Lanes<T>::kN));
 }
 
+// V vectors of channels from c on, the last one of `lanes`.
+template <class T, int V>
+CCDL_SI void tap_sum_block(const T* src, const ConvTap* taps, int64_t count, const T* w, const T* bias,
+                           bool relu, T* out, int64_t c, int lanes) {
+  constexpr int L = Lanes<T>::kN;
+  Vec<T> acc[V];
+  CCDL_UNROLL for (int v = 0; v < V; ++v) acc[v] =
+      bias != nullptr ? at<T>(bias + c + v * L, v == V - 1 ? lanes : L) : Vec<T>{};
+  for (int64_t t = 0; t < count; ++t) {
+    const T *x = src + taps[t].source + c, *a = w + taps[t].weight + c;
+    CCDL_UNROLL for (int v = 0; v < V; ++v) {
+      const int n = v == V - 1 ? lanes : L;
+      acc[v] = fma(at<T>(x + v * L, n), at<T>(a + v * L, n), acc[v]);
+    }
+  }
+  CCDL_UNROLL for (int v = 0; v < V; ++v) {
+    Vec<T> y = acc[v];
+    if (relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
+    to(out + c + v * L, y, v == V - 1 ? lanes : L);
+  }
+}
+
+template <class T>
+void tap_sum(const T* src, const ConvTap* taps, int64_t count, const T* w, const T* bias, bool relu, T* out,
+             int64_t channels) {
+  constexpr int L = Lanes<T>::kN;
+  int64_t c = 0;
+  for (; c + 4 * L <= channels; c += 4 * L) tap_sum_block<T, 4>(src, taps, count, w, bias, relu, out, c, L);
+  for (; c + L <= channels; c += L) tap_sum_block<T, 1>(src, taps, count, w, bias, relu, out, c, L);
+  if (c < channels) tap_sum_block<T, 1>(src, taps, count, w, bias, relu, out, c, (int)(channels - c));
+}
+
+template <class T, int V>
+CCDL_SI void row_products_block(const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t pixels,
+                                T* sums, int lanes) {
+  constexpr int L = Lanes<T>::kN;
+  Vec<T> acc[V];
+  CCDL_UNROLL for (int v = 0; v < V; ++v) acc[v] = at<T>(sums + v * L, v == V - 1 ? lanes : L);
+  for (int64_t p = 0; p < pixels; ++p, a += a_step, b += b_step) CCDL_UNROLL for (int v = 0; v < V; ++v) {
+      const int n = v == V - 1 ? lanes : L;
+      acc[v] = fma(at<T>(a + v * L, n), at<T>(b + v * L, n), acc[v]);
+    }
+  CCDL_UNROLL for (int v = 0; v < V; ++v) to(sums + v * L, acc[v], v == V - 1 ? lanes : L);
+}
+
+template <class T>
+void row_products(const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t pixels, T* sums,
+                  int64_t channels) {
+  constexpr int L = Lanes<T>::kN;
+  int64_t c = 0;
+  for (; c + 4 * L <= channels; c += 4 * L)
+    row_products_block<T, 4>(a + c, a_step, b + c, b_step, pixels, sums + c, L);
+  for (; c + L <= channels; c += L)
+    row_products_block<T, 1>(a + c, a_step, b + c, b_step, pixels, sums + c, L);
+  if (c < channels)
+    row_products_block<T, 1>(a + c, a_step, b + c, b_step, pixels, sums + c, (int)(channels - c));
+}
+
 #if defined(__AVX512F__)
 constexpr bool kMasked = true;
 #else
 constexpr bool kMasked = false;
 #endif
 
+template <class T>
+constexpr ConvTypeKernels<T> kernels() {
+  return {Lanes<T>::kN, kMasked, pack<T>, direct<T>, weight<T>, sum_lanes<T>, tap_sum<T>, row_products<T>};
+}
+
 }  // namespace
 
 extern const ConvKernels conv;
-const ConvKernels conv = {{VL, kMasked, pack<float>, direct<float>, weight<float>, sum_lanes<float>},
-                          {VD, kMasked, pack<double>, direct<double>, weight<double>, sum_lanes<double>}};
+const ConvKernels conv = {kernels<float>(), kernels<double>()};
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -79,6 +79,11 @@ struct ConvWeight {
   T* sums;
 };
 
+// A pixel read through a tap, in elements: `source` from the image's begin, `weight` from the weights'.
+struct ConvTap {
+  int64_t source, weight;
+};
+
 template <class T>
 struct ConvTypeKernels {
   int lanes;
@@ -87,6 +92,12 @@ struct ConvTypeKernels {
   void (*direct)(const ConvDirect<T>&);
   void (*weight)(const ConvWeight<T>&);
   void (*sum_lanes)(const T* sums, int64_t n, T* out);  // out[i] = sum of sums[i * lanes + l]
+  // out[c] = bias[c] + sum over taps of src[source + c] * w[weight + c] (relu); bias may be null
+  void (*tap_sum)(const T* src, const ConvTap* taps, int64_t count, const T* w, const T* bias, bool relu,
+                  T* out, int64_t channels);
+  // sums[c] += sum over pixels p of a[p * a_step + c] * b[p * b_step + c]
+  void (*row_products)(const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t pixels, T* sums,
+                       int64_t channels);
 };
 
 struct ConvKernels {

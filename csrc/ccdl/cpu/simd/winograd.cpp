@@ -76,7 +76,7 @@ void filter(const WinogradFilters& g) {
       const float* x = w + j * g.w_row;
       CCDL_UNROLL for (int p = 0; p < kParts; ++p) {
         vf v = {};
-        if (j < live) CCDL_UNROLL for (int t = 0; t < 9; ++t) v = fma(set1(x[t]), tap[t][p], v);
+        if (j < live) CCDL_UNROLL for (int t = 0; t < 9; ++t) v = fma(set1(x[t * g.w_tap]), tap[t][p], v);
         r[p][j] = v;
       }
     }
@@ -190,8 +190,13 @@ bool filter_gradient(const WinogradFilterGradient& g) {
       checked = trace(w[t], checked);
       st(taps[t], w[t]);
     }
+    if (g.dw_depth == 1) {
+      for (int t = 0; t < 9; ++t)
+        for (int l = 0; l < n; ++l) g.dw[k + l + t * g.dw_tap] = taps[t][l];
+      continue;
+    }
     for (int l = 0; l < n; ++l)
-      for (int t = 0; t < 9; ++t) g.dw[(k + l) * 9 + t] = taps[t][l];
+      for (int t = 0; t < 9; ++t) g.dw[(k + l) * g.dw_depth + t] = taps[t][l];
   }
   return is_zero(checked);
 }

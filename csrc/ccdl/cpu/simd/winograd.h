@@ -34,22 +34,25 @@ struct WinogradTiles {
   bool relu;
 };
 
-// Filter of row r and depth k at w + r * w_row + k * w_depth, nine taps, read backwards if turned. The points
-// of rows [row, row + lanes) go to dst + f * point + k * dst_depth; rows from `rows` on give zeros.
+// Filter of row r and depth k at w + r * w_row + k * w_depth, nine taps w_tap apart, read backwards if
+// turned. The points of rows [row, row + lanes) go to dst + f * point + k * dst_depth; rows from `rows` on
+// give zeros.
 struct WinogradFilters {
   const float* w;
-  int64_t w_row, w_depth;
+  int64_t w_row, w_depth, w_tap;
   bool turned;
   int64_t row, rows, depth;
   float* dst;
   int64_t point, dst_depth;
 };
 
-// dw[k * 9 + t] from the sums over `parts` blocks (of `part` floats) of sums[f * point + k], k in [0, depth).
+// dw[k * dw_depth + t * dw_tap] (one of them 1) from the sums over `parts` blocks (of `part` floats) of
+// sums[f * point + k], k in [0, depth).
 struct WinogradFilterGradient {
   const float* sums;
   int64_t point, parts, part, depth;
   float* dw;
+  int64_t dw_depth, dw_tap;
 };
 
 struct WinogradKernels {

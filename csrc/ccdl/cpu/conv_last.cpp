@@ -1,0 +1,600 @@
+// Channels innermost on the CPU: pixels x output channels, with the sum over (tap, channel). A block of
+// pixels gathers the rows of its product, runs of whole channels, into the cache; a pointwise convolution
+// needs no gathering and is one matrix product. The input gradient is the same sweep over dy, once per stride
+// phase; where dx has few channels, the product dy x w is added to dx tap by tap instead. One channel per
+// group: sums of pixels' vectors.
+#include <ccdl/core/parallel.h>
+#include <ccdl/cpu/conv_last.h>
+#include <ccdl/cpu/conv_parts.h>
+
+namespace ccdl::cpu {
+namespace {
+
+constexpr int64_t kLastPixels = 128;  // pixels of a block
+constexpr int64_t kLastDepth = 512;   // of the sum, gathered at a time
+
+int64_t tap_stride(const View& w, int d) { return w.strides[d + 2]; }
+
+// Taps of one dim in increasing shift: source position = pixel * step + shift.
+struct Taps {
+  std::vector<int64_t> shift, index;  // index: of the tap in w
+  int64_t size() const { return static_cast<int64_t>(shift.size()); }
+};
+
+// dst[n, pixel, j] = sum over (tap, channel) of src[n, pixel * step + shift(tap), channel] * w[tap, channel,
+// j]
+template <class T>
+struct LastSweep {
+  int64_t batch, channels, m;  // m: columns of the product
+  const T* src;
+  int64_t src_size[3], step[3], pixels[3];
+  Taps taps[3];
+  T* dst;
+  int64_t dst_batch, dst_stride[3];  // elements between pixels; a pixel is m adjacent elements
+  const T* w;
+  int64_t w_channel, w_column, w_tap[3];
+  const T* bias;
+  bool relu;
+
+  int64_t count() const { return taps[0].size() * taps[1].size() * taps[2].size(); }
+  int64_t k() const { return count() * channels; }
+  int64_t image() const { return pixels[0] * pixels[1] * pixels[2]; }
+  int64_t src_batch() const { return src_size[0] * src_size[1] * src_size[2] * channels; }
+  bool dense() const {
+    return dst_stride[2] == m && dst_stride[1] == m * pixels[2] &&
+           dst_stride[0] == m * pixels[2] * pixels[1] && dst_batch == m * image();
+  }
+  bool pointwise() const {  // rows of the product are the source itself
+    bool same = count() == 1;
+    for (int d = 0; d < 3 && same; ++d)
+      same = taps[d].shift[0] == 0 && step[d] == 1 && src_size[d] == pixels[d];
+    return same;
+  }
+  // Taps along a row that follow each other read adjacent pixels: one run.
+  bool rows_follow() const {
+    for (size_t t = 1; t < taps[2].shift.size(); ++t)
+      if (taps[2].shift[t] != taps[2].shift[t - 1] + 1) return false;
+    return true;
+  }
+};
+
+View matrix(const void* data, DType dtype, int64_t rows, int64_t columns, int64_t row, int64_t column) {
+  View v{};
+  v.data = const_cast<void*>(data);
+  v.dtype = dtype;
+  v.ndim = 3;
+  v.sizes[0] = 1;
+  v.sizes[1] = rows;
+  v.sizes[2] = columns;
+  v.strides[0] = 0;
+  v.strides[1] = row;
+  v.strides[2] = column;
+  return v;
+}
+
+template <class T>
+constexpr DType kDType = sizeof(T) == 4 ? DType::Float32 : DType::Float64;
+
+template <class T>
+void copy_run(T* dst, const T* src, int64_t n) {
+  constexpr int64_t kShort = 64 / sizeof(T);
+  if (n < kShort) {
+    for (int64_t i = 0; i < n; ++i) dst[i] = src[i];
+  } else if (n <= 2 * kShort) {
+    std::memcpy(dst, src, 64);
+    std::memcpy(dst + n - kShort, src + n - kShort, 64);
+  } else {
+    std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(T));
+  }
+}
+
+// The elements [k0, k1) of the rows of pixels [begin, begin + count), counted over the batch.
+template <class T>
+class Gather {
+ public:
+  explicit Gather(const LastSweep<T>& s)
+      : s_(s),
+        run_(s.rows_follow() ? s.taps[2].size() : 1),
+        runs_(s.taps[2].size() / run_),
+        length_(run_ * s.channels) {}
+
+  void rows(int64_t begin, int64_t count, int64_t k0, int64_t k1, T* out) const {
+    const int64_t image = s_.image(), depth = k1 - k0;
+    int64_t n = begin / image, at[3];
+    const int64_t rest = begin % image;
+    at[0] = rest / (s_.pixels[1] * s_.pixels[2]);
+    at[1] = rest / s_.pixels[2] % s_.pixels[1];
+    at[2] = rest % s_.pixels[2];
+    for (int64_t q = 0; q < count; ++q, out += depth) {
+      row(n, at, k0, k1, out);
+      if (++at[2] < s_.pixels[2]) continue;
+      at[2] = 0;
+      if (++at[1] < s_.pixels[1]) continue;
+      at[1] = 0;
+      if (++at[0] < s_.pixels[0]) continue;
+      at[0] = 0;
+      ++n;
+    }
+  }
+
+ private:
+  void row(int64_t n, const int64_t* at, int64_t k0, int64_t k1, T* out) const {
+    const T* image = s_.src + n * s_.src_batch();
+    int64_t line = k0 / length_, lw = line % runs_, lh = line / runs_ % s_.taps[1].size(),
+            ld = line / (runs_ * s_.taps[1].size());
+    for (int64_t from = line * length_; from < k1; from += length_) {
+      const int64_t d = at[0] * s_.step[0] + s_.taps[0].shift[static_cast<size_t>(ld)],
+                    h = at[1] * s_.step[1] + s_.taps[1].shift[static_cast<size_t>(lh)],
+                    w = at[2] * s_.step[2] + s_.taps[2].shift[static_cast<size_t>(lw * run_)];
+      const int64_t e0 = std::max<int64_t>(k0 - from, 0), e1 = std::min(k1 - from, length_);
+      piece(image, d, h, w, e0, e1, out);
+      out += e1 - e0;
+      if (++lw < runs_) continue;
+      lw = 0;
+      if (++lh < s_.taps[1].size()) continue;
+      lh = 0;
+      ++ld;
+    }
+  }
+  // Elements [e0, e1) of the run that begins at pixel (d, h, w); zeros outside the plane.
+  void piece(const T* image, int64_t d, int64_t h, int64_t w, int64_t e0, int64_t e1, T* out) const {
+    const int64_t c = s_.channels;
+    int64_t lo = e1, hi = e1;
+    if (d >= 0 && d < s_.src_size[0] && h >= 0 && h < s_.src_size[1]) {
+      lo = std::clamp(-w * c, e0, e1);
+      hi = std::clamp((s_.src_size[2] - w) * c, lo, e1);
+    }
+    if (lo > e0) std::fill(out, out + (lo - e0), T(0));
+    if (hi > lo)
+      copy_run(out + (lo - e0), image + ((d * s_.src_size[1] + h) * s_.src_size[2] + w) * c + lo, hi - lo);
+    if (hi < e1) std::fill(out + (hi - e0), out + (e1 - e0), T(0));
+  }
+  const LastSweep<T>& s_;
+  int64_t run_, runs_, length_;
+};
+
+// w in panels of nr columns: the block [k0, k0 + depth) begins at k0 * padded columns.
+template <class T>
+class WeightPanels {
+ public:
+  WeightPanels(const LastSweep<T>& s, int64_t depth)
+      : depth_(depth), nr_(gemm_kernels<T>().nr), panels_(ceil_div(s.m, nr_)), data_(s.k() * panels_ * nr_) {
+    const int64_t blocks = ceil_div(s.k(), depth_);
+    parallel_for(blocks * panels_, std::max<int64_t>(1, 65536 / (depth_ * nr_)), [&](int64_t i, int64_t end) {
+      for (; i < end; ++i) pack(s, i / panels_ * depth_, i % panels_);
+    });
+  }
+  const T* block(int64_t k0) const { return data_ + k0 * panels_ * nr_; }
+
+ private:
+  void pack(const LastSweep<T>& s, int64_t k0, int64_t panel) {
+    const int64_t k1 = std::min(s.k(), k0 + depth_), column = panel * nr_;
+    T* out = data_ + k0 * panels_ * nr_ + panel * nr_ * (k1 - k0);
+    for (int64_t k = k0; k < k1;) {
+      const int64_t tap = k / s.channels, c = k % s.channels, n = std::min(k1 - k, s.channels - c);
+      const int64_t tw = tap % s.taps[2].size(), th = tap / s.taps[2].size() % s.taps[1].size(),
+                    td = tap / (s.taps[2].size() * s.taps[1].size());
+      const T* w = s.w + s.taps[0].index[static_cast<size_t>(td)] * s.w_tap[0] +
+                   s.taps[1].index[static_cast<size_t>(th)] * s.w_tap[1] +
+                   s.taps[2].index[static_cast<size_t>(tw)] * s.w_tap[2];
+      gemm_kernels<T>().pack_b(out, w + c * s.w_channel + column * s.w_column, s.w_channel, s.w_column, n,
+                               std::min(nr_, s.m - column));
+      out += n * nr_;
+      k += n;
+    }
+  }
+  int64_t depth_, nr_, panels_;
+  Buffer<T> data_;
+};
+
+int64_t even_depth(int64_t k) { return ceil_div(k, ceil_div(k, kLastDepth)); }
+
+// The pixels [begin, begin + count) of a dense block to their places.
+template <class T>
+void place_rows(const LastSweep<T>& s, int64_t begin, int64_t count, const T* block) {
+  for (int64_t q = begin; q < begin + count; ++q, block += s.m) {
+    const int64_t n = q / s.image(), i = q % s.image(), w = i % s.pixels[2],
+                  h = i / s.pixels[2] % s.pixels[1], d = i / (s.pixels[2] * s.pixels[1]);
+    copy_run(s.dst + n * s.dst_batch + d * s.dst_stride[0] + h * s.dst_stride[1] + w * s.dst_stride[2], block,
+             s.m);
+  }
+}
+
+template <class T>
+void sweep_last(const LastSweep<T>& s) {
+  const int64_t total = s.batch * s.image(), k = s.k();
+  if (total == 0 || s.m == 0) return;
+  const bool dense = s.dense();
+  if (s.pointwise() && dense) {
+    const DType t = kDType<T>;
+    return gemm(matrix(s.src, t, total, k, k, 1), matrix(s.w, t, k, s.m, s.w_channel, s.w_column),
+                matrix(s.dst, t, total, s.m, s.m, 1), 1, 0,
+                {s.bias, 0, 1, s.relu ? Activation::Relu : Activation::None});
+  }
+  const auto& kernels = gemm_kernels<T>();
+  const int64_t depth = even_depth(k);
+  const WeightPanels<T> panels(s, depth);
+  const Gather<T> gather(s);
+  const int64_t blocks = ceil_div(total, kLastPixels);
+  const int64_t grain = std::max<int64_t>(1, kConvChunkWork / std::max<int64_t>(1, kLastPixels * s.m * k));
+  parallel_for(blocks, grain, [&](int64_t b, int64_t end) {
+    Buffer<T> rows(kLastPixels * depth), tile(dense ? 0 : kLastPixels * s.m);
+    for (; b < end; ++b) {
+      const int64_t begin = b * kLastPixels, count = std::min(kLastPixels, total - begin);
+      for (int64_t k0 = 0; k0 < k; k0 += depth) {
+        const int64_t n = std::min(depth, k - k0);
+        gather.rows(begin, count, k0, k0 + n, rows);
+        const bool last = k0 + n == k;
+        GemmPost<T> post{T(1), k0 == 0 ? T(0) : T(1), nullptr, last ? s.bias : nullptr, last && s.relu};
+        kernels.block({rows, n, n, 1, false, panels.block(k0), kernels.nr * n, kernels.nr,
+                       dense ? s.dst + begin * s.m : tile.get(), s.m, count, s.m, n, post});
+      }
+      if (!dense) place_rows(s, begin, count, tile.get());
+    }
+  });
+}
+
+// ---- one channel per group ----
+
+// w [channels, 1, taps] as [tap][channel].
+template <class T>
+void turn_taps(const View& w, T* out) {
+  const int64_t channels = w.sizes[0];
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t d = 0, t = 0; d < w.sizes[2]; ++d)
+      for (int64_t h = 0; h < w.sizes[3]; ++h)
+        for (int64_t q = 0; q < w.sizes[4]; ++q, ++t)
+          out[t * channels + c] =
+              w.ptr<T>()[c * w.strides[0] + d * w.strides[2] + h * w.strides[3] + q * w.strides[4]];
+}
+
+// Per pixel of a dim: which taps read inside the source, and where. Pixel p of the forward direction reads
+// p * stride + t * dilation - padding; of the adjoint, the positions that p is read by.
+struct Reads {
+  std::vector<std::vector<std::pair<int64_t, int64_t>>> at;  // [pixel]: (tap, source position)
+  Reads(int64_t pixels, int64_t source, int64_t taps, int64_t stride, int64_t padding, int64_t dilation,
+        bool adjoint)
+      : at(static_cast<size_t>(pixels)) {
+    for (int64_t p = 0; p < pixels; ++p)
+      for (int64_t t = 0; t < taps; ++t) {
+        int64_t s = adjoint ? p + padding - t * dilation : p * stride + t * dilation - padding;
+        if (adjoint && (s < 0 || s % stride != 0)) continue;
+        if (adjoint) s /= stride;
+        if (s >= 0 && s < source) at[static_cast<size_t>(p)].emplace_back(t, s);
+      }
+  }
+};
+
+template <class T>
+void depthwise_sweep(const View& src, const View& w, const View& dst, const T* bias, bool relu,
+                     const ConvGeometry& g, bool adjoint) {
+  const int64_t channels = w.sizes[0], batch = dst.sizes[0];
+  Buffer<T> weights(w.numel());
+  turn_taps(w, weights.get());
+  std::vector<Reads> reads;
+  for (int d = 0; d < 3; ++d)
+    reads.emplace_back(dst.sizes[d + 2], src.sizes[d + 2], w.sizes[d + 2], g.stride[d], g.padding[d],
+                       g.dilation[d], adjoint);
+  const int64_t rows = dst.sizes[2] * dst.sizes[3], width = dst.sizes[4];
+  const int64_t work = std::max<int64_t>(1, width * channels * plane_size(w));
+  parallel_for(batch * rows, std::max<int64_t>(1, (kConvChunkWork / 4) / work), [&](int64_t r, int64_t end) {
+    std::vector<ConvTap> taps(static_cast<size_t>(plane_size(w)));
+    for (; r < end; ++r) {
+      const int64_t n = r / rows, d = r % rows / dst.sizes[3], h = r % dst.sizes[3];
+      const T* image = src.ptr<T>() + n * plane_size(src) * channels;
+      T* out = dst.ptr<T>() + r * width * channels;
+      for (int64_t q = 0; q < width; ++q, out += channels) {
+        int64_t count = 0;
+        for (const auto& [td, sd] : reads[0].at[static_cast<size_t>(d)])
+          for (const auto& [th, sh] : reads[1].at[static_cast<size_t>(h)])
+            for (const auto& [tw, sw] : reads[2].at[static_cast<size_t>(q)])
+              taps[static_cast<size_t>(count++)] = {((sd * src.sizes[3] + sh) * src.sizes[4] + sw) * channels,
+                                                    ((td * w.sizes[3] + th) * w.sizes[4] + tw) * channels};
+        conv_kernels<T>().tap_sum(image, taps.data(), count, weights, bias, relu, out, channels);
+      }
+    }
+  });
+}
+
+// The pixels of a row that read inside the source through a tap.
+struct Span {
+  int64_t begin, end;
+  Span(int64_t pixels, int64_t source, int64_t step, int64_t shift)
+      : begin(shift >= 0 ? 0 : ceil_div(-shift, step)),
+        end(source > shift ? std::min(pixels, (source - 1 - shift) / step + 1) : 0) {}
+};
+
+template <class T>
+void depthwise_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
+  const int64_t channels = dw.sizes[0], batch = x.sizes[0], taps = plane_size(dw), size = taps * channels;
+  const int64_t parts = std::min<int64_t>(std::max<int64_t>(batch, 1), 16), rows = dy.sizes[2] * dy.sizes[3];
+  Buffer<T> sums(parts * size);
+  std::fill_n(sums.get(), parts * size, T(0));
+  const auto line = [&](int64_t n, int64_t r, T* out) {
+    const T* y = dy.ptr<T>() + (n * rows + r) * dy.sizes[4] * channels;
+    for (int64_t t = 0; t < taps; ++t) {
+      const int64_t tw = t % dw.sizes[4], th = t / dw.sizes[4] % dw.sizes[3],
+                    td = t / (dw.sizes[4] * dw.sizes[3]);
+      const int64_t d = r / dy.sizes[3] * g.stride[0] + td * g.dilation[0] - g.padding[0],
+                    h = r % dy.sizes[3] * g.stride[1] + th * g.dilation[1] - g.padding[1],
+                    shift = tw * g.dilation[2] - g.padding[2];
+      const Span span(dy.sizes[4], x.sizes[4], g.stride[2], shift);
+      if (d < 0 || d >= x.sizes[2] || h < 0 || h >= x.sizes[3] || span.begin >= span.end) continue;
+      const T* p = x.ptr<T>() +
+                   (((n * x.sizes[2] + d) * x.sizes[3] + h) * x.sizes[4] + span.begin * g.stride[2] + shift) *
+                       channels;
+      conv_kernels<T>().row_products(y + span.begin * channels, channels, p, g.stride[2] * channels,
+                                     span.end - span.begin, out + t * channels, channels);
+    }
+  };
+  const int64_t work = std::max<int64_t>(1, batch * rows * dy.sizes[4] * size / parts);
+  parallel_for(parts, std::max<int64_t>(1, kConvChunkWork / 4 / work), [&](int64_t p, int64_t end) {
+    for (; p < end; ++p)
+      for (int64_t n = batch * p / parts; n < batch * (p + 1) / parts; ++n)
+        for (int64_t r = 0; r < rows; ++r) line(n, r, sums + p * size);
+  });
+  for (int64_t p = 1; p < parts; ++p)
+    for (int64_t i = 0; i < size; ++i) sums[i] += sums[p * size + i];
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t t = 0; t < taps; ++t) {
+      const int64_t tw = t % dw.sizes[4], th = t / dw.sizes[4] % dw.sizes[3],
+                    td = t / (dw.sizes[4] * dw.sizes[3]);
+      dw.ptr<T>()[c * dw.strides[0] + td * dw.strides[2] + th * dw.strides[3] + tw * dw.strides[4]] =
+          sums[t * channels + c];
+    }
+}
+
+// ---- one group ----
+
+template <class T>
+LastSweep<T> forward_sweep(const View& x, const View& w, const View& y, const ConvGeometry& g) {
+  LastSweep<T> s{};
+  s.batch = x.sizes[0];
+  s.channels = x.sizes[1];
+  s.m = y.sizes[1];
+  s.src = x.ptr<T>();
+  s.dst = y.ptr<T>();
+  s.w = w.ptr<T>();
+  s.w_channel = w.strides[1];
+  s.w_column = w.strides[0];
+  int64_t stride = s.m;
+  for (int d = 2; d >= 0; --d) {
+    s.src_size[d] = x.sizes[d + 2];
+    s.pixels[d] = y.sizes[d + 2];
+    s.step[d] = g.stride[d];
+    s.dst_stride[d] = stride;
+    s.w_tap[d] = tap_stride(w, d);
+    stride *= s.pixels[d];
+    for (int64_t t = 0; t < w.sizes[d + 2]; ++t) {
+      s.taps[d].shift.push_back(t * g.dilation[d] - g.padding[d]);
+      s.taps[d].index.push_back(t);
+    }
+  }
+  s.dst_batch = stride;
+  return s;
+}
+
+// The positions of dx congruent to `phase` modulo the stride, as a sweep over dy; no taps where none reach
+// them.
+template <class T>
+LastSweep<T> phase_sweep(const View& dy, const View& w, const View& dx, const ConvGeometry& g,
+                         const int64_t* phase) {
+  LastSweep<T> s{};
+  s.batch = dx.sizes[0];
+  s.channels = dy.sizes[1];
+  s.m = dx.sizes[1];
+  s.src = dy.ptr<T>();
+  s.dst = dx.ptr<T>();
+  s.w = w.ptr<T>();
+  s.w_channel = w.strides[0];
+  s.w_column = w.strides[1];
+  int64_t stride = s.m;
+  for (int d = 2; d >= 0; --d) {
+    s.src_size[d] = dy.sizes[d + 2];
+    s.step[d] = 1;
+    s.pixels[d] = ceil_div(dx.sizes[d + 2] - phase[d], g.stride[d]);
+    s.dst += phase[d] * stride;
+    s.dst_stride[d] = g.stride[d] * stride;
+    s.w_tap[d] = tap_stride(w, d);
+    stride *= dx.sizes[d + 2];
+    for (int64_t t = w.sizes[d + 2] - 1; t >= 0; --t) {
+      const int64_t at = phase[d] + g.padding[d] - t * g.dilation[d];
+      if (at % g.stride[d] != 0) continue;
+      s.taps[d].shift.push_back(at / g.stride[d]);
+      s.taps[d].index.push_back(t);
+    }
+  }
+  s.dst_batch = stride;
+  return s;
+}
+
+template <class T>
+void clear_phase(const LastSweep<T>& s) {
+  for (int64_t q = 0; q < s.batch * s.image(); ++q) {
+    const int64_t n = q / s.image(), i = q % s.image(), w = i % s.pixels[2],
+                  h = i / s.pixels[2] % s.pixels[1], d = i / (s.pixels[2] * s.pixels[1]);
+    std::fill_n(s.dst + n * s.dst_batch + d * s.dst_stride[0] + h * s.dst_stride[1] + w * s.dst_stride[2],
+                s.m, T(0));
+  }
+}
+
+// dx of few channels: rows of products [pixel of dy][tap, channel], added to dx image by image.
+template <class T>
+void add_products(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
+  const auto& kernels = gemm_kernels<T>();
+  const int64_t k = dy.sizes[1], c = dx.sizes[1], taps = plane_size(w), columns = taps * c,
+                width = dy.sizes[4];
+  Buffer<T> turned(k * columns), panels(round_up(columns, kernels.nr) * k);
+  for (int64_t i = 0; i < k; ++i)
+    for (int64_t t = 0; t < taps; ++t) {
+      const int64_t tw = t % w.sizes[4], th = t / w.sizes[4] % w.sizes[3], td = t / (w.sizes[4] * w.sizes[3]);
+      const T* from =
+          w.ptr<T>() + i * w.strides[0] + td * w.strides[2] + th * w.strides[3] + tw * w.strides[4];
+      for (int64_t j = 0; j < c; ++j) turned[i * columns + t * c + j] = from[j * w.strides[1]];
+    }
+  kernels.pack_b(panels, turned, columns, 1, k, columns);
+  const bool follow = g.dilation[2] == 1;
+  const int64_t run = follow ? w.sizes[4] : 1, lines = taps / run, length = run * c;
+  const int64_t rows = dy.sizes[2] * dy.sizes[3];
+  parallel_for(dx.sizes[0], 1, [&](int64_t n, int64_t end) {
+    Buffer<T> product(width * columns);
+    for (; n < end; ++n) {
+      T* image = dx.ptr<T>() + n * plane_size(dx) * c;
+      std::fill_n(image, plane_size(dx) * c, T(0));
+      for (int64_t r = 0; r < rows; ++r) {
+        kernels.block({dy.ptr<T>() + (n * rows + r) * width * k,
+                       k,
+                       k,
+                       1,
+                       false,
+                       panels,
+                       kernels.nr * k,
+                       kernels.nr,
+                       product,
+                       columns,
+                       width,
+                       columns,
+                       k,
+                       {T(1), T(0), nullptr, nullptr, false}});
+        for (int64_t l = 0; l < lines; ++l) {
+          const int64_t t = l * run, tw = t % w.sizes[4], th = t / w.sizes[4] % w.sizes[3],
+                        td = t / (w.sizes[4] * w.sizes[3]);
+          const int64_t d = r / dy.sizes[3] * g.stride[0] + td * g.dilation[0] - g.padding[0],
+                        h = r % dy.sizes[3] * g.stride[1] + th * g.dilation[1] - g.padding[1];
+          if (d < 0 || d >= dx.sizes[2] || h < 0 || h >= dx.sizes[3]) continue;
+          T* row = image + (d * dx.sizes[3] + h) * dx.sizes[4] * c;
+          for (int64_t q = 0; q < width; ++q) {
+            const int64_t at = q * g.stride[2] + tw * g.dilation[2] - g.padding[2];
+            const int64_t lo = std::clamp<int64_t>(-at * c, 0, length),
+                          hi = std::clamp<int64_t>((dx.sizes[4] - at) * c, lo, length);
+            const T* p = product + q * columns + l * length;
+            T* out = row + at * c;
+            for (int64_t e = lo; e < hi; ++e) out[e] += p[e];
+          }
+        }
+      }
+    }
+  });
+}
+
+// dw as [row][tap][channel]: rows of dy x gathered rows of x, summed over pixels in parts.
+template <class T>
+void weight_last(const LastSweep<T>& s, const T* dy, T* out) {
+  const auto& kernels = gemm_kernels<T>();
+  const int64_t k = s.k(), m = s.m, total = s.batch * s.image();
+  if (s.pointwise() && s.dense()) {
+    const DType t = kDType<T>;
+    return gemm(matrix(dy, t, m, total, 1, m), matrix(s.src, t, total, k, k, 1), matrix(out, t, m, k, k, 1),
+                1, 0, {});
+  }
+  const int64_t columns = round_up(ceil_div(k, ceil_div(k, kLastDepth)), kernels.nr),
+                column_blocks = ceil_div(k, columns), blocks = ceil_div(total, kLastPixels);
+  const int64_t work = std::max<int64_t>(1, kLastPixels * m * std::min(columns, k));
+  const int64_t parts =
+      std::clamp<int64_t>(std::min(ceil_div(16, column_blocks), blocks * work / kConvChunkWork), 1, blocks);
+  Buffer<T> partial(parts > 1 ? parts * m * k : 0);
+  T* target = parts > 1 ? partial.get() : out;
+  const Gather<T> gather(s);
+  parallel_for(column_blocks * parts, 1, [&](int64_t chunk, int64_t end) {
+    Buffer<T> rows(kLastPixels * columns), panels(kLastPixels * columns),
+        a(kLastPixels * round_up(m, kernels.mr));
+    for (; chunk < end; ++chunk) {
+      const int64_t part = chunk % parts, k0 = chunk / parts * columns, n = std::min(columns, k - k0);
+      for (int64_t b = blocks * part / parts; b < blocks * (part + 1) / parts; ++b) {
+        const int64_t begin = b * kLastPixels, count = std::min(kLastPixels, total - begin);
+        gather.rows(begin, count, k0, k0 + n, rows);
+        kernels.pack_b(panels, rows, n, 1, count, n);
+        kernels.pack_a(a, dy + begin * m, 1, m, m, count);
+        const T beta = b == blocks * part / parts ? T(0) : T(1);
+        kernels.block({a,
+                       count,
+                       0,
+                       0,
+                       true,
+                       panels,
+                       kernels.nr * count,
+                       kernels.nr,
+                       target + part * m * k + k0,
+                       k,
+                       m,
+                       n,
+                       count,
+                       {T(1), beta, nullptr, nullptr, false}});
+      }
+    }
+  });
+  if (parts == 1) return;
+  parallel_for(m * k, 1 << 14, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      T v = partial[i];
+      for (int64_t p = 1; p < parts; ++p) v += partial[p * m * k + i];
+      out[i] = v;
+    }
+  });
+}
+
+}  // namespace
+
+bool conv_is_last(const View& x, const View& y) {
+  return (plane_size(x) > 1 && x.strides[1] == 1) || (plane_size(y) > 1 && y.strides[1] == 1);
+}
+
+template <class T>
+void conv_last_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g,
+                       bool relu) {
+  if (g.groups > 1) return depthwise_sweep<T>(x, w, y, static_cast<const T*>(bias), relu, g, false);
+  LastSweep<T> s = forward_sweep<T>(x, w, y, g);
+  s.bias = static_cast<const T*>(bias);
+  s.relu = relu;
+  if (s.k() == 0) return fill(s.dst, y.numel(), s.bias, s.m, 1, relu);
+  sweep_last(s);
+}
+
+template <class T>
+void conv_last_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
+  if (dx.numel() == 0) return;
+  if (g.groups > 1) return depthwise_sweep<T>(dy, w, dx, nullptr, false, g, true);
+  if (w.sizes[0] == 0) return fill<T>(dx.ptr<T>(), dx.numel(), nullptr, 1, 1, false);
+  if (dx.sizes[1] < 8 && plane_size(w) > 1 && plane_size(w) * dx.sizes[1] * dy.sizes[4] <= 1 << 16)
+    return add_products<T>(dy, w, dx, g);
+  int64_t phases[3], phase[3];
+  for (int d = 0; d < 3; ++d) phases[d] = std::min(g.stride[d], dx.sizes[d + 2]);
+  for (phase[0] = 0; phase[0] < phases[0]; ++phase[0])
+    for (phase[1] = 0; phase[1] < phases[1]; ++phase[1])
+      for (phase[2] = 0; phase[2] < phases[2]; ++phase[2]) {
+        const LastSweep<T> s = phase_sweep<T>(dy, w, dx, g, phase);
+        if (s.count() == 0)
+          clear_phase(s);
+        else
+          sweep_last(s);
+      }
+}
+
+template <class T>
+void conv_last_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
+  if (dw.numel() == 0) return;
+  if (dy.numel() == 0) return fill<T>(dw.ptr<T>(), dw.numel(), nullptr, 1, 1, false);
+  if (g.groups > 1) return depthwise_weight<T>(x, dy, dw, g);
+  const LastSweep<T> s = forward_sweep<T>(x, dw, dy, g);
+  const int64_t m = dw.sizes[0], c = dw.sizes[1], taps = plane_size(dw);
+  if (taps == 1 || dw.strides[1] == 1) return weight_last(s, dy.ptr<T>(), dw.ptr<T>());
+  Buffer<T> turned(dw.numel());
+  weight_last(s, dy.ptr<T>(), turned.get());
+  parallel_for(m, std::max<int64_t>(1, (1 << 15) / (c * taps)), [&](int64_t i, int64_t end) {
+    for (; i < end; ++i)
+      for (int64_t j = 0; j < c; ++j)
+        for (int64_t t = 0; t < taps; ++t)
+          dw.ptr<T>()[(i * c + j) * taps + t] = turned[(i * taps + t) * c + j];
+  });
+}
+
+#define CCDL_CONV_LAST(T)                                                                                \
+  template void conv_last_forward<T>(const View&, const View&, const void*, const View&,                 \
+                                     const ConvGeometry&, bool);                                         \
+  template void conv_last_backward_input<T>(const View&, const View&, const View&, const ConvGeometry&); \
+  template void conv_last_backward_weight<T>(const View&, const View&, const View&, const ConvGeometry&);
+CCDL_CONV_LAST(float)
+CCDL_CONV_LAST(double)
+#undef CCDL_CONV_LAST
+
+}  // namespace ccdl::cpu

@@ -1,0 +1,117 @@
+"""Convolution of channels_last tensors on the CPU: the values of the contiguous tensors, results that stay
+channels_last, and the same bits at any thread count."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ccdl
+import ccdl.nn.functional as F
+
+pytestmark = pytest.mark.host
+
+# x, w, options: blocks of pixels over rows and images, sums in several blocks, cut taps; strides and dilations with
+# phases that no tap reaches; one plane of padding only; minimal filtering (3x3 of 32 channels and more)
+SHAPES = [
+    ((2, 3, 9, 8), (5, 3, 3, 3), {"padding": 1}),
+    ((2, 3, 33, 31), (64, 3, 7, 7), {"stride": 2, "padding": 3}),
+    ((2, 4, 9, 8), (5, 4, 1, 1), {}),
+    ((2, 40, 9, 8), (50, 40, 1, 1), {"stride": 2}),
+    ((2, 40, 19, 18), (50, 40, 3, 3), {"stride": 2, "padding": 1}),
+    ((2, 5, 11, 13), (7, 5, 3, 2), {"padding": (2, 1), "dilation": (2, 3)}),
+    ((2, 600, 5, 4), (9, 600, 3, 3), {"padding": 1}),
+    ((2, 9, 5, 4), (3, 9, 2, 2), {"stride": 3}),
+    ((1, 4, 3, 3), (4, 4, 3, 3), {"padding": 3, "stride": 3}),
+    ((2, 3, 4, 5), (6, 3, 3, 5), {"padding": (0, 2)}),
+    ((2, 3, 40, 8, 2), (4, 3, 3, 3, 2), {"stride": (2, 1, 1), "padding": 1}),
+    ((3, 48, 17, 15), (70, 48, 3, 3), {"padding": 1}),
+    ((3, 35, 17, 15), (37, 35, 3, 3), {"padding": 1}),
+    ((20, 33, 4, 4), (32, 33, 3, 3), {"padding": (1, 2)}),
+    ((2, 12, 11, 13), (12, 1, 3, 3), {"padding": 1, "groups": 12}),
+    ((3, 70, 11, 13), (70, 1, 3, 3), {"padding": 1, "stride": 2, "groups": 70}),
+    ((2, 21, 11, 13), (21, 1, 5, 5), {"padding": 3, "dilation": 2, "groups": 21}),
+    ((2, 12, 11, 13), (24, 6, 3, 3), {"padding": 1, "groups": 2}),
+    ((2, 12, 11, 13), (24, 1, 3, 3), {"padding": 1, "groups": 12}),
+]
+TRANSPOSED = [
+    ((2, 6, 5, 4), (6, 3, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
+    ((2, 6, 5, 4), (6, 70, 4, 4), {"stride": 2, "padding": 1}),
+    ((2, 6, 5, 4), (6, 1, 3, 3), {"stride": 2, "groups": 6}),
+    ((2, 40, 6, 6), (40, 50, 3, 3), {"padding": 1}),
+    ((4, 20, 1, 1), (20, 40, 4, 4), {}),
+    ((2, 5, 6, 6), (5, 3, 2, 2), {"stride": 3}),
+]
+CASES = [(F.conv3d if len(x) == 5 else F.conv2d, x, w, o) for x, w, o in SHAPES] + [
+    (F.conv_transpose2d, x, w, o) for x, w, o in TRANSPOSED
+]
+
+
+def last(t: ccdl.Tensor) -> ccdl.Tensor:
+    return t.contiguous(memory_format=ccdl.channels_last if t.dim() == 4 else ccdl.channels_last_3d)
+
+
+def is_last(t: ccdl.Tensor) -> bool:
+    return t.is_contiguous(memory_format=ccdl.channels_last if t.dim() == 4 else ccdl.channels_last_3d)
+
+
+def passes(op, x, w, options: dict, dtype, x_last: bool, w_last: bool) -> list[ccdl.Tensor]:
+    rng = np.random.default_rng(1)
+    x, w = (ccdl.tensor(np.asarray(rng.standard_normal(s))).to(dtype) for s in (x, w))
+    bias = ccdl.tensor(np.asarray(rng.standard_normal(w.shape[1] * options.get("groups", 1) if op is F.conv_transpose2d
+                                                      else w.shape[0]))).to(dtype).requires_grad_()
+    x = (last(x) if x_last else x).requires_grad_()
+    w = (last(w) if w_last else w).requires_grad_()
+    y = op(x, w, bias, **options)
+    dy = ccdl.tensor(np.asarray(rng.standard_normal(y.shape))).to(dtype)
+    y.backward(last(dy) if x_last else dy)
+    return [y.detach(), x.grad, w.grad, bias.grad]
+
+
+@pytest.mark.parametrize("dtype", [ccdl.float64, ccdl.float32])
+@pytest.mark.parametrize("w_last", [False, True])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0].__name__} {c[1]} {c[2]} {c[3]}")
+def test_values_and_gradients_are_those_of_contiguous_tensors(case: tuple, w_last: bool, dtype: ccdl.dtype) -> None:
+    op, x, w, options = case
+    want = passes(op, x, w, options, ccdl.float64, False, False)
+    got = passes(op, x, w, options, dtype, True, w_last)
+    for what, a, b in zip(("y", "dx", "dw", "db"), got, want):
+        assert a.dtype == dtype and a.shape == b.shape
+        scale = float(b.abs().max())
+        np.testing.assert_allclose(a.double().numpy(), b.numpy(), rtol=0,
+                                   atol=scale * (1e-13 if dtype == ccdl.float64 else 4e-6), err_msg=what)
+        if what in ("y", "dx") and a.shape[1] > 1 and a.shape[2] * a.shape[3] > 1 and x[2] > 1:
+            assert is_last(a), what
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0].__name__} {c[1]} {c[2]} {c[3]}")
+def test_bits_do_not_depend_on_threads(case: tuple) -> None:
+    op, x, w, options = case
+    before = ccdl.get_num_threads()
+    try:
+        ccdl.set_num_threads(1)
+        want = passes(op, x, w, options, ccdl.float32, True, True)
+        ccdl.set_num_threads(3)
+        got = passes(op, x, w, options, ccdl.float32, True, True)
+    finally:
+        ccdl.set_num_threads(before)
+    for a, b in zip(got, want):
+        assert np.array_equal(a.numpy(), b.numpy())
+
+
+def test_half_precision_and_second_derivative() -> None:
+    x = last(ccdl.tensor(np.random.default_rng(0).standard_normal((2, 6, 5, 7)))).requires_grad_()
+    w = last(ccdl.tensor(np.random.default_rng(1).standard_normal((4, 6, 3, 3)))).requires_grad_()
+    assert ccdl.autograd.gradgradcheck(lambda x, w: F.conv2d(x, w, stride=2, padding=1), (x, w))
+    y = F.conv2d(x.detach().bfloat16(), w.detach().bfloat16(), padding=1)
+    assert is_last(y) and y.dtype == ccdl.bfloat16
+    want = F.conv2d(x.detach(), w.detach(), padding=1).numpy()
+    np.testing.assert_allclose(y.double().numpy(), want, rtol=0.02, atol=0.1)
+
+
+def test_non_finite_pixels_of_a_filtered_convolution_stay_where_they_are() -> None:
+    x = last(ccdl.ones(2, 32, 16, 16))
+    w = ccdl.ones(32, 32, 3, 3)
+    x[0, 3, 5, 5] = float("inf")
+    y = F.conv2d(x, w, padding=1)
+    assert int(ccdl.isinf(y).sum()) == 32 * 9 and is_last(y) and not bool(ccdl.isnan(y).any())
