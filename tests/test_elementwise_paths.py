@@ -279,3 +279,34 @@ def test_every_level_passes(level: str) -> None:
     again = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-k", "not every_level", __file__,
                             "-p", "no:cacheprovider"], env=environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout[-3000:]
+
+
+@pytest.mark.parametrize("name", ("uint8", "int16", "float32", "float64"))
+@pytest.mark.parametrize("shape", ((64, 96), (100, 131), (512, 512), (1024, 70), (3, 33, 256), (2064, 4112), (4101, 2053)))
+def test_a_transposed_copy_moves_every_element(name: str, shape: tuple[int, ...]) -> None:
+    a = (np.arange(np.prod(shape)) * 7 % 251).astype(name).reshape(shape)
+    x = ccdl.from_numpy(a).transpose(-1, -2)
+    np.testing.assert_array_equal(x.contiguous().numpy(), a.swapaxes(-1, -2))
+    wide = ccdl.zeros(*a.swapaxes(-1, -2).shape[:-1], shape[-2] + 3, dtype=x.dtype)  # rows that begin anywhere
+    wide[..., 1:-2].copy_(x)
+    np.testing.assert_array_equal(wide[..., 1:-2].numpy(), a.swapaxes(-1, -2))
+    assert not wide[..., 0].any() and not wide[..., -2:].any()
+
+
+@pytest.mark.parametrize("start", (0, 1, 13))
+def test_outputs_larger_than_the_caches(start: int) -> None:
+    n = (6 << 20) + 37
+    a = (np.arange(n + start) % 1021).astype(np.float32)[start:]
+    x = ccdl.from_numpy(np.arange(n + start, dtype=np.float32) % 1021)[start:]
+    y = x * 3 - x
+    np.testing.assert_array_equal(y.numpy(), 2 * a)
+    np.testing.assert_array_equal((x > 510).numpy(), a > 510)
+    np.testing.assert_array_equal(x.clone().numpy(), a)
+    np.testing.assert_array_equal(ccdl.where(x > 510, x, y).numpy(), np.where(a > 510, a, 2 * a))
+    out = ccdl.zeros(n + start + 1)
+    ccdl.add(x, y, out=out[start:-1])
+    np.testing.assert_array_equal(out[start:-1].numpy(), 3 * a)
+    assert out[-1].item() == 0 and not out[:start].any()
+    y.add_(x)
+    np.testing.assert_array_equal(y.numpy(), 3 * a)
+    np.testing.assert_array_equal((x.half() + x.half()).float().numpy(), 2 * a)

@@ -6,6 +6,7 @@
 
 #include <ccdl/core/error.h>
 #include <ccdl/cpu/elementwise_blocks.h>
+#include <ccdl/cpu/simd/stream.h>
 
 namespace ccdl::cpu {
 namespace blocks {
@@ -53,6 +54,7 @@ bool Plan::is_constant(int k) const {
 
 namespace {
 
+constexpr int64_t kStreamBlock = 512;    // of outputs that pass the caches by
 constexpr int64_t kConstantBlock = 256;  // of rows with a number of their own: it is spread once, read often
 constexpr int64_t kPanelColumns = 256;   // columns of a panel of transposed operands
 constexpr int64_t kPanelLine = 64;       // bytes of a column of the panel: a cache line of the operand
@@ -115,6 +117,29 @@ bool run_rows(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64
     cursor.advance(n);
     position += n;
   }
+  return flag;
+}
+
+// Contiguous operands of the kernel's own types, the output written past the caches from a buffer.
+bool run_streamed(ElementFn fn, int count, const Operand* ops, int64_t begin, int64_t end,
+                  const ElementParams& p) {
+  alignas(64) char buffer[kStreamBlock * 8];
+  const StreamKernels& simd = simd_stream();
+  bool flag = false;
+  for (int64_t n; begin < end; begin += n) {
+    n = std::min(kStreamBlock, end - begin);
+    void* ptr[kMaxOperands] = {buffer};
+    const char* ahead[kMaxOperands];
+    int reads = 0;
+    for (int k = 1; k < count; ++k) {
+      if ((ptr[k] = ops[k].data) == nullptr) continue;
+      ptr[k] = ops[k].data + begin * ops[k].item;
+      if (ops[k].item == ops[0].item) ahead[reads++] = static_cast<char*>(ptr[k]) + n * ops[k].item;
+    }
+    flag |= fn(ptr, n, p);
+    simd.copy(ops[0].data + begin * ops[0].item, buffer, n * ops[0].item, ahead, reads);
+  }
+  simd.done();
   return flag;
 }
 
@@ -280,8 +305,19 @@ bool run_general(ElementFn fn, const View* const* views, const Kind* kinds, int 
       if (const int fast = proto[k].native && proto[k].data ? transposed_dimension(plan, k) : -1; fast >= 0)
         return run_panels(fn, plan, proto, fast, p, grain);
   std::atomic<bool> flag{false};
+  int64_t bytes = 0;
+  bool streamed = direct;
+  for (int k = 0; k < count; ++k) {
+    if (proto[k].data) bytes += plan.numel * proto[k].item;
+    streamed = streamed && (k == 0 || proto[k].data != proto[0].data);
+  }
+  streamed = streamed && bytes >= kStreamFrom;
   const bool rows = plan.ndim == 1 || direct || plan.sizes[plan.ndim - 1] >= kLongRow;
   parallel_for(plan.numel, grain, [&](int64_t begin, int64_t end) {
+    if (streamed) {
+      if (run_streamed(fn, count, proto, begin, end, p)) flag.store(true, std::memory_order_relaxed);
+      return;
+    }
     alignas(64) char buffers[kMaxOperands][kBlock * 8];
     Operand ops[kMaxOperands];
     for (int k = 0; k < count; ++k) {

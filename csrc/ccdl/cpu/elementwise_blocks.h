@@ -16,6 +16,8 @@ constexpr int64_t kBlock = 1024;       // elements per buffer: four of 8 bytes f
 constexpr int64_t kGrain = 65536;      // elements per chunk of memory-bound work
 constexpr int64_t kGrainMath = 16384;  // of vectorised functions
 constexpr int64_t kGrainSlow = 4096;   // of scalar C library calls
+// Bytes of all operands from which on an output passes the caches by: the next op would not find it there.
+constexpr int64_t kStreamFrom = 40 << 20;
 
 inline Kind compute_kind(DType t) {
   return t == DType::Float64 ? Kind::F64 : is_floating(t) ? Kind::F32 : Kind::I64;

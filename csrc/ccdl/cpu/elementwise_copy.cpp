@@ -7,6 +7,7 @@
 
 #include <ccdl/cpu/elementwise_blocks.h>
 #include <ccdl/cpu/simd/elementwise_convert.h>
+#include <ccdl/cpu/simd/stream.h>
 #include <ccdl/cpu/walk.h>
 
 #pragma GCC optimize("O3")
@@ -85,20 +86,29 @@ void store_row(const void* src, void* dst, int64_t stride, int64_t n) {
   }
 }
 
-// dst[i * dst_stride + j] = src[i + j * src_stride], i < rows, j < cols.
+// dst[i * dst_stride + j] = src[i + j * src_stride], i < rows, j < cols: whole lines both ways in vectors,
+// the rest one by one.
 template <class T>
-void transpose_panel(const T* src, int64_t src_stride, T* dst, int64_t dst_stride, int64_t rows,
-                     int64_t cols) {
-  int64_t whole_rows = 0, whole_cols = 0;
-  if constexpr (sizeof(T) == 4) {
-    const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
-    const int64_t side = simd.tile_side;
-    whole_rows = rows / side * side;
-    whole_cols = cols / side * side;
-    for (int64_t j = 0; j < whole_cols; j += side)
-      for (int64_t i = 0; i < whole_rows; i += side)
-        simd.transpose_tile(src + i + j * src_stride, src_stride, dst + i * dst_stride + j, dst_stride);
+void transpose_panel(const T* src, int64_t src_stride, T* dst, int64_t dst_stride, int64_t rows, int64_t cols,
+                     bool past, bool ahead) {
+  constexpr int64_t item = sizeof(T), side = kStreamLine / item;
+  if constexpr (item ==
+                1) {  // by way of a dense block: lines a power of two apart share a place in the cache
+    T block[side][side];
+    for (int64_t i = 0; i < rows; i += side)
+      for (int64_t j = 0; j < cols; j += side) {
+        const int64_t nr = std::min(side, rows - i), nc = std::min(side, cols - j);
+        for (int64_t c = 0; c < nc; ++c)
+          std::memcpy(block[c], src + i + (j + c) * src_stride, static_cast<size_t>(nr));
+        for (int64_t r = 0; r < nr; ++r)
+          for (int64_t c = 0; c < nc; ++c) dst[(i + r) * dst_stride + j + c] = block[c][r];
+      }
+    return;
   }
+  const int64_t whole_rows = rows / side * side, whole_cols = cols / side * side;
+  if (whole_rows && whole_cols)
+    simd_stream().turn[past][item == 8 ? 2 : item == 4](src, src_stride, dst, dst_stride, whole_rows,
+                                                        whole_cols, ahead);
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = i < whole_rows ? whole_cols : 0; j < cols; ++j)
       dst[i * dst_stride + j] = src[i + j * src_stride];
@@ -164,19 +174,20 @@ StoreFn store_fn(Kind kind, DType t) {
 
 void turn_panel(int64_t item, const void* src, int64_t src_stride, void* dst, int64_t dst_stride,
                 int64_t rows, int64_t cols) {
+  const auto turn = [&](auto t) {
+    using T = decltype(t);
+    transpose_panel(static_cast<const T*>(src), src_stride, static_cast<T*>(dst), dst_stride, rows, cols,
+                    false, false);
+  };
   switch (item) {
     case 1:
-      return transpose_panel(static_cast<const uint8_t*>(src), src_stride, static_cast<uint8_t*>(dst),
-                             dst_stride, rows, cols);
+      return turn(uint8_t{});
     case 2:
-      return transpose_panel(static_cast<const uint16_t*>(src), src_stride, static_cast<uint16_t*>(dst),
-                             dst_stride, rows, cols);
+      return turn(uint16_t{});
     case 4:
-      return transpose_panel(static_cast<const uint32_t*>(src), src_stride, static_cast<uint32_t*>(dst),
-                             dst_stride, rows, cols);
+      return turn(uint32_t{});
     default:
-      return transpose_panel(static_cast<const uint64_t*>(src), src_stride, static_cast<uint64_t*>(dst),
-                             dst_stride, rows, cols);
+      return turn(uint64_t{});
   }
 }
 
@@ -187,32 +198,48 @@ using namespace blocks;
 namespace {
 
 constexpr int64_t kCopyGrain = 1 << 18;  // bytes per chunk of a plain copy
+constexpr int64_t kCopyAhead = 512;      // bytes that a streamed copy asks for ahead
 constexpr int64_t kPanel = 64;           // rows and columns of one transposed panel: 2 x 16 KB at 4 bytes
+
+constexpr int64_t kTurnStreamFrom = 16 << 20;  // bytes; lines a power of two apart leave a cache early
+constexpr int64_t kSamePlace = 1024;  // lines so many bytes apart share few places in the first-level cache
+constexpr int64_t kStreamRows = 32, kStreamCols = 512;  // of one panel of the destination
+
+bool rows_begin_on_lines(const Plan& plan, const void* to, int64_t item) {
+  uint64_t any = reinterpret_cast<uintptr_t>(to);
+  for (int d = 0; d < plan.ndim - 1; ++d) any |= static_cast<uint64_t>(plan.strides[0][d] * item);
+  return any % kStreamLine == 0;
+}
 
 // The destination's innermost dimension is not the source's: panels over the two fast dimensions, all others
 // outside.
 template <class T>
 void transpose_copy(const Plan& plan, int fast, const void* from, void* to) {
+  constexpr int64_t item = sizeof(T);
+  const bool past = item > 1 && plan.numel * item >= kTurnStreamFrom && rows_begin_on_lines(plan, to, item);
   const int last = plan.ndim - 1;
   const int64_t rows = plan.sizes[fast], cols = plan.sizes[last];
-  const int64_t row_panels = (rows + kPanel - 1) / kPanel, col_panels = (cols + kPanel - 1) / kPanel;
+  const int64_t src_stride = plan.strides[1][last], dst_stride = plan.strides[0][fast];
+  const bool ahead = past || src_stride * item % kSamePlace == 0;
+  const int64_t high = ahead ? kStreamRows : kPanel, wide = ahead ? kStreamCols : kPanel;
+  const int64_t row_panels = (rows + high - 1) / high, col_panels = (cols + wide - 1) / wide;
   const int64_t outer = plan.numel / (rows * cols), panels = outer * row_panels * col_panels;
   parallel_for(panels, 8, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
-      const int64_t c = panel % col_panels * kPanel, r = panel / col_panels % row_panels * kPanel;
-      int64_t rest = panel / col_panels / row_panels,
-              src = r * plan.strides[1][fast] + c * plan.strides[1][last];
-      int64_t dst = r * plan.strides[0][fast] + c;
+      const int64_t r = panel % row_panels * high, c = panel / row_panels % col_panels * wide;
+      int64_t rest = panel / col_panels / row_panels;
+      const T* src = static_cast<const T*>(from) + r + c * src_stride;
+      T* dst = static_cast<T*>(to) + r * dst_stride + c;
       for (int d = last - 1; d >= 0; --d) {
         if (d == fast) continue;
         src += rest % plan.sizes[d] * plan.strides[1][d];
         dst += rest % plan.sizes[d] * plan.strides[0][d];
         rest /= plan.sizes[d];
       }
-      turn_panel(sizeof(T), static_cast<const T*>(from) + src, plan.strides[1][last],
-                 static_cast<T*>(to) + dst, plan.strides[0][fast], std::min(kPanel, rows - r),
-                 std::min(kPanel, cols - c));
+      transpose_panel(src, src_stride, dst, dst_stride, std::min(high, rows - r), std::min(wide, cols - c),
+                      past, ahead);
     }
+    if (past) simd_stream().done();
   });
 }
 
@@ -262,7 +289,14 @@ void walk_copy(const Plan& plan, Kind kind, const View& src, const View& dst) {
 void copy_same(const Plan& plan, const View& src, const View& dst) {
   const int64_t item = item_size(dst.dtype);
   if (plan.is_linear(0) && plan.is_linear(1)) {
+    const StreamKernels* streamed = 2 * plan.numel * item >= kStreamFrom ? &simd_stream() : nullptr;
     parallel_for(plan.numel * item, kCopyGrain, [&](int64_t begin, int64_t end) {
+      if (streamed) {
+        const char* from = static_cast<const char*>(src.data) + begin;
+        const char* ahead = from + kCopyAhead;
+        streamed->copy(static_cast<char*>(dst.data) + begin, from, end - begin, &ahead, 1);
+        return streamed->done();
+      }
       std::memcpy(static_cast<char*>(dst.data) + begin, static_cast<const char*>(src.data) + begin,
                   static_cast<size_t>(end - begin));
     });

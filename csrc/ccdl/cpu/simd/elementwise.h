@@ -25,10 +25,6 @@ struct ElementwiseBinaryKernels {
   ElementFn binary[kBinaryOps];
   ElementFn ternary[kTernaryOps];
   ElementFn where[4];  // inputs cond (bytes), a, b; elements of 1, 2, 4, 8 bytes
-  // dst[j][i] = src[i][j] for a square tile of 4-byte elements, tile_side x tile_side; strides between rows
-  // in elements.
-  void (*transpose_tile)(const uint32_t* src, int64_t src_stride, uint32_t* dst, int64_t dst_stride);
-  int tile_side;
 };
 // Binary ops straight in an element type: bool, uint8, int8, int16, int32, int64 (by DType) and double.
 enum class PlainOp : uint8_t {
