@@ -48,7 +48,8 @@ def group_norm(x, groups, weight=None, bias=None, eps=1e-5):
 
 def row_samples(bias):
     def samples(rng):
-        for shape, n in [((4, 6), 1), ((2, 3, 4), 2), ((5,), 1), ((0, 6), 1), ((3, 17), 1), ((2, 65), 1), ((3, 1030), 1)]:
+        for shape, n in [((4, 6), 1), ((2, 3, 4), 2), ((5,), 1), ((0, 6), 1), ((3, 17), 1), ((2, 65), 1), ((3, 1030), 1), ((9, 37), 1),
+                         ((130, 600), 1), ((5, 4100), 1)]:
             x = rng.standard_normal(shape) + 0.5
             small = x.size <= 64
             k = int(np.prod(shape[-n:]))
@@ -63,7 +64,7 @@ def channel_samples(*leading):
     """x [N, C, ...] with and without weight and bias; leading(rng, x) gives arguments between x and them."""
 
     def samples(rng):
-        for shape in [(4, 3), (2, 3, 5), (2, 2, 3, 4), (2, 4, 1, 2, 2), (0, 3, 4), (3, 17, 9), (2, 33, 3, 3)]:
+        for shape in [(4, 3), (2, 3, 5), (2, 2, 3, 4), (2, 4, 1, 2, 2), (0, 3, 4), (3, 17, 9), (2, 33, 3, 3), (11, 70), (203, 600)]:
             x = rng.standard_normal(shape) + 0.5
             first = [f(rng, x) for f in leading]
             k = max(x.size // shape[1], 1)

@@ -1,6 +1,8 @@
 // Layer, rms, batch and group normalisation. The unit of work is a row (layer, rms), a channel with all its
-// images, so that the second pass finds it in L2 (batch), or a group (group norm). Column sums of layer norm
-// go to one partial row per fixed block of rows, added in block order.
+// images, so that the second pass finds it in L2 (batch), a block of rows (batch, channels innermost), or a
+// group (group norm). Sums over rows go to one partial row per fixed block, added in block order.
+#include <type_traits>
+
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/float_index.h>
 #include <ccdl/cpu/scratch.h>
@@ -11,7 +13,7 @@ namespace ccdl::cpu {
 namespace {
 
 constexpr int64_t kChunkElements = 32768;
-constexpr int64_t kMaxBlocks = 64;  // partial rows of the layer norm column sums
+constexpr int64_t kMaxBlocks = 64;  // partial rows of the sums over rows
 
 int64_t items_per_chunk(int64_t n) { return n >= kChunkElements ? 1 : kChunkElements / (n < 1 ? 1 : n); }
 double rstd_of(double var, double eps) { return 1.0 / __builtin_sqrt(var + eps); }
@@ -29,7 +31,17 @@ int64_t rows_per_block(int64_t m, int64_t n) {
   return least > even ? least : even;
 }
 
-// Shared by layer norm and rms norm (mean.data == null).
+// Both are shared by layer norm and rms norm (mean.data == null).
+void rows_forward(const View& x, const View& weight, const View& bias, const View& y, const View& mean,
+                  const View& rstd, double eps) {
+  const int64_t n = x.sizes[1], grain = (items_per_chunk(n) + 3) / 4 * 4;  // rows go by fours
+  parallel_for(x.sizes[0], grain, [&](int64_t begin, int64_t end) {
+    simd_norm().layer_forward[float_index(x.dtype)](
+        element(x, begin * n), weight.data, bias.data, element(y, begin * n),
+        mean.data ? element(mean, begin) : nullptr, element(rstd, begin), end - begin, n, eps);
+  });
+}
+
 void rows_backward(const View& x, const View& weight, const View& mean, const View& rstd, const View& dy,
                    const View& dx, const View& dweight, const View& dbias, void* workspace) {
   const int64_t m = x.sizes[0], n = x.sizes[1];
@@ -52,13 +64,9 @@ void rows_backward(const View& x, const View& weight, const View& mean, const Vi
   parallel_for(n, items_per_chunk(blocks), [&](int64_t begin, int64_t end) {
     for (int which = 0; which < 2; ++which) {
       const View& out = which == 0 ? dweight : dbias;
-      if (!out.data) continue;
-      for (int64_t j = begin; j < end; ++j) {
-        double sum = 0;
-        for (int64_t b = 0; b < blocks; ++b)
-          sum += read_float(partial + (b * 2 + which) * width + j * item_size(stat), stat);
-        write_float(out, j, sum);
-      }
+      if (out.data)
+        simd_norm().add_rows[t](partial + which * width + begin * item_size(stat), blocks, 2 * n,
+                                element(out, begin), end - begin);
     }
   });
 }
@@ -71,39 +79,118 @@ struct Channels {
     last = c > 1 && (s == 1 || (x.strides[1] == 1 && x.strides[2] == c));
   }
   int64_t per_channel() const { return n * s; }
-  bool wide() const { return last && c >= 8 * kNormStrip; }
-  // fn(row, rows) over blocks of rows: how wide layouts are written, since a strip of them touches every page
+  int64_t offset(int64_t image, int64_t channel) const { return (image * c + channel) * s; }
+  template <class F>
+  void for_channels(const F& fn) const {
+    parallel_for(c, items_per_chunk(per_channel()), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) fn(i);
+    });
+  }
+  // Blocks of rows that stay in L2 between two passes: fn(block, first row, rows).
+  int64_t block_rows() const {
+    const int64_t even = (n * s + kMaxBlocks - 1) / kMaxBlocks, least = 2 * kChunkElements / c;
+    return even > least ? even : least > 8 ? least : 8;
+  }
+  int64_t blocks() const { return (n * s + block_rows() - 1) / block_rows(); }
   template <class F>
   void for_rows(const F& fn) const {
-    parallel_for(n * s, items_per_chunk(c), [&](int64_t begin, int64_t end) { fn(begin, end - begin); });
-  }
-  int64_t offset(int64_t image, int64_t channel) const { return (image * c + channel) * s; }
-
-  // fn(first channel, count): single channels, or strips of neighbouring ones when channels are innermost.
-  template <class F>
-  void for_each(const F& fn) const {
-    const int64_t width = !last ? 1 : wide() ? kNormStrip : 16, items = (c + width - 1) / width;
-    parallel_for(items, items_per_chunk(per_channel() * width), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t first = i * width;
-        fn(first, static_cast<int>(first + width < c ? width : c - first));
-      }
-    });
+    const int64_t height = block_rows();
+    parallel_for(n * s, height, [&](int64_t begin, int64_t end) { fn(begin / height, begin, end - begin); });
   }
 };
 
-void apply(const Channels& g, const View& x, const View& y, int64_t first, int count, const double* mean,
-           const double* scale, const double* shift) {
+// What the statistics of channel c make of it.
+struct TrainForward {
+  const View &weight, &bias, &running_mean, &running_var, &mean, &rstd;
+  double momentum, eps, m;
+  void operator()(int64_t c, double mu, double m2, double* scale, double* shift) const {
+    const double r = rstd_of(m > 0 ? m2 / m : 0.0, eps);
+    write_float(mean, c, mu);
+    write_float(rstd, c, r);
+    *scale = r * read_or(weight, c, 1.0);
+    *shift = read_or(bias, c, 0.0);
+    if (running_mean.data && m > 0)
+      write_float(running_mean, c, (1 - momentum) * read_float(running_mean, c) + momentum * mu);
+    if (running_var.data && m > 0)
+      write_float(running_var, c, (1 - momentum) * read_float(running_var, c) + momentum * (m2 / (m - 1)));
+  }
+};
+struct Backward {
+  const View &weight, &rstd, &dweight, &dbias;
+  double m;
+  bool train;
+  void operator()(int64_t channel, double sum, double dot, double* a, double* b, double* c) const {
+    const double r = read_float(rstd, channel), scale = r * read_or(weight, channel, 1.0);
+    if (dweight.data) write_float(dweight, channel, dot * r);
+    if (dbias.data) write_float(dbias, channel, sum);
+    *a = scale;
+    *b = train ? -scale * r * r * dot / m : 0.0;
+    *c = train ? -scale * sum / m : 0.0;
+  }
+};
+
+// S: the stat dtype's type. Coefficients of all channels lie in [n, C] of S.
+template <class S>
+void forward_train_rows(const Channels& g, const View& x, const View& y, const TrainForward& finish) {
   const int t = float_index(x.dtype);
-  if (g.last) {
-    simd_norm().strip_affine[t](element(x, first), element(y, first), g.n * g.s, g.c, count, mean, scale,
-                                shift);
-    return;
+  const int64_t c = g.c, blocks = g.blocks(), height = g.block_rows();
+  TemporaryBuffer<S> memory((3 * blocks + 3) * c);
+  S *partial = memory.get(), *mean = partial + 3 * blocks * c, *scale = mean + c, *shift = scale + c;
+  g.for_rows([&](int64_t block, int64_t row, int64_t rows) {
+    simd_norm().row_moments[t](element(x, row * c), rows, c, partial + 3 * block * c);
+  });
+  TemporaryBuffer<double> wide(2 * c);
+  double *mu = wide.get(), *m2 = mu + c;
+  for (int64_t i = 0; i < 2 * c; ++i) mu[i] = 0;
+  double before = 0;
+  for (int64_t block = 0; block < blocks; ++block) {  // join(), for all channels at once
+    const S *p = partial + 3 * block * c, *rest = p + c, *squares = rest + c;
+    const double left = static_cast<double>(g.n * g.s - block * height), full = static_cast<double>(height);
+    const double count = left < full ? left : full, share = count / (before + count);
+    const double each = 1 / count, weight = before * share;
+    for (int64_t i = 0; i < c; ++i) {
+      const double more = static_cast<double>(rest[i]), d = static_cast<double>(p[i]) + more * each - mu[i];
+      m2[i] += static_cast<double>(squares[i]) - more * more * each + d * d * weight;
+      mu[i] += d * share;
+    }
+    before += count;
   }
-  for (int64_t i = 0; i < g.n; ++i) {
-    const int64_t at = g.offset(i, first);
-    simd_norm().affine[t](element(x, at), element(y, at), g.s, mean[0], scale[0], shift[0]);
+  for (int64_t i = 0; i < c; ++i) {
+    double a, b;
+    finish(i, mu[i], m2[i], &a, &b);
+    mean[i] = static_cast<S>(mu[i]);
+    scale[i] = static_cast<S>(a);
+    shift[i] = static_cast<S>(b);
   }
+  g.for_rows([&](int64_t, int64_t row, int64_t rows) {
+    simd_norm().row_scale[t](element(x, row * c), element(y, row * c), rows, c, mean, scale, shift);
+  });
+}
+
+template <class S>
+void backward_rows(const Channels& g, const View& x, const View& mean, const View& dy, const View& dx,
+                   const Backward& finish) {
+  const int t = float_index(x.dtype);
+  const int64_t c = g.c, blocks = g.blocks();
+  TemporaryBuffer<S> memory((2 * blocks + 5) * c);
+  S *partial = memory.get(), *sums = partial + 2 * blocks * c, *a = sums + 2 * c, *b = a + c, *shift = b + c;
+  g.for_rows([&](int64_t block, int64_t row, int64_t rows) {
+    simd_norm().row_grad_sums[t](element(x, row * c), element(dy, row * c), rows, c, mean.data,
+                                 partial + 2 * block * c);
+  });
+  simd_norm().add_rows[float_index(mean.dtype)](partial, blocks, 2 * c, sums, 2 * c);
+  for (int64_t i = 0; i < c; ++i) {
+    double own[3];
+    finish(i, static_cast<double>(sums[i]), static_cast<double>(sums[c + i]), own, own + 1, own + 2);
+    a[i] = static_cast<S>(own[0]);
+    b[i] = static_cast<S>(own[1]);
+    shift[i] = static_cast<S>(own[2]);
+  }
+  if (!dx.data) return;
+  g.for_rows([&](int64_t, int64_t row, int64_t rows) {
+    simd_norm().row_grad_scale[t](element(x, row * c), element(dy, row * c), element(dx, row * c), rows, c,
+                                  mean.data, a, b, shift);
+  });
 }
 
 }  // namespace
@@ -115,18 +202,7 @@ int64_t layer_norm_workspace_bytes(int64_t m, int64_t n, DType t) {
 
 void layer_norm_forward(const View& x, const View& weight, const View& bias, const View& y, const View& mean,
                         const View& rstd, double eps) {
-  const int64_t n = x.sizes[1];
-  const int t = float_index(x.dtype);
-  parallel_for(x.sizes[0], items_per_chunk(n), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const Moments moments = simd_norm().moments[t](element(x, r * n), n);
-      const double scale = rstd_of(moments.m2 / static_cast<double>(n), eps);
-      write_float(mean, r, moments.mean);
-      write_float(rstd, r, scale);
-      simd_norm().row_affine[t](element(x, r * n), weight.data, bias.data, element(y, r * n), n, moments.mean,
-                                scale);
-    }
-  });
+  rows_forward(x, weight, bias, y, mean, rstd, eps);
 }
 
 void layer_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,
@@ -136,16 +212,8 @@ void layer_norm_backward(const View& x, const View& weight, const View& mean, co
 }
 
 void rms_norm_forward(const View& x, const View& weight, const View& y, const View& rstd, double eps) {
-  const int64_t n = x.sizes[1];
-  const int t = float_index(x.dtype);
-  parallel_for(x.sizes[0], items_per_chunk(n), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const double square = simd_norm().sum_squares[t](element(x, r * n), n) / static_cast<double>(n);
-      const double scale = rstd_of(square, eps);
-      write_float(rstd, r, scale);
-      simd_norm().row_affine[t](element(x, r * n), weight.data, nullptr, element(y, r * n), n, 0.0, scale);
-    }
-  });
+  const View absent = {};
+  rows_forward(x, weight, absent, y, absent, rstd, eps);
 }
 
 void rms_norm_backward(const View& x, const View& weight, const View& rstd, const View& dy, const View& dx,
@@ -158,53 +226,37 @@ void batch_norm_forward_train(const View& x, const View& weight, const View& bia
                               const View& running_var, const View& y, const View& mean, const View& rstd,
                               double momentum, double eps) {
   const Channels g(x);
-  const double m = static_cast<double>(g.per_channel());
+  const TrainForward finish = {weight,      bias, running_mean,
+                               running_var, mean, rstd,
+                               momentum,    eps,  static_cast<double>(g.per_channel())};
+  if (g.last)
+    return x.dtype == DType::Float64 ? forward_train_rows<double>(g, x, y, finish)
+                                     : forward_train_rows<float>(g, x, y, finish);
   const int t = float_index(x.dtype);
-  double* whole = g.wide() ? scratch<double>(0, 3 * g.c) : nullptr;
-  g.for_each([&](int64_t first, int count) {
-    Moments moments[kNormStrip] = {};
-    if (g.last) {
-      simd_norm().strip_moments[t](element(x, first), g.n * g.s, g.c, count, moments);
-    } else {
-      for (int64_t i = 0; i < g.n; ++i)
-        moments[0] = join(moments[0], simd_norm().moments[t](element(x, g.offset(i, first)), g.s));
+  g.for_channels([&](int64_t c) {
+    Moments moments = {0, 0, 0};
+    for (int64_t i = 0; i < g.n; ++i)
+      moments = join(moments, simd_norm().moments[t](element(x, g.offset(i, c)), g.s));
+    double scale, shift;
+    finish(c, moments.mean, moments.m2, &scale, &shift);
+    for (int64_t i = 0; i < g.n; ++i) {
+      const int64_t at = g.offset(i, c);
+      simd_norm().affine[t](element(x, at), element(y, at), g.s, moments.mean, scale, shift);
     }
-    double own[3][kNormStrip];
-    double* mu = whole ? whole + first : own[0];
-    double* scale = whole ? whole + g.c + first : own[1];
-    double* shift = whole ? whole + 2 * g.c + first : own[2];
-    for (int i = 0; i < count; ++i) {
-      const int64_t c = first + i;
-      const double r = rstd_of(m > 0 ? moments[i].m2 / m : 0.0, eps);
-      write_float(mean, c, mu[i] = moments[i].mean);
-      write_float(rstd, c, r);
-      scale[i] = r * read_or(weight, c, 1.0);
-      shift[i] = read_or(bias, c, 0.0);
-      if (running_mean.data && m > 0)
-        write_float(running_mean, c, (1 - momentum) * read_float(running_mean, c) + momentum * mu[i]);
-      if (running_var.data && m > 0)
-        write_float(running_var, c,
-                    (1 - momentum) * read_float(running_var, c) + momentum * (moments[i].m2 / (m - 1)));
-    }
-    if (!whole) apply(g, x, y, first, count, mu, scale, shift);
-  });
-  if (!whole) return;
-  g.for_rows([&](int64_t row, int64_t rows) {
-    simd_norm().strip_affine[t](element(x, row * g.c), element(y, row * g.c), rows, g.c,
-                                static_cast<int>(g.c), whole, whole + g.c, whole + 2 * g.c);
   });
 }
 
 void batch_norm_forward_eval(const View& x, const View& weight, const View& bias, const View& running_mean,
                              const View& running_var, const View& y, double eps) {
   const Channels g(x);
-  const auto coefficients = [&](int64_t c, double* mu, double* scale, double* shift) {
-    *mu = read_float(running_mean, c);
-    *scale = rstd_of(read_float(running_var, c), eps) * read_or(weight, c, 1.0);
-    *shift = read_or(bias, c, 0.0);
+  const int t = float_index(x.dtype);
+  const auto coefficients = [&](int64_t c, auto* mu, auto* scale, auto* shift) {
+    using S = std::remove_pointer_t<decltype(mu)>;
+    *mu = static_cast<S>(read_float(running_mean, c));
+    *scale = static_cast<S>(rstd_of(read_float(running_var, c), eps) * read_or(weight, c, 1.0));
+    *shift = static_cast<S>(read_or(bias, c, 0.0));
   };
   if (!g.last) {  // nothing to gather over the images: walk the planes in memory order
-    const int t = float_index(x.dtype);
     parallel_for(g.n * g.c, items_per_chunk(g.s), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         double mu, scale, shift;
@@ -214,61 +266,41 @@ void batch_norm_forward_eval(const View& x, const View& weight, const View& bias
     });
     return;
   }
-  g.for_each([&](int64_t first, int count) {
-    double mu[kNormStrip], scale[kNormStrip], shift[kNormStrip];
-    for (int i = 0; i < count; ++i) coefficients(first + i, mu + i, scale + i, shift + i);
-    apply(g, x, y, first, count, mu, scale, shift);
-  });
+  const auto rows = [&](auto zero) {
+    TemporaryBuffer<decltype(zero)> memory(3 * g.c);
+    auto *mean = memory.get(), *scale = mean + g.c, *shift = scale + g.c;
+    for (int64_t c = 0; c < g.c; ++c) coefficients(c, mean + c, scale + c, shift + c);
+    g.for_rows([&](int64_t, int64_t row, int64_t count) {
+      simd_norm().row_scale[t](element(x, row * g.c), element(y, row * g.c), count, g.c, mean, scale, shift);
+    });
+  };
+  x.dtype == DType::Float64 ? rows(0.0) : rows(0.0f);
 }
 
 void batch_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,
                          const View& dy, const View& dx, const View& dweight, const View& dbias, bool train) {
   const Channels g(x);
-  const double m = static_cast<double>(g.per_channel());
+  const Backward finish = {weight, rstd, dweight, dbias, static_cast<double>(g.per_channel()), train};
+  if (g.last)
+    return x.dtype == DType::Float64 ? backward_rows<double>(g, x, mean, dy, dx, finish)
+                                     : backward_rows<float>(g, x, mean, dy, dx, finish);
   const int t = float_index(x.dtype);
   const NormKernels& simd = simd_norm();
-  double* whole = g.wide() ? scratch<double>(0, 4 * g.c) : nullptr;
-  g.for_each([&](int64_t first, int count) {
-    double sum[kNormStrip] = {}, dot[kNormStrip] = {}, own[4][kNormStrip];
-    double* mu = whole ? whole + first : own[0];
-    double* a = whole ? whole + g.c + first : own[1];
-    double* b = whole ? whole + 2 * g.c + first : own[2];
-    double* c = whole ? whole + 3 * g.c + first : own[3];
-    for (int i = 0; i < count; ++i) mu[i] = read_float(mean, first + i);
-    if (g.last) {
-      simd.strip_grad_sums[t](element(x, first), element(dy, first), g.n * g.s, g.c, count, mu, sum, dot);
-    } else {
-      for (int64_t i = 0; i < g.n; ++i) {
-        double pair[2];
-        simd.grad_sums[t](element(x, g.offset(i, first)), element(dy, g.offset(i, first)), g.s, mu[0], pair);
-        sum[0] += pair[0];
-        dot[0] += pair[1];
-      }
-    }
-    for (int i = 0; i < count; ++i) {
-      const double r = read_float(rstd, first + i), scale = r * read_or(weight, first + i, 1.0);
-      if (dweight.data) write_float(dweight, first + i, dot[i] * r);
-      if (dbias.data) write_float(dbias, first + i, sum[i]);
-      a[i] = scale;
-      b[i] = train ? -scale * r * r * dot[i] / m : 0.0;
-      c[i] = train ? -scale * sum[i] / m : 0.0;
-    }
-    if (!dx.data || whole) return;
-    if (g.last) {
-      simd.strip_grad_affine[t](element(x, first), element(dy, first), element(dx, first), g.n * g.s, g.c,
-                                count, mu, a, b, c);
-      return;
-    }
+  g.for_channels([&](int64_t channel) {
+    const double mu = read_float(mean, channel);
+    double sum = 0, dot = 0, a, b, c;
     for (int64_t i = 0; i < g.n; ++i) {
-      const int64_t at = g.offset(i, first);
-      simd.grad_affine[t](element(x, at), element(dy, at), element(dx, at), g.s, mu[0], a[0], b[0], c[0]);
+      const int64_t at = g.offset(i, channel);
+      double pair[2];
+      simd.grad_sums[t](element(x, at), element(dy, at), g.s, mu, pair);
+      sum += pair[0];
+      dot += pair[1];
     }
-  });
-  if (!dx.data || !whole) return;
-  g.for_rows([&](int64_t row, int64_t rows) {
-    const int64_t at = row * g.c;
-    simd.strip_grad_affine[t](element(x, at), element(dy, at), element(dx, at), rows, g.c,
-                              static_cast<int>(g.c), whole, whole + g.c, whole + 2 * g.c, whole + 3 * g.c);
+    finish(channel, sum, dot, &a, &b, &c);
+    for (int64_t i = 0; dx.data && i < g.n; ++i) {
+      const int64_t at = g.offset(i, channel);
+      simd.grad_affine[t](element(x, at), element(dy, at), element(dx, at), g.s, mu, a, b, c);
+    }
   });
 }
 

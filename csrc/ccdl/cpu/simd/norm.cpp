@@ -8,7 +8,6 @@ namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
 constexpr int64_t kBlock = 4096;  // elements whose two passes share L1
-constexpr int64_t kStripRows = 128;
 
 template <class T>
 using VecOf = typename Lanes<T>::V;
@@ -119,12 +118,90 @@ void grad_affine(const void* px, const void* pdy, void* pdx, int64_t n, double m
       n, [&](int64_t i, int k) { to(dx + i, fma(at(dy + i, k), va, fma(at(x + i, k) - m, vb, vc)), k); });
 }
 
-// dx = rstd (dy w - mean(dy w) - xhat mean(dy w xhat)); the mean(dy w) term is absent in rms norm.
+// The deviations of a group of rows go side by side, as independent chains of additions; reading and writing
+// keep the order of memory. While a group is written, the next one is fetched.
+constexpr int kGroup = 4;
+
+CCDL_SI double rstd_of(double var, double eps) { return 1.0 / __builtin_sqrt(var + eps); }
+
+template <class T, int kRows>
+CCDL_SI void forward_group(const T* x, const T* w, const T* b, T* y, ScalarOf<T>* mean, ScalarOf<T>* rstd,
+                           int64_t n, double eps) {
+  typedef ScalarOf<T> S;
+  VecOf<T> sum[kRows] = {}, squares[kRows] = {}, m[kRows], s[kRows];
+  S c[kRows];
+  if (mean) {
+    for (int r = 0; r < kRows; ++r)
+      c[r] = sum_over<T>(n, [&](int64_t i, int k) { return at(x + r * n + i, k); }) / (S)n;
+    for (int r = 0; r < kRows; ++r) m[r] = set1(c[r]);
+    each_vector<T>(n, [&](int64_t i, int k) {
+      for (int r = 0; r < kRows; ++r) {
+        const VecOf<T> d = at(x + r * n + i, k, c[r]) - m[r];
+        sum[r] += d;
+        squares[r] = fma(d, d, squares[r]);
+      }
+    });
+  } else {
+    each_vector<T>(n, [&](int64_t i, int k) {
+      for (int r = 0; r < kRows; ++r) {
+        const VecOf<T> v = at(x + r * n + i, k);
+        squares[r] = fma(v, v, squares[r]);
+      }
+    });
+  }
+  for (int r = 0; r < kRows; ++r) {
+    const double shift = mean ? (double)lane_sum(sum[r]) / (double)n : 0.0;
+    const double scale = rstd_of((double)lane_sum(squares[r]) / (double)n - shift * shift, eps);
+    const double exact = mean ? (double)c[r] + shift : 0.0;
+    if (mean) mean[r] = (S)exact;
+    rstd[r] = (S)scale;
+    m[r] = set1((S)exact);
+    s[r] = set1((S)scale);
+  }
+  for (int r = 0; r < kRows; ++r)
+    each_vector<T>(n, [&](int64_t i, int k) {
+      __builtin_prefetch(x + (kRows + r) * n + i);
+      __builtin_prefetch(y + (kRows + r) * n + i, 1);
+      const VecOf<T> vw = w ? at(w + i, k) : set1(S(1)), vb = b ? at(b + i, k) : VecOf<T>{};
+      const VecOf<T> xhat = (at(x + r * n + i, k) - m[r]) * s[r];
+      to(y + r * n + i, b ? fma(xhat, vw, vb) : xhat * vw, k);
+    });
+}
+
+template <class T>
+void layer_forward(const void* px, const void* pw, const void* pb, void* py, void* pmean, void* prstd,
+                   int64_t rows, int64_t n, double eps) {
+  const T *x = static_cast<const T*>(px), *w = static_cast<const T*>(pw), *b = static_cast<const T*>(pb);
+  T* y = static_cast<T*>(py);
+  ScalarOf<T>*mean = static_cast<ScalarOf<T>*>(pmean), *rstd = static_cast<ScalarOf<T>*>(prstd);
+  int64_t r = 0;
+  if (n <= kBlock) {
+    for (; r + kGroup <= rows; r += kGroup)
+      forward_group<T, kGroup>(x + r * n, w, b, y + r * n, mean ? mean + r : nullptr, rstd + r, n, eps);
+    for (; r < rows; ++r)
+      forward_group<T, 1>(x + r * n, w, b, y + r * n, mean ? mean + r : nullptr, rstd + r, n, eps);
+  }
+  for (; r < rows; ++r) {
+    Moments all = {(double)n, 0, 0};
+    if (mean)
+      all = moments<T>(x + r * n, n);
+    else
+      all.m2 = sum_squares<T>(x + r * n, n);
+    const double scale = rstd_of(all.m2 / (double)n, eps);
+    if (mean) mean[r] = (ScalarOf<T>)all.mean;
+    rstd[r] = (ScalarOf<T>)scale;
+    row_affine<T>(x + r * n, w, b, y + r * n, n, all.mean, scale);
+  }
+}
+
+// dx = rstd (dy w - mean(dy w) - xhat mean(dy w xhat)); the mean(dy w) term is absent in rms norm. Row after
+// row, in the order of memory: rows side by side, or prefetches, leave the hardware's prefetcher behind.
 template <class T>
 void layer_backward(const void* px, const void* pw, const void* pmean, const void* prstd, const void* pdy,
                     void* pdx, void* pdw, void* pdb, int64_t rows, int64_t n) {
   typedef ScalarOf<T> S;
   typedef VecOf<T> V;
+  constexpr int kN = Lanes<T>::kN;
   const T* w = static_cast<const T*>(pw);
   const S *mean = static_cast<const S*>(pmean), *rstd = static_cast<const S*>(prstd);
   S *dw = static_cast<S*>(pdw), *db = static_cast<S*>(pdb);
@@ -132,116 +209,153 @@ void layer_backward(const void* px, const void* pw, const void* pmean, const voi
     const T *x = static_cast<const T*>(px) + r * n, *dy = static_cast<const T*>(pdy) + r * n;
     const S mu = mean ? mean[r] : S(0);
     const V m = set1(mu), s = set1(rstd[r]);
-    V sum = {}, dot = {};
-    each_vector<T>(n, [&](int64_t i, int k) {
+    V sum[2] = {}, dot[2] = {};
+    const auto add = [&](int64_t i, int k, int j) __attribute__((always_inline)) {
       const V g = at(dy + i, k), xhat = (at(x + i, k, mu) - m) * s;
       const V gw = w ? g * at(w + i, k) : g;
-      sum += gw;
-      dot = fma(gw, xhat, dot);
+      sum[j] += gw;
+      dot[j] = fma(gw, xhat, dot[j]);
       if (dw) to(dw + i, fma(g, xhat, at(dw + i, k)), k);
       if (db) to(db + i, at(db + i, k) + g, k);
-    });
+    };
+    int64_t i = 0;
+    for (; i + 2 * kN <= n; i += 2 * kN) {
+      add(i, kN, 0);
+      add(i + kN, kN, 1);
+    }
+    for (; i < n; i += kN) add(i, n - i < kN ? (int)(n - i) : kN, 0);
     if (!pdx) continue;
     T* dx = static_cast<T*>(pdx) + r * n;
-    const V c = set1(mean ? lane_sum(sum) / (S)n : S(0)), d = set1(lane_sum(dot) / (S)n);
+    const S c = mean ? lane_sum(sum[0] + sum[1]) / (S)n : S(0), d = lane_sum(dot[0] + dot[1]) / (S)n;
+    const V vc = set1(c), vd = set1(d);
     each_vector<T>(n, [&](int64_t i, int k) {
       const V g = at(dy + i, k), xhat = (at(x + i, k) - m) * s;
-      const V gw = w ? g * at(w + i, k) : g;
-      to(dx + i, s * (gw - c - xhat * d), k);
+      to(dx + i, s * ((w ? fma(g, at(w + i, k), -vc) : g - vc) - xhat * vd), k);
+    });
+  }
+}
+
+// Sums over the rows of float or double columns, in double.
+template <class T>
+void add_rows(const void* prows, int64_t rows, int64_t stride, void* pout, int64_t n) {
+  typedef ScalarOf<T> S;
+  typedef S part __attribute__((vector_size(VD * sizeof(S))));
+  const S* from = static_cast<const S*>(prows);
+  T* out = static_cast<T*>(pout);
+  int64_t i = 0;
+  for (; i + VD <= n; i += VD) {
+    vd sum = {};
+    for (int64_t r = 0; r < rows; ++r) {
+      part p;
+      __builtin_memcpy(&p, from + r * stride + i, sizeof(p));
+      sum += __builtin_convertvector(p, vd);
+    }
+    for (int c = 0; c < VD; ++c) put(out + i + c, (S)sum[c]);
+  }
+  for (; i < n; ++i) {
+    double sum = 0;
+    for (int64_t r = 0; r < rows; ++r) sum += (double)from[r * stride + i];
+    put(out + i, (S)sum);
+  }
+}
+
+// The channels-innermost layouts go row after row too, kTall rows at a time, so that the sums of a channel
+// are loaded and stored once for all of them.
+constexpr int kTall = 4;
+
+template <int kCount>
+struct Rows {
+  static constexpr int kRows = kCount;
+};
+template <class F>
+CCDL_SI void each_tall(int64_t rows, const F& body) {
+  int64_t r = 0;
+  for (; r + kTall <= rows; r += kTall) body(r, Rows<kTall>());
+  for (; r < rows; ++r) body(r, Rows<1>());
+}
+
+template <class T>
+void row_moments(const void* px, int64_t rows, int64_t n, void* pout) {
+  typedef ScalarOf<T> S;
+  typedef VecOf<T> V;
+  const T* x = static_cast<const T*>(px);
+  S *mean = static_cast<S*>(pout), *rest = mean + n, *squares = rest + n;
+  __builtin_memset(pout, 0, (size_t)(3 * n) * sizeof(S));
+  each_tall(rows, [&](int64_t first, auto tall) {
+    each_vector<T>(n, [&](int64_t i, int k) {
+      V sum = at(mean + i, k);
+      for (int r = 0; r < tall.kRows; ++r) sum += at(x + (first + r) * n + i, k);
+      to(mean + i, sum, k);
+    });
+  });
+  const V share = set1(S(1) / (S)rows);
+  each_vector<T>(n, [&](int64_t i, int k) { to(mean + i, at(mean + i, k) * share, k); });
+  each_tall(rows, [&](int64_t first, auto tall) {
+    each_vector<T>(n, [&](int64_t i, int k) {
+      const V m = at(mean + i, k);
+      V sum = at(rest + i, k), square = at(squares + i, k);
+      for (int r = 0; r < tall.kRows; ++r) {
+        const V d = at(x + (first + r) * n + i, k) - m;
+        sum += d;
+        square = fma(d, d, square);
+      }
+      to(rest + i, sum, k);
+      to(squares + i, square, k);
+    });
+  });
+}
+
+template <class T>
+void row_scale(const void* px, void* py, int64_t rows, int64_t n, const void* pm, const void* ps,
+               const void* pb) {
+  typedef ScalarOf<T> S;
+  const S *m = static_cast<const S*>(pm), *s = static_cast<const S*>(ps), *b = static_cast<const S*>(pb);
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* x = static_cast<const T*>(px) + r * n;
+    T* y = static_cast<T*>(py) + r * n;
+    each_vector<T>(n, [&](int64_t i, int k) {
+      to(y + i, fma(at(x + i, k) - at(m + i, k), at(s + i, k), at(b + i, k)), k);
     });
   }
 }
 
 template <class T>
-CCDL_SI VecOf<T> lanes_of(const double* p, int k) {
-  VecOf<T> v = {};
-  for (int c = 0; c < k; ++c) v[c] = (ScalarOf<T>)p[c];
-  return v;
-}
-
-// Strips go block of rows by block of rows. Wide ones are many streams at once, so their blocks are low.
-template <class F>
-CCDL_SI void each_block(int64_t rows, int count, const F& body) {
-  const int64_t height = count > kNormStrip ? 8 : kStripRows;
-  for (int64_t start = 0; start < rows; start += height)
-    body(start, rows - start < height ? rows - start : height);
-}
-
-template <class T>
-void strip_moments(const void* px, int64_t rows, int64_t stride, int count, Moments* out) {
+void row_grad_sums(const void* px, const void* pdy, int64_t rows, int64_t n, const void* pm, void* pout) {
   typedef ScalarOf<T> S;
-  each_block(rows, count, [&](int64_t start, int64_t m) {
-    each_vector<T>(count, [&](int64_t i, int k) {
-      const T* x = static_cast<const T*>(px) + start * stride + i;
-      VecOf<T> sum = {}, rest = {}, squares = {};
-      for (int64_t r = 0; r < m; ++r) sum += at(x + r * stride, k);
-      const VecOf<T> mean = sum / set1((S)m);
-      for (int64_t r = 0; r < m; ++r) {
-        const VecOf<T> d = at(x + r * stride, k) - mean;
-        rest += d;
-        squares += d * d;
+  typedef VecOf<T> V;
+  const T *x = static_cast<const T*>(px), *dy = static_cast<const T*>(pdy);
+  const S* mean = static_cast<const S*>(pm);
+  S *sums = static_cast<S*>(pout), *dots = sums + n;
+  __builtin_memset(pout, 0, (size_t)(2 * n) * sizeof(S));
+  each_tall(rows, [&](int64_t first, auto tall) {
+    each_vector<T>(n, [&](int64_t i, int k) {
+      const V m = at(mean + i, k);
+      V sum = at(sums + i, k), dot = at(dots + i, k);
+      for (int r = 0; r < tall.kRows; ++r) {
+        const V g = at(dy + (first + r) * n + i, k);
+        sum += g;
+        dot = fma(g, at(x + (first + r) * n + i, k) - m, dot);
       }
-      for (int c = 0; c < k; ++c) {
-        const double shift = (double)rest[c] / (double)m;
-        const Moments block = {(double)m, (double)mean[c] + shift,
-                               (double)squares[c] - (double)m * shift * shift};
-        out[i + c] = start == 0 ? block : join(out[i + c], block);
-      }
+      to(sums + i, sum, k);
+      to(dots + i, dot, k);
     });
   });
 }
 
 template <class T>
-void strip_affine(const void* px, void* py, int64_t rows, int64_t stride, int count, const double* mean,
-                  const double* scale, const double* shift) {
-  each_block(rows, count, [&](int64_t start, int64_t n) {
-    each_vector<T>(count, [&](int64_t i, int k) {
-      const VecOf<T> m = lanes_of<T>(mean + i, k), s = lanes_of<T>(scale + i, k),
-                     b = lanes_of<T>(shift + i, k);
-      const T* x = static_cast<const T*>(px) + start * stride + i;
-      T* y = static_cast<T*>(py) + start * stride + i;
-      for (int64_t r = 0; r < n; ++r) to(y + r * stride, fma(at(x + r * stride, k) - m, s, b), k);
+void row_grad_scale(const void* px, const void* pdy, void* pdx, int64_t rows, int64_t n, const void* pm,
+                    const void* pa, const void* pb, const void* pc) {
+  typedef ScalarOf<T> S;
+  const S *m = static_cast<const S*>(pm), *a = static_cast<const S*>(pa), *b = static_cast<const S*>(pb),
+          *c = static_cast<const S*>(pc);
+  for (int64_t r = 0; r < rows; ++r) {
+    const T *x = static_cast<const T*>(px) + r * n, *dy = static_cast<const T*>(pdy) + r * n;
+    T* dx = static_cast<T*>(pdx) + r * n;
+    each_vector<T>(n, [&](int64_t i, int k) {
+      const VecOf<T> d = fma(at(x + i, k) - at(m + i, k), at(b + i, k), at(c + i, k));
+      to(dx + i, fma(at(dy + i, k), at(a + i, k), d), k);
     });
-  });
-}
-
-template <class T>
-void strip_grad_sums(const void* px, const void* pdy, int64_t rows, int64_t stride, int count,
-                     const double* mean, double* sum_dy, double* sum_dyx) {
-  for (int c = 0; c < count; ++c) sum_dy[c] = sum_dyx[c] = 0;
-  each_block(rows, count, [&](int64_t start, int64_t n) {
-    each_vector<T>(count, [&](int64_t i, int k) {
-      const VecOf<T> m = lanes_of<T>(mean + i, k);
-      const T *x = static_cast<const T*>(px) + start * stride + i,
-              *dy = static_cast<const T*>(pdy) + start * stride + i;
-      VecOf<T> a = {}, b = {};
-      for (int64_t r = 0; r < n; ++r) {
-        const VecOf<T> g = at(dy + r * stride, k);
-        a += g;
-        b = fma(g, at(x + r * stride, k) - m, b);
-      }
-      for (int c = 0; c < k; ++c) {
-        sum_dy[i + c] += a[c];
-        sum_dyx[i + c] += b[c];
-      }
-    });
-  });
-}
-
-template <class T>
-void strip_grad_affine(const void* px, const void* pdy, void* pdx, int64_t rows, int64_t stride, int count,
-                       const double* mean, const double* pa, const double* pb, const double* pc) {
-  each_block(rows, count, [&](int64_t start, int64_t n) {
-    each_vector<T>(count, [&](int64_t i, int k) {
-      const VecOf<T> m = lanes_of<T>(mean + i, k), a = lanes_of<T>(pa + i, k);
-      const VecOf<T> b = lanes_of<T>(pb + i, k), c = lanes_of<T>(pc + i, k);
-      const T *x = static_cast<const T*>(px) + start * stride + i,
-              *dy = static_cast<const T*>(pdy) + start * stride + i;
-      T* dx = static_cast<T*>(pdx) + start * stride + i;
-      for (int64_t r = 0; r < n; ++r)
-        to(dx + r * stride, fma(at(dy + r * stride, k), a, fma(at(x + r * stride, k) - m, b, c)), k);
-    });
-  });
+  }
 }
 
 }  // namespace
@@ -249,10 +363,9 @@ void strip_grad_affine(const void* px, const void* pdy, void* pdx, int64_t rows,
 #define CCDL_FOUR(f) \
   { f<float16>, f<bfloat16>, f<float>, f<double> }
 const NormKernels norm = {
-    CCDL_FOUR(moments),         CCDL_FOUR(sum_squares),       CCDL_FOUR(row_affine),
-    CCDL_FOUR(affine),          CCDL_FOUR(grad_sums),         CCDL_FOUR(grad_affine),
-    CCDL_FOUR(layer_backward),  CCDL_FOUR(strip_moments),     CCDL_FOUR(strip_affine),
-    CCDL_FOUR(strip_grad_sums), CCDL_FOUR(strip_grad_affine),
+    CCDL_FOUR(moments),   CCDL_FOUR(layer_forward), CCDL_FOUR(add_rows),       CCDL_FOUR(affine),
+    CCDL_FOUR(grad_sums), CCDL_FOUR(grad_affine),   CCDL_FOUR(layer_backward), CCDL_FOUR(row_moments),
+    CCDL_FOUR(row_scale), CCDL_FOUR(row_grad_sums), CCDL_FOUR(row_grad_scale),
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA

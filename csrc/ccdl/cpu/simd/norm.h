@@ -6,8 +6,6 @@
 
 namespace ccdl::cpu {
 
-constexpr int kNormStrip = 64;  // most channels of one strip in the channels-last and [N, C] layouts
-
 // Count, mean and sum of squared deviations; joined pairwise without cancellation.
 struct Moments {
   double count, mean, m2;
@@ -16,10 +14,12 @@ struct Moments {
 struct NormKernels {
   // mean and squared deviations of n contiguous elements
   Moments (*moments[4])(const void* x, int64_t n);
-  double (*sum_squares[4])(const void* x, int64_t n);
-  // y = (x - mean) scale w + b over one row; w, b may be null
-  void (*row_affine[4])(const void* x, const void* w, const void* b, void* y, int64_t n, double mean,
-                        double scale);
+  // layer norm of rows [0, rows) of n: y = (x - mean) rstd w + b; w, b may be null. mean, rstd point to
+  // stat-dtype arrays; mean null: rms norm.
+  void (*layer_forward[4])(const void* x, const void* w, const void* b, void* y, void* mean, void* rstd,
+                           int64_t rows, int64_t n, double eps);
+  // out[i] = sum over the rows of from[r * stride + i], stat dtype to T
+  void (*add_rows[4])(const void* from, int64_t rows, int64_t stride, void* out, int64_t n);
   // y = (x - mean) scale + shift with scalars
   void (*affine[4])(const void* x, void* y, int64_t n, double mean, double scale, double shift);
   // sums[0] = sum dy, sums[1] = sum dy (x - mean)
@@ -31,16 +31,18 @@ struct NormKernels {
   // mean null: rms norm. mean, rstd point to stat-dtype arrays.
   void (*layer_backward[4])(const void* x, const void* w, const void* mean, const void* rstd, const void* dy,
                             void* dx, void* dw, void* db, int64_t rows, int64_t n);
-  // channels-last strips: element (r, c) at r * stride + c, c < count (of strip_moments and strip_grad_sums
-  // at most kNormStrip)
-  void (*strip_moments[4])(const void* x, int64_t rows, int64_t stride, int count, Moments* out);
-  void (*strip_affine[4])(const void* x, void* y, int64_t rows, int64_t stride, int count, const double* mean,
-                          const double* scale, const double* shift);
-  void (*strip_grad_sums[4])(const void* x, const void* dy, int64_t rows, int64_t stride, int count,
-                             const double* mean, double* sum_dy, double* sum_dyx);
-  void (*strip_grad_affine[4])(const void* x, const void* dy, void* dx, int64_t rows, int64_t stride,
-                               int count, const double* mean, const double* a, const double* b,
-                               const double* c);
+  // rows of n channels; all other vectors have n elements of the stat dtype.
+  // out [3, n]: rounded means, sums and squares of the deviations from them
+  void (*row_moments[4])(const void* x, int64_t rows, int64_t n, void* out);
+  // y = (x - mean) scale + shift
+  void (*row_scale[4])(const void* x, void* y, int64_t rows, int64_t n, const void* mean, const void* scale,
+                       const void* shift);
+  // out [2, n]: sum dy, sum dy (x - mean)
+  void (*row_grad_sums[4])(const void* x, const void* dy, int64_t rows, int64_t n, const void* mean,
+                           void* out);
+  // dx = dy a + (x - mean) b + c
+  void (*row_grad_scale[4])(const void* x, const void* dy, void* dx, int64_t rows, int64_t n,
+                            const void* mean, const void* a, const void* b, const void* c);
 };
 CCDL_SIMD_FAMILY(NormKernels, norm)
 
