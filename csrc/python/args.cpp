@@ -270,7 +270,7 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
     case ArgType::Int:
       return int_from(o, &s->integer);
     case ArgType::Float:
-      if (PyBool_Check(o) || !number_from(o, &s->scalar)) return false;
+      if (!number_from(o, &s->scalar)) return false;
       s->real = s->scalar.to_double();
       return true;
     case ArgType::Bool:

@@ -50,6 +50,7 @@ CCDL_GET(grad, wrap(autograd::grad(x)))
 CCDL_GET(grad_fn, wrap_node(autograd::grad_fn(x)))
 CCDL_GET(is_leaf, PyBool_FromLong(autograd::is_leaf(x)))
 CCDL_GET(data, wrap(autograd::detach(x)))
+CCDL_GET(real, wrap(x))
 CCDL_GET(T, transposed(x))
 CCDL_GET(mT, wrap(ops::adjoint(x)))
 CCDL_GET(version, PyLong_FromUnsignedLong(x.version()))
@@ -113,6 +114,7 @@ PyGetSetDef kProperties[] = {
     {"grad_fn", get_grad_fn, nullptr, "The node that made this tensor, or None for a leaf.", nullptr},
     {"is_leaf", get_is_leaf, nullptr, "True for tensors not made by a recorded op.", nullptr},
     {"data", get_data, set_data, "The same memory without history.", nullptr},
+    {"real", get_real, nullptr, "The tensor itself: there are no complex numbers.", nullptr},
     {"T", get_T, nullptr, "All dimensions reversed.", nullptr},
     {"mT", get_mT, nullptr, "Last two dimensions swapped.", nullptr},
     {"H", get_mT, nullptr, "Transpose of a matrix.", nullptr},
@@ -125,6 +127,10 @@ PyGetSetDef kProperties[] = {
     {"is_meta", get_false, nullptr, nullptr, nullptr},
     {"is_mps", get_false, nullptr, nullptr, nullptr},
     {"is_nested", get_false, nullptr, nullptr, nullptr},
+    {"is_sparse_csr", get_false, nullptr, nullptr, nullptr},
+    {"is_mkldnn", get_false, nullptr, nullptr, nullptr},
+    {"is_xla", get_false, nullptr, nullptr, nullptr},
+    {"is_xpu", get_false, nullptr, nullptr, nullptr},
     {"output_nr", get_output_nr, nullptr, nullptr, nullptr},
     {"retains_grad", get_retains_grad, nullptr, nullptr, nullptr},
     {"_base", get_base, nullptr, "The tensor this one is a view of, or None.", nullptr},

@@ -26,9 +26,9 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "_VF amp autograd backends cpu cuda distributed distributions errors func hub jit linalg models "
-    "multiprocessing nn optim overrides profiler random serialization special storage testing text train "
-    "types utils version vision".split()
+    "_VF _dynamo _inductor accelerator amp autograd backends compiler cpu cuda distributed distributions "
+    "errors func functional fx hub jit linalg models mps multiprocessing nn optim overrides profiler random "
+    "serialization special storage testing text torch_version train types utils version vision xpu".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
@@ -96,7 +96,6 @@ _LAZY.update((name, ("_copies", name)) for name in _COPIES)
 _ABSENT = {
     "fft": "Fourier transforms are not implemented",
     "onnx": "export is not implemented",
-    "fx": "ccdl has no symbolic tracer",
     "sparse": "ccdl has no sparse tensors",
     "quantization": "ccdl has no quantised tensors",
 }
@@ -112,6 +111,11 @@ def __getattr__(name):
         return value
     if name in _SUBMODULES:
         return importlib.import_module("." + name, __name__)
+    if name.startswith("_foreach_"):
+        from . import _foreach
+
+        if hasattr(_foreach, name):
+            return getattr(_foreach, name)
     hint = f": {_ABSENT[name]}" if name in _ABSENT else ""
     raise AttributeError(f"module 'ccdl' has no attribute '{name}'{hint}")
 
@@ -137,6 +141,24 @@ def typename(obj):
     kind = obj if isinstance(obj, type) else type(obj)
     module = kind.__module__
     return kind.__qualname__ if module in ("builtins", None) else f"{module}.{kind.__qualname__}"
+
+
+def _assert(condition, message):
+    """``assert condition, message`` as a function; a traced program would record it."""
+    if isinstance(condition, Tensor):
+        condition = condition.item()
+    if not condition:
+        raise AssertionError(message)
+
+
+def spmm(input, mat2):
+    """Matrix product: :func:`ccdl.mm` under the name that code with sparse graphs uses.
+
+    >>> import ccdl
+    >>> ccdl.spmm(ccdl.eye(2), ccdl.ones(2, 3)).shape
+    ccdl.Size([2, 3])
+    """
+    return _C.mm(input, mat2)
 
 
 def compile(model=None, **options):

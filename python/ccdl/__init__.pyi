@@ -1,20 +1,25 @@
 # What type checkers see of ccdl: the extension's own stub plus the names that are loaded at first use.
 from typing import Any, TypeVar
 
+from . import accelerator as accelerator
 from . import amp as amp
 from . import autograd as autograd
 from . import backends as backends
 from . import cli as cli
+from . import compiler as compiler
 from . import cpu as cpu
 from . import cuda as cuda
 from . import distributed as distributed
 from . import distributions as distributions
 from . import errors as errors
 from . import func as func
+from . import functional as functional
+from . import fx as fx
 from . import hub as hub
 from . import jit as jit
 from . import linalg as linalg
 from . import models as models
+from . import mps as mps
 from . import multiprocessing as multiprocessing
 from . import nn as nn
 from . import optim as optim
@@ -26,11 +31,13 @@ from . import special as special
 from . import storage as storage
 from . import testing as testing
 from . import text as text
+from . import torch_version as torch_version
 from . import train as train
 from . import types as types
 from . import utils as utils
 from . import version as version
 from . import vision as vision
+from . import xpu as xpu
 from ._C import *
 from ._C import Tensor as Tensor
 from ._C import __version__ as __version__
@@ -168,3 +175,5 @@ def use_deterministic_algorithms(mode: Any, *, warn_only: Any = ...) -> None: ..
 def are_deterministic_algorithms_enabled() -> Any: ...
 def set_float32_matmul_precision(precision: Any) -> None: ...
 def get_float32_matmul_precision() -> Any: ...
+
+def spmm(input: Tensor, mat2: Tensor) -> Tensor: ...

@@ -20,20 +20,31 @@ _DTYPES = {
 
 class _TypedConstructor(type):
     dtype: Any
+    device: Any
 
     def __instancecheck__(cls, obj: Any) -> bool:
-        return isinstance(obj, _C.Tensor) and obj.dtype is cls.dtype
+        if not isinstance(obj, _C.Tensor):
+            return False
+        return obj.dtype is cls.dtype and obj.device.type == (cls.device or "cpu")
 
     def __call__(cls, *args: Any) -> Any:
         """Sizes give uninitialised memory; one sequence, array or tensor gives its values."""
         if not args:
-            return _C.empty(0, dtype=cls.dtype)
+            return _C.empty(0, dtype=cls.dtype, device=cls.device)
         if all(isinstance(a, int) for a in args) or isinstance(args[0], _C.Size):
-            return _C.empty(*args, dtype=cls.dtype)
+            return _C.empty(*args, dtype=cls.dtype, device=cls.device)
         if len(args) > 1:
             raise TypeError(f"{cls.__name__}: takes sizes or one data argument, got {len(args)} arguments")
-        return _C.tensor(args[0], dtype=cls.dtype)
+        return _C.tensor(args[0], dtype=cls.dtype, device=cls.device)
+
+
+def _make(name: str, dtype: Any, device: str | None) -> Any:
+    where = f" on the {device} device" if device else ""
+    members = {"dtype": dtype, "device": device, "__doc__": f"Makes {dtype} tensors{where}."}
+    return _TypedConstructor(name, (), members)
 
 
 for _name, _dtype in _DTYPES.items():
-    globals()[_name] = _TypedConstructor(_name, (), {"dtype": _dtype, "__doc__": f"Makes {_dtype} tensors."})
+    globals()[_name] = _make(_name, _dtype, None)
+
+cuda_types = {_name: _make(_name, _dtype, "cuda") for _name, _dtype in _DTYPES.items()}

@@ -14,6 +14,7 @@ from . import errors
 __all__ = [
     "Attribute",
     "Final",
+    "TracerWarning",
     "annotate",
     "enable_onednn_fusion",
     "export",
@@ -167,6 +168,10 @@ def load(f: Any, map_location: Any = None, _extra_files: Any = None) -> NoReturn
     )
 
 
+class TracerWarning(Warning):
+    """What a tracer would warn of; never raised here."""
+
+
 def _overload(fn: Any) -> Any:
     return fn
 
@@ -180,6 +185,10 @@ def __getattr__(name: str) -> Any:
         from .nn import Module
 
         return Module
+    if name == "annotations":
+        import typing
+
+        return typing
     raise AttributeError(
         f"module 'ccdl.jit' has no attribute '{name}': ccdl runs eagerly and has no TorchScript"
     )

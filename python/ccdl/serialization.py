@@ -17,7 +17,14 @@ from typing import Any
 from . import _C
 from .errors import CheckpointError
 
-__all__ = ["save", "load"]
+__all__ = [
+    "add_safe_globals",
+    "clear_safe_globals",
+    "get_safe_globals",
+    "load",
+    "safe_globals",
+    "save",
+]
 
 _FORMAT_KEY, _TREE_KEY, _FORMAT = "ccdl.format", "ccdl.tree", "1"
 _MAX_DEPTH = 200
@@ -96,6 +103,35 @@ def load(
             file.write(data)
         _refuse_foreign(path, shown="the file object")
         return _decode_file(path, map_location)
+
+
+_safe_globals: list[Any] = []
+
+
+def add_safe_globals(safe_globals: list[Any]) -> None:
+    """Notes types that PyTorch's unpickler would allow; no type is ever read from a file here."""
+    _safe_globals.extend(x for x in safe_globals if x not in _safe_globals)
+
+
+def get_safe_globals() -> list[Any]:
+    """What :func:`add_safe_globals` noted."""
+    return list(_safe_globals)
+
+
+def clear_safe_globals() -> None:
+    """Forgets what :func:`add_safe_globals` noted."""
+    _safe_globals.clear()
+
+
+@contextlib.contextmanager
+def safe_globals(safe_globals: list[Any]):
+    """:func:`add_safe_globals` within a ``with`` block."""
+    before = list(_safe_globals)
+    add_safe_globals(safe_globals)
+    try:
+        yield
+    finally:
+        _safe_globals[:] = before
 
 
 @contextlib.contextmanager

@@ -38,4 +38,9 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(".amp", __name__)
+    if name.endswith("Tensor"):
+        from .._legacy import cuda_types
+
+        if name in cuda_types:
+            return cuda_types[name]
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

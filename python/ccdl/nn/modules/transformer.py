@@ -43,6 +43,13 @@ def _activation(activation):
     raise RuntimeError(f"activation should be relu/gelu, not {activation}")
 
 
+_get_activation_fn = _activation
+
+
+def _get_clones(module, N):
+    return ModuleList([copy.deepcopy(module) for _ in range(N)])
+
+
 def _subsequent_mask(size, device=None, dtype=None):
     if dtype not in (None, _C.bool) and not _C.empty(0, dtype=dtype).is_floating_point():
         raise DTypeError(f"generate_square_subsequent_mask: dtype is {dtype}, which has no -inf")

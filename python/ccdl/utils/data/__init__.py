@@ -1,5 +1,6 @@
 """Data sets, samplers and the loader."""
 
+from . import _utils
 from .collate import default_collate, default_convert
 from .dataloader import DataLoader
 from .dataset import (
