@@ -203,6 +203,21 @@ def test_a_truth_value_counts_as_a_number_where_a_float_is_asked():
         ccdl.linspace(0, 1, True)
 
 
+@pytest.mark.parametrize("name, shape, per", [
+    ("dropout2d", (40, 50), (40, 50)), ("dropout2d", (20, 30, 2, 2, 2), (20, 30, 1, 1, 1)), ("dropout3d", (500, 4), (500, 1)),
+    ("dropout3d", (500, 4, 2), (500, 1, 1)),
+])  # fmt: skip
+def test_channel_dropout_of_other_dimensions_warns(name, shape, per):
+    with pytest.warns(UserWarning, match=f"{len(shape)}-D input to {name}"):
+        y = getattr(ccdl.nn.functional, name)(ccdl.ones(shape), 0.25)
+    decisions = y.amax(tuple(d for d in range(len(shape)) if per[d] != shape[d])) if per != shape else y
+    assert set(y.unique().tolist()) == {0.0, ccdl.tensor(1 / 0.75).item()}
+    assert abs(decisions.count_nonzero().item() / decisions.numel() - 0.75) < 0.08
+    assert ccdl.equal(y, decisions.reshape(per).expand(shape))
+    with pytest.raises(RuntimeError, match="dimensions in the input"):
+        getattr(ccdl.nn.functional, name)(ccdl.tensor(1.0), 0.25)
+
+
 def test_the_older_kind_of_backward_hook():
     """It sees the gradients of the node that made the output, and leaves the output as it is: in-place code goes on working."""
     seen = []

@@ -6,19 +6,37 @@ The names can be imported, as model code does at its top.
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, NoReturn
+from urllib.parse import urlparse
 
 from . import errors
 
-__all__ = ["download_url_to_file", "get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir"]
+__all__ = [
+    "HASH_REGEX",
+    "download_url_to_file",
+    "get_dir",
+    "help",
+    "list",
+    "load",
+    "load_state_dict_from_url",
+    "set_dir",
+    "urlparse",
+]
+
+# How file names of weights end in the first digits of their SHA-256: resnet18-f37072fd.safetensors.
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
 
 _directory: str | None = None
 
 
+def _get_torch_home() -> str:
+    return os.environ.get("CCDL_HOME", os.path.join(os.path.expanduser("~"), ".cache", "ccdl"))
+
+
 def get_dir() -> str:
     """The folder for weights: set by :func:`set_dir`, else ``$CCDL_HOME/hub`` or ``~/.cache/ccdl/hub``."""
-    home = os.environ.get("CCDL_HOME", os.path.join(os.path.expanduser("~"), ".cache", "ccdl"))
-    return _directory if _directory is not None else os.path.join(home, "hub")
+    return _directory if _directory is not None else os.path.join(_get_torch_home(), "hub")
 
 
 def set_dir(d: str | os.PathLike[str]) -> None:

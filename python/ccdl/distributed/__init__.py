@@ -75,6 +75,10 @@ class ProcessGroup:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "nn":
+        import importlib
+
+        return importlib.import_module(".nn", __name__)
     if name not in _CALLS:
         raise AttributeError(
             f"module 'ccdl.distributed' has no attribute '{name}': training over several processes is not "

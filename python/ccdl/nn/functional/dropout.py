@@ -6,6 +6,8 @@ The masks come from the counter-based generator, so one seed gives the same mask
 
 from __future__ import annotations
 
+import warnings
+
 from ... import _C
 from ..._C import Tensor
 
@@ -37,9 +39,22 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _C.dropout_(input, p, training) if inplace else _C.dropout(input, p, training)
 
 
+def _warn_of_dims(op, input, meant):
+    warnings.warn(
+        f"{op}: Received a {input.dim()}-D input to {op}, which is meant for {meant} inputs: one decision "
+        "per entry of the leading dimensions; use dropout for single elements",
+        stacklevel=3,
+    )
+
+
 def _feature_dropout(op, input, p, training, inplace, channel_dim):
     """Dropout of whole channels: one decision per leading index up to and including ``channel_dim``."""
     _check(op, p)
+    if input.dim() <= channel_dim:
+        raise RuntimeError(
+            f"{op}: Feature dropout requires at least {channel_dim + 1} dimensions in the input, got "
+            f"shape {list(input.shape)}"
+        )
     if not training or p == 0.0:
         return input
     shape = tuple(input.shape[: channel_dim + 1]) + (1,) * (input.dim() - channel_dim - 1)
@@ -69,15 +84,15 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     0.0
     """
     if input.dim() not in (3, 4):
-        raise RuntimeError(f"dropout2d: Expected 3D or 4D input, but received a {input.dim()}D input")
+        _warn_of_dims("dropout2d", input, "3-D or 4-D")
     return _feature_dropout("dropout2d", input, p, training, inplace, 1)
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zeros whole channels of [N, C, D, H, W] or [C, D, H, W]."""
     if input.dim() not in (4, 5):
-        raise RuntimeError(f"dropout3d: Expected 4D or 5D input, but received a {input.dim()}D input")
-    return _feature_dropout("dropout3d", input, p, training, inplace, input.dim() - 4)
+        _warn_of_dims("dropout3d", input, "4-D or 5-D")
+    return _feature_dropout("dropout3d", input, p, training, inplace, 1 if input.dim() == 5 else 0)
 
 
 _ALPHA = 1.7580993408473766  # -scale * alpha of SELU: its value at minus infinity

@@ -70,6 +70,19 @@ def _replacement(result, current, what):
     return result
 
 
+def hook_last_node(module: Any, hooks: tuple[Any, ...], output: Any) -> None:
+    """The older kind of hooks: they see the gradients of the node that made the (first tensor of) output."""
+    while not isinstance(output, _C.Tensor):
+        if isinstance(output, dict):
+            output = next(v for v in output.values() if isinstance(v, _C.Tensor))
+        else:
+            output = output[0]
+    node = output.grad_fn
+    if node is not None:
+        for hook in hooks:
+            node.register_hook(functools.partial(hook, module))
+
+
 class BackwardHooks:
     """The backward hooks around one call of a module: ``inputs`` go in, ``outputs(y)`` come out."""
 

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from ... import _C
-from ._backward_hooks import BackwardHooks
+from ._backward_hooks import BackwardHooks, hook_last_node
 
 __all__ = [
     "register_module_backward_hook",
@@ -191,6 +191,7 @@ class HookMethods:
     _forward_hooks_always_called: OrderedDict[int, Any]
     _backward_pre_hooks: OrderedDict[int, Any]
     _backward_hooks: OrderedDict[int, Any]
+    _is_full_backward_hook: bool | None
     _state_dict_hooks: dict[int, Any]
     _state_dict_pre_hooks: dict[int, Any]
     _load_state_dict_pre_hooks: dict[int, Any]
@@ -217,7 +218,9 @@ class HookMethods:
                         args = result if isinstance(result, tuple) else (result,)
             around = None
             before = (*GLOBAL.backward_pre.values(), *self._backward_pre_hooks.values())
-            after = (*GLOBAL.backward.values(), *self._backward_hooks.values())
+            own = tuple(self._backward_hooks.values())
+            older = () if self._is_full_backward_hook else own
+            after = (*GLOBAL.backward.values(), *(own if self._is_full_backward_hook else ()))
             if (before or after) and _C.is_grad_enabled():
                 around = BackwardHooks(self, before, after, args)
                 args = around.inputs
@@ -226,6 +229,8 @@ class HookMethods:
                 called.add(key)
                 result = self._run_forward_hook(key, hook, args, kwargs, output)
                 output = output if result is None else result
+            if older and _C.is_grad_enabled():
+                hook_last_node(self, older, output)
             return output if around is None else around.outputs(output)
         except Exception:
             for key, hook in self._all_forward_hooks():
@@ -287,12 +292,24 @@ class HookMethods:
     def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> Any:
         """``hook(module, grad_input, grad_output)`` once the gradients of the inputs are known; may return
         replaced ``grad_input``. Tuples have one entry per positional tensor argument or output."""
-        self._hooked = True
+        self._set_kind_of_backward_hooks(full=True)
         return _add_hook(self._backward_hooks, hook, prepend)
 
     def register_backward_hook(self, hook: Any) -> Any:
-        """PyTorch's older name; the same as :meth:`register_full_backward_hook`."""
-        return self.register_full_backward_hook(hook)
+        """PyTorch's older kind: ``hook(module, grad_input, grad_output)`` after the backward of the one op
+        that made the output; ``grad_input`` are the gradients of that op's inputs, such as weight and bias.
+        The output stays as it is. A module has hooks of one kind."""
+        self._set_kind_of_backward_hooks(full=False)
+        return _add_hook(self._backward_hooks, hook)
+
+    def _set_kind_of_backward_hooks(self, full):
+        if self._is_full_backward_hook is (not full):
+            raise RuntimeError(
+                "Cannot use both regular backward hooks and full backward hooks on a single Module. Please "
+                "use only one of them."
+            )
+        self._is_full_backward_hook = full
+        self._hooked = True
 
     def register_state_dict_pre_hook(self, hook: Any) -> Any:
         """``hook(module, prefix, keep_vars)`` before ``state_dict`` collects."""

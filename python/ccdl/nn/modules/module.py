@@ -89,6 +89,7 @@ class Module(HookMethods, StateMethods):
         own["_forward_hooks_always_called"] = OrderedDict()
         own["_backward_pre_hooks"] = OrderedDict()
         own["_backward_hooks"] = OrderedDict()
+        own["_is_full_backward_hook"] = None
         own["_state_dict_hooks"] = OrderedDict()
         own["_state_dict_pre_hooks"] = OrderedDict()
         own["_load_state_dict_pre_hooks"] = OrderedDict()
