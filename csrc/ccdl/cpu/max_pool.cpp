@@ -163,6 +163,25 @@ void gather_rows(const PoolGeometry& g, const PoolWindow& w, const float* x, int
       }
 }
 
+// An output whose window sticks out of the row: `rows` are those of output `at_rows`.
+void put_clipped(const PoolGeometry& g, const PoolWindow& w, const Rows& rows, int64_t at_rows, int64_t ow,
+                 float* y, uint8_t* code) {
+  const int64_t begin = ow * w.stride[2] - w.pad[2], first = begin < 0 ? -begin : 0;
+  const int64_t last = g.in[2] - begin < w.kernel[2] ? g.in[2] - begin : w.kernel[2];
+  float best = -__builtin_inff();
+  int64_t where = rows.code[0] + first;
+  for (int r = 0; r < rows.count; ++r) {
+    const float* row = rows.start[r] + (ow - at_rows) * w.stride[2];
+    for (int64_t j = first; j < last; ++j)
+      if (row[j] > best || row[j] != row[j]) {
+        best = row[j];
+        where = rows.code[r] + j;
+      }
+  }
+  *y = best;
+  if (code) *code = static_cast<uint8_t>(where);
+}
+
 void vector_max_planes(const PoolGeometry& g, const PoolWindow& w, const View& x, const View& y,
                        const View& indices) {
   // outputs [lo, hi) have their whole window row inside the input
@@ -181,16 +200,22 @@ void vector_max_planes(const PoolGeometry& g, const PoolWindow& w, const View& x
     for (int64_t od = 0; od < g.out[0]; ++od)
       for (int64_t oh = 0; oh < g.out[1]; ++oh) {
         const int64_t at = (od * g.out[1] + oh) * g.out[2];
-        for (int64_t ow = 0; ow < lo; ++ow) put_best(g, &w, src, out, at + ow, od, oh, ow);
+        gather_rows(g, w, src, od, oh, lo, false, &rows);
+        const auto clipped = [&](int64_t ow) {
+          if (out.flat)
+            put_best(g, &w, src, out, at + ow, od, oh, ow);
+          else
+            put_clipped(g, w, rows, lo, ow, out.y + at + ow, out.code ? out.code + at + ow : nullptr);
+        };
+        for (int64_t ow = 0; ow < lo; ++ow) clipped(ow);
         if (lo < hi) {
-          gather_rows(g, w, src, od, oh, lo, false, &rows);
           uint8_t* target = out.code ? out.code + at + lo : codes;
           simd.max_row(rows.start, rows.code, rows.count, static_cast<int>(w.kernel[2]),
                        static_cast<int>(w.stride[2]), out.y + at + lo, target, hi - lo);
           for (int64_t i = 0; out.flat && i < hi - lo; ++i)
             out.flat[at + lo + i] = code.to_plane(codes[i], od, oh, lo + i);
         }
-        for (int64_t ow = hi; ow < g.out[2]; ++ow) put_best(g, &w, src, out, at + ow, od, oh, ow);
+        for (int64_t ow = hi; ow < g.out[2]; ++ow) clipped(ow);
       }
   });
 }
@@ -309,30 +334,23 @@ void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices
     }
 }
 
-bool is_2x2(const PoolWindow& w) {
-  return w.kernel[0] == 1 && w.kernel[1] == 2 && w.kernel[2] == 2 && w.stride[0] == 1 && w.stride[1] == 2 &&
-         w.stride[2] == 2 && w.pad[0] + w.pad[1] + w.pad[2] == 0 && w.dilation[1] == 1 && w.dilation[2] == 1;
+// Square windows in the plane, two apart, with codes or without indices: whole planes at once.
+bool is_plane_window(const PoolGeometry& g, const PoolWindow& w, int64_t kernel) {
+  return !g.channels_last && w.kernel[0] == 1 && w.stride[0] == 1 && w.pad[0] == 0 && w.kernel[1] == kernel &&
+         w.kernel[2] == kernel && w.stride[1] == 2 && w.stride[2] == 2 && w.dilation[1] == 1 &&
+         w.dilation[2] == 1;
 }
-
-// float32 planes with disjoint 2x2 windows: whole rows at once; what no window covers is zero.
-void backward_2x2(const PoolGeometry& g, const View& dy, const View& codes, const View& dx) {
-  const int64_t width = g.in[2], covered = 2 * g.out[2];
+bool is_inner_2x2(const PoolGeometry& g, const PoolWindow& w) {  // ceil_mode windows may stick out
+  return is_plane_window(g, w, 2) && w.pad[1] + w.pad[2] == 0 && 2 * g.out[1] <= g.in[1] &&
+         2 * g.out[2] <= g.in[2];
+}
+// fn(start in the input, start in the output) of every plane
+template <class F>
+void for_flat_planes(const PoolGeometry& g, const F& fn) {
   g.for_planes([&](int64_t image, int64_t c, int64_t) {
-    float* plane = dx.ptr<float>() + g.start(image, c, g.plane_in());
-    int64_t at = g.start(image, c, g.plane_out());
-    for (int64_t d = 0; d < g.in[0]; ++d, plane += g.in[1] * width)
-      for (int64_t h = 0; h < g.in[1]; h += 2) {
-        float* row = plane + h * width;
-        const int64_t rows = h + 1 < g.in[1] ? 2 : 1;
-        if (h / 2 >= g.out[1]) {
-          for (int64_t i = 0; i < rows * width; ++i) row[i] = 0;
-          continue;
-        }
-        simd_pool().scatter_row_2x2(dy.ptr<float>() + at, codes.ptr<uint8_t>() + at, row, row + width,
-                                    g.out[2]);
-        for (int64_t i = covered; i < width; ++i) row[i] = row[width + i] = 0;
-        at += g.out[2];
-      }
+    for (int64_t d = 0; d < g.in[0]; ++d)
+      fn(g.start(image, c, g.plane_in()) + d * g.in[1] * g.in[2],
+         g.start(image, c, g.plane_out()) + d * g.out[1] * g.out[2]);
   });
 }
 
@@ -341,6 +359,12 @@ void backward_2x2(const PoolGeometry& g, const View& dy, const View& codes, cons
 void max_pool_forward(const View& x, const View& y, const View& indices, const PoolWindow& window) {
   if (y.numel() == 0) return;
   PoolGeometry g(x, y);
+  const bool codes = indices.data && indices.dtype == DType::UInt8;
+  if (x.dtype == DType::Float32 && (codes || !indices.data) && is_inner_2x2(g, window))
+    return for_flat_planes(g, [&](int64_t in, int64_t out) {
+      simd_pool().max_plane_2x2(x.ptr<float>() + in, y.ptr<float>() + out,
+                                codes ? indices.ptr<uint8_t>() + out : nullptr, g.out[1], g.out[2], g.in[2]);
+    });
   g.windows(window);
   const int64_t* k = window.kernel;
   if (x.dtype == DType::Float32 && k[0] * k[1] * k[2] <= 255) {
@@ -362,9 +386,21 @@ void adaptive_max_pool_forward(const View& x, const View& y, const View& indices
 
 void max_pool_backward(const View& dy, const View& indices, const View& dx, const PoolWindow& window) {
   const PoolGeometry g(dx, dy);
-  if (dx.dtype == DType::Float32 && indices.dtype == DType::UInt8 && !g.channels_last && is_2x2(window) &&
-      2 * g.out[1] <= g.in[1] && 2 * g.out[2] <= g.in[2])  // ceil_mode windows may stick out
-    return backward_2x2(g, dy, indices, dx);
+  if (dx.dtype == DType::Float32 && indices.dtype == DType::UInt8) {
+    const float* from = dy.ptr<float>();
+    const uint8_t* codes = indices.ptr<uint8_t>();
+    float* to = dx.ptr<float>();
+    if (is_inner_2x2(g, window))
+      return for_flat_planes(g, [&](int64_t in, int64_t out) {
+        simd_pool().scatter_plane_2x2(from + out, codes + out, to + in, g.out[1], g.out[2], g.in[1], g.in[2]);
+      });
+    if (is_plane_window(g, window, 3))
+      return for_flat_planes(g, [&](int64_t in, int64_t out) {
+        float* rows = scratch<float>(0, 4 * ((g.in[2] + 1) / 2 + kPoolMargin));
+        simd_pool().scatter_plane_3x3(from + out, codes + out, to + in, g.out[1], g.out[2], g.in[1], g.in[2],
+                                      window.pad[1], window.pad[2], rows);
+      });
+  }
   with_float(dx.dtype, [&](auto t) {
     using T = decltype(t);
     using S = ComputeOf<T>;

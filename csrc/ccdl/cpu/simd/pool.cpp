@@ -39,6 +39,46 @@ CCDL_SI vf column(const float* p, int j, int n) {
   return j > 0 ? every_other<1>(a, b, All()) : every_other<0>(a, b, All());
 }
 
+typedef uint8_t bytes __attribute__((vector_size(VL)));
+CCDL_SI vi load_bytes(const uint8_t* p, int n) {  // one byte a lane; the others read as zero
+  bytes b = {};
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  b = (bytes)_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1u), p);
+#else
+  if (n == VL)
+    __builtin_memcpy(&b, p, VL);
+  else
+    for (int k = 0; k < n; ++k) b[k] = p[k];
+#endif
+  return __builtin_convertvector(b, vi);
+}
+CCDL_SI void store_bytes(uint8_t* p, vi v, int n) {
+  const bytes b = __builtin_convertvector(v, bytes);
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1u), (__m128i)b);
+#else
+  if (n == VL)
+    __builtin_memcpy(p, &b, VL);
+  else
+    for (int k = 0; k < n; ++k) p[k] = b[k];
+#endif
+}
+
+// v takes over where it is larger, and where it is NaN.
+template <bool kCode>
+CCDL_SI void take_larger(vf v, int32_t code, vf& best, vi& where) {
+#if defined(__AVX512F__)
+  const __mmask16 take = (__mmask16)(_mm512_cmp_ps_mask((__m512)v, (__m512)best, _CMP_GT_OQ) |
+                                     _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q));
+  best = (vf)_mm512_mask_mov_ps((__m512)best, take, (__m512)v);
+  if (kCode) where = (vi)_mm512_mask_set1_epi32((__m512i)where, take, code);
+#else
+  const vi take = (v > best) | (v != v);
+  best = select(take, v, best);
+  if (kCode) where = take ? set1(code) : where;
+#endif
+}
+
 template <int kKernel, int kStride, bool kCode, bool kFull>
 CCDL_SI void max_vector(const float* const* rows, const uint8_t* row_code, int nrows, int kernel, float* y,
                         uint8_t* code, int64_t i, int n) {
@@ -47,25 +87,14 @@ CCDL_SI void max_vector(const float* const* rows, const uint8_t* row_code, int n
   vi where = set1((int32_t)row_code[0]);
   for (int r = 0; r < nrows; ++r) {
     const float* p = rows[r] + i * kStride;
-    for (int j = 0; j < width; ++j) {
-      const vf v = column<kStride, kFull>(p + j, j, n);
-      const vi take = (v > best) | (v != v);
-      best = select(take, v, best);
-      if (kCode) where = take ? set1((int32_t)row_code[r] + j) : where;
-    }
+    for (int j = 0; j < width; ++j)
+      take_larger<kCode>(column<kStride, kFull>(p + j, j, n), (int32_t)row_code[r] + j, best, where);
   }
   if (kFull)
     storeu(y + i, best);
   else
     stn(y + i, best, n);
-  if (kCode) {
-    typedef uint8_t bytes __attribute__((vector_size(VL)));
-    const bytes packed = __builtin_convertvector(where, bytes);
-    if (kFull)
-      __builtin_memcpy(code + i, &packed, VL);
-    else
-      for (int k = 0; k < n; ++k) code[i + k] = packed[k];
-  }
+  if (kCode) store_bytes(code + i, where, kFull ? VL : n);
 }
 
 template <int kKernel, int kStride, bool kCode>
@@ -96,35 +125,114 @@ void max_row(const float* const* rows, const uint8_t* row_code, int nrows, int k
 #undef CCDL_CASE
 }
 
+template <bool kCode>
+void max_plane(const float* x, float* y, uint8_t* code, int64_t out_h, int64_t out_w, int64_t width) {
+  const uint8_t row_code[2] = {0, 2};
+  for (int64_t o = 0; o < out_h; ++o, x += 2 * width, y += out_w, code += kCode ? out_w : 0) {
+    const float* rows[2] = {x, x + width};
+    int64_t i = 0;
+    for (; i + VL <= out_w; i += VL) max_vector<2, 2, kCode, true>(rows, row_code, 2, 2, y, code, i, VL);
+    if (i < out_w) max_vector<2, 2, kCode, false>(rows, row_code, 2, 2, y, code, i, (int)(out_w - i));
+  }
+}
+void max_plane_2x2(const float* x, float* y, uint8_t* code, int64_t out_h, int64_t out_w, int64_t width) {
+  if (code)
+    max_plane<true>(x, y, code, out_h, out_w, width);
+  else
+    max_plane<false>(x, y, code, out_h, out_w, width);
+}
+
 template <int kOffset, int... I>
 CCDL_SI vf interleave(vf a, vf b, Indices<I...>) {
   return __builtin_shufflevector(a, b, ((I % 2 ? VL : 0) + kOffset + I / 2)...);
 }
-CCDL_SI void store_pairs(float* p, vf even, vf odd, int n) {  // even[0], odd[0], even[1], ... of n lanes
+CCDL_SI void store_pairs(float* p, vf even, vf odd,
+                         int count) {  // even[0], odd[0], even[1], ...: count floats
   typedef typename MakeIndices<VL>::type All;
   const vf low = interleave<0>(even, odd, All()), high = interleave<VL / 2>(even, odd, All());
-  if (n == VL) {
+  if (count == 2 * VL) {
     storeu(p, low);
     storeu(p + VL, high);
     return;
   }
-  stn(p, low, 2 * n < VL ? 2 * n : VL);
-  if (2 * n > VL) stn(p + VL, high, 2 * n - VL);
+  stn(p, low, count < VL ? count : VL);
+  if (count > VL) stn(p + VL, high, count - VL);
 }
 
-void scatter_row_2x2(const float* dy, const uint8_t* code, float* row0, float* row1, int64_t count) {
-  each_vector<float>(count, [&](int64_t i, int n) {
-    typedef uint8_t bytes __attribute__((vector_size(VL)));
-    bytes b = {};
-    if (n == VL)
-      __builtin_memcpy(&b, code + i, VL);
-    else
-      for (int k = 0; k < n; ++k) b[k] = code[i + k];
-    const vi c = __builtin_convertvector(b, vi);
-    const vf g = at(dy + i, n), zero = {};
-    store_pairs(row0 + 2 * i, select(c == 0, g, zero), select(c == 1, g, zero), n);
-    store_pairs(row1 + 2 * i, select(c == 2, g, zero), select(c == 3, g, zero), n);
-  });
+void scatter_plane_2x2(const float* dy, const uint8_t* code, float* dx, int64_t out_h, int64_t out_w,
+                       int64_t height, int64_t width) {
+  float* row = dx;
+  for (int64_t o = 0; o < out_h; ++o, dy += out_w, code += out_w, row += 2 * width) {
+    float* below = row + width;
+    each_vector<float>(out_w, [&](int64_t i, int n) {
+      const vi c = load_bytes(code + i, n);
+      const vf g = at(dy + i, n), zero = {};
+      store_pairs(row + 2 * i, select(c == 0, g, zero), select(c == 1, g, zero), 2 * n);
+      store_pairs(below + 2 * i, select(c == 2, g, zero), select(c == 3, g, zero), 2 * n);
+    });
+    for (int64_t i = 2 * out_w; i < width; ++i) row[i] = below[i] = 0;
+  }
+  for (; row < dx + height * width; ++row) *row = 0;
+}
+
+// 3x3 windows, two apart: element 2 b + q of an input row collects from the outputs b - 1, b and b + 1 of the
+// two or fewer output rows whose windows hold it. Their rows stand in `rows` (kSlot floats and as many codes
+// each, by turns) between margins that no code of a window equals.
+template <int kPad>
+void scatter_plane_3x3(const float* dy, const uint8_t* code, float* dx, int64_t out_h, int64_t out_w,
+                       int64_t height, int64_t width, int64_t pad, float* rows) {
+  const int64_t pairs = (width + 1) / 2, slot = pairs + kPoolMargin;
+  float* g[2] = {rows + 1, rows + slot + 1};
+  int32_t* c[2] = {(int32_t*)rows + 2 * slot + 1, (int32_t*)rows + 3 * slot + 1};
+  for (int64_t i = -1; i < slot - 1; ++i) {
+    g[0][i] = g[1][i] = 0;
+    c[0][i] = c[1][i] = 255;
+  }
+  int64_t ready = 0;
+  for (int64_t row = 0; row < height; ++row) {
+    const float* from[2];
+    const int32_t* codes[2];
+    int base[2], count = 0;
+    for (int kh = 2; kh >= 0; --kh) {
+      const int64_t twice = row + pad - kh, o = twice / 2;
+      if (twice < 0 || twice % 2 || o >= out_h) continue;
+      for (; ready <= o; ++ready)
+        each_vector<float>(out_w, [&](int64_t i, int n) {
+          stn(g[ready % 2] + i, at(dy + ready * out_w + i, n), n);
+          const vi v = load_bytes(code + ready * out_w + i, n);
+          stn((float*)c[ready % 2] + i, (vf)v, n);
+        });
+      from[count] = g[o % 2];
+      codes[count] = c[o % 2];
+      base[count++] = kh * 3;
+    }
+    for (int64_t b = 0; b < pairs; b += VL) {
+      vf even = {}, odd = {};
+      const vf zero = {};
+      for (int s = 0; s < count; ++s) {
+        const vi first = loadu(codes[s] + b + kPad - 1), second = loadu(codes[s] + b + kPad);
+        const vf ga = loadu(from[s] + b + kPad - 1), gb = loadu(from[s] + b + kPad);
+        if (kPad == 1) {
+          even += select(first == base[s] + 1, ga, zero);
+          odd += select(first == base[s] + 2, ga, zero);
+          odd += select(second == base[s], gb, zero);
+        } else {
+          even += select(first == base[s] + 2, ga, zero);
+          even += select(second == base[s], gb, zero);
+          odd += select(second == base[s] + 1, gb, zero);
+        }
+      }
+      const int64_t left = width - 2 * b;
+      store_pairs(dx + row * width + 2 * b, even, odd, left < 2 * VL ? (int)left : 2 * VL);
+    }
+  }
+}
+void scatter_plane_3x3_any(const float* dy, const uint8_t* code, float* dx, int64_t out_h, int64_t out_w,
+                           int64_t height, int64_t width, int64_t pad_h, int64_t pad_w, float* rows) {
+  if (pad_w == 1)
+    scatter_plane_3x3<1>(dy, code, dx, out_h, out_w, height, width, pad_h, rows);
+  else
+    scatter_plane_3x3<0>(dy, code, dx, out_h, out_w, height, width, pad_h, rows);
 }
 
 template <int kStride, bool kFull>
@@ -170,6 +278,7 @@ void fill_planes(const float* dy, float* dx, int64_t planes, int64_t n, float sc
 
 }  // namespace
 
-const PoolKernels pool = {max_row, scatter_row_2x2, sum_row, sum_run, sum_planes, fill_planes};
+const PoolKernels pool = {max_row, max_plane_2x2, scatter_plane_2x2, scatter_plane_3x3_any,
+                          sum_row, sum_run,       sum_planes,        fill_planes};
 
 }  // namespace ccdl::cpu::CCDL_ISA

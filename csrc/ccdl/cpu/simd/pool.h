@@ -7,13 +7,21 @@
 
 namespace ccdl::cpu {
 
+constexpr int64_t kPoolMargin = 64;
+
 struct PoolKernels {
   // code (may be null): row_code[r] + j of the first maximum, NaN wins
   void (*max_row)(const float* const* rows, const uint8_t* row_code, int nrows, int kernel, int stride,
                   float* y, uint8_t* code, int64_t count);
-  // gradient of one output row of 2x2 windows with stride 2: both input rows (2 count elements each) are
-  // overwritten
-  void (*scatter_row_2x2)(const float* dy, const uint8_t* code, float* row0, float* row1, int64_t count);
+  // One plane of 2x2 windows with stride 2 that all lie inside; code (may be null) as above.
+  void (*max_plane_2x2)(const float* x, float* y, uint8_t* code, int64_t out_h, int64_t out_w, int64_t width);
+  // Gradients of a plane, overwritten: of 2x2 windows as above, and of 3x3 ones with stride 2 and padding 0
+  // or
+  // 1. rows: 4 ((width + 1) / 2 + kPoolMargin) floats of scratch.
+  void (*scatter_plane_2x2)(const float* dy, const uint8_t* code, float* dx, int64_t out_h, int64_t out_w,
+                            int64_t height, int64_t width);
+  void (*scatter_plane_3x3)(const float* dy, const uint8_t* code, float* dx, int64_t out_h, int64_t out_w,
+                            int64_t height, int64_t width, int64_t pad_h, int64_t pad_w, float* rows);
   void (*sum_row)(const float* const* rows, int nrows, int kernel, int stride, float* y, float scale,
                   int64_t count);
   float (*sum_run)(const float* x, int64_t n);
