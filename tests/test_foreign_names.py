@@ -167,6 +167,11 @@ def test_compilers_are_accepted_without_effect():
         ccdl.fx.wrap(3)
 
 
+def test_what_is_told_to_the_extension_has_no_effect():
+    assert ccdl._C._log_api_usage_once("model") is None and ccdl._C._get_tracing_state() is None
+    ccdl._C._jit_set_profiling_mode(False)
+
+
 def test_versions_compare_by_number():
     version = ccdl.torch_version.TorchVersion("1.10.2+cpu")
     assert version > "1.9.9" and version >= (1, 10) and version < "2" and version <= "1.10.2" and version == "1.10.2"

@@ -15,6 +15,19 @@ from . import _C
 from ._C import *
 from ._C import Tensor, __version__, bool, device, dtype, float16, float32, float64, int8, int16, int32, int64
 
+
+def _without_effect(*args, **kwargs):
+    """What public code tells PyTorch's counters and compilers through ``torch._C``."""
+
+
+for _name in (
+    "_log_api_usage_once _jit_set_profiling_executor _jit_set_profiling_mode _jit_set_autocast_mode "
+    "_jit_override_can_fuse_on_cpu _jit_override_can_fuse_on_gpu _jit_set_texpr_fuser_enabled "
+    "_jit_set_nvfuser_enabled _get_tracing_state"
+).split():
+    setattr(_C, _name, _without_effect)
+del _name
+
 half = float16
 float = float32
 double = float64

@@ -7,10 +7,13 @@ is ever unpickled: loading builds only the types listed in :func:`save`. A file 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
+import re
 import tempfile
+import types
 from collections import OrderedDict
 from typing import Any
 
@@ -29,6 +32,8 @@ __all__ = [
 _FORMAT_KEY, _TREE_KEY, _FORMAT = "ccdl.format", "ccdl.tree", "1"
 _MAX_DEPTH = 200
 _TAG = "$"
+_NAMESPACES = {argparse.Namespace: "namespace", types.SimpleNamespace: "simplenamespace"}
+_NUMERIC = re.compile(r"[<>|=]?[biufc]\d{1,2}")  # NumPy's names of types of numbers
 
 
 def save(
@@ -41,8 +46,9 @@ def save(
     """Writes ``obj`` to a file.
 
     Args:
-        obj: a tensor, or None, bool, int, float, str, ccdl.Size, dtype, device, or lists, tuples, dicts and
-            OrderedDicts of such things, nested.
+        obj: a tensor, or None, bool, int, float, str, ccdl.Size, dtype, device, NumPy arrays and scalars of
+            numbers, or lists, tuples, sets, dicts, OrderedDicts, ``argparse.Namespace`` and
+            ``types.SimpleNamespace`` of such things, nested.
         f: a path with any suffix, or a binary file object.
         pickle_module, pickle_protocol: accepted without effect.
 
@@ -183,11 +189,18 @@ class _Writer:
             return {_TAG: "device", "v": str(obj)}
         if kind in (list, tuple, dict, OrderedDict):
             return self._container(obj, kind, path, depth)
+        if kind in (set, frozenset):
+            return {_TAG: kind.__name__, "v": self._container(list(obj), list, path, depth)}
+        if kind in (argparse.Namespace, types.SimpleNamespace):
+            return {_TAG: _NAMESPACES[kind], "v": self._container(vars(obj), dict, path, depth)}
+        if kind.__module__ == "numpy" and hasattr(obj, "tobytes") and _NUMERIC.fullmatch(obj.dtype.str):
+            return self._array(obj, path)
         where = f"at {path!r}" if path else "at the top"
         raise TypeError(
             f"save: cannot store {kind.__module__}.{kind.__qualname__} {where}; tensors, numbers, strings, "
             "None, "
-            "lists, tuples and dicts can be stored (for a module, save its state_dict())"
+            "NumPy arrays, lists, tuples, sets, dicts and namespaces can be stored (for a module, save its "
+            "state_dict())"
         )
 
     def _container(self, obj, kind, path, depth):
@@ -217,6 +230,13 @@ class _Writer:
             return result
         finally:
             self._open.discard(id(obj))
+
+    def _array(self, a, path):
+        """Bytes in row-major order, with NumPy's name of the type: also those types that tensors lack."""
+        data = a.tobytes()
+        held = _C.frombuffer(bytearray(data), dtype=_C.uint8) if data else _C.empty(0, dtype=_C.uint8)
+        kind = "array" if type(a).__name__ == "ndarray" else "scalar"
+        return {_TAG: kind, "v": self._tensor(held, path), "t": a.dtype.str, "s": list(a.shape)}
 
     def _tensor(self, t, path):
         from .nn.parameter import Parameter
@@ -288,6 +308,13 @@ class _Reader:
             if kind == "odict" and "m" in node:
                 result._metadata = OrderedDict(self.decode(node["m"], depth + 1))
             return result
+        if kind in ("set", "frozenset"):
+            return (set if kind == "set" else frozenset)(self.decode(value, depth + 1))
+        if kind in _NAMESPACES.values():
+            made = next(cls for cls, name in _NAMESPACES.items() if name == kind)
+            return made(**self.decode(value, depth + 1))
+        if kind in ("array", "scalar"):
+            return self._array(node, kind)
         if kind == "float":
             return {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}[value]
         if kind == "size":
@@ -300,6 +327,18 @@ class _Reader:
         if kind == "device":
             return _C.device(str(value))
         raise ValueError(f"unknown kind {kind!r}")
+
+    def _array(self, node, kind):
+        import numpy
+
+        if not _NUMERIC.fullmatch(node["t"]):
+            raise ValueError(f"unknown type of array {node['t']!r}")
+        held = self._tensors.get(node["v"]["v"])
+        if held is None or held.dtype is not _C.uint8:
+            raise ValueError("the bytes of an array are missing")
+        flat = numpy.frombuffer(held.numpy().tobytes(), dtype=numpy.dtype(node["t"]))
+        made = flat.reshape([int(s) for s in node["s"]]).copy()
+        return made if kind == "array" else made[()]
 
     def _tensor(self, node):
         name = node["v"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import os
 import signal
 import subprocess
@@ -292,6 +293,9 @@ def test_samplers():
     assert len(list(RandomSampler(range(5), num_samples=12))) == 12
     drawn = list(RandomSampler(range(5), replacement=True, num_samples=200))
     assert set(drawn) == set(range(5))
+    endless = RandomSampler(range(5), replacement=True, num_samples=10**10)
+    assert len(endless) == 10**10 and set(itertools.islice(endless, 10_000)) == set(range(5))
+    assert next(iter(DataLoader(range(5), sampler=endless, batch_size=3))).shape == (3,)
     assert sorted(SubsetRandomSampler([3, 1, 7])) == [1, 3, 7]
     counts = collections.Counter(WeightedRandomSampler([0.0, 1.0, 3.0], 4000))
     assert counts[0] == 0 and counts[2] / counts[1] == pytest.approx(3, rel=0.2)

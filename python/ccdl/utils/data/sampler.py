@@ -55,6 +55,9 @@ class SequentialSampler(Sampler):
         return len(self.data_source)
 
 
+_AT_ONCE = 4096  # indices drawn with replacement in one go: endless epochs ask for 10 ** 10
+
+
 class RandomSampler(Sampler):
     """All indices in random order; each exactly once, or drawn with replacement.
 
@@ -87,7 +90,9 @@ class RandomSampler(Sampler):
         n = len(self.data_source)
         generator = seeded_generator(draw_seed()) if self.generator is None else self.generator
         if self.replacement:
-            yield from _C.randint(0, n, (self.num_samples,), dtype=_C.int64, generator=generator).tolist()
+            for start in range(0, self.num_samples, _AT_ONCE):
+                count = min(_AT_ONCE, self.num_samples - start)
+                yield from _C.randint(0, n, (count,), dtype=_C.int64, generator=generator).tolist()
             return
         left = self.num_samples if n else 0
         while left > 0:
