@@ -365,6 +365,14 @@ void max_pool_forward(const View& x, const View& y, const View& indices, const P
       simd_pool().max_plane_2x2(x.ptr<float>() + in, y.ptr<float>() + out,
                                 codes ? indices.ptr<uint8_t>() + out : nullptr, g.out[1], g.out[2], g.in[2]);
     });
+  if (x.dtype == DType::Float32 && (codes || !indices.data) && is_plane_window(g, window, 3) &&
+      (window.pad[2] == 1 || 2 * g.out[2] + 1 <= g.in[2]))
+    return for_flat_planes(g, [&](int64_t in, int64_t out) {
+      float* kept = scratch<float>(0, 2 * (g.out[2] + kPoolMargin));
+      simd_pool().max_plane_3x3(x.ptr<float>() + in, y.ptr<float>() + out,
+                                codes ? indices.ptr<uint8_t>() + out : nullptr, g.out[1], g.out[2], g.in[1],
+                                g.in[2], window.pad[1], window.pad[2], kept);
+    });
   g.windows(window);
   const int64_t* k = window.kernel;
   if (x.dtype == DType::Float32 && k[0] * k[1] * k[2] <= 255) {

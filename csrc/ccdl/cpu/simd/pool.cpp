@@ -66,17 +66,21 @@ CCDL_SI void store_bytes(uint8_t* p, vi v, int n) {
 
 // v takes over where it is larger, and where it is NaN.
 template <bool kCode>
-CCDL_SI void take_larger(vf v, int32_t code, vf& best, vi& where) {
+CCDL_SI void take_larger(vf v, vi code, vf& best, vi& where) {
 #if defined(__AVX512F__)
   const __mmask16 take = (__mmask16)(_mm512_cmp_ps_mask((__m512)v, (__m512)best, _CMP_GT_OQ) |
                                      _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q));
   best = (vf)_mm512_mask_mov_ps((__m512)best, take, (__m512)v);
-  if (kCode) where = (vi)_mm512_mask_set1_epi32((__m512i)where, take, code);
+  if (kCode) where = (vi)_mm512_mask_mov_epi32((__m512i)where, take, (__m512i)code);
 #else
   const vi take = (v > best) | (v != v);
   best = select(take, v, best);
-  if (kCode) where = take ? set1(code) : where;
+  if (kCode) where = take ? code : where;
 #endif
+}
+template <bool kCode>
+CCDL_SI void take_larger(vf v, int32_t code, vf& best, vi& where) {
+  take_larger<kCode>(v, set1(code), best, where);
 }
 
 template <int kKernel, int kStride, bool kCode, bool kFull>
@@ -140,6 +144,97 @@ void max_plane_2x2(const float* x, float* y, uint8_t* code, int64_t out_h, int64
     max_plane<true>(x, y, code, out_h, out_w, width);
   else
     max_plane<false>(x, y, code, out_h, out_w, width);
+}
+
+// 3x3 windows two apart: the maxima along a row, with their columns, serve both windows that share the row.
+// With padding, column 0 of a window is column 2 of its left neighbour.
+template <int... I>
+CCDL_SI vf behind(vf last, vf v, Indices<I...>) {  // last[VL - 1], v[0], v[1], ...
+  return __builtin_shufflevector(last, v, (VL - 1 + I)...);
+}
+struct Best {
+  vf value;
+  vi where;
+};
+template <int kPad, bool kCode>
+CCDL_SI Best row_best(const float* row, int64_t b, int n, int64_t width, vf& last) {
+  if (kPad == 0) {
+    const bool full = n == VL;
+    Best best = {full ? column<2, true>(row + 2 * b, 0, n) : column<2, false>(row + 2 * b, 0, n), vi{}};
+    for (int j = 1; j < 3; ++j)
+      take_larger<kCode>(
+          full ? column<2, true>(row + 2 * b + j, j, n) : column<2, false>(row + 2 * b + j, j, n), j,
+          best.value, best.where);
+    return best;
+  }
+  typedef typename MakeIndices<VL>::type All;
+  const float low = -__builtin_inff();
+  const int64_t left = width - 2 * b;
+  vf first, second;
+  if (left >= 2 * VL) {
+    first = loadu(row + 2 * b);
+    second = loadu(row + 2 * b + VL);
+  } else {
+    first = ldn(row + 2 * b, left < 0 ? 0 : left < VL ? (int)left : VL, low);
+    second = left > VL ? ldn(row + 2 * b + VL, (int)left - VL, low) : set1(low);
+  }
+  const vf odd = every_other<1>(first, second, All());
+  Best best = {behind(last, odd, All()), vi{}};
+  if (b == 0) best.where[0] = 1;  // where all of the row is -inf, the padding is not its place
+  take_larger<kCode>(every_other<0>(first, second, All()), 1, best.value, best.where);
+  take_larger<kCode>(odd, 2, best.value, best.where);
+  last = odd;
+  return best;
+}
+
+template <int kPad, bool kCode>
+void max_plane_3x3(const float* x, float* y, uint8_t* code, int64_t out_h, int64_t out_w, int64_t height,
+                   int64_t width, int64_t pad_h, float* kept) {
+  const vf low = set1(-__builtin_inff());
+  int32_t* kept_where = (int32_t*)kept + out_w + kPoolMargin;
+  if (pad_h == 0)
+    for (int64_t b = 0; b < out_w; b += VL) {
+      vf last = b == 0 || kPad == 0 ? low : set1(x[2 * b - 1]);
+      const Best best = row_best<kPad, kCode>(x, b, out_w - b < VL ? (int)(out_w - b) : VL, width, last);
+      storeu(kept + b, best.value);
+      storeu(kept_where + b, best.where);
+    }
+  for (int64_t o = 0; o < out_h; ++o, y += out_w, code += kCode ? out_w : 0) {
+    const int64_t top = 2 * o - pad_h;  // its maxima are kept from the windows above
+    const float *middle = x + (top + 1) * width, *bottom = middle + width;
+    vf last[2] = {low, low};
+    for (int64_t b = 0; b < out_w; b += VL) {
+      const int n = out_w - b < VL ? (int)(out_w - b) : VL;
+      Best best = {low, vi{}};
+      if (top >= 0) {
+        best = {loadu(kept + b), loadu(kept_where + b)};
+        if (top + 1 < height) {
+          const Best next = row_best<kPad, kCode>(middle, b, n, width, last[0]);
+          take_larger<kCode>(next.value, next.where + 3, best.value, best.where);
+        }
+      } else {
+        best = row_best<kPad, kCode>(middle, b, n, width, last[0]);
+        best.where += 3;
+      }
+      if (top + 2 < height) {
+        const Best next = row_best<kPad, kCode>(bottom, b, n, width, last[1]);
+        storeu(kept + b, next.value);
+        storeu(kept_where + b, next.where);
+        take_larger<kCode>(next.value, next.where + 6, best.value, best.where);
+      }
+      if (n == VL)
+        storeu(y + b, best.value);
+      else
+        stn(y + b, best.value, n);
+      if (kCode) store_bytes(code + b, best.where, n);
+    }
+  }
+}
+void max_plane_3x3_any(const float* x, float* y, uint8_t* code, int64_t out_h, int64_t out_w, int64_t height,
+                       int64_t width, int64_t pad_h, int64_t pad_w, float* kept) {
+  const auto run = pad_w ? (code ? max_plane_3x3<1, true> : max_plane_3x3<1, false>)
+                         : (code ? max_plane_3x3<0, true> : max_plane_3x3<0, false>);
+  run(x, y, code, out_h, out_w, height, width, pad_h, kept);
 }
 
 template <int kOffset, int... I>
@@ -278,7 +373,7 @@ void fill_planes(const float* dy, float* dx, int64_t planes, int64_t n, float sc
 
 }  // namespace
 
-const PoolKernels pool = {max_row, max_plane_2x2, scatter_plane_2x2, scatter_plane_3x3_any,
+const PoolKernels pool = {max_row, max_plane_2x2, max_plane_3x3_any, scatter_plane_2x2, scatter_plane_3x3_any,
                           sum_row, sum_run,       sum_planes,        fill_planes};
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -15,6 +15,10 @@ struct PoolKernels {
                   float* y, uint8_t* code, int64_t count);
   // One plane of 2x2 windows with stride 2 that all lie inside; code (may be null) as above.
   void (*max_plane_2x2)(const float* x, float* y, uint8_t* code, int64_t out_h, int64_t out_w, int64_t width);
+  // One plane of 3x3 windows with stride 2 and padding 0 (all windows inside the rows) or 1. kept:
+  // 2 (out_w + kPoolMargin) floats of scratch.
+  void (*max_plane_3x3)(const float* x, float* y, uint8_t* code, int64_t out_h, int64_t out_w, int64_t height,
+                        int64_t width, int64_t pad_h, int64_t pad_w, float* kept);
   // Gradients of a plane, overwritten: of 2x2 windows as above, and of 3x3 ones with stride 2 and padding 0
   // or
   // 1. rows: 4 ((width + 1) / 2 + kPoolMargin) floats of scratch.
