@@ -1,6 +1,7 @@
 from .activation import *
 from .attention import *
 from .conv import *
+from .ctc_loss import *
 from .distance import *
 from .dropout import *
 from .embedding import *
@@ -8,6 +9,7 @@ from .fractional import *
 from .interpolate import *
 from .linear import *
 from .loss import *
+from .margin_loss import *
 from .multihead import *
 from .norm import *
 from .objectives import *

@@ -1,4 +1,5 @@
-"""Loss functions. ``reduction`` is 'mean' (default), 'sum' or 'none'; ``size_average`` and ``reduce`` are
+"""Loss functions of one prediction and its target; those with margins are in margin_loss.py, of sequences in
+ctc_loss.py. ``reduction`` is 'mean' (default), 'sum' or 'none'; ``size_average`` and ``reduce`` are
 PyTorch's deprecated spelling of it. Targets that are class numbers are int64; an index out of range is an
 IndexError."""
 
@@ -14,25 +15,15 @@ from ..._C import Tensor
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
-    "cosine_embedding_loss",
     "cross_entropy",
-    "ctc_loss",
     "gaussian_nll_loss",
-    "hinge_embedding_loss",
     "huber_loss",
     "kl_div",
     "l1_loss",
-    "margin_ranking_loss",
     "mse_loss",
-    "multi_margin_loss",
-    "multilabel_margin_loss",
-    "multilabel_soft_margin_loss",
     "nll_loss",
     "poisson_nll_loss",
     "smooth_l1_loss",
-    "soft_margin_loss",
-    "triplet_margin_loss",
-    "triplet_margin_with_distance_loss",
 ]
 
 
@@ -54,7 +45,29 @@ def _reduce(loss, reduction):
     return loss.sum() if reduction == "sum" else loss
 
 
-def _warn_broadcast(op, input, target):
+def _check_fits(op: str, name: str, input: Any, **others: Any) -> None:
+    """Each of ``others`` (None: left out) is a Tensor that can be broadcast together with ``input``."""
+    for label, other in others.items():
+        if other is None:
+            continue
+        if not isinstance(other, _C.Tensor):
+            raise errors.TypeError(f"{op}: {label} must be a Tensor, got {type(other).__name__}")
+        if tuple(other.shape) == tuple(input.shape):
+            continue
+        for back, (a, b) in enumerate(zip(reversed(input.shape), reversed(other.shape)), 1):
+            if a != b and 1 not in (a, b):
+                raise errors.ShapeError(
+                    f"{op}: {label} {list(other.shape)} does not fit {name} {list(input.shape)}: The size of "
+                    f"tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension "
+                    f"{max(input.dim(), other.dim()) - back}"
+                )
+
+
+def _warn_broadcast(op, input, target, weight=None):
+    if not isinstance(target, _C.Tensor):
+        raise errors.TypeError(f"{op}: target must be a Tensor, got {type(target).__name__}")
+    if weight is not None:
+        _check_fits(op, "input", input, weight=weight)
     if tuple(input.shape) != tuple(target.shape):
         warnings.warn(
             f"{op}: target has size {list(target.shape)}, input {list(input.shape)}; they are broadcast, "
@@ -62,6 +75,7 @@ def _warn_broadcast(op, input, target):
             "rarely meant; make them the same size",
             stacklevel=3,
         )
+        _check_fits(op, "input", input, target=target)
 
 
 def cross_entropy(
@@ -139,7 +153,7 @@ def mse_loss(
     tensor(2.5000)
     """
     reduction = _reduction("mse_loss", reduction, size_average, reduce)
-    _warn_broadcast("mse_loss", input, target)
+    _warn_broadcast("mse_loss", input, target, weight)
     if weight is None:
         return _C.mse_loss(input, target, reduction=reduction)
     return _weighted(_C.mse_loss(input, target, reduction="none"), weight, reduction)
@@ -160,7 +174,7 @@ def l1_loss(
     tensor(1.5000)
     """
     reduction = _reduction("l1_loss", reduction, size_average, reduce)
-    _warn_broadcast("l1_loss", input, target)
+    _warn_broadcast("l1_loss", input, target, weight)
     if weight is None:
         return _C.l1_loss(input, target, reduction=reduction)
     return _weighted(_C.l1_loss(input, target, reduction="none"), weight, reduction)
@@ -206,7 +220,7 @@ def huber_loss(
     tensor(2.5000)
     """
     reduction = _reduction("huber_loss", reduction)
-    _warn_broadcast("huber_loss", input, target)
+    _warn_broadcast("huber_loss", input, target, weight)
     if weight is None:
         return _C.huber_loss(input, target, reduction=reduction, delta=delta)
     return _weighted(_C.huber_loss(input, target, reduction="none", delta=delta), weight, reduction)
@@ -233,6 +247,12 @@ def binary_cross_entropy(
             f"binary_cross_entropy: target is {list(target.shape)}, must have the input's size "
             f"{list(input.shape)}"
         )
+    if not target.is_floating_point():
+        raise errors.DTypeError(
+            f"binary_cross_entropy: Found dtype {target.dtype} for target, must be floating point; "
+            "convert it with .float()"
+        )
+    _check_fits("binary_cross_entropy", "input", input, weight=weight)
     return _C.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
 
 
@@ -263,6 +283,7 @@ def binary_cross_entropy_with_logits(
             f"binary_cross_entropy_with_logits: target is {list(target.shape)}, must have the input's size "
             f"{list(input.shape)}"
         )
+    _check_fits("binary_cross_entropy_with_logits", "input", input, weight=weight, pos_weight=pos_weight)
     return _C.binary_cross_entropy_with_logits(
         input, target, weight=weight, pos_weight=pos_weight, reduction=reduction
     )
@@ -286,6 +307,7 @@ def kl_div(
     tensor(0.)
     """
     reduction = _reduction("kl_div", reduction, size_average, reduce, extra=("batchmean",))
+    _check_fits("kl_div", "input", input, target=target)
     if reduction != "batchmean":
         if reduction == "mean":
             warnings.warn(
@@ -314,17 +336,13 @@ def poisson_nll_loss(
     tensor(1.)
     """
     reduction = _reduction("poisson_nll_loss", reduction, size_average, reduce)
+    _check_fits("poisson_nll_loss", "input", input, target=target)
     input, target = _C._autocast("poisson_nll_loss", [input, target])
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
         loss = loss + _C.where(target > 1, stirling, _C.zeros_like(stirling))
     return _reduce(loss, reduction)
-
-
-def _whole(op: str, target: Any) -> None:
-    if target.is_floating_point() or target.dtype is _C.bool:
-        raise errors.DTypeError(f"{op}: target holds class numbers and must be int64, got {target.dtype}")
 
 
 def gaussian_nll_loss(
@@ -339,6 +357,7 @@ def gaussian_nll_loss(
     tensor(0.5000)
     """
     reduction = _reduction("gaussian_nll_loss", reduction)
+    _check_fits("gaussian_nll_loss", "input", input, target=target)
     if isinstance(var, (int, float)):
         var = _C.full_like(input, var)
     if tuple(var.shape) != tuple(input.shape):
@@ -355,403 +374,3 @@ def gaussian_nll_loss(
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return _reduce(loss, reduction)
-
-
-def hinge_embedding_loss(
-    input: Tensor,
-    target: Tensor,
-    margin: float = 1.0,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """``x`` where y = 1, ``max(0, margin - x)`` where y = -1.
-
-    >>> import ccdl, ccdl.nn.functional as F
-    >>> F.hinge_embedding_loss(ccdl.tensor([0.25]), ccdl.tensor([-1.]))
-    tensor(0.7500)
-    """
-    reduction = _reduction("hinge_embedding_loss", reduction, size_average, reduce)
-    input, target = _C._autocast("hinge_embedding_loss", [input, target])
-    zero = _C.zeros_like(input)
-    loss = _C.where(target != 1, (margin - input).clamp_min(0), zero) + _C.where(target != -1, input, zero)
-    return _reduce(loss, reduction)
-
-
-def margin_ranking_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """``max(0, -y (x1 - x2) + margin)``.
-
-    >>> import ccdl, ccdl.nn.functional as F
-    >>> F.margin_ranking_loss(ccdl.tensor([1.]), ccdl.tensor([2.]), ccdl.tensor([1.]))
-    tensor(1.)
-    """
-    reduction = _reduction("margin_ranking_loss", reduction, size_average, reduce)
-    input1, input2, target = _C._autocast("margin_ranking_loss", [input1, input2, target])
-    if not input1.dim() == input2.dim() == target.dim():
-        raise errors.ShapeError(
-            "margin_ranking_loss: all inputs must have the same number of dimensions, got input1 "
-            f"{list(input1.shape)}, input2 {list(input2.shape)}, target {list(target.shape)}"
-        )
-    return _reduce((-target * (input1 - input2) + margin).clamp_min(0), reduction)
-
-
-def cosine_embedding_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """``1 - cos(x1, x2)`` where y = 1, ``max(0, cos - margin)`` where y = -1.
-
-    >>> import ccdl, ccdl.nn.functional as F
-    >>> F.cosine_embedding_loss(ccdl.ones(1, 2), ccdl.ones(1, 2), ccdl.tensor([-1.]))
-    tensor(1.)
-    """
-    reduction = _reduction("cosine_embedding_loss", reduction, size_average, reduce)
-    input1, input2, target = _C._autocast("cosine_embedding_loss", [input1, input2, target])
-    dim = target.dim()
-    dot = (input1 * input2).sum(dim)
-    eps = 1e-12
-    cosine = dot / (((input1 * input1).sum(dim) + eps) * ((input2 * input2).sum(dim) + eps)).sqrt()
-    zero = _C.zeros_like(cosine)
-    loss = _C.where(target == 1, 1 - cosine, zero) + _C.where(
-        target == -1, (cosine - margin).clamp_min(0), zero
-    )
-    return _reduce(loss, reduction)
-
-
-def soft_margin_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
-) -> Tensor:
-    """``log(1 + exp(-y x))`` with y in {-1, 1}.
-
-    >>> import ccdl, ccdl.nn.functional as F
-    >>> F.soft_margin_loss(ccdl.tensor([0.]), ccdl.tensor([1.]))
-    tensor(0.6931)
-    """
-    reduction = _reduction("soft_margin_loss", reduction, size_average, reduce)
-    input, target = _C._autocast("soft_margin_loss", [input, target])
-    return _reduce(_C.softplus(-target * input), reduction)
-
-
-def _check_classes(op: str, input: Tensor, target: Any) -> None:
-    """Floating-point scores and a tensor of class numbers."""
-    if not isinstance(target, _C.Tensor):
-        raise errors.TypeError(f"{op}: target must be a Tensor, got {type(target).__name__}")
-    if not input.is_floating_point():
-        raise errors.DTypeError(f"{op}: input must be floating point, got {input.dtype}")
-
-
-def multi_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    p: float = 1,
-    margin: float = 1.0,
-    weight: Any = None,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Multi-class hinge: ``sum_{j != y} max(0, w_y (margin - x_y + x_j))^p / C``.
-
-    >>> import ccdl, ccdl.nn.functional as F
-    >>> F.multi_margin_loss(ccdl.tensor([[0., 0.]]), ccdl.tensor([0]))
-    tensor(0.5000)
-    """
-    reduction = _reduction("multi_margin_loss", reduction, size_average, reduce)
-    (input,) = _C._autocast("multi_margin_loss", [input])
-    if p not in (1, 2):
-        raise errors.ValueError(f"multi_margin_loss: p is {p}, must be 1 or 2")
-    _check_classes("multi_margin_loss", input, target)
-    scalar, single = input.dim() == 0, input.dim() <= 1
-    _whole("multi_margin_loss", target)
-    if single:
-        input, target = input.reshape(1, -1), target.reshape(1)
-    if input.dim() != 2 or input.shape[1] == 0 or target.dim() != 1 or target.shape[0] != input.shape[0]:
-        raise errors.ShapeError(
-            "multi_margin_loss: expected input [C] or [N, C] with C > 0 and one label per row, got input "
-            f"{list(input.shape)} and target {list(target.shape)}"
-        )
-    if weight is not None and tuple(weight.shape) != (input.shape[1],):
-        raise errors.ShapeError(
-            f"multi_margin_loss: weight must have one entry per class [{input.shape[1]}], got "
-            f"{list(weight.shape)}"
-        )
-    right = input.gather(1, target.unsqueeze(1))
-    slack = (margin - right + input).clamp_min(0)
-    if p == 2:
-        slack = slack * slack
-    if weight is not None:
-        slack = slack * weight[target].unsqueeze(1)
-    others = _C.ones_like(input).scatter(1, target.unsqueeze(1), 0.0)
-    loss = (slack * others).sum(1) / input.shape[1]
-    return _reduce(loss[0] if (single or scalar) and reduction == "none" else loss, reduction)
-
-
-def multilabel_margin_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
-) -> Tensor:
-    """``sum_{j in targets, i not in targets} max(0, 1 - (x_j - x_i)) / C``; each row of ``target`` lists its
-    classes and ends at the first -1.
-
-    >>> import ccdl, ccdl.nn.functional as F
-    >>> F.multilabel_margin_loss(ccdl.tensor([[0.1, 0.2, 0.4, 0.8]]), ccdl.tensor([[3, 0, -1, 1]]))
-    tensor(0.8500)
-    """
-    reduction = _reduction("multilabel_margin_loss", reduction, size_average, reduce)
-    (input,) = _C._autocast("multilabel_margin_loss", [input])
-    _check_classes("multilabel_margin_loss", input, target)
-    single = input.dim() <= 1
-    _whole("multilabel_margin_loss", target)
-    if single:
-        input, target = input.reshape(1, -1), target.reshape(1, -1)
-    if input.dim() != 2 or input.shape[1] == 0 or tuple(target.shape) != tuple(input.shape):
-        raise errors.ShapeError(
-            "multilabel_margin_loss: expected input [C] or [N, C] with C > 0 and a target of its size, got "
-            f"input {list(input.shape)} and target {list(target.shape)}"
-        )
-    classes = input.shape[1]
-    listed = ((target < 0).to(_C.int64).cumsum(1) == 0).to(input.dtype)
-    safe = target.clamp(min=0)
-    member = _C.zeros_like(input).scatter_add(1, safe, listed).clamp(max=1)
-    scores = input.gather(1, safe)
-    gap = (1 - (scores.unsqueeze(2) - input.unsqueeze(1))).clamp_min(0)
-    gap = gap * listed.unsqueeze(2) * (1 - member).unsqueeze(1)
-    loss = gap.sum((1, 2)) / classes
-    return _reduce(loss[0] if single and reduction == "none" else loss, reduction)
-
-
-def multilabel_soft_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Any = None,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Mean over the classes (last dimension) of the binary cross-entropy from logits.
-
-    >>> import ccdl, ccdl.nn.functional as F
-    >>> F.multilabel_soft_margin_loss(ccdl.zeros(1, 2), ccdl.ones(1, 2))
-    tensor(0.6931)
-    """
-    reduction = _reduction("multilabel_soft_margin_loss", reduction, size_average, reduce)
-    loss = target * _C.softplus(-input) + (1 - target) * _C.softplus(input)
-    if weight is not None:
-        loss = loss * weight
-    return _reduce(loss.mean(-1), reduction)
-
-
-def triplet_margin_loss(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    margin: float = 1.0,
-    p: float = 2,
-    eps: float = 1e-6,
-    swap: bool = False,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """``max(0, d(a, p) - d(a, n) + margin)`` with the p-norm distance; ``swap`` uses the nearer of d(a, n),
-    d(p, n).
-
-    Source: Balntas et al., 2016.
-
-    >>> import ccdl, ccdl.nn.functional as F
-    >>> F.triplet_margin_loss(ccdl.zeros(1, 2), ccdl.zeros(1, 2), ccdl.zeros(1, 2))
-    tensor(1.)
-    """
-    from .distance import pairwise_distance
-
-    reduction = _reduction("triplet_margin_loss", reduction, size_average, reduce)
-    anchor, positive, negative = _C._autocast("triplet_margin_loss", [anchor, positive, negative])
-    return triplet_margin_with_distance_loss(
-        anchor,
-        positive,
-        negative,
-        distance_function=lambda a, b: pairwise_distance(a, b, p, eps),
-        margin=margin,
-        swap=swap,
-        reduction=reduction,
-    )
-
-
-def triplet_margin_with_distance_loss(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    *,
-    distance_function: Any = None,
-    margin: float = 1.0,
-    swap: bool = False,
-    reduction: str = "mean",
-) -> Tensor:
-    """:func:`triplet_margin_loss` with a distance of your own (the 2-norm if left out)."""
-    from .distance import pairwise_distance
-
-    reduction = _reduction("triplet_margin_with_distance_loss", reduction)
-    if margin <= 0:
-        raise errors.ValueError(
-            f"triplet_margin_with_distance_loss: margin is {margin}, must be greater than 0"
-        )
-    distance = distance_function or pairwise_distance
-    near, far = distance(anchor, positive), distance(anchor, negative)
-    if swap:
-        far = _C.minimum(far, distance(positive, negative))
-    return _reduce((near - far + margin).clamp_min(0), reduction)
-
-
-def ctc_loss(
-    log_probs: Any,
-    targets: Any,
-    input_lengths: Any,
-    target_lengths: Any,
-    blank: Any = 0,
-    reduction: str = "mean",
-    zero_infinity: bool = False,
-) -> Tensor:
-    """Connectionist temporal classification loss.
-
-    Args:
-        log_probs: [T, N, C] or [T, C] log-probabilities.
-        targets: [N, S] padded, or concatenated 1-d class numbers without blanks.
-        input_lengths, target_lengths: [N] or sequences of ints.
-        blank: the blank's class number.
-        reduction: 'mean' divides each loss by its target length first.
-        zero_infinity: losses without a valid alignment become 0.
-
-    Source: Graves et al., 2006. The recursion alpha_t(s) = (alpha_{t-1}(s) + alpha_{t-1}(s-1) [+
-    alpha_{t-1}(s-2)]) y_t(l'_s) over the label sequence l' with blanks between runs in the log domain, all
-    samples at once.
-
-    >>> import ccdl, ccdl.nn.functional as F
-    >>> lp = ccdl.zeros(2, 1, 2) - ccdl.log(ccdl.tensor(2.))
-    >>> F.ctc_loss(lp, ccdl.tensor([[1]]), [2], [1])
-    tensor(0.2877)
-    """
-    reduction = _reduction("ctc_loss", reduction)
-    (log_probs,) = _C._autocast("ctc_loss", [log_probs])
-    if not isinstance(targets, _C.Tensor):
-        raise errors.TypeError(f"ctc_loss: targets must be a Tensor, got {type(targets).__name__}")
-    if log_probs.dim() not in (2, 3) or not log_probs.is_floating_point():
-        raise errors.ShapeError(
-            "ctc_loss: log_probs must be floating point of size [T, N, C] or [T, C], got "
-            f"{log_probs.dtype} {list(log_probs.shape)}"
-        )
-    single = log_probs.dim() == 2
-    if single:
-        log_probs = log_probs.unsqueeze(1)
-        targets = targets.reshape(1, -1)
-    steps, batch, classes = log_probs.shape
-    if not 0 <= blank < classes:
-        raise errors.RuntimeError(f"ctc_loss: blank is {blank}, must be in label range [0, {classes})")
-    if targets.dim() not in (1, 2) or (targets.dim() == 2 and targets.shape[0] != batch):
-        raise errors.ShapeError(
-            f"ctc_loss: targets must be [N, S] with N = {batch}, or 1-d, got {list(targets.shape)}"
-        )
-    targets = targets.to(_C.int64)
-    input_lengths = _lengths("input_lengths", input_lengths, batch, steps, "steps of log_probs")
-    width = targets.shape[-1] if targets.dim() == 2 else targets.shape[0]
-    target_lengths = _lengths("target_lengths", target_lengths, batch, width, "targets")
-    if targets.dim() == 1 and sum(target_lengths) != width:
-        raise errors.ShapeError(
-            f"ctc_loss: target_lengths add up to {sum(target_lengths)}, targets has {width} entries"
-        )
-    labels, lists = [], _target_lists(targets, target_lengths)
-    longest = 2 * max(target_lengths, default=0) + 1
-    skip = []
-    for row in lists:
-        extended = [blank]
-        for label in row:
-            if not 0 <= label < classes or label == blank:
-                raise errors.IndexError(
-                    f"ctc_loss: target {label} must be in [0, {classes}) and not the blank {blank}"
-                )
-            extended += [label, blank]
-        skip.append(
-            [s >= 2 and extended[s] != blank and extended[s] != extended[s - 2] for s in range(len(extended))]
-        )
-        labels.append(extended + [blank] * (longest - len(extended)))
-        skip[-1] += [False] * (longest - len(extended))
-    losses = _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longest)
-    if zero_infinity:
-        losses = _C.where(losses == math.inf, _C.zeros_like(losses), losses)
-    if reduction == "mean":
-        lengths = [max(n, 1) for n in target_lengths]
-        scale = _C.tensor(lengths, dtype=losses.dtype, device=losses.device)
-        return (losses / scale).mean()
-    if reduction == "sum":
-        return losses.sum()
-    return losses[0] if single else losses
-
-
-def _lengths(name, lengths, batch, most, of):
-    if isinstance(lengths, _C.Tensor):
-        if lengths.is_floating_point():
-            raise errors.DTypeError(f"ctc_loss: {name} must be integral, got {lengths.dtype}")
-        values = lengths.reshape(-1).tolist()
-    else:
-        values = _as_list(lengths)
-    if len(values) != batch:
-        raise errors.RuntimeError(
-            f"ctc_loss: {name} has {len(values)} entries, must have {batch}, one per sample"
-        )
-    for v in values:
-        if not 0 <= v <= most:
-            raise errors.RuntimeError(f"ctc_loss: {name} has {v}, must be from 0 to the {most} {of}")
-    return [int(v) for v in values]
-
-
-def _as_list(value):
-    return [value] if isinstance(value, int) else list(value)
-
-
-def _target_lists(targets, target_lengths):
-    if targets.dim() == 2:
-        return [row[:n] for row, n in zip(targets.tolist(), target_lengths)]
-    flat, start, lists = targets.tolist(), 0, []
-    for n in target_lengths:
-        lists.append(flat[start : start + n])
-        start += n
-    return lists
-
-
-def _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longest):
-    """-log p(target) per sample [N]; -inf is replaced by a very small number inside, so gradients stay
-    finite.
-    """
-    steps, batch, _ = log_probs.shape
-    floor, device = -1e30, log_probs.device
-    label = _C.tensor(labels, dtype=_C.int64, device=device)
-    may_skip = _C.tensor(skip, dtype=_C.bool, device=device)
-    emitted = log_probs.gather(2, label.unsqueeze(0).expand(steps, batch, longest))
-    start = [[s < 2 and s < 2 * n + 1 for s in range(longest)] for n in target_lengths]
-    low = _C.full((batch, longest), floor, dtype=log_probs.dtype, device=device)
-    alpha = _C.where(_C.tensor(start, dtype=_C.bool, device=device), emitted[0], low)
-    border = _C.full((batch, 2), floor, dtype=log_probs.dtype, device=device)
-    active = _C.tensor(input_lengths, dtype=_C.int64, device=device).unsqueeze(1)
-    for t in range(1, steps):
-        padded = _C.cat((border, alpha), 1)
-        one, two = padded[:, 1 : longest + 1], padded[:, :longest]
-        two = _C.where(may_skip, two, low)
-        following = _C.logsumexp(_C.stack((alpha, one, two)), 0) + emitted[t]
-        alpha = _C.where(active > t, following, alpha)
-    last = _C.tensor([[2 * n, max(2 * n - 1, 0)] for n in target_lengths], dtype=_C.int64, device=device)
-    ends = alpha.gather(1, last)
-    empty = _C.tensor([[False, n == 0] for n in target_lengths], dtype=_C.bool, device=device)
-    ends = _C.where(empty, _C.full_like(ends, floor), ends)
-    total = -_C.logsumexp(ends, 1)
-    return _C.where(total > 1e29, _C.full_like(total, math.inf), total)
