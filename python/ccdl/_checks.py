@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._C import Tensor
-from .errors import TypeError, ValueError
+from .errors import ShapeError, TypeError, ValueError
 
-__all__ = ["check_count", "check_tensors"]
+__all__ = ["check_count", "check_sizes", "check_tensors"]
 
 _MISSING = object()
 
@@ -18,6 +18,16 @@ def check_count(op: str, name: str, count: Any, most: int) -> None:
     """ValueError for a number of repetitions in Python that would not end within seconds."""
     if isinstance(count, int) and count > most:
         raise ValueError(f"{op}: {name} is {count}, must be at most {most}")
+
+
+def check_sizes(op: str, **sizes: Any) -> None:
+    """Numbers of features, channels or entries: an integer or a sequence of them, none negative."""
+    for name, size in sizes.items():
+        for one in size if isinstance(size, (tuple, list)) else (size,):
+            if not hasattr(one, "__index__"):
+                raise TypeError(f"{op}: {name} is {size!r}, must be made of integers")
+            if one < 0:
+                raise ShapeError(f"{op}: {name} is {size!r}, must not be negative")
 
 
 def _checked(function: Callable[..., Any], label: str) -> Any:

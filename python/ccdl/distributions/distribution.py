@@ -37,6 +37,8 @@ class Distribution:
             raise ValueError(f"set_default_validate_args: value must be True or False, got {value!r}")
         Distribution._validate_args = value
 
+    _checked_properties: tuple[str, ...] = ()  # parameters that are properties and checked all the same
+
     def __init__(
         self, batch_shape: Any = (), event_shape: Any = (), validate_args: bool | None = None
     ) -> None:
@@ -48,7 +50,8 @@ class Distribution:
             for name, constraint in self.arg_constraints.items():
                 if constraints.is_dependent(constraint):
                     continue
-                if name not in self.__dict__ and isinstance(getattr(type(self), name, None), property):
+                derived = name not in self.__dict__ and isinstance(getattr(type(self), name, None), property)
+                if derived and name not in self._checked_properties:
                     continue  # computed from another parameter
                 if name not in self.__dict__ and isinstance(vars(type(self)).get(name), lazy_property):
                     continue

@@ -89,6 +89,7 @@ class Chi2(Gamma):
     """The chi-squared distribution: Gamma(df / 2, 1 / 2)."""
 
     arg_constraints = {"df": constraints.positive}
+    _checked_properties = ("df",)
 
     def __init__(self, df: Any, validate_args: bool | None = None) -> None:
         super().__init__(0.5 * broadcast_all(df)[0], 0.5, validate_args=validate_args)

@@ -206,6 +206,7 @@ class _Half(TransformedDistribution):
     """The distribution of ``|x|`` for x symmetric around 0."""
 
     arg_constraints = {"scale": constraints.positive}
+    _checked_properties = ("scale",)
     support = constraints.nonnegative  # type: ignore[assignment]
     base_dist: Any
 

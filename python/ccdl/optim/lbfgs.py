@@ -54,6 +54,13 @@ class LBFGS(Optimizer):
         line_search_fn: str | None = None,
     ) -> None:
         _check_rate("LBFGS", lr)
+        for name, count, least in (("max_iter", max_iter, 0), ("history_size", history_size, 1)):
+            if not isinstance(count, int) or count < least:
+                raise ValueError(f"LBFGS: {name} is {count}, must be an integer of at least {least}")
+        if line_search_fn not in (None, "strong_wolfe"):
+            raise RuntimeError(
+                f"LBFGS: line_search_fn is {line_search_fn!r}, only 'strong_wolfe' is supported"
+            )
         super().__init__(
             params,
             {

@@ -9,7 +9,9 @@ from typing import Any
 
 from .. import _C
 from .._checks import check_count
+from ..nn.modules.module import Module
 from .lr_scheduler.base import get_lr, set_lr
+from .optimizer import Optimizer
 
 __all__ = ["LRFinder"]
 
@@ -38,6 +40,12 @@ class LRFinder:
     """
 
     def __init__(self, model: Any, optimizer: Any, criterion: Callable[..., Any] | None = None) -> None:
+        if not isinstance(model, Module):
+            raise TypeError(f"LRFinder: model is {type(model).__name__}, must be a Module")
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"LRFinder: optimizer is {type(optimizer).__name__}, must be an Optimizer")
+        if criterion is not None and not callable(criterion):
+            raise TypeError(f"LRFinder: criterion is {type(criterion).__name__}, must be callable")
         self.model = model
         self.optimizer = optimizer
         self.criterion = criterion

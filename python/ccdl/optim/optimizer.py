@@ -222,6 +222,8 @@ class Optimizer:
     def _closure_loss(closure):
         if closure is None:
             return None
+        if not callable(closure):
+            raise TypeError(f"step: closure is {type(closure).__name__}, must be callable")
         previous = _C._set_grad_enabled(True)
         try:
             return closure()
@@ -257,6 +259,8 @@ class Optimizer:
 
         State tensors take their parameter's dtype and device, except counters under the key ``step``.
         """
+        if not hasattr(state_dict, "keys"):
+            raise TypeError(f"load_state_dict: state_dict is {type(state_dict).__name__}, must be a dict")
         state_dict = dict(state_dict)
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             replaced = hook(self, state_dict)
@@ -314,8 +318,18 @@ def _number(value):
     return value.item() if isinstance(value, _C.Tensor) else value
 
 
-def _check_range(op, name, value, low, high=None, open_high=False):
+def _checked_number(op, name, value):
     number = _number(value)
+    if not isinstance(number, (int, float)):
+        try:
+            return float(number)
+        except (TypeError, ValueError):
+            raise TypeError(f"{op}: {name} is {type(value).__name__}, must be a number") from None
+    return number
+
+
+def _check_range(op, name, value, low, high=None, open_high=False):
+    number = _checked_number(op, name, value)
     bad = not number >= low or (high is not None and (number >= high if open_high else number > high))
     if bad:
         raise ValueError(f"Invalid {name} value: {value} ({op})")
@@ -345,20 +359,24 @@ def _check_rate(name, lr):
     """The learning rate as PyTorch checks it."""
     if isinstance(lr, _C.Tensor) and lr.numel() != 1:
         raise ValueError(f"Tensor lr must be 1-element, got {lr.numel()} elements ({name})")
-    if not _number(lr) >= 0.0:
+    if not _checked_number(name, "lr", lr) >= 0.0:
         raise ValueError(f"Invalid learning rate: {lr} ({name})")
 
 
 def _check_not_negative(name, **options):
     for key, value in options.items():
-        if not _number(value) >= 0.0:
+        if not _checked_number(name, key, value) >= 0.0:
             key = "epsilon" if key == "eps" else key
             raise ValueError(f"Invalid {key} value: {value} ({name})")
 
 
 def _check_betas(name, betas):
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise (ValueError if isinstance(betas, (tuple, list)) else TypeError)(
+            f"{name}: betas is {betas!r}, must be a pair of numbers"
+        )
     for i in range(2):
-        if not 0.0 <= _number(betas[i]) < 1.0:
+        if not 0.0 <= _checked_number(name, f"betas[{i}]", betas[i]) < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {betas[i]} ({name})")
 
 

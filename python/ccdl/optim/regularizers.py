@@ -20,6 +20,8 @@ __all__ = ["MaxNorm", "elastic_penalty", "l1_penalty", "l2_penalty", "max_norm_"
 def _tensors(what: str, parameters: Any, biases: bool) -> list[Any]:
     if isinstance(parameters, _C.Tensor):
         return [parameters]
+    if not hasattr(parameters, "parameters") and not isinstance(parameters, Iterable):
+        raise TypeError(f"{what}: parameters is {type(parameters).__name__}, must be a module or tensors")
     if hasattr(parameters, "parameters"):
         found = [p for p in parameters.parameters() if biases or p.dim() > 1]
     else:
@@ -30,6 +32,15 @@ def _tensors(what: str, parameters: Any, biases: bool) -> list[Any]:
     if not found:
         raise ValueError(f"{what}: got no parameters")
     return found
+
+
+def _strength(what: str, **weights: Any) -> None:
+    for name, weight in weights.items():
+        number = weight.item() if isinstance(weight, _C.Tensor) else weight
+        if not isinstance(number, (int, float)):
+            raise TypeError(f"{what}: {name} is {type(weight).__name__}, must be a number")
+        if not number >= 0:
+            raise ValueError(f"{what}: {name} is {weight}, must not be negative")
 
 
 def _total(terms: Iterable[Any], weight: float) -> Any:
@@ -51,6 +62,7 @@ def l1_penalty(parameters: Any, weight: float = 1.0, biases: bool = False) -> An
     >>> ccdl.optim.regularizers.l1_penalty(ccdl.tensor([1., -2.]), 0.5)
     tensor(1.5000)
     """
+    _strength("l1_penalty", weight=weight)
     return _total((p.abs().sum() for p in _tensors("l1_penalty", parameters, biases)), weight)
 
 
@@ -70,6 +82,7 @@ def l2_penalty(parameters: Any, weight: float = 1.0, form: str = "half", biases:
     """
     if form not in ("half", "sum"):
         raise ValueError(f"l2_penalty: form must be 'half' or 'sum', got {form!r}")
+    _strength("l2_penalty", weight=weight)
     weight = weight / 2 if form == "half" else weight
     return _total(((p * p).sum() for p in _tensors("l2_penalty", parameters, biases)), weight)
 
@@ -85,6 +98,7 @@ def elastic_penalty(
     >>> ccdl.optim.regularizers.elastic_penalty(ccdl.tensor([1., -2.]), 0.5, 0.5, form="sum")
     tensor(4.)
     """
+    _strength("elastic_penalty", l1=l1, l2=l2)
     tensors = _tensors("elastic_penalty", parameters, biases)
     return l1_penalty(tensors, l1) + l2_penalty(tensors, l2, form)
 

@@ -16,6 +16,7 @@ from .optimizer import (
     _check_range,
     _check_rate,
     _check_state_exists,
+    _checked_number,
     _graph_scalars,
     _number,
 )
@@ -65,6 +66,7 @@ class SGD(Optimizer):
         _check_rate("SGD", lr)
         for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
             _check_range("SGD", name, value, 0.0)
+        _checked_number("SGD", "dampening", dampening)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         if averaged_momentum and (nesterov or dampening != 0):

@@ -196,6 +196,8 @@ def summary(
     >>> report.neurons, report.weights, report.biases, report.total_parameters
     (6, 20, 6, 26)
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"summary: model is {type(model).__name__}, must be a Module")
     if (input_size is None) == (input_data is None):
         raise ValueError(
             f"summary: give either input_size or input_data, got input_size={input_size!r} and "

@@ -85,6 +85,15 @@ class Trainer:
         monitor: str = "val_loss",
         forward: Callable[..., Any] | None = None,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"Trainer: model is {type(model).__name__}, must be a Module")
+        if not hasattr(optimizer, "step") or not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"Trainer: optimizer is {type(optimizer).__name__}, must be an Optimizer")
+        for name, given in (("loss", loss), ("forward", forward)):
+            if given is not None and not callable(given):
+                raise TypeError(f"Trainer: {name} is {type(given).__name__}, must be callable")
+        if clip_norm is not None and not clip_norm > 0:
+            raise ValueError(f"Trainer: clip_norm is {clip_norm}, must be positive")
         if loss is None and forward is None:
             raise ValueError("Trainer: give a loss function, or a forward function that computes the loss")
         if schedule_every not in ("epoch", "step"):

@@ -26,6 +26,8 @@ __all__ = [
 
 def _chosen(what: str, model: Any, names: Any) -> list[tuple[str, Any]]:
     """Parameters under the given names: a child's name, a pattern, or a full name; all for None."""
+    if not isinstance(model, Module):
+        raise TypeError(f"{what}: model is {type(model).__name__}, must be a Module")
     table = list(model.named_parameters())
     if names is None:
         return table

@@ -66,6 +66,8 @@ def checkpoint(
     >>> x.grad.shape
     ccdl.Size([2, 3])
     """
+    if not callable(function):
+        raise TypeError(f"checkpoint: function is {type(function).__name__}, must be callable")
     if use_reentrant is None:
         warnings.warn(
             "ccdl.utils.checkpoint: pass use_reentrant explicitly; False is recommended, True is assumed",

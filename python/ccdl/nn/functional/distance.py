@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ... import _C
 from ..._C import Tensor
+from .loss import _check_fits
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
 
@@ -15,6 +16,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> F.cosine_similarity(ccdl.tensor([[1., 0.]]), ccdl.tensor([[1., 1.]]))
     tensor([0.7071])
     """
+    _check_fits("cosine_similarity", "x1", x1, x2=x2)
     x1, x2 = _C.broadcast_tensors(*_C._autocast("cosine_similarity", [x1, x2]))
     n1 = x1.norm(2, dim, keepdim=True).clamp_min(eps)
     n2 = x2.norm(2, dim, keepdim=True).clamp_min(eps)
@@ -30,6 +32,7 @@ def pairwise_distance(
     >>> F.pairwise_distance(ccdl.tensor([[3., 4.]]), ccdl.zeros(1, 2))
     tensor([5.0000])
     """
+    _check_fits("pairwise_distance", "x1", x1, x2=x2)
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 
@@ -42,6 +45,8 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """
     if input.dim() != 2:
         raise RuntimeError(f"pdist: input is {list(input.shape)}, must be 2-d")
+    if p < 0:
+        raise RuntimeError(f"pdist: p is {p}, only supports non-negative p values")
     (input,) = _C._autocast("pdist", [input])
     first, second = _C.triu_indices(input.shape[0], input.shape[0], 1)
     return (input[first] - input[second]).norm(p, 1)

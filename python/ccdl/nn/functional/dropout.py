@@ -22,6 +22,8 @@ __all__ = [
 
 
 def _check(op, p):
+    if isinstance(p, str) or not hasattr(p, "__float__"):
+        raise TypeError(f"{op}: p is {type(p).__name__}, must be a number in [0, 1]")
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"{op}: p is {p}, must be in [0, 1]")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import _C
+from ... import _C, errors
 from ..._C import Tensor
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
@@ -12,6 +12,8 @@ __all__ = ["embedding", "embedding_bag", "one_hot"]
 
 def _renorm(weight, rows, max_norm, norm_type):
     """Scales the named rows of ``weight`` in place to at most ``max_norm``."""
+    if isinstance(max_norm, str) or not hasattr(max_norm, "__float__"):
+        raise errors.TypeError(f"embedding: max_norm is {type(max_norm).__name__}, must be a number")
     previous = _C._set_grad_enabled(False)
     try:
         index = _C.unique(rows.reshape(-1))
@@ -176,4 +178,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
+    if num_classes < -1:
+        raise errors.RuntimeError(
+            f"one_hot: num_classes is {num_classes}, must be -1 or more than every class"
+        )
     return _C.one_hot(tensor, num_classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import _C
+from ... import _C, errors
 from ..._C import Tensor
 
 __all__ = ["linear", "bilinear"]
@@ -43,4 +43,9 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Any, bias: Any = None) -> T
     >>> F.bilinear(ccdl.ones(1, 2), ccdl.ones(1, 3), ccdl.ones(1, 2, 3))
     tensor([[6.]])
     """
+    if isinstance(bias, Tensor) and tuple(bias.shape) != tuple(weight.shape[:1]):
+        raise errors.ShapeError(
+            f"bilinear: bias is {list(bias.shape)}, must be {list(weight.shape[:1])} to match weight "
+            f"{list(weight.shape)}"
+        )
     return _C.bilinear(input1, input2, weight, bias)

@@ -7,7 +7,7 @@ from typing import Any
 from ... import _C, errors
 from ..._C import Tensor
 from ..._checks import check_tensors
-from .loss import _reduce, _reduction
+from .loss import _check_fits, _reduce, _reduction
 
 __all__ = [
     "asymmetric_huber_loss",
@@ -54,6 +54,7 @@ def quantile_loss(input: Tensor, target: Tensor, q: Any = 0.5, reduction: str = 
     if outside:
         raise errors.ValueError(f"quantile_loss: q is {q}, must be between 0 and 1")
     reduction = _reduction("quantile_loss", reduction)
+    _check_fits("quantile_loss", "input", input, target=target)
     error = target - input
     return _reduce(_C.maximum(q * error, (q - 1) * error), reduction)
 
@@ -76,6 +77,7 @@ def asymmetric_huber_loss(
             f"{delta_above}"
         )
     reduction = _reduction("asymmetric_huber_loss", reduction)
+    _check_fits("asymmetric_huber_loss", "input", input, target=target)
     error = input - target
     delta = _C.where(error < 0, delta_below, delta_above).to(error.dtype)
     size = error.abs()
@@ -104,7 +106,9 @@ def squared_emd_loss(probs: Tensor, target: Tensor, reduction: str = "mean") -> 
                 f"{list(target.shape)}"
             )
         from .embedding import one_hot
+        from .margin_loss import _check_labels
 
+        _check_labels("squared_emd_loss", target, probs.shape[-1], 0)
         target = one_hot(target, probs.shape[-1]).to(probs.dtype)
     elif target.shape != probs.shape:
         raise errors.ShapeError(

@@ -294,6 +294,8 @@ def avg_pool3d(
 
 def _lp_pool(average, input, n, norm_type, kernel_size, stride, ceil_mode):
     p = float(norm_type)
+    if p == 0:
+        raise ZeroDivisionError(f"lp_pool{n}d: norm_type is {norm_type}, must not be zero")
     count = 1
     for k in _tuple(kernel_size, n):
         count *= k
@@ -337,6 +339,10 @@ def _adaptive_size(input, output_size, n):
     """The output size with None replaced by the input's."""
     if isinstance(output_size, int):
         return (output_size,) * n
+    if len(output_size) != n:
+        raise errors.RuntimeError(
+            f"adaptive pooling in {n}-d: output_size is {tuple(output_size)}, must be an int or {n} of them"
+        )
     return tuple(i if o is None else o for o, i in zip(output_size, input.shape[-n:]))
 
 

@@ -84,6 +84,8 @@ def affine_grid(theta: Any, size: Any, align_corners: Any = None) -> Tensor:
     >>> F.affine_grid(ccdl.tensor([[[1., 0., 0.], [0., 1., 0.]]]), (1, 1, 2, 2), align_corners=True)[0, 0, 0]
     tensor([-1., -1.])
     """
+    if not theta.is_floating_point():
+        raise ValueError(f"affine_grid: Expected theta to have floating point type, but got {theta.dtype}")
     spatial = tuple(size)[2:]
     n = len(spatial)
     if n not in (2, 3):

@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import check_sizes
 from .. import functional as F
 from ..parameter import Parameter
 from .module import Module
@@ -274,6 +275,7 @@ class PReLU(Module):
         self, num_parameters: Any = 1, init: float = 0.25, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
+        check_sizes("PReLU", num_parameters=num_parameters)
         self.num_parameters = num_parameters
         self.init = init
         self.weight = Parameter(_C.empty(num_parameters, device=device, dtype=dtype))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import check_sizes
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
@@ -47,6 +48,9 @@ class _ConvNd(Module):
     ) -> None:
         super().__init__()
         name, n = type(self).__name__, self._n
+        check_sizes(
+            name, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, groups=groups
+        )
         if groups <= 0:
             raise ValueError(f"{name}: groups is {groups}, must be a positive integer")
         if in_channels % groups:

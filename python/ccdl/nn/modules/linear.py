@@ -7,6 +7,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import check_sizes
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter, UninitializedParameter
@@ -45,6 +46,7 @@ class Linear(Module):
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
+        check_sizes(type(self).__name__, in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(_C.empty((out_features, in_features), device=device, dtype=dtype))
@@ -117,6 +119,9 @@ class Bilinear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_sizes(
+            "Bilinear", in1_features=in1_features, in2_features=in2_features, out_features=out_features
+        )
         if in1_features <= 0:
             raise ValueError(f"Bilinear: in1_features is {in1_features}, must be positive")
         self.in1_features = in1_features
@@ -162,6 +167,11 @@ class Flatten(Module):
         self.end_dim = end_dim
 
     def forward(self, input: Tensor) -> Tensor:
+        if input.dim() == 0 and self.start_dim not in (0, -1):
+            raise IndexError(
+                "Flatten: Dimension out of range (expected to be in range of [-1, 0], but got "
+                f"{self.start_dim}): the input has no dimension"
+            )
         return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import check_sizes
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
@@ -43,6 +44,7 @@ class _NormBase(Module):
     ) -> None:
         super().__init__()
         options = {"device": device, "dtype": dtype}
+        check_sizes(type(self).__name__, num_features=num_features)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -249,6 +251,7 @@ class LayerNorm(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_sizes(type(self).__name__, normalized_shape=normalized_shape)
         self.normalized_shape = (
             (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         )
@@ -301,6 +304,9 @@ class GroupNorm(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        check_sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        if num_groups == 0:
+            raise ValueError("GroupNorm: num_groups is 0, must be positive")
         if num_channels % num_groups:
             raise ValueError(
                 f"GroupNorm: num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
@@ -353,6 +359,7 @@ class RMSNorm(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_sizes(type(self).__name__, normalized_shape=normalized_shape)
         self.normalized_shape = (
             (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         )

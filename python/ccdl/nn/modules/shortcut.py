@@ -40,6 +40,9 @@ class Residual(Module):
         super().__init__()
         if not modules:
             raise ValueError("Residual: needs at least one module")
+        for one in modules:
+            if not callable(one):
+                raise TypeError(f"Residual: got {type(one).__name__}, must be a module")
         self.function = modules[0] if len(modules) == 1 else Sequential(*modules)
         self.shortcut = shortcut
         self.activation = activation

@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import check_sizes
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
@@ -79,6 +80,7 @@ class Embedding(_EmbeddingBase):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_sizes(type(self).__name__, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = _wrap_padding("Embedding", padding_idx, num_embeddings)
@@ -167,6 +169,7 @@ class EmbeddingBag(_EmbeddingBase):
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        check_sizes(type(self).__name__, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.max_norm = max_norm

@@ -256,6 +256,10 @@ def pad_packed_sequence(
     (tensor([[ 1,  2],
             [ 3, -1]]), tensor([2, 1]))
     """
+    if not isinstance(sequence, PackedSequence):
+        raise TypeError(
+            f"pad_packed_sequence: sequence is {type(sequence).__name__}, must be a PackedSequence"
+        )
     data, batch_sizes = sequence.data, sequence.batch_sizes
     longest = batch_sizes.numel()
     total = longest if total_length is None else total_length

@@ -9,7 +9,7 @@ from typing import Any
 from ... import _C
 from ..optimizer import Optimizer
 
-__all__ = ["LRScheduler", "get_lr", "per_group", "set_lr", "set_momentum"]
+__all__ = ["LRScheduler", "check_count", "check_number", "get_lr", "per_group", "set_lr", "set_momentum"]
 
 
 def set_lr(group: dict[str, Any], lr: Any) -> None:
@@ -45,6 +45,19 @@ def per_group(name: str, optimizer: Any, value: Any) -> list[Any]:
             )
         return list(value)
     return [value] * groups
+
+
+def check_count(op: str, name: str, value: Any, least: int = 0) -> None:
+    """A number of steps or epochs, whole or not, of at least ``least``."""
+    check_number(op, name, value)
+    if not value >= least:
+        raise ValueError(f"{op}: {name} is {value}, must be at least {least}")
+
+
+def check_number(op: str, name: str, value: Any) -> None:
+    """TypeError for anything but a number."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{op}: {name} is {type(value).__name__}, must be a number")
 
 
 class LRScheduler:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..optimizer import Optimizer
-from .base import LRScheduler, per_group, set_lr, set_momentum
+from .base import LRScheduler, check_number, per_group, set_lr, set_momentum
 
 __all__ = ["CyclicLR", "OneCycleLR"]
 
@@ -62,6 +62,16 @@ class CyclicLR(LRScheduler):
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+        for name, size in (("step_size_up", step_size_up), ("step_size_down", step_size_down)):
+            if size is not None:
+                check_number("CyclicLR", name, size)
+                if not size > 0:
+                    raise ValueError(f"CyclicLR: {name} is {size}, must be positive")
+        if scale_mode not in ("cycle", "iterations"):
+            raise ValueError(f"CyclicLR: scale_mode is {scale_mode!r}, must be 'cycle' or 'iterations'")
+        for name, rates in (("base_lr", base_lr), ("max_lr", max_lr)):
+            for rate in rates if isinstance(rates, (list, tuple)) else (rates,):
+                check_number("CyclicLR", name, rate)
         base_lrs = per_group("base_lr", optimizer, base_lr)
         if last_epoch == -1:
             for group, lr in zip(optimizer.param_groups, base_lrs):
@@ -163,7 +173,7 @@ class OneCycleLR(LRScheduler):
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("You must define either total_steps OR (epochs AND steps_per_epoch)")
             total_steps = epochs * steps_per_epoch
-        if total_steps <= 0:
+        if not isinstance(total_steps, int) or total_steps <= 0:
             raise ValueError(f"Expected positive integer total_steps, but got {total_steps}")
         if not 0 <= pct_start <= 1:
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
@@ -183,7 +193,9 @@ class OneCycleLR(LRScheduler):
             ]
         else:
             self._phases = [(up, "initial_lr", "max_lr"), (total_steps - 1, "max_lr", "min_lr")]
-        peaks = list(max_lr) if isinstance(max_lr, (list, tuple)) else [max_lr] * len(optimizer.param_groups)
+        peaks = per_group("max_lr", optimizer, max_lr)
+        for peak in peaks:
+            check_number("OneCycleLR", "max_lr", peak)
         if last_epoch == -1:
             for group, peak in zip(optimizer.param_groups, peaks):
                 set_lr(group, peak / div_factor)

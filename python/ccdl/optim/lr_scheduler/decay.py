@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from typing import Any
 
-from .base import LRScheduler
+from .base import LRScheduler, check_count, check_number
 
 __all__ = [
     "LambdaLR",
@@ -35,6 +35,12 @@ class LambdaLR(LRScheduler):
 
     def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
         count = len(optimizer.param_groups)
+        given = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda]
+        for one in given:
+            if not callable(one):
+                raise TypeError(
+                    f"{type(self).__name__}: lr_lambda should be a function, but got {type(one).__name__}"
+                )
         self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * count
         if len(self.lr_lambdas) != count:
             raise ValueError(f"Expected {count} lr_lambdas, but got {len(self.lr_lambdas)}")
@@ -71,6 +77,8 @@ class StepLR(LRScheduler):
     """``lr = initial * gamma^floor(epoch / step_size)``."""
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+        check_count("StepLR", "step_size", step_size, 1)
+        check_number("StepLR", "gamma", gamma)
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -88,6 +96,14 @@ class MultiStepLR(LRScheduler):
     """Multiplies the rate by ``gamma`` at each of the epochs ``milestones``."""
 
     def __init__(self, optimizer: Any, milestones: Any, gamma: float = 0.1, last_epoch: int = -1) -> None:
+        if isinstance(milestones, (str, bytes)) or not hasattr(milestones, "__iter__"):
+            raise TypeError(
+                f"MultiStepLR: milestones is {type(milestones).__name__}, must be a list of epochs"
+            )
+        milestones = list(milestones)
+        for milestone in milestones:
+            check_number("MultiStepLR", "a milestone", milestone)
+        check_number("MultiStepLR", "gamma", gamma)
         self.milestones = sorted(milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -109,6 +125,7 @@ class ConstantLR(LRScheduler):
     ) -> None:
         if not 0 <= factor <= 1.0:
             raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
+        check_count("ConstantLR", "total_iters", total_iters)
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -144,6 +161,7 @@ class LinearLR(LRScheduler):
             )
         if not 0 <= end_factor <= 1.0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
+        check_count("LinearLR", "total_iters", total_iters)
         self.start_factor = start_factor
         self.end_factor = end_factor
         self.total_iters = total_iters
@@ -168,6 +186,7 @@ class ExponentialLR(LRScheduler):
     """``lr = initial * gamma^epoch``."""
 
     def __init__(self, optimizer: Any, gamma: Any, last_epoch: int = -1) -> None:
+        check_number(type(self).__name__, "gamma", gamma)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -186,6 +205,8 @@ class PolynomialLR(LRScheduler):
     def __init__(
         self, optimizer: Any, total_iters: Any = 5, power: float = 1.0, last_epoch: int = -1
     ) -> None:
+        check_count("PolynomialLR", "total_iters", total_iters)
+        check_number("PolynomialLR", "power", power)
         self.total_iters = total_iters
         self.power = power
         super().__init__(optimizer, last_epoch)
@@ -209,6 +230,10 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Any, T_max: Any, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        check_number("CosineAnnealingLR", "T_max", T_max)
+        check_number("CosineAnnealingLR", "eta_min", eta_min)
+        if not T_max > 0:
+            raise ValueError(f"CosineAnnealingLR: T_max is {T_max}, must be positive")
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from ..optimizer import Optimizer
-from .base import LRScheduler, get_lr, per_group, set_lr
+from .base import LRScheduler, check_count, check_number, get_lr, per_group, set_lr
 
 __all__ = ["NewBobLR", "ReduceLROnPlateau"]
 
@@ -40,6 +40,10 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: Any = 0,
         eps: float = 1e-8,
     ) -> None:
+        for name, value in (("patience", patience), ("cooldown", cooldown)):
+            check_count("ReduceLROnPlateau", name, value)
+        for name, value in (("factor", factor), ("threshold", threshold), ("eps", eps)):
+            check_number("ReduceLROnPlateau", name, value)
         if factor >= 1.0:
             raise ValueError("Factor should be < 1.0.")
         if mode not in ("min", "max"):

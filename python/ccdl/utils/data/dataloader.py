@@ -86,6 +86,17 @@ class DataLoader:
         worker_type: Any = None,
     ) -> None:
         _check_options(num_workers, timeout, prefetch_factor, persistent_workers, worker_type)
+        if isinstance(multiprocessing_context, str):
+            import multiprocessing
+
+            methods = multiprocessing.get_all_start_methods()
+            if multiprocessing_context not in methods:
+                raise ValueError(
+                    f"multiprocessing_context option should specify a valid start method in {methods!r}, but "
+                    f"got multiprocessing_context={multiprocessing_context!r}"
+                )
+        if collate_fn is not None and not callable(collate_fn):
+            raise TypeError(f"DataLoader: collate_fn is {type(collate_fn).__name__}, must be callable")
         self.dataset = dataset
         self.num_workers = num_workers
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
@@ -172,6 +183,8 @@ class DataLoader:
 
 
 def _check_options(num_workers, timeout, prefetch_factor, persistent_workers, worker_type):
+    if not isinstance(num_workers, int):
+        raise TypeError(f"DataLoader: num_workers is {type(num_workers).__name__}, must be an int")
     if num_workers < 0:
         raise ValueError(f"num_workers option should be non-negative; got {num_workers}")
     check_count("DataLoader", "num_workers", num_workers, 1024)

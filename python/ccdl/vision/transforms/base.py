@@ -108,6 +108,8 @@ class Compose:
     """
 
     def __init__(self, transforms: Sequence[Callable[..., Any]]) -> None:
+        if not isinstance(transforms, (list, tuple)) or not all(callable(t) for t in transforms):
+            raise TypeError(f"Compose: transforms is {transforms!r}, must be a list of transforms")
         self.transforms = list(transforms)
 
     def set_epoch(self, epoch: int) -> None:

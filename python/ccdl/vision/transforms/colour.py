@@ -213,6 +213,8 @@ class PCAColorShift(RandomTransform):
 
     def __init__(self, std: float = 0.1, seed: int = 0) -> None:
         super().__init__(seed)
+        if not isinstance(std, (int, float)):
+            raise TypeError(f"PCAColorShift: std is {type(std).__name__}, must be a number")
         if std < 0:
             raise ValueError(f"PCAColorShift: std is {std}, must not be negative")
         self.std = float(std)
