@@ -1,4 +1,5 @@
-"""Elementwise ops, reductions and softmax over large tensors: bound by memory."""
+"""Elementwise ops, reductions and softmax over large tensors, bound by memory; then every function of one or two
+arguments over 2^20 numbers that stay in cache, in float32 and float64."""
 
 import numpy as np
 
@@ -36,6 +37,53 @@ def chain(T, a, b):
     return ((a * b + b).relu() * 0.5) - a
 
 
+# Function of T or of T.special: where its arguments are drawn from, uniformly.
+UNARY = {
+    **dict.fromkeys("abs neg sign square relu floor ceil trunc round frac exp2 expm1 sigmoid tanh sinh cosh sin cos tan erf erfc".split(), (-4, 4)),
+    **dict.fromkeys("atan asinh sinc signbit isnan isinf isfinite logical_not nan_to_num deg2rad reciprocal exp".split(), (-4, 4)),
+    **dict.fromkeys("log log2 log10 log1p sqrt rsqrt lgamma digamma".split(), (0.1, 20)),
+    **dict.fromkeys("asin acos atanh erfinv".split(), (-0.99, 0.99)),
+    **dict.fromkeys("special.i0 special.i0e special.i1 special.i1e special.erfcx special.ndtr special.log_ndtr".split(), (-8, 8)),
+    **dict.fromkeys("special.expit special.exp2 special.expm1".split(), (-8, 8)),
+    "special.entr": (0.1, 8),
+    "acosh": (1, 20),
+    "logit": (0.01, 0.99),
+    "special.ndtri": (0.001, 0.999),
+    **dict.fromkeys("celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu logsigmoid mish relu6 selu".split(), (-4, 4)),
+    **dict.fromkeys("silu softplus softshrink softsign tanhshrink".split(), (-4, 4)),
+}
+BINARY = {
+    **dict.fromkeys("add sub mul div maximum minimum fmax fmin atan2 hypot copysign logaddexp logaddexp2 nextafter".split(), (-4, 4)),
+    **dict.fromkeys("eq lt floor_divide fmod remainder heaviside".split(), (-4, 4)),
+    **dict.fromkeys("pow xlogy special.xlog1py special.gammainc special.gammaincc".split(), (0.1, 8)),
+    "special.zeta": (1.1, 8),
+}
+
+
+def lookup(T, name):
+    for scope in (T, T.special, T.nn.functional):
+        if hasattr(scope, name.rpartition(".")[2]):
+            return getattr(scope, name.rpartition(".")[2])
+    raise AttributeError(name)
+
+
+def function(name: str, low: float, high: float, dtype: str, arguments: int) -> Row:
+    def make(T):
+        draw = np.random.default_rng(1)
+        x = [T.from_numpy(draw.uniform(low, high, 1 << 20).astype(dtype)) for _ in range(arguments)]
+        call = lookup(T, name)
+        return lambda: call(*x)
+
+    return Row(f"{name} {dtype}", make, bytes=(4.0 if dtype == "float32" else 8.0) * (arguments + 1) * (1 << 20))
+
+
+FUNCTIONS = [
+    function(name, low, high, dtype, arguments)
+    for arguments, table in ((1, UNARY), (2, BINARY))
+    for name, (low, high) in table.items()
+    for dtype in ("float32", "float64")
+]
+
 ROWS = [
     one("a+b", 1 << 18, lambda T, a, b: a + b, lambda a, b: a + b, 3),
     one("a+b", 1 << 24, lambda T, a, b: a + b, lambda a, b: a + b, 3),
@@ -63,4 +111,5 @@ ROWS = [
     matrix("transpose copy", 4096, 4096, lambda T, x: x.t().contiguous()),
     matrix("cumsum", 1024, 1024, lambda T, x: x.cumsum(1), lambda x: x.cumsum(1)),
     matrix("sort", 256, 4096, lambda T, x: x.sort(1)[0], lambda x: np.sort(x, 1)),
+    *FUNCTIONS,
 ]

@@ -49,6 +49,7 @@ struct FloatMath {
     const float e = expf(-fabsf(x));
     return (x < 0 ? e : 1.0f) / (1.0f + e);
   }
+  CCDL_DEVICE static float silu(float x) { return x * sigmoid(x); }
   CCDL_DEVICE static float pow(float x, float y) { return powf(x, y); }
   CCDL_DEVICE static float atan2(float y, float x) { return atan2f(y, x); }
   CCDL_DEVICE static float copysign(float x, float y) { return copysignf(x, y); }
@@ -102,6 +103,7 @@ struct DoubleMath {
     const double e = ::exp(-::fabs(x));
     return (x < 0 ? e : 1.0) / (1.0 + e);
   }
+  CCDL_DEVICE static double silu(double x) { return x * sigmoid(x); }
   CCDL_DEVICE static double pow(double x, double y) { return ::pow(x, y); }
   CCDL_DEVICE static double atan2(double y, double x) { return ::atan2(y, x); }
   CCDL_DEVICE static double copysign(double x, double y) { return ::copysign(x, y); }

@@ -147,6 +147,20 @@ def square_errors(name, call=None):
             ErrorCase(lambda T: call(T, T.ones(2, 2, dtype=T.int64)), R, (name, "floating point"))]
 
 
+def reflectors(rng):
+    for shape, k in [((3, 3), 3), ((5, 3), 3), ((5, 3), 2), ((4, 2), 0), ((2, 4, 3), 3), ((0, 4, 3), 2), ((1, 1), 1), ((60, 40), 40)]:
+        a, tau = rng.standard_normal(shape), rng.uniform(0, 1.5, (*shape[:-2], k))
+        yield Sample(a, tau).but(k=a.size, grad=a.size <= 64 and k > 0, nonfinite=False)
+
+
+def np_householder_product(a, tau):
+    result = np.broadcast_to(np.eye(*a.shape[-2:]), a.shape)
+    for i in range(tau.shape[-1] - 1, -1, -1):
+        v = np.tril(a, -1)[..., i : i + 1] + np.eye(*a.shape[-2:])[:, i : i + 1]
+        result = result - tau[..., i : i + 1, None] * v @ (np.swapaxes(v, -1, -2) @ result)
+    return result
+
+
 SETTINGS = {"dtypes": FULL_FLOATS, "nonfinite": False, "layouts": ("transposed", "sliced")}
 
 
@@ -179,6 +193,9 @@ CASES = [
     OpCase("linalg_solve_triangular", "linalg.solve_triangular", np_triangular, triangles, out=True, simd=True, **SETTINGS, errors=[
         ErrorCase(lambda T: T.linalg.solve_triangular(T.eye(2), T.ones(3, 1), upper=True), R, ("solve_triangular", "AX = B", "2x2 and 3x1")),
         ErrorCase(lambda T: T.linalg.solve_triangular(T.eye(2), T.ones(2), upper=True), R, ("solve_triangular", "B", "at least 2 dimensions"))]),
+    OpCase("linalg_householder_product", "linalg.householder_product", np_householder_product, reflectors, out=True, **SETTINGS, errors=[
+        ErrorCase(lambda T: T.linalg.householder_product(T.ones(2, 3), T.ones(2)), R, ("householder_product", "input.shape[-2]")),
+        ErrorCase(lambda T: T.linalg.householder_product(T.ones(2, 3, 2), T.ones(2)), R, ("householder_product", "batch dimensions of tau"))]),
     OpCase("linalg_det", "linalg.det", np.linalg.det, matrices([s for s in SQUARE if s[-1] < 30], lambda rng, s: rng.standard_normal(s)), out=True, **SETTINGS,
            errors=square_errors("det")),
     OpCase("linalg_slogdet", lambda T, x: T.linalg.slogdet(x)[0].detach() * T.linalg.slogdet(x)[1], lambda x: np.prod(np.linalg.slogdet(x), 0), matrices(SQUARE, regular), grad=True, **SETTINGS),

@@ -409,7 +409,7 @@ bool is_cheap(BinaryOp op) {
   }
 }
 int64_t grain_of(Kind kind, bool cheap) {
-  return cheap ? kGrain : kind == Kind::F32 ? kGrainMath : kGrainSlow;
+  return cheap ? kGrain : kind == Kind::I64 ? kGrainSlow : kGrainMath;
 }
 
 }  // namespace
@@ -441,13 +441,6 @@ ElementFn plain_kernel(UnaryOp op, const View& x, const View& y, bool predicate)
   }
 }
 
-// The vector form in double, where there is one.
-ElementFn double_kernel(UnaryOp op, const ElementParams& p) {
-  static const ElementwiseDoubleKernels& simd = simd_elementwise_double();
-  if (op == UnaryOp::PowScalar) return p.f[0] == 3 ? simd.cube : nullptr;
-  return simd.fn[static_cast<int>(op)];
-}
-
 }  // namespace
 
 void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p) {
@@ -461,15 +454,13 @@ void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p) {
   }
   const Kind kind = compute_kind(predicate ? x.dtype : y.dtype);
   const int i = static_cast<int>(op);
-  const ElementFn vectors = kind == Kind::F64 ? double_kernel(op, p) : nullptr;
-  const ElementFn fn = kind == Kind::F32   ? simd.fn[i]
-                       : vectors           ? vectors
-                       : kind == Kind::F64 ? unary_f64(op)
+  const ElementFn fn = kind == Kind::F32   ? simd.single.fn[i]
+                       : kind == Kind::F64 ? simd.full.fn[i]
                                            : unary_i64(op);
   if (!fn) missing("unary", i, y.dtype);
   const View* views[] = {&y, &x};
   const Kind kinds[] = {predicate ? Kind::W1 : kind, kind};
-  run(fn, views, kinds, 2, p, vectors ? kGrainMath : grain_of(kind, is_cheap(op)));
+  run(fn, views, kinds, 2, p, grain_of(kind, is_cheap(op)));
 }
 
 void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, const View& dx,
@@ -477,17 +468,13 @@ void unary_backward(UnaryOp op, const View& x, const View& y, const View& dy, co
   static const ElementwiseBackwardKernels& simd = simd_elementwise_backward();
   const Kind kind = compute_kind(dx.dtype);
   const int i = static_cast<int>(op);
-  const ElementFn vectors = kind == Kind::F64 ? simd_elementwise_double().backward[i] : nullptr;
-  const ElementFn fn = kind == Kind::F32   ? simd.fn[i]
-                       : vectors           ? vectors
-                       : kind == Kind::F64 ? unary_backward_f64(op)
-                                           : nullptr;
+  const ElementFn fn = kind == Kind::F32 ? simd.single.fn[i] : kind == Kind::F64 ? simd.full.fn[i] : nullptr;
   if (!fn) missing("unary_backward", i, dx.dtype);
   View none = dy;  // stands in for what the formula does not read
   none.data = nullptr;
   const View* views[] = {&dx, unary_needs_x(op) ? &x : &none, unary_needs_y(op) ? &y : &none, &dy};
   const Kind kinds[] = {kind, kind, kind, kind};
-  run(fn, views, kinds, 4, p, vectors ? kGrainMath : grain_of(kind, is_cheap(op)));
+  run(fn, views, kinds, 4, p, grain_of(kind, is_cheap(op)));
 }
 
 namespace {
@@ -546,8 +533,8 @@ bool binary(BinaryOp op, DType common, const View& a, const View& b, const View&
       return !run(fn, views, kinds, 3, p, kGrain);
     }
   }
-  const ElementFn fn = kind == Kind::F32   ? simd.binary[i]
-                       : kind == Kind::F64 ? binary_f64(op)
+  const ElementFn fn = kind == Kind::F32   ? simd.single.binary[i]
+                       : kind == Kind::F64 ? simd.full.binary[i]
                                            : binary_i64(op);
   if (!fn) missing("binary", i, common);
   const View* views[] = {&out, &a, &b};
@@ -560,8 +547,8 @@ void ternary(TernaryOp op, const View& a, const View& b, const View& c, const Vi
   static const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
   const Kind kind = compute_kind(out.dtype);
   const int i = static_cast<int>(op);
-  const ElementFn fn = kind == Kind::F32   ? simd.ternary[i]
-                       : kind == Kind::F64 ? ternary_f64(op)
+  const ElementFn fn = kind == Kind::F32   ? simd.single.ternary[i]
+                       : kind == Kind::F64 ? simd.full.ternary[i]
                                            : ternary_i64(op);
   if (!fn) missing("ternary", i, out.dtype);
   const View* views[] = {&out, &a, &b, &c};

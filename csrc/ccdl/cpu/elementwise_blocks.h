@@ -15,7 +15,7 @@ constexpr int kMaxOperands = 4;        // the output first
 constexpr int64_t kBlock = 1024;       // elements per buffer: four of 8 bytes fit L1
 constexpr int64_t kGrain = 65536;      // elements per chunk of memory-bound work
 constexpr int64_t kGrainMath = 16384;  // of vectorised functions
-constexpr int64_t kGrainSlow = 4096;   // of scalar C library calls
+constexpr int64_t kGrainSlow = 4096;   // one number at a time
 // Bytes of all operands from which on an output passes the caches by: the next op would not find it there.
 constexpr int64_t kStreamFrom = 40 << 20;
 
@@ -98,11 +98,7 @@ struct Cursor {
 bool run(ElementFn fn, const View* const* views, const Kind* kinds, int count, const ElementParams& p,
          int64_t grain);
 
-// Block kernels in double and int64; null where an op does not exist there.
-ElementFn unary_f64(UnaryOp op);
-ElementFn unary_backward_f64(UnaryOp op);
-ElementFn binary_f64(BinaryOp op);
-ElementFn ternary_f64(TernaryOp op);
+// Block kernels in int64; null where an op does not exist there.
 ElementFn unary_i64(UnaryOp op);
 ElementFn binary_i64(BinaryOp op);
 ElementFn ternary_i64(TernaryOp op);

@@ -127,7 +127,7 @@ CCDL_UNARY(Selu, return M::sel(x > M::k(0), x, M::expm1(x) * M::k(1.673263242354
            return dy * M::sel(x > M::k(0), M::k(1.0507009873554804934), M::exp(x) * M::k(1.7580993408473768599));)
 CCDL_UNARY(Celu, return M::sel(x > M::k(0), x, M::expm1(x / p.a) * p.a);,
            return M::sel(x > M::k(0), dy, dy * M::exp(x / p.a));)
-CCDL_UNARY(Silu, return x * M::sigmoid(x);,
+CCDL_UNARY(Silu, return M::silu(x);,
            T s = M::sigmoid(x); return dy * (s * (x * (M::k(1) - s) + M::k(1)));)
 CCDL_UNARY(Swish, return x * M::sigmoid(x * p.a);,
            T s = M::sigmoid(x * p.a); return dy * (s * (x * p.a * (M::k(1) - s) + M::k(1)));)

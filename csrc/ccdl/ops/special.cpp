@@ -242,7 +242,9 @@ Tensor log_ndtr(const Tensor& x) { return special("log_ndtr", SpecialUnary::LogN
 Tensor ndtr(const Tensor& x) { return mul(erfc(mul(floating(x), -1 / kSqrt2)), 0.5); }
 
 Tensor entr(const Tensor& input) {
-  const Tensor x = floating(input), positive = gt(x, 0), safe = where(positive, x, Operand(1.0));
+  const Tensor x = floating(input);
+  if (!needs_graph(x)) return where(lt(x, 0), Operand(-INFINITY), xlogy(neg(x), x));
+  const Tensor positive = gt(x, 0), safe = where(positive, x, Operand(1.0));
   const Tensor value = where(positive, neg(mul(safe, log(safe))),
                              to(where(eq(x, 0), Operand(0.0), Operand(-INFINITY)), x.dtype()));
   return where(ne(x, x), x, value);

@@ -1,6 +1,6 @@
-// Block kernels of the elementwise family in float: contiguous arrays of n elements, any n.
+// Block kernels of the elementwise family in float and double: contiguous arrays of n elements, any n.
 // ptr[0] is the output, ptr[1..] the inputs; predicates and comparisons write bytes 0 or 1. The output may be
-// one of the inputs. An entry is null where the op does not exist in float.
+// one of the inputs. An entry is null where the op does not exist there.
 #pragma once
 #include <ccdl/cpu/isa.h>
 #include <ccdl/kernels/elementwise.h>
@@ -14,16 +14,22 @@ constexpr int kUnaryOps = static_cast<int>(UnaryOp::kCount);
 constexpr int kBinaryOps = static_cast<int>(BinaryOp::kCount);
 constexpr int kTernaryOps = static_cast<int>(TernaryOp::kCount);
 
-struct ElementwiseUnaryKernels {
+struct ElementwiseUnaryTable {
   ElementFn fn[kUnaryOps];
+};
+struct ElementwiseUnaryKernels {
+  ElementwiseUnaryTable single, full;
 };
 struct ElementwiseBackwardKernels {  // inputs x, y, dy; x and y are only touched where unary_needs() names
                                      // them
-  ElementFn fn[kUnaryOps];
+  ElementwiseUnaryTable single, full;
 };
-struct ElementwiseBinaryKernels {
+struct ElementwiseBinaryTable {
   ElementFn binary[kBinaryOps];
   ElementFn ternary[kTernaryOps];
+};
+struct ElementwiseBinaryKernels {
+  ElementwiseBinaryTable single, full;
   ElementFn where[4];  // inputs cond (bytes), a, b; elements of 1, 2, 4, 8 bytes
 };
 // Binary ops straight in an element type: bool, uint8, int8, int16, int32, int64 (by DType) and double.
@@ -58,13 +64,7 @@ struct ElementwisePlainKernels {
   ElementFn half_neg, half_abs;
 };
 
-struct ElementwiseDoubleKernels {  // in double; null where the op has no vector form
-  ElementFn fn[kUnaryOps], backward[kUnaryOps];
-  ElementFn cube;
-};
-
 CCDL_SIMD_FAMILY(ElementwiseUnaryKernels, elementwise_unary)
-CCDL_SIMD_FAMILY(ElementwiseDoubleKernels, elementwise_double)
 CCDL_SIMD_FAMILY(ElementwiseBackwardKernels, elementwise_backward)
 CCDL_SIMD_FAMILY(ElementwiseBinaryKernels, elementwise_binary)
 CCDL_SIMD_FAMILY(ElementwisePlainKernels, elementwise_plain)

@@ -1,33 +1,38 @@
-// Elementwise ops of two and three operands in float, and selection by a mask.
+// Elementwise ops of two and three operands in float and double, and selection by a mask.
 #include <ccdl/cpu/simd/elementwise_math.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-template <class Op>
+template <class M, class Op>
 bool binary_block(void* const* ptr, int64_t n, const ElementParams& params) {
-  const VecParams p = vec_params(params);
-  block_loop<2>(
-      (float*)ptr[0], (const float*)ptr[1], (const float*)ptr[2], nullptr,
-      n, [&](vf a, vf b, vf) __attribute__((always_inline)) { return Op::template fwd<VecMath>(a, b, p); });
+  using S = typename M::S;
+  using V = typename M::V;
+  const auto p = vec_params<M>(params);
+  block_loop<M, 2>(
+      (S*)ptr[0], (const S*)ptr[1], (const S*)ptr[2], nullptr,
+      n, [&](V a, V b, V) __attribute__((always_inline)) { return Op::template fwd<M>(a, b, p); });
   return false;
 }
-template <class Op>
+template <class M, class Op>
 bool compare_block(void* const* ptr, int64_t n, const ElementParams& params) {
-  const VecParams p = vec_params(params);
-  block_loop<2>((uint8_t*)ptr[0], (const float*)ptr[1], (const float*)ptr[2], nullptr,
-                n, [&](vf a, vf b, vf) __attribute__((always_inline)) {
-                  return (vi)Op::template test<VecMath>(a, b, p);
-                });
+  using S = typename M::S;
+  using V = typename M::V;
+  const auto p = vec_params<M>(params);
+  block_loop<M, 2>((uint8_t*)ptr[0], (const S*)ptr[1], (const S*)ptr[2], nullptr,
+                   n, [&](V a, V b, V) __attribute__((always_inline)) {
+                     return (typename M::Mask)Op::template test<M>(a, b, p);
+                   });
   return false;
 }
-template <class Op>
+template <class M, class Op>
 bool ternary_block(void* const* ptr, int64_t n, const ElementParams& params) {
-  const VecParams p = vec_params(params);
-  block_loop<3>((float*)ptr[0], (const float*)ptr[1], (const float*)ptr[2], (const float*)ptr[3],
-                n, [&](vf a, vf b, vf c) __attribute__((always_inline)) {
-                  return Op::template fwd<VecMath>(a, b, c, p);
-                });
+  using S = typename M::S;
+  using V = typename M::V;
+  const auto p = vec_params<M>(params);
+  block_loop<M, 3>(
+      (S*)ptr[0], (const S*)ptr[1], (const S*)ptr[2], (const S*)ptr[3],
+      n, [&](V a, V b, V c) __attribute__((always_inline)) { return Op::template fwd<M>(a, b, c, p); });
   return false;
 }
 
@@ -43,18 +48,22 @@ bool where_block(void* const* ptr, int64_t n, const ElementParams&) {
   return false;
 }
 
-#define CCDL_DOMAIN_F(Name) binary_block<functors::Name>,
-#define CCDL_DOMAIN_N(Name) binary_block<functors::Name>,
+template <class M>
+constexpr ElementwiseBinaryTable binary_table() {
+#define CCDL_DOMAIN_F(Name) binary_block<M, functors::Name>,
+#define CCDL_DOMAIN_N(Name) binary_block<M, functors::Name>,
 #define CCDL_DOMAIN_I(Name) nullptr,
-#define CCDL_DOMAIN_C(Name) compare_block<functors::Name>,
+#define CCDL_DOMAIN_C(Name) compare_block<M, functors::Name>,
 #define CCDL_X(Name, domain) CCDL_DOMAIN_##domain(Name)
-#define CCDL_Y(Name) ternary_block<functors::Name>,
+#define CCDL_Y(Name) ternary_block<M, functors::Name>,
+  return {{CCDL_BINARY_OPS(CCDL_X)}, {CCDL_TERNARY_OPS(CCDL_Y)}};
+}
 
 }  // namespace
 
-extern const ElementwiseBinaryKernels elementwise_binary = {
-    {CCDL_BINARY_OPS(CCDL_X)},
-    {CCDL_TERNARY_OPS(CCDL_Y)},
+extern constinit const ElementwiseBinaryKernels elementwise_binary = {
+    binary_table<VecMath>(),
+    binary_table<DoubleVecMath>(),
     {where_block<uint8_t>, where_block<uint16_t>, where_block<uint32_t>, where_block<uint64_t>},
 };
 

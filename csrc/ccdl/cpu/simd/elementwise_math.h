@@ -1,9 +1,9 @@
-// The float vector as a mathematics for elementwise_functors.h, and the loops over contiguous blocks.
-// A tail shorter than a vector runs through small buffers and the same loop body, so each formula is compiled
-// once.
+// The float vector as a mathematics for elementwise_functors.h, and the loops over contiguous blocks of
+// either mathematics. A tail shorter than a vector runs through small buffers and the same loop body, so each
+// formula is compiled once.
 #pragma once
 #include <ccdl/cpu/simd/elementwise.h>
-#include <ccdl/cpu/simd/vmath_double_special.h>
+#include <ccdl/cpu/simd/elementwise_double_math.h>
 #include <ccdl/cpu/simd/vmath_special.h>
 #include <ccdl/kernels/elementwise_functors.h>
 
@@ -11,6 +11,7 @@ namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
 typedef uint8_t vbyte __attribute__((vector_size(VL)));
+typedef uint8_t vhalfbyte __attribute__((vector_size(VD)));
 
 CCDL_SI vd fmod_half(vd a, vd b,
                      vl* far) {  // exact while the quotient stays below 2^29 (24 + 29 bits); |a|, |b|
@@ -26,6 +27,7 @@ CCDL_SI vd fmod_half(vd a, vd b,
 struct VecMath {
   using S = float;
   using V = vf;
+  using Mask = vi;
   static constexpr float k(double c) { return (float)c; }
   static constexpr float inf() { return kInfF; }
   static constexpr float nan() { return kNanF; }
@@ -59,6 +61,7 @@ struct VecMath {
   CCDL_VEC1(acosh)
   CCDL_VEC1(atanh)
   CCDL_VEC1(sigmoid)
+  CCDL_VEC1(silu)
   CCDL_VEC1(erf)
   CCDL_VEC1(erfc)
   CCDL_VEC1(erfinv)
@@ -93,43 +96,53 @@ struct VecMath {
   }
 };
 
-using VecParams = functors::Params<float>;
-CCDL_SI VecParams vec_params(const ElementParams& p) { return {(float)p.f[0], (float)p.f[1], (float)p.f[2]}; }
+template <class M>
+CCDL_SI functors::Params<typename M::S> vec_params(const ElementParams& p) {
+  using S = typename M::S;
+  return {(S)p.f[0], (S)p.f[1], (S)p.f[2]};
+}
 
-CCDL_SI void store_mask(uint8_t* y, vi m) {
-  vbyte b = __builtin_convertvector(m & 1, vbyte);
+CCDL_SI void store_out(float* y, vf v) { storeu(y, v); }
+CCDL_SI void store_out(double* y, vd v) { storeu(y, v); }
+CCDL_SI void store_out(uint8_t* y, vi m) {
+  const vbyte b = __builtin_convertvector(m & 1, vbyte);
   __builtin_memcpy(y, &b, VL);
 }
-CCDL_SI void store_out(float* y, vf v) { storeu(y, v); }
-CCDL_SI void store_out(uint8_t* y, vi m) { store_mask(y, m); }
+CCDL_SI void store_out(uint8_t* y, vl m) {
+  const vhalfbyte b = __builtin_convertvector(m & 1, vhalfbyte);
+  __builtin_memcpy(y, &b, VD);
+}
 
 CCDL_SI void store_tail(float* y, const float* t, int n) { storen(y, loadu(t), n); }
+CCDL_SI void store_tail(double* y, const double* t, int n) { storen(y, loadu(t), n); }
 CCDL_SI void store_tail(uint8_t* y, const uint8_t* t, int n) {
   for (int i = 0; i < n; ++i) y[i] = t[i];
 }
 
-// out[i] = f(in0[i], in1[i], in2[i]) with N inputs; f takes vectors, N of them are loaded.
-template <int N, class Out, class F>
-CCDL_SI void block_loop(Out* out, const float* in0, const float* in1, const float* in2, int64_t n,
-                        const F& f) {
-  const int64_t whole = n & ~(int64_t)(VL - 1), tail = n - whole;
-  float t0[VL], t1[VL], t2[VL];
-  Out t[VL];
-  const float *a = in0, *b = in1, *c = in2;
+// out[i] = f(in0[i], in1[i], in2[i]) over M's scalars, with N inputs; f takes vectors, N of them are loaded.
+template <class M, int N, class Out, class F>
+CCDL_SI void block_loop(Out* out, const typename M::S* in0, const typename M::S* in1,
+                        const typename M::S* in2, int64_t n, const F& f) {
+  using S = typename M::S;
+  using V = typename M::V;
+  constexpr int kLanes = VB / (int)sizeof(S);
+  const int64_t whole = n & ~(int64_t)(kLanes - 1), tail = n - whole;
+  S t0[kLanes], t1[kLanes], t2[kLanes];
+  Out t[kLanes];
+  const S *a = in0, *b = in1, *c = in2;
   Out* y = out;
   int64_t m = whole;
   if (m == 0) goto rest;
   for (;;) {
-    for (int64_t i = 0; i < m; i += VL)
-      store_out(y + i,
-                f(N > 0 ? loadu(a + i) : vf{}, N > 1 ? loadu(b + i) : vf{}, N > 2 ? loadu(c + i) : vf{}));
+    for (int64_t i = 0; i < m; i += kLanes)
+      store_out(y + i, f(N > 0 ? loadu(a + i) : V{}, N > 1 ? loadu(b + i) : V{}, N > 2 ? loadu(c + i) : V{}));
     if (y == t) break;
   rest:
     if (tail == 0) return;
     if (N > 0) storeu(t0, loadn(in0 + whole, (int)tail));
     if (N > 1) storeu(t1, loadn(in1 + whole, (int)tail));
     if (N > 2) storeu(t2, loadn(in2 + whole, (int)tail));
-    a = t0, b = t1, c = t2, y = t, m = VL;
+    a = t0, b = t1, c = t2, y = t, m = kLanes;
   }
   store_tail(out + whole, t, (int)tail);
 }

@@ -1,8 +1,8 @@
 // Elementary functions over the float vector of one instruction-set level; same rules of inclusion as vec.h.
 // Each is one range reduction and one near-minimax polynomial (fitted by weighted least squares in 40-digit
-// arithmetic), written with explicit fma(). Error at most 2 ULP (2.25 for acosh, 2.5 for atan2; without
-// fma 2.1 for log10, sigmoid); NaN, infinities, zeros and subnormals come out as in the C library. Functions
-// too rare to be worth it run lane by lane in the C library (vlanes).
+// arithmetic), written with explicit fma(). Error at most 2 ULP (2.5 for atan2); NaN, infinities, zeros and
+// subnormals come out as in the C library. Functions too rare to be worth it run lane by lane in the C
+// library (vlanes).
 #pragma once
 #include <ccdl/cpu/simd/vec.h>
 
@@ -106,18 +106,16 @@ CCDL_SI vf vtrunc(vf x) {
 // exp. x = n ln2 + r with |r| <= ln2/2; n ln2 is subtracted in two pieces, the first exact for |n| < 2^14.
 constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
 
-CCDL_SI vf exp_reduced(vf r) {  // e^r
-  vf p = fma(set1(0.00138201378f), r, set1(0.00836868584f));
-  p = fma(p, r, set1(0.0416682735f));
-  p = fma(p, r, set1(0.166665211f));
-  p = fma(p, r, set1(0.49999994f));
-  p = fma(p, r, set1(1.0f));
-  return fma(p, r, set1(1.0f));
-}
 // Longer polynomials are summed in pairs of coefficients, which shortens the chain of dependent
 // multiply-adds.
 CCDL_SI vf pair(float high, vf x, float low) { return fma(set1(high), x, set1(low)); }
 
+CCDL_SI vf exp_reduced(vf r) {  // e^r
+  vf z = r * r;
+  vf q = fma(set1(0.00138201378f), z, pair(0.00836868584f, r, 0.0416682735f));
+  q = fma(q, z, pair(0.166665211f, r, 0.49999994f));
+  return fma(q, z, r) + 1.0f;
+}
 // p * 2^n for integer-valued n with |n| <= 250 and 0.5 < p < 2: rounds once into the subnormals, overflows to
 // inf.
 CCDL_SI vf scale_pow2(vf p, vf n) {
@@ -142,6 +140,11 @@ CCDL_SI vf vexp(vf x) {
   vf r = fma(n, set1(-kLn2High), x);
   r = fma(n, set1(-kLn2Low), r);
   return scale_pow2(exp_reduced(r), n);
+}
+CCDL_SI vf exp_near(vf x) {  // e^x where it is a normal number, |x| <= 87: n is added to the exponent
+  vf t = fma(x, set1(kLog2E), set1(kRoundMagic)), n = t - kRoundMagic;
+  vf r = fma(n, set1(-kLn2Low), fma(n, set1(-kLn2High), x));
+  return (vf)((vi)exp_reduced(r) + ((vi)t << 23));
 }
 CCDL_SI vf vexp2(vf x) {
   x = vmin(set1(150.0f), vmax(set1(-152.0f), x));
@@ -168,10 +171,15 @@ CCDL_SI vf vexpm1(vf x) {
   return select(x == 0.0f, x, r + r);
 }
 
-// num / den where den stands for den + den_rest: one step of residual correction, so that the quotient is
-// rounded about once; inverse is about 1 / den.
+// r = num / den where den stands for den + den_rest: one step of residual correction, so that the quotient is
+// rounded about once; inverse is about 1 / den. Without fma r is taken as rounded already.
 CCDL_SI vf corrected_quotient(vf num, vf den, vf den_rest, vf r, vf inverse) {
+#if defined(__FMA__) || defined(__AVX512F__)
   return fma(fma(-r, den_rest, fma(-r, den, num)), inverse, r);
+#else
+  (void)num, (void)den;
+  return r - r * den_rest * inverse;
+#endif
 }
 // With t = e^(2|x|) - 1: t / (t + 2), corrected, up to t = 2, and 1 - 2 / (t + 2) above.
 CCDL_SI vf vtanh(vf x) {
@@ -181,12 +189,44 @@ CCDL_SI vf vtanh(vf x) {
   vf small = corrected_quotient(t, den, t - (den - 2.0f), r, fma(r, set1(-0.5f), set1(0.5f)));
   return vor(vabs(select(large, r + 1.0f, small)), vsign_bit(x));
 }
-// 1 / (1 + e) or e / (1 + e) with e = e^-|x|, so that small results keep their digits; corrected like tanh.
+CCDL_SI vf product_rest(vf a, vf b, vf p) {  // a b - p without rounding, where p = a * b
+#if defined(__FMA__) || defined(__AVX512F__)
+  return fma(a, b, -p);
+#else
+  vf ah = (vf)((vi)a & ~0xfff), bh = (vf)((vi)b & ~0xfff), al = a - ah, bl = b - bh;
+  return ((ah * bh - p) + (ah * bl + al * bh)) + al * bl;
+#endif
+}
+// x u / (1 + e) for 0 <= e <= 1; what rounding lost is put right: x u - q is exact, as q is between half of
+// x u and x u.
+CCDL_SI vf over_one_plus(vf x, vf u, vf e) {
+  vf den = e + 1.0f, num = x * u;
+#if defined(__FMA__) || defined(__AVX512F__)
+  vf inverse = 1.0f / den, q = num * inverse;
+  return fma(fma(-q, e, fma(x, u, -q)), inverse, q);
+#else
+  vf q = num / den, inverse = 1.5f - den * 0.5f;  // about
+  return q + (product_rest(x, u, num) - q * (e - (den - 1.0f))) * inverse;
+#endif
+}
+CCDL_SI vf exp_minus_abs(vf x) {  // e^-|x|
+  vf a = vmax(set1(-106.0f), (vf)((vi)x | (int32_t)0x80000000));
+  vf n = fma(a, set1(kLog2E), set1(kRoundMagic)) - kRoundMagic;
+  return scale_pow2(exp_reduced(fma(n, set1(-kLn2Low), fma(n, set1(-kLn2High), a))), n);
+}
+// 1 / (1 + e) or e / (1 + e) with e = e^-|x|, so that small results keep their digits
 CCDL_SI vf vsigmoid(vf x) {
-  vf e = vexp(-vabs(x)), den = e + 1.0f;
-  vi negative = x < 0.0f;
-  vf num = select(negative, e, set1(1.0f)), r = num / den;
-  return corrected_quotient(num, den, e - (den - 1.0f), r, select(negative, 1.0f - r, r));
+  vf e = exp_minus_abs(x);
+  return over_one_plus(set1(1.0f), select(x < 0.0f, e, set1(1.0f)), e);
+}
+CCDL_SI vf vsilu(vf x) {
+  vf e = exp_minus_abs(x), u = select(x < 0.0f, e, set1(1.0f)), r = over_one_plus(x, u, e);
+#if defined(__FMA__) || defined(__AVX512F__)
+  r = select(x == kInfF, x, r);
+#else
+  r = select(vabs(x) < 1e38f, r, x * u);  // where the halves of x would overflow
+#endif
+  return vor(r, vsign_bit(x));
 }
 CCDL_SI vf vsinh(vf x) {  // x + x^3 p(x^2) up to 1; above, with q = expm1(|x|) / 4: 2 (q + q / (4 q + 1))
   vf a = vabs(x), z = a * a;
@@ -238,12 +278,18 @@ CCDL_SI vf vlog10(vf x) {  // log10(e) and log10(2), each as an exact short numb
   vf t = log_tail(p.f);
   vf z = fma(p.f, set1(7.00731903e-4f), p.e * 2.48745664e-4f);
   z = fma(t, set1(0.434294482f), z);
+#if defined(__FMA__) || defined(__AVX512F__)
   z = fma(p.f, set1(0.43359375f), z);
+#else
+  vf high = (vf)((vi)p.f & ~0xff);        // 16 bits: its product is exact
+  z = z + (p.f - high) * 0.43359375f + high * 0.43359375f;
+#endif
   return log_special(x, fma(p.e, set1(0.30078125f), z));
 }
-CCDL_SI vf vlog1p(vf x) {  // u = 1 + x rounded; what rounding lost is added to f at the scale of the mantissa
+// log(1 + x + low): u = 1 + x rounded; what rounding lost is added to f at the scale of the mantissa
+CCDL_SI vf vlog1p(vf x, vf low = vf{}) {
   vf u = x + 1.0f;
-  vf lost = x - (u - 1.0f);
+  vf lost = (x - (u - 1.0f)) + low;
   vi i = (vi)((vu)u - 0x3f3504f3u);
   vi e = i >> 23;
   vf m = (vf)((i & 0x7fffff) + 0x3f3504f3);
@@ -259,10 +305,15 @@ vasinh(vf x) {  // log1p(a + a^2 / (1 + sqrt(a^2 + 1))); log(a) + log(2) once 1 
   vf r = vlog1p(select(big, a - 1.0f, small)) + select(big, set1(0.693147182f), vf{});
   return vor(r, vsign_bit(x));
 }
-CCDL_SI vf vacosh(vf x) {
+CCDL_SI vf
+vacosh(vf x) {  // log1p(t + sqrt(t (t + 2))), t = x - 1; the root and the sum with what rounding lost
   vi big = x > 1.0e8f;
-  vf t = x - 1.0f;
-  vf r = vlog1p(select(big, t, t + vsqrt(fma(t, t, t + t)))) + select(big, set1(0.693147182f), vf{});
+  vf t = x - 1.0f, y = fma(t, t, t + t), root = vsqrt(y), s = t + root;
+  vf lost = (root - (s - t));
+#if defined(__FMA__) || defined(__AVX512F__)
+  lost = lost + fma(-root, root, y) / fma(root, set1(2.0f), set1(1e-30f));
+#endif
+  vf r = vlog1p(select(big, t, s), select(big, vf{}, lost)) + select(big, set1(0.693147182f), vf{});
   return select(x < 1.0f, set1(kNanF), r);
 }
 CCDL_SI vf vatanh(vf x) {  // a + a^3 q(a^2) up to 1/2, log1p(2 a / (1 - a)) / 2 above
@@ -376,11 +427,13 @@ CCDL_SI TrigParts trig_parts(vf x) {  // sin and cos of x - n pi/2
   c = fma(c * z, z, fma(z, set1(-0.5f), set1(1.0f)));
   return {s, c, (vi)t};
 }
-CCDL_SI bool any_lane(vi m) {
+CCDL_SI bool any_lane(vi m) {  // of what a comparison yields
 #if defined(__AVX512F__)
   return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0;
 #elif defined(__AVX2__)
   return !_mm256_testz_si256((__m256i)m, (__m256i)m);
+#elif defined(__SSE2__)
+  return _mm_movemask_ps((__m128)m) != 0;
 #else
   int32_t r = 0;
   for (int i = 0; i < VL; ++i) r |= m[i];

@@ -181,7 +181,7 @@ CCDL_SI vd dtrigamma(vd x) {
 // sin, cos: r = x - n pi/2 with pi/2 in three parts, the first two of 33 bits, so that their products with n
 // are exact; the series to r^17 and r^16. From 1e5 on the C library, lane by lane.
 struct DoubleTrig {
-  vd sin, cos;
+  vd sin, cos, sin_low, cos_low;
   vl n;
 };
 CCDL_SI DoubleTrig dtrig(vd x) {
@@ -206,8 +206,10 @@ CCDL_SI DoubleTrig dtrig(vd x) {
                                  1.0 / 20922789888000.0,
                                  0.0};
   const vd half = z * 0.5, one = 1.0 - half;
-  return {r + (fma(r * z, dpolynomial(s, z), low)),
-          one + (((1.0 - one) - half) + fma(z * z, dpolynomial(c, z), -r * low)), (vl)t};
+  const vd sine_tail = fma(r * z, dpolynomial(s, z), low), sine = r + sine_tail;
+  const vd cosine_tail = ((1.0 - one) - half) + fma(z * z, dpolynomial(c, z), -r * low);
+  const vd cosine = one + cosine_tail;
+  return {sine, cosine, (r - sine) + sine_tail, (one - cosine) + cosine_tail, (vl)t};
 }
 CCDL_SI vd dtrig_far(double (*fn)(double), vd x, vd r) {
   const vl far = (vl)(dabs(x) < 1e5) == 0;
