@@ -219,7 +219,7 @@ def test_channel_dropout_of_other_dimensions_warns(name, shape, per):
     assert set(y.unique().tolist()) == {0.0, ccdl.tensor(1 / 0.75).item()}
     assert abs(decisions.count_nonzero().item() / decisions.numel() - 0.75) < 0.08
     assert ccdl.equal(y, decisions.reshape(per).expand(shape))
-    with pytest.raises(RuntimeError, match="dimensions in the input"):
+    with pytest.raises(RuntimeError, match="dimensions in the input"), pytest.warns(UserWarning):
         getattr(ccdl.nn.functional, name)(ccdl.tensor(1.0), 0.25)
 
 

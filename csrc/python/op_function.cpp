@@ -38,6 +38,44 @@ PyObject* call_row(const Signature& s, const Args& a) {
   }
 }
 
+// The `__torch_function__` of an argument (or of an entry of a list) that is no tensor and has one; or null.
+PyObject* override_of(PyObject* o, PyTypeObject** type) {
+  if (PyTuple_CheckExact(o) || PyList_CheckExact(o)) {
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i)
+      if (PyObject* found = override_of(PySequence_Fast_GET_ITEM(o, i), type)) return found;
+    return nullptr;
+  }
+  if (is_tensor(o) || PyLong_Check(o) || PyFloat_Check(o) || o == Py_None) return nullptr;
+  PyObject* found = PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(o)), "__torch_function__");
+  if (!found) PyErr_Clear();
+  *type = Py_TYPE(o);
+  return found;
+}
+
+// What an argument's own class makes of the call; null without an error: no class knows it.
+PyObject* call_override(PyObject* callable, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  const Py_ssize_t named = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+  for (Py_ssize_t i = 0; i < nargs + named; ++i) {
+    PyTypeObject* type = nullptr;
+    PyObject* handler = override_of(args[i], &type);
+    if (!handler) continue;
+    PyObject* types = PyTuple_Pack(1, reinterpret_cast<PyObject*>(type));
+    PyObject* positional = PyTuple_New(nargs);
+    PyObject* keywords = PyDict_New();
+    for (Py_ssize_t k = 0; k < nargs; ++k) PyTuple_SET_ITEM(positional, k, Py_NewRef(args[k]));
+    for (Py_ssize_t k = 0; k < named; ++k)
+      PyDict_SetItem(keywords, PyTuple_GET_ITEM(kwnames, k), args[nargs + k]);
+    PyObject* result = PyObject_CallFunctionObjArgs(handler, callable, types, positional, keywords, nullptr);
+    Py_DECREF(handler);
+    Py_DECREF(types);
+    Py_DECREF(positional);
+    Py_DECREF(keywords);
+    if (result != Py_NotImplemented) return result;
+    Py_DECREF(result);
+  }
+  return nullptr;
+}
+
 PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   const auto* op = reinterpret_cast<OpObject*>(callable);
   const Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
@@ -48,6 +86,10 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
       if (!s->bind(&a, args, nargs, kwnames, nullptr)) continue;
       if (s->casts.any() && ops::autocast_active()) s->autocast(&a);
       return call_row(*s, a);
+    }
+    if (!PyErr_Occurred()) {
+      PyObject* result = call_override(callable, args, nargs, kwnames);
+      if (result || PyErr_Occurred()) return result;
     }
     std::string why;
     const auto shown = std::count_if(overloads.begin(), overloads.end(),

@@ -55,6 +55,12 @@ const Row kRows[] = {
      [](const Args& a) { return call("lu", a.self(), or_none(a.object(1)), or_none(a.object(2))); }},
     {"untyped_storage(Tensor self) -> object",
      [](const Args& a) { return call("untyped_storage", a.self()); }},
+    {"to_sparse(Tensor self) -> object", [](const Args& a) { return call("to_sparse", a.self()); }},
+    {"to_dense(Tensor self, dtype? dtype=None) -> Tensor",
+     [](const Args& a) {
+       if (a.is_none(1)) return wrap(a.tensor(0));
+       return a.run([&] { return ops::to(a.tensor(0), a.dtype(1), a.tensor(0).device(), false); });
+     }},
     {"storage(Tensor self) -> object", [](const Args& a) { return call("storage", a.self()); }},
     {"_storage_bytes(Tensor self) -> int",
      [](const Args& a) { return PyLong_FromLongLong(a.tensor(0).storage()->bytes()); }},

@@ -41,7 +41,8 @@ newaxis = None
 _SUBMODULES = frozenset(
     "_VF _dynamo _inductor accelerator amp autograd backends compiler cpu cuda distributed distributions "
     "errors func functional fx hub jit linalg models mps multiprocessing nn optim overrides profiler random "
-    "serialization special storage testing text torch_version train types utils version vision xpu".split()
+    "serialization sparse special storage testing text torch_version train types utils version vision "
+    "xpu".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
@@ -77,6 +78,11 @@ _LAZY = {
     "pairwise_distance": ("nn.functional", "pairwise_distance"),
     "pdist": ("nn.functional", "pdist"),
     "OutOfMemoryError": ("errors", "OutOfMemoryError"),
+    "complex": ("_complex", "complex"),
+    "polar": ("_complex", "polar"),
+    "view_as_complex": ("_complex", "view_as_complex"),
+    "view_as_real": ("_complex", "view_as_real"),
+    "sparse_coo_tensor": ("sparse", "sparse_coo_tensor"),
     "GradScaler": ("amp", "GradScaler"),
     "save": ("serialization", "save"),
     "load": ("serialization", "load"),
@@ -109,7 +115,6 @@ _LAZY.update((name, ("_copies", name)) for name in _COPIES)
 _ABSENT = {
     "fft": "Fourier transforms are not implemented",
     "onnx": "export is not implemented",
-    "sparse": "ccdl has no sparse tensors",
     "quantization": "ccdl has no quantised tensors",
 }
 

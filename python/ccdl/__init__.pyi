@@ -27,6 +27,7 @@ from . import overrides as overrides
 from . import profiler as profiler
 from . import random as random
 from . import serialization as serialization
+from . import sparse as sparse
 from . import special as special
 from . import storage as storage
 from . import testing as testing
@@ -42,6 +43,10 @@ from ._C import *
 from ._C import Tensor as Tensor
 from ._C import __version__ as __version__
 from ._C import bool as bool
+from ._complex import complex as complex
+from ._complex import polar as polar
+from ._complex import view_as_complex as view_as_complex
+from ._complex import view_as_real as view_as_real
 from ._contractions import chain_matmul as chain_matmul
 from ._contractions import einsum as einsum
 from ._contractions import tensordot as tensordot
@@ -149,6 +154,7 @@ from .nn.functional import pairwise_distance as pairwise_distance
 from .nn.functional import pdist as pdist
 from .serialization import load as load
 from .serialization import save as save
+from .sparse import sparse_coo_tensor as sparse_coo_tensor
 
 _T = TypeVar("_T")
 

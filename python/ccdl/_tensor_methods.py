@@ -177,3 +177,10 @@ def as_strided_scatter(x, src, size, stride, storage_offset):
     from ._copies import as_strided_scatter as function
 
     return function(x, src, size, stride, storage_offset)
+
+
+def to_sparse(x):
+    """The entries that are not zero, with their coordinates: a ``ccdl.sparse.SparseTensor``."""
+    from .sparse import _from_dense
+
+    return _from_dense(x)

@@ -1,4 +1,8 @@
-"""Questions about tensor-like arguments: ccdl calls no ``__torch_function__``."""
+"""Questions about tensor-like arguments.
+
+Operators that get an object which is no tensor and whose class has ``__torch_function__`` leave the call to
+it, as in PyTorch; tensors and their subclasses always go the built-in way.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +24,15 @@ def is_tensor_like(inp: Any) -> bool:
 
 
 def has_torch_function(args: Any) -> bool:
-    """Always False."""
-    return False
+    """Whether one of several arguments is no tensor and has ``__torch_function__``."""
+    return any(not isinstance(a, Tensor) and hasattr(type(a), "__torch_function__") for a in args)
 
 
 def has_torch_function_unary(arg: Any) -> bool:
-    """Always False."""
-    return False
+    """:func:`has_torch_function` of one argument."""
+    return has_torch_function((arg,))
 
 
 def has_torch_function_variadic(*args: Any) -> bool:
-    """Always False."""
-    return False
+    """:func:`has_torch_function` of the arguments given."""
+    return has_torch_function(args)

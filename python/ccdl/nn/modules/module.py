@@ -49,6 +49,11 @@ def _not_implemented_forward(self, *args, **kwargs):
     raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
 
+def _moves_along(value, persistent):
+    """Complex and sparse tensors go with a module to a device; ``state_dict`` has no place for them."""
+    return not persistent and getattr(type(value), "_may_be_buffer", False)
+
+
 class Module(HookMethods, StateMethods):
     """Base class of all neural-network modules.
 
@@ -160,7 +165,8 @@ class Module(HookMethods, StateMethods):
             self.register_buffer(name, value, value.persistent)
             return
         if buffers is not None and name in buffers:
-            if value is not None and not isinstance(value, _Tensor):
+            persistent = name not in self._non_persistent_buffers_set
+            if value is not None and not isinstance(value, _Tensor) and not _moves_along(value, persistent):
                 raise TypeError(
                     f"cannot assign '{type(value).__name__}' as buffer '{name}' (Tensor or None expected)"
                 )
@@ -208,7 +214,7 @@ class Module(HookMethods, StateMethods):
         ``persistent=False`` leaves it out of ``state_dict``.
         """
         self._check_new_name("buffer", name, "_buffers")
-        if tensor is not None and not isinstance(tensor, _Tensor):
+        if tensor is not None and not isinstance(tensor, _Tensor) and not _moves_along(tensor, persistent):
             raise TypeError(
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)"
             )
