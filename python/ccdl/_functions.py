@@ -1,5 +1,6 @@
-"""Functions of ``torch.*`` that are compositions of others: windows, gradients on grids, ranges and indices,
-older names of losses and in-place methods."""
+"""Functions of ``torch.*`` that are compositions of others: gradients on grids, ranges and indices, older
+names of factorisations, settings. Windows and names of functional forms and methods have files of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +11,46 @@ from . import _C, errors
 from ._C import Tensor
 from ._checks import check_count, check_tensors
 from ._contractions import _write
+from ._functional_names import (
+    addmv_,
+    affine_grid_generator,
+    alpha_dropout_,
+    conj_physical_,
+    constant_pad_nd,
+    cosine_embedding_loss,
+    ctc_loss,
+    detach_,
+    feature_alpha_dropout_,
+    fill,
+    fill_,
+    gcd_,
+    get_device,
+    grid_sampler,
+    hinge_embedding_loss,
+    index_put_,
+    instance_norm,
+    lcm_,
+    ldexp_,
+    margin_ranking_loss,
+    poisson_nll_loss,
+    resize_as_,
+    rrelu,
+    rrelu_,
+    triplet_margin_loss,
+    unsafe_chunk,
+    unsafe_split,
+    unsafe_split_with_sizes,
+    xlogy_,
+    zero_,
+)
+from ._windows import (
+    _options,
+    bartlett_window,
+    blackman_window,
+    hamming_window,
+    hann_window,
+    kaiser_window,
+)
 
 __all__ = [
     "addmv_",
@@ -87,92 +128,8 @@ class _Histogram(NamedTuple):
 _Frexp.__name__, _Histogram.__name__ = "frexp", "histogram"
 
 
-def _F() -> Any:
-    from .nn import functional
-
-    return functional
-
-
 def _out(out: Tensor | None, result: Tensor) -> Tensor:
     return result if out is None else _write(out, result)
-
-
-# --- windows ---
-
-
-def _window(length: int, periodic: bool, formula: Any, options: dict[str, Any]) -> Tensor:
-    if length < 0:
-        raise errors.RuntimeError(f"window: requires non-negative window_length, got window_length={length}")
-    dtype = options.get("dtype") or _C.get_default_dtype()
-    if not dtype.is_floating_point:
-        raise errors.RuntimeError(f"window: expects floating point dtypes, got {dtype}")
-    device = options.get("device")
-    if length == 0:
-        result = _C.empty(0, dtype=dtype, device=device)
-    elif length == 1:
-        result = _C.ones(1, dtype=dtype, device=device)
-    else:
-        n = _C.arange(length, dtype=_C.float64, device=device)
-        result = formula(n, length if periodic else length - 1).to(dtype)
-    return result.requires_grad_(bool(options.get("requires_grad", False)))
-
-
-def _options(
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> dict[str, Any]:
-    return {"dtype": dtype, "device": device, "requires_grad": requires_grad}
-
-
-def hann_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
-    """``sin^2(pi n / N)`` with N = window_length (periodic) or window_length - 1.
-
-    >>> import ccdl
-    >>> ccdl.hann_window(4)
-    tensor([0.0000, 0.5000, 1.0000, 0.5000])
-    """
-    return hamming_window(window_length, periodic, 0.5, 0.5, **options)
-
-
-def hamming_window(
-    window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, **options: Any
-) -> Tensor:
-    """``alpha - beta cos(2 pi n / N)``, N as for :func:`hann_window`."""
-
-    def formula(n: Tensor, period: int) -> Tensor:
-        return alpha - beta * _C.cos(n * (2 * math.pi / period))
-
-    return _window(window_length, periodic, formula, _options(**options))
-
-
-def blackman_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
-    """``0.42 - 0.5 cos(2 pi n / N) + 0.08 cos(4 pi n / N)``, N as for :func:`hann_window`."""
-
-    def formula(n: Tensor, period: int) -> Tensor:
-        angle = n * (2 * math.pi / period)
-        return 0.42 - 0.5 * _C.cos(angle) + 0.08 * _C.cos(2 * angle)
-
-    return _window(window_length, periodic, formula, _options(**options))
-
-
-def bartlett_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
-    """``1 - |2 n / N - 1|``, N as for :func:`hann_window`."""
-    return _window(
-        window_length, periodic, lambda n, period: 1 - (2 * n / period - 1).abs(), _options(**options)
-    )
-
-
-def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, **options: Any) -> Tensor:
-    """``I0(beta sqrt(1 - (2 n / N - 1)^2)) / I0(beta)``, N as for :func:`hann_window`."""
-
-    def formula(n: Tensor, period: int) -> Tensor:
-        inside = (1 - (2 * n / period - 1).square()).clamp(min=0)
-        return _C.i0(beta * inside.sqrt()) / _C.i0(_C.tensor(beta, dtype=_C.float64, device=n.device))
-
-    return _window(window_length, periodic, formula, _options(**options))
 
 
 # --- numbers, ranges, indices ---
@@ -515,173 +472,6 @@ def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int
         raise errors.ValueError(f"pca_lowrank: q(={q}) must be between 0 and min(m, n)={min(A.shape[-2:])}")
     centred = A - A.mean(-2, keepdim=True) if center else A
     return svd_lowrank(centred, q, niter)
-
-
-# --- names of the functional module and of methods ---
-
-_REDUCTIONS = ("none", "mean", "sum")
-
-
-def _reduction(value: Any) -> str:
-    return value if isinstance(value, str) else _REDUCTIONS[value]
-
-
-def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Any = 1
-) -> Tensor:
-    """:func:`ccdl.nn.functional.cosine_embedding_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
-    return _F().cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
-
-
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: Any = 1) -> Tensor:
-    """:func:`ccdl.nn.functional.hinge_embedding_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
-    return _F().hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
-
-
-def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: Any = 1
-) -> Tensor:
-    """:func:`ccdl.nn.functional.margin_ranking_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
-    return _F().margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
-
-
-def triplet_margin_loss(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    margin: float = 1.0,
-    p: float = 2,
-    eps: float = 1e-6,
-    swap: bool = False,
-    reduction: Any = 1,
-) -> Tensor:
-    """:func:`ccdl.nn.functional.triplet_margin_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
-    return _F().triplet_margin_loss(
-        anchor, positive, negative, margin, p, eps, swap, reduction=_reduction(reduction)
-    )
-
-
-def poisson_nll_loss(
-    input: Tensor, target: Tensor, log_input: bool, full: bool, eps: float, reduction: Any
-) -> Tensor:
-    """:func:`ccdl.nn.functional.poisson_nll_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
-    return _F().poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=_reduction(reduction))
-
-
-def ctc_loss(
-    log_probs: Tensor,
-    targets: Tensor,
-    input_lengths: Any,
-    target_lengths: Any,
-    blank: int = 0,
-    reduction: Any = 1,
-    zero_infinity: bool = False,
-) -> Tensor:
-    """:func:`ccdl.nn.functional.ctc_loss` with 0, 1, 2 for 'none', 'mean', 'sum'."""
-    return _F().ctc_loss(
-        log_probs, targets, input_lengths, target_lengths, blank, _reduction(reduction), zero_infinity
-    )
-
-
-def constant_pad_nd(input: Tensor, pad: Any, value: float = 0) -> Tensor:
-    """:func:`ccdl.nn.functional.pad` with a constant."""
-    return _F().pad(input, pad, "constant", float(value))
-
-
-def instance_norm(
-    input: Tensor,
-    weight: Any,
-    bias: Any,
-    running_mean: Any,
-    running_var: Any,
-    use_input_stats: bool,
-    momentum: float,
-    eps: float,
-    cudnn_enabled: bool,
-) -> Tensor:
-    """:func:`ccdl.nn.functional.instance_norm` in another order of arguments."""
-    return _F().instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
-
-
-def grid_sampler(
-    input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
-) -> Tensor:
-    """:func:`ccdl.nn.functional.grid_sample` with numbers for the modes."""
-    mode = ("bilinear", "nearest", "bicubic")[interpolation_mode]
-    return _F().grid_sample(input, grid, mode, ("zeros", "border", "reflection")[padding_mode], align_corners)
-
-
-def affine_grid_generator(theta: Tensor, size: Any, align_corners: bool) -> Tensor:
-    """:func:`ccdl.nn.functional.affine_grid`."""
-    return _F().affine_grid(theta, size, align_corners)
-
-
-def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
-    """:func:`ccdl.nn.functional.rrelu`."""
-    return _F().rrelu(input, lower, upper, training)
-
-
-def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
-    """:func:`rrelu`, in place."""
-    return input.copy_(rrelu(input, lower, upper, training))
-
-
-def alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
-    """:func:`ccdl.alpha_dropout`, in place."""
-    return input.copy_(_C.alpha_dropout(input, p, train))
-
-
-def feature_alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
-    """:func:`ccdl.feature_alpha_dropout`, in place."""
-    return input.copy_(_C.feature_alpha_dropout(input, p, train))
-
-
-def fill(input: Tensor, value: Any) -> Tensor:
-    """A tensor like ``input`` full of ``value`` (a number or a 0-d tensor)."""
-    everywhere = _C.ones((), dtype=_C.bool, device=input.device)
-    return input.masked_fill(everywhere, value.to(input.dtype) if isinstance(value, Tensor) else value)
-
-
-def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
-    """:func:`ccdl.chunk`."""
-    return input.chunk(chunks, dim)
-
-
-def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> Any:
-    """:func:`ccdl.split`."""
-    return tensor.split(split_size, dim)
-
-
-def unsafe_split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> Any:
-    """:func:`ccdl.split` into pieces of the given sizes."""
-    return input.split(list(split_sizes), dim)
-
-
-def _method(name: str) -> Any:
-    def function(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return getattr(input, name)(*args, **kwargs)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"``input.{name}(...)``."
-    return function
-
-
-addmv_ = _method("addmv_")
-detach_ = _method("detach_")
-fill_ = _method("fill_")
-gcd_ = _method("gcd_")
-get_device = _method("get_device")
-index_put_ = _method("index_put_")
-lcm_ = _method("lcm_")
-ldexp_ = _method("ldexp_")
-resize_as_ = _method("resize_as_")
-xlogy_ = _method("xlogy_")
-zero_ = _method("zero_")
-
-
-def conj_physical_(input: Tensor) -> Tensor:
-    """``input``: real tensors are their own conjugates."""
-    return input
 
 
 # --- settings ---
