@@ -301,3 +301,41 @@ def test_zero_initialisation_does_not_break_symmetry() -> None:
                 p -= 0.1 * p.grad
     w = model[0].weight.detach().cpu().numpy()
     assert np.all(w == w[0])  # every unit still computes the same
+
+
+def test_binary_cross_entropy_is_lowest_where_the_output_matches() -> None:
+    """-(t ln y + (1 - t) ln(1 - y)): the leading minus makes it a loss, least at y = t, where it is the entropy of t."""
+    y = ccdl.linspace(0.001, 0.999, 999, dtype=ccdl.float64)
+    for t in (0.0, 0.25, 0.5, 1.0):
+        loss = F.binary_cross_entropy(y, ccdl.full_like(y, t), reduction="none")
+        assert (loss >= 0).all() and abs(y[loss.argmin()].item() - t) < 2e-3
+        want = -(t * np.log(y.cpu().numpy()) + (1 - t) * np.log1p(-y.cpu().numpy()))
+        close(loss.cpu().numpy(), want, 1e-12)
+    quarter = F.binary_cross_entropy(ccdl.tensor([0.25], dtype=ccdl.float64), ccdl.tensor([0.25], dtype=ccdl.float64)).item()
+    close(quarter, -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)), 1e-12)
+
+
+def test_kaiming_keeps_the_second_moment_not_the_variance() -> None:
+    """Behind a ReLU the mean is not 0: what enters Var(y) = n Var(w) E[x^2] is E[x^2], twice which He's 2 / n undoes."""
+    ccdl.manual_seed(5)
+    x = ccdl.randn(2000, 400, dtype=ccdl.float64).relu()
+    w = nn.init.kaiming_normal_(ccdl.empty(300, 400, dtype=ccdl.float64), nonlinearity="relu")
+    y = x @ w.T
+    second, variance = x.square().mean().item(), x.var().item()
+    close([second, variance], [0.5, 0.5 - 1 / (2 * math.pi)], 0.01)
+    assert abs(y.var().item() - 400 * (2 / 400) * second) < 0.05 < abs(y.var().item() - 2 * variance)
+    close(y.relu().square().mean().item(), second, 0.05)  # the same for the next layer
+
+
+def test_forms_of_the_notes_are_halves_and_doubles_of_each_other() -> None:
+    """1/2 sum of squares; lambda / 2 |w|^2 with gradient lambda w; sum theta^2 with gradient 2 theta."""
+    from ccdl.optim.regularizers import l2_penalty
+
+    w = ccdl.tensor([1.0, -2.0, 3.0], dtype=ccdl.float64, requires_grad=True)
+    for form, factor in (("half", 1.0), ("sum", 2.0)):
+        (g,) = ccdl.autograd.grad(l2_penalty(w, 0.1, form=form), w)
+        close(g.cpu().numpy(), 0.1 * factor * w.detach().cpu().numpy(), 1e-14)
+    half = F.half_sum_squares_loss(w, ccdl.zeros_like(w))
+    assert half.item() == 7.0 and ccdl.equal(ccdl.autograd.grad(half, w)[0], w.detach())
+    weight = nn.init.lecun_normal_(ccdl.empty(500, 400, dtype=ccdl.float64))  # 1 / n: n is the fan-in
+    close(weight.var().item(), 1 / 400, 2e-4)

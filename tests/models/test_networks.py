@@ -196,3 +196,32 @@ def test_deep_highway_net_trains_where_a_plain_one_does_not():
     for bad in ({"in_features": 0}, {"in_features": 4, "width": 0}, {"in_features": 4, "depth": 0}):
         with pytest.raises(ValueError):
             models.HighwayNet(**bad)
+
+
+# What a file of torchvision's weights holds: the number of entries, and some names with their shapes.
+KEYS = {
+    "alexnet": (16, {"features.0.weight": (64, 3, 11, 11), "features.10.bias": (256,), "classifier.1.weight": (4096, 9216), "classifier.6.bias": (1000,)}),
+    "vgg16": (32, {"features.0.weight": (64, 3, 3, 3), "features.28.weight": (512, 512, 3, 3), "classifier.0.weight": (4096, 25088),
+                   "classifier.6.weight": (1000, 4096)}),
+    "vgg16_bn": (97, {"features.1.running_mean": (64,), "features.40.weight": (512, 512, 3, 3), "features.41.num_batches_tracked": ()}),
+    "resnet18": (122, {"conv1.weight": (64, 3, 7, 7), "bn1.running_var": (64,), "layer1.0.conv1.weight": (64, 64, 3, 3),
+                       "layer2.0.downsample.0.weight": (128, 64, 1, 1), "layer2.0.downsample.1.num_batches_tracked": (), "fc.bias": (1000,)}),
+    "resnet50": (320, {"layer1.0.downsample.0.weight": (256, 64, 1, 1), "layer3.5.conv3.weight": (1024, 256, 1, 1), "fc.weight": (1000, 2048)}),
+    "resnext50_32x4d": (320, {"layer1.0.conv2.weight": (128, 4, 3, 3)}),
+    "densenet121": (727, {"features.conv0.weight": (64, 3, 7, 7), "features.norm0.weight": (64,), "features.denseblock1.denselayer1.norm1.weight": (64,),
+                          "features.denseblock4.denselayer16.conv2.weight": (32, 128, 3, 3), "features.transition1.conv.weight": (128, 256, 1, 1),
+                          "features.norm5.running_var": (1024,), "classifier.weight": (1000, 1024)}),
+    "googlenet": (None, {"conv1.conv.weight": (64, 3, 7, 7), "conv1.bn.weight": (64,), "inception3a.branch1.conv.weight": (64, 192, 1, 1),
+                         "inception3a.branch2.0.conv.weight": (96, 192, 1, 1), "inception3a.branch2.1.conv.weight": (128, 96, 3, 3),
+                         "inception3a.branch3.1.bn.bias": (32,), "inception3a.branch4.1.conv.weight": (32, 192, 1, 1),
+                         "aux1.conv.conv.weight": (128, 512, 1, 1), "aux1.fc1.weight": (1024, 2048), "aux2.fc2.bias": (1000,), "fc.weight": (1000, 1024)}),
+}  # fmt: skip
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", KEYS)
+def test_state_dict_has_the_names_of_torchvisions_files(name):
+    entries, shapes = KEYS[name]
+    state = getattr(models, name)().state_dict()
+    assert entries is None or len(state) == entries
+    assert {key: tuple(state[key].shape) for key in shapes} == shapes
