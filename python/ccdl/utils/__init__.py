@@ -8,7 +8,7 @@ __all__ = ["data"]
 
 
 def __getattr__(name: Any) -> Any:
-    if name in ("_pytree", "checkpoint", "data", "dlpack", "hooks", "model_zoo", "tensorboard"):
+    if name in ("_pytree", "checkpoint", "data", "dlpack", "einops", "hooks", "model_zoo", "tensorboard"):
         import importlib
 
         try:

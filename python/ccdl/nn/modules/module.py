@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from sys import modules as _imported
 from typing import Any
 
 from ... import _C
@@ -49,6 +50,13 @@ def _not_implemented_forward(self, *args, **kwargs):
     raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
 
+def _know_tensors_in_einops():
+    from ...utils import einops
+
+    if einops._backend is None:
+        einops.register()
+
+
 def _moves_along(value, persistent):
     """Complex and sparse tensors go with a module to a device; ``state_dict`` has no place for them."""
     return not persistent and getattr(type(value), "_may_be_buffer", False)
@@ -80,6 +88,8 @@ class Module(HookMethods, StateMethods):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if not self.call_super_init and (args or kwargs):
             raise TypeError(f"{type(self).__name__}.__init__() got unexpected arguments {args or kwargs}")
+        if "einops" in _imported:
+            _know_tensors_in_einops()
         own = self.__dict__
         own["training"] = True
         own["_parameters"] = {}
