@@ -40,6 +40,9 @@ std::string text(const FaultRecord& r) {
                    " and replacement is False");
       return str(r.op, r.value == 1 ? ": probability tensor contains either `inf`, `nan` or element < 0"
                                     : ": invalid multinomial distribution (sum of probabilities <= 0)");
+    case FaultKind::Offsets:
+      return str(r.op, ": offsets must start at 0, not decrease and lie within the input's length ", r.bound,
+                 ", got ", r.value);
     case FaultKind::None:
       break;
   }

@@ -66,6 +66,7 @@ enum class FaultKind : int32_t {
   Negative,         // a count below zero: Error(Value)
   Weights,          // of multinomial; value 1: negative, inf or NaN, 2: a row of zeros, 4: fewer than bound:
                     // Error(Value)
+  Offsets,  // of bags: not from 0, decreasing, or beyond the bound entries of the input: Error(Runtime)
 };
 
 struct FaultRecord {

@@ -348,6 +348,27 @@ def test_embedding_bag(mode):
     assert got.tolist() == [pytest.approx(want[0]), [3.0, 3.0]]
 
 
+def test_embedding_bag_gradients_of_ties_counts_and_norms():
+    table = ccdl.tensor([[1.0, 5.0], [1.0, 4.0], [3.0, 3.0], [9.0, 9.0]], requires_grad=True)
+    F.embedding_bag(ccdl.tensor([[0, 1], [1, 0]]), table, mode="max").sum().backward()
+    assert table.grad.tolist() == [[1, 2], [1, 0], [0, 0], [0, 0]]  # the first of equal maxima gets the gradient
+    ids, offsets = ccdl.tensor([0, 1, 1, 2, 3]), ccdl.tensor([0, 3, 3, 4])
+    for mode, want in [("sum", [1, 1, 1, 0]), ("mean", [1 / 3, 1 / 3, 1, 0])]:
+        for graph in (False, True):
+            table.grad = None
+            y = F.embedding_bag(ids, table, offsets, mode=mode, scale_grad_by_freq=True, include_last_offset=True)
+            (g,) = ccdl.autograd.grad(y.sum(), table, create_graph=graph)
+            assert g[:, 0].tolist() == pytest.approx(want)
+    limited = nn.EmbeddingBag.from_pretrained(table.detach().clone(), max_norm=1.0, mode="sum")
+    limited(ccdl.tensor([[0, 1]]))
+    assert limited.weight.norm(dim=1).tolist() == pytest.approx([1, 1, 18**0.5, 162**0.5], abs=1e-4)
+    assert F.embedding_bag(ccdl.zeros(2, 0, dtype=ccdl.int64), table).tolist() == [[0, 0], [0, 0]]
+    empty = F.embedding_bag(ids, table, ccdl.zeros(0, dtype=ccdl.int64), mode="sum")
+    table.grad = None
+    empty.sum().backward()
+    assert empty.shape == (0, 2) and not table.grad.any()
+
+
 def test_lazy_linear():
     layer = nn.LazyLinear(3)
     assert layer(ccdl.ones(2, 5)).shape == (2, 3)

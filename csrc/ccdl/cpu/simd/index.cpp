@@ -65,14 +65,22 @@ CCDL_SI void stream(double* y, vd v) { stream((float*)y, (vf)v); }
 CCDL_SI void stream(float16* y, vf v) { st(y, v); }
 CCDL_SI void stream(bfloat16* y, vf v) { st(y, v); }
 
+constexpr int64_t kAhead = 8;  // rows asked for ahead of use
+
 // U vectors of columns, the last of them with `live` lanes where Tail.
 template <class T, int U, bool Tail>
 CCDL_SI void sum_columns(const T* x, int64_t stride, const int64_t* at, const typename Lanes<T>::S* w,
-                         int64_t count, typename Lanes<T>::S divisor, T* y, int live, bool streams) {
+                         int64_t count, int64_t known, typename Lanes<T>::S divisor, T* y, int live,
+                         bool streams) {
   using L = Lanes<T>;
   typename L::V sum[U] = {};
   for (int64_t k = 0; k < count; ++k) {
     const T* row = x + at[k] * stride;
+    if (k + kAhead < known) {
+      const char* later = (const char*)(x + at[k + kAhead] * stride);
+#pragma GCC unroll 8
+      for (int line = 0; line < U * L::kN * (int)sizeof(T); line += 64) __builtin_prefetch(later + line);
+    }
     typename L::V v[U];
 #pragma GCC unroll 8
     for (int u = 0; u < U; ++u) v[u] = Tail ? ldn(row, live) : ld(row + u * L::kN);
@@ -98,7 +106,7 @@ CCDL_SI void sum_columns(const T* x, int64_t stride, const int64_t* at, const ty
 
 template <class T>
 void sum_rows(const void* from, int64_t stride, const int64_t* at, const void* scale, int64_t count,
-              double divide, void* to, int64_t n, bool past_caches) {
+              int64_t known, double divide, void* to, int64_t n, bool past_caches) {
   using S = typename Lanes<T>::S;
   constexpr int kN = Lanes<T>::kN, kU = 8;
   const T* x = (const T*)from;
@@ -108,10 +116,80 @@ void sum_rows(const void* from, int64_t stride, const int64_t* at, const void* s
   const bool streams = past_caches && (uintptr_t)y % VB == 0;
   int64_t j = 0;
   for (; j + kU * kN <= n; j += kU * kN)
-    sum_columns<T, kU, false>(x + j, stride, at, w, count, divisor, y + j, 0, streams);
-  for (; j + kN <= n; j += kN)
-    sum_columns<T, 1, false>(x + j, stride, at, w, count, divisor, y + j, 0, streams);
-  if (j < n) sum_columns<T, 1, true>(x + j, stride, at, w, count, divisor, y + j, (int)(n - j), false);
+    sum_columns<T, kU, false>(x + j, stride, at, w, count, known, divisor, y + j, 0, streams);
+  if (j + 4 * kN <= n) {
+    sum_columns<T, 4, false>(x + j, stride, at, w, count, known, divisor, y + j, 0, streams);
+    j += 4 * kN;
+  }
+  if (j + 2 * kN <= n) {
+    sum_columns<T, 2, false>(x + j, stride, at, w, count, known, divisor, y + j, 0, streams);
+    j += 2 * kN;
+  }
+  if (j + kN <= n) {
+    sum_columns<T, 1, false>(x + j, stride, at, w, count, known, divisor, y + j, 0, streams);
+    j += kN;
+  }
+  if (j < n) sum_columns<T, 1, true>(x + j, stride, at, w, count, known, divisor, y + j, (int)(n - j), false);
+}
+
+template <class T, int U, bool Tail>
+CCDL_SI void max_columns(const T* x, int64_t stride, const int64_t* at, int64_t count, T* y, int64_t* row,
+                         int live) {
+  using L = Lanes<T>;
+  using M = typename L::M;
+  using I = decltype(L::kN * M{}[0]);  // int32_t or int64_t
+  constexpr int kN = L::kN;
+  typename L::V best[U] = {};
+  M place[U] = {};
+  for (int64_t k = 0; k < count; ++k) {
+    const T* from = x + at[k] * stride;
+#pragma GCC unroll 4
+    for (int u = 0; u < U; ++u) {
+      const typename L::V v = Tail ? ldn(from, live) : ld(from + u * kN);
+      if (k == 0) {
+        best[u] = v;
+      } else {
+        const M better = (v > best[u]) | ((v != v) & (best[u] == best[u]));
+        best[u] = select(better, v, best[u]);
+        place[u] = better ? M{} + (I)k : place[u];
+      }
+    }
+  }
+  for (int u = 0; u < U; ++u) {
+    if (Tail)
+      stn(y, best[u], live);
+    else
+      st(y + u * kN, best[u]);
+    if (row)
+      for (int j = 0; j < (Tail ? live : kN); ++j) row[u * kN + j] = at[place[u][j]];
+  }
+}
+
+template <class T>
+void max_rows(const void* from, int64_t stride, const int64_t* at, int64_t count, void* to, int64_t* row,
+              int64_t n) {
+  constexpr int kN = Lanes<T>::kN, kU = 4;
+  const T* x = (const T*)from;
+  T* y = (T*)to;
+  auto rest = [&](int64_t j) { return row ? row + j : nullptr; };
+  int64_t j = 0;
+  for (; j + kU * kN <= n; j += kU * kN)
+    max_columns<T, kU, false>(x + j, stride, at, count, y + j, rest(j), 0);
+  for (; j + kN <= n; j += kN) max_columns<T, 1, false>(x + j, stride, at, count, y + j, rest(j), 0);
+  if (j < n) max_columns<T, 1, true>(x + j, stride, at, count, y + j, rest(j), (int)(n - j));
+}
+
+template <class T>
+double dot_rows(const void* a, const void* b, int64_t n) {
+  constexpr int kN = Lanes<T>::kN;
+  const T *x = (const T*)a, *y = (const T*)b;
+  typename Lanes<T>::V sum[4] = {};
+  int64_t j = 0;
+  for (; j + 4 * kN <= n; j += 4 * kN)
+    for (int u = 0; u < 4; ++u) sum[u] = fma(ld(x + j + u * kN), ld(y + j + u * kN), sum[u]);
+  for (; j + kN <= n; j += kN) sum[0] = fma(ld(x + j), ld(y + j), sum[0]);
+  if (j < n) sum[1] = fma(ldn(x + j, (int)(n - j)), ldn(y + j, (int)(n - j)), sum[1]);
+  return hsum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 void clear(void* to, int64_t bytes) {
@@ -139,8 +217,14 @@ void finish_stores() {
 }  // namespace
 
 extern const IndexKernels index = {
-    {gather<uint8_t>, gather<uint16_t>, gather<uint32_t>, gather<uint64_t>},    add<float>, add<double>,
-    {sum_rows<float>, sum_rows<double>, sum_rows<float16>, sum_rows<bfloat16>}, clear,      finish_stores,
+    {gather<uint8_t>, gather<uint16_t>, gather<uint32_t>, gather<uint64_t>},
+    add<float>,
+    add<double>,
+    {sum_rows<float>, sum_rows<double>, sum_rows<float16>, sum_rows<bfloat16>},
+    {max_rows<float>, max_rows<double>, max_rows<float16>, max_rows<bfloat16>},
+    {dot_rows<float>, dot_rows<double>, dot_rows<float16>, dot_rows<bfloat16>},
+    clear,
+    finish_stores,
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -14,10 +14,17 @@ struct IndexKernels {
   void (*add_float)(float* y, const float* x, int64_t n);
   void (*add_double)(double* y, const double* x, int64_t n);
   // y[j] = sum over k < count, in that order, of w[k] * x[at[k] * stride + j], over divisor, for j < n; by
-  // LookupType. Computed in float (double for doubles), which is what w holds; w null: all 1. With
+  // LookupType. Computed in float (double for doubles), which is what w holds; w null: all 1.
+  // at[k] is valid for k < known, which may be more: rows are asked for ahead. With
   // past_caches the stores may go around them (then finish_stores() before another thread reads).
   void (*sum_rows[4])(const void* x, int64_t stride, const int64_t* at, const void* w, int64_t count,
-                      double divisor, void* y, int64_t n, bool past_caches);
+                      int64_t known, double divisor, void* y, int64_t n, bool past_caches);
+  // y[j] = the largest x[at[k] * stride + j] over k < count (at least 1), row[j] (may be null) = its at[k];
+  // the first of several, NaN wins.
+  void (*max_rows[4])(const void* x, int64_t stride, const int64_t* at, int64_t count, void* y, int64_t* row,
+                      int64_t n);
+  // Sum of x[j] * y[j].
+  double (*dot_rows[4])(const void* x, const void* y, int64_t n);
   // Zeros that go around the caches.
   void (*clear)(void* y, int64_t bytes);
   void (*finish_stores)();

@@ -9,6 +9,8 @@ from ..._C import Tensor
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
 
+_MODES = {"sum": 0, "mean": 1, "max": 2}
+
 
 def _renorm(weight, rows, max_norm, norm_type):
     """Scales the named rows of ``weight`` in place to at most ``max_norm``."""
@@ -25,11 +27,11 @@ def _renorm(weight, rows, max_norm, norm_type):
         _C._set_grad_enabled(previous)
 
 
-def _padding_row(op, padding_idx, weight):
+def _padding_row(op, padding_idx, weight, error=errors.ValueError):
     if padding_idx is None:
         return -1
     if not -weight.shape[0] <= padding_idx < weight.shape[0]:
-        raise ValueError(
+        raise error(
             f"{op}: padding_idx is {padding_idx}, must be within num_embeddings {weight.shape[0]}"
         )
     return padding_idx % weight.shape[0]
@@ -67,31 +69,6 @@ def embedding(
     return _C.embedding(weight, input, padding_idx=row, scale_grad_by_freq=scale_grad_by_freq)
 
 
-def _bags(input, offsets, include_last_offset, per_sample_weights):
-    """Concatenated bags as [bags, longest] indices into ``input`` and the mask of real entries."""
-    total = input.shape[0]
-    starts = offsets.tolist()
-    if include_last_offset:
-        ends = starts[1:]
-        starts = starts[:-1]
-    else:
-        ends = starts[1:] + [total]
-    if starts and starts[0] != 0:
-        raise ValueError(f"embedding_bag: offsets[0] is {starts[0]}, must be 0")
-    if any(e < s for s, e in zip(starts, ends)) or (ends and ends[-1] > total):
-        raise ValueError(f"embedding_bag: offsets must not decrease nor exceed the {total} entries of input")
-    longest = max((e - s for s, e in zip(starts, ends)), default=0)
-    shape = (len(starts), longest)
-    if ends and ends[-1] == total == longest * len(starts):  # bags of equal size, in order
-        return _C.arange(total).reshape(shape), None
-    position = [[s + j if s + j < e else 0 for j in range(longest)] for s, e in zip(starts, ends)]
-    mask = [[s + j < e for j in range(longest)] for s, e in zip(starts, ends)]
-    return (
-        _C.tensor(position, dtype=_C.int64).reshape(shape),
-        _C.tensor(mask, dtype=_C.bool).reshape(shape),
-    )
-
-
 def embedding_bag(
     input: Tensor,
     weight: Any,
@@ -105,69 +82,60 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: Any = None,
 ) -> Tensor:
-    """Sum, mean or maximum of the embeddings of each bag; an empty bag gives zeros.
+    """Sum, mean or maximum of the embeddings of each bag: y[b] = reduce of weight[i] over i in bag b.
+
+    One kernel: the embeddings of the look-ups are never stored. An empty bag gives zeros; of equal maxima
+    the first one gets the gradient; NaN wins a maximum.
 
     Args:
-        input: [B, n] bags of equal size, or 1-d concatenated bags.
-        weight: [num_embeddings, embedding_dim].
-        offsets: [B] start of each bag in a 1-d ``input``; with ``include_last_offset`` one more, the end.
+        input: int64 or int32 ids, [B, n] bags of equal size, or 1-d concatenated bags.
+        weight: [num_embeddings, embedding_dim], floating point.
+        offsets: [B] start of each bag in a 1-d ``input``, the first 0 and none decreasing; with
+            ``include_last_offset`` [B + 1], the last being the end of the last bag.
+        max_norm, norm_type: rows used are first scaled in place to at most this norm.
+        scale_grad_by_freq: divide each row's gradient by its count in the batch; not with 'max'.
         mode: 'sum', 'mean' or 'max'.
-        per_sample_weights: shaped like ``input``; only with mode 'sum'.
-        padding_idx: entries with this id do not count.
+        sparse: accepted without effect, the gradient is dense; not with mode 'max'.
+        per_sample_weights: shaped like ``input``, multiply the embeddings; only with mode 'sum'.
+        padding_idx: entries with this id do not count, and its row receives no gradient.
+
+    Raises:
+        IndexError: an id out of range.
+        RuntimeError: offsets that do not start at 0, decrease or exceed the input; a wrong dtype.
+        ValueError: shapes or options that do not fit together.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.embedding_bag(ccdl.tensor([0, 1, 1]), ccdl.tensor([[1.], [3.]]), ccdl.tensor([0, 1]), mode="sum")
     tensor([[1.],
             [6.]])
     """
-    if mode not in ("sum", "mean", "max"):
-        raise ValueError(f"embedding_bag: mode is {mode!r}, must be 'sum', 'mean' or 'max'")
-    if per_sample_weights is not None:
-        if mode != "sum":
-            raise NotImplementedError(f"embedding_bag: per_sample_weights needs mode='sum', got {mode!r}")
-        if tuple(per_sample_weights.shape) != tuple(input.shape):
-            raise ValueError(
-                f"embedding_bag: per_sample_weights is {list(per_sample_weights.shape)}, "
-                f"must have the input's size {list(input.shape)}"
-            )
-    if input.dim() == 2:
-        if offsets is not None:
-            raise ValueError("embedding_bag: offsets must be None for a 2-d input")
-        ids, mask = input, None  # every entry counts
-    elif input.dim() == 1:
-        if offsets is None or offsets.dim() != 1:
-            raise ValueError("embedding_bag: a 1-d input needs 1-d offsets")
-        position, mask = _bags(input, offsets, include_last_offset, per_sample_weights)
-        ids = input[position] if input.shape[0] else position
-        if per_sample_weights is not None:
-            per_sample_weights = per_sample_weights[position]
-    else:
-        raise ValueError(f"embedding_bag: input has {input.dim()} dimensions, must have 1 or 2")
-    if padding_idx is not None:
-        real = ids != _padding_row("embedding_bag", padding_idx, weight)
-        mask = real if mask is None else mask & real
-    rows = embedding(ids, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
-    return _reduce_bags(rows, None if mask is None else mask.unsqueeze(2), mode, per_sample_weights)
-
-
-def _reduce_bags(rows, mask, mode, per_sample_weights):
-    if rows.shape[1] == 0:
-        return rows.sum(1)
-    if mask is None:
-        if per_sample_weights is not None:
-            return (rows * per_sample_weights.unsqueeze(2)).sum(1)
-        return rows.amax(1) if mode == "max" else getattr(rows, mode)(1)
-    if mode == "max":
-        lowest = _C.full_like(rows, float("-inf"))
-        best = _C.where(mask, rows, lowest).amax(1)
-        return _C.where(mask.any(1), best, _C.zeros_like(best))
-    kept = _C.where(mask, rows, _C.zeros_like(rows))
-    if per_sample_weights is not None:
-        kept = kept * per_sample_weights.unsqueeze(2)
-    total = kept.sum(1)
-    if mode == "mean":
-        return total / mask.to(rows.dtype).sum(1).clamp(min=1)
-    return total
+    if per_sample_weights is not None and tuple(per_sample_weights.shape) != tuple(input.shape):
+        raise errors.ValueError(
+            f"embedding_bag: per_sample_weights is {list(per_sample_weights.shape)}, "
+            f"must have the input's size {list(input.shape)}"
+        )
+    if weight.dim() != 2:
+        raise errors.ValueError(f"embedding_bag: weight has to be 2-d, got {list(weight.shape)}")
+    if mode not in _MODES:
+        raise errors.ValueError(f"embedding_bag: mode is {mode!r}, must be 'sum', 'mean' or 'max'")
+    if mode == "max" and (scale_grad_by_freq or sparse):
+        name = "scale_grad_by_freq" if scale_grad_by_freq else "sparse"
+        raise errors.ValueError(f"embedding_bag: mode 'max' does not support {name}=True")
+    if per_sample_weights is not None and mode != "sum":
+        raise errors.NotImplementedError(f"embedding_bag: per_sample_weights needs mode='sum', got {mode!r}")
+    row = _padding_row("embedding_bag", padding_idx, weight, errors.RuntimeError)
+    if max_norm is not None:
+        _renorm(weight, input, max_norm, norm_type)
+    return _C._embedding_bag(
+        weight,
+        input,
+        offsets,
+        mode=_MODES[mode],
+        per_sample_weights=per_sample_weights,
+        include_last_offset=include_last_offset,
+        padding_idx=row,
+        scale_grad_by_freq=scale_grad_by_freq,
+    )
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
