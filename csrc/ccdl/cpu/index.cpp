@@ -284,7 +284,7 @@ void put_rows(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<int
   if (split < 0 || w.numel <= kWalkGrain) return put_range<T, M>(w, ax, y, src, fault);
   const int64_t per = w.numel / w.sizes[split];  // elements per unit of the split dimension
   int64_t grain = kWalkGrain / per;              // pieces of a split row stay long
-  if (split == w.ndim - 1) grain = std::max({grain, w.sizes[split] / 16, kPiece});
+  if (split == w.ndim - 1) grain = std::max({grain, w.sizes[split] / 16, 2 * kPiece});
   grain = grain < 1 ? 1 : grain;
   parallel_for(w.sizes[split], grain, [&](int64_t begin, int64_t end) {
     Walk part = w;

@@ -235,15 +235,40 @@ CCDL_INLINE bool takes_over(A v, A best) {
 template <class T>
 using ExtremeOf = std::conditional_t<std::is_integral_v<T>, T, std::conditional_t<sizeof(T) == 2, float, T>>;
 
+// How many of n contiguous elements, in whole blocks, are not taken over by any of theirs; they are written.
+template <bool Largest, class T>
+__attribute__((optimize("vect-cost-model=dynamic"))) int64_t extreme_kept(const T* __restrict x,
+                                                                          T* __restrict y,
+                                                                          int64_t* __restrict index,
+                                                                          int64_t n, T best, int64_t at) {
+  constexpr int kBlock = 32;
+  int64_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    int any = 0;
+    for (int j = 0; j < kBlock; ++j)
+      any |= (x[i + j] != x[i + j]) | (Largest ? x[i + j] >= best : x[i + j] <= best);
+    if (any) break;
+    for (int j = 0; j < kBlock; ++j) y[i + j] = best;
+    for (int j = 0; j < kBlock; ++j) index[i + j] = at;
+  }
+  return i;
+}
+
 // One lane. A new extreme is rare or usual, seldom in between: a branch costs less than waiting for the last
-// one.
+// one, and where it was rare lately whole blocks are looked through first.
 template <bool Largest, class T>
 void extreme_lane(const T* x, T* y, int64_t* index, int64_t n, const ExtremeStrides& s) {
   using A = ExtremeOf<T>;
   A best = from_element<A>(x[0]);
   T kept = x[0];
   int64_t at = 0;
+  [[maybe_unused]] const bool contiguous = s.step[0] == 1 && s.step[1] == 1 && s.step[2] == 1;
   for (int64_t i = 0; i < n; ++i) {
+    if constexpr (std::is_same_v<T, A>)
+      if (contiguous && i % 32 == 0 && at + 32 < i) {
+        i += extreme_kept<Largest>(x + i, y + i, index + i, n - i, kept, at);
+        if (i == n) break;
+      }
     const T element = x[i * s.step[0]];
     const A v = from_element<A>(element);
     if (__builtin_expect(takes_over<Largest>(v, best), 0)) {
