@@ -27,11 +27,12 @@ def log_softmax(x, dim, dtype=None):
 def samples(rng):
     for shape, dim in [
         ((), 0), ((), -1), ((1,), 0), ((0,), 0), ((3, 0, 2), 0), ((3, 0, 2), 1), ((5, 7), 1), ((5, 7), 0), ((4, 16), -1),
-        ((3, 17), 1), ((2, 63), 1), ((2, 65), 1), ((2, 3, 5), 1), ((17, 4), 0), ((2, 3, 33), -2), ((2, 5, 2, 2), 1),
+        ((3, 17), 1), ((9, 37), 1), ((2, 63), 1), ((2, 65), 1), ((2, 3, 5), 1), ((17, 4), 0), ((2, 3, 33), -2), ((2, 5, 2, 2), 1),
     ]:  # fmt: skip
         yield Sample(np.asarray(3 * rng.standard_normal(shape)), dim).but(grad=int(np.prod(shape)) <= 64)
     yield Sample(1e4 * rng.standard_normal((3, 6)), 1).but(grad=False, dtypes=("float64", "float32"))
     yield Sample(30 * rng.standard_normal((2, 1025)), 1).but(grad=False, layouts=False)
+    yield Sample(30 * rng.standard_normal((5, 2050)), 1).but(grad=False, layouts=False)
 
 
 def cast_samples(rng):

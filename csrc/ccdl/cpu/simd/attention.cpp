@@ -48,21 +48,6 @@ CCDL_SI vd weight(vd x) {
 CCDL_SI float weight(float x) { return weight(set1(x))[0]; }
 CCDL_SI double weight(double x) { return weight(set1(x))[0]; }
 
-CCDL_SI float lane_max(vf v) {
-#if CCDL_VB == 64
-  v = vmax(v, __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
-  v = vmax(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7));
-  v = vmax(v, __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3));
-#elif CCDL_VB == 32
-  v = vmax(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7));
-  v = vmax(v, __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3));
-#else
-  v = vmax(v, __builtin_shufflevector(v, v, 2, 3, 2, 3));
-#endif
-  return v[0] > v[1] ? v[0] : v[1];
-}
-CCDL_SI double lane_max(vd v) { return hmax(v); }
-
 // Lanes that may attend: all bits set where the byte is not zero.
 typedef uint8_t BytesF __attribute__((vector_size(VL)));
 typedef uint8_t BytesD __attribute__((vector_size(VD)));

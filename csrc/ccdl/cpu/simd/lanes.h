@@ -123,6 +123,20 @@ CCDL_SI float lane_sum(vf v) {
   return v[0] + v[1];
 }
 CCDL_SI double lane_sum(vd v) { return hsum(v); }
+CCDL_SI float lane_max(vf v) {  // the same for hmax; no NaN
+#if CCDL_VB == 64
+  v = vmax(v, __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+  v = vmax(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7));
+  v = vmax(v, __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3));
+#elif CCDL_VB == 32
+  v = vmax(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7));
+  v = vmax(v, __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3));
+#else
+  v = vmax(v, __builtin_shufflevector(v, v, 2, 3, 2, 3));
+#endif
+  return v[0] > v[1] ? v[0] : v[1];
+}
+CCDL_SI double lane_max(vd v) { return hmax(v); }
 
 // One element to and from the type it is computed in.
 CCDL_SI float get(const float* p) { return *p; }
@@ -187,7 +201,7 @@ CCDL_SI typename Lanes<T>::S max_of(const T* x, int64_t n) {
   }
   for (; i + kN <= n; i += kN) a = vmax(ld(x + i), a);
   if (i < n) b = vmax(ldn(x + i, (int)(n - i), low), b);
-  return hmax(vmax(vmax(a, b), vmax(c, d)));
+  return lane_max(vmax(vmax(a, b), vmax(c, d)));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Softmax rows: maximum, then exp and sum, then scale; the row stays in L1 between the passes. Half formats
+// Softmax rows: maximum, then exp and sum, then scale; the rows stay in L1 between the passes. Half formats
 // evaluate exp twice instead of storing rounded intermediates. Inner softmax walks vectors of neighbouring
 // columns.
 #include <ccdl/cpu/simd/exp.h>
@@ -19,34 +19,52 @@ CCDL_SI vd vlog_lanes(vd x) {
 }
 template <class T>
 constexpr bool kWide = sizeof(T) >= 4;  // storing an intermediate in T loses nothing
+constexpr int kGroup = 4;
+constexpr int64_t kGroupElements = 2048;  // of a row, so that a group stays in L1 and L2
 template <class T>
 constexpr typename Lanes<T>::S kLow = -__builtin_inff();
 
-template <class T>
-void forward_rows(const void* px, void* py, int64_t rows, int64_t n, bool log) {
+// A group's maxima, exponentials and quotients go one after the other, so that the rows' horizontal sums
+// overlap. The exponentials leave time to fetch what comes next.
+template <class T, int kRows>
+CCDL_SI void forward_group(const T* x, T* y, int64_t n, bool log) {
   typedef typename Lanes<T>::V V;
   typedef typename Lanes<T>::S S;
-  for (int64_t row = 0; row < rows; ++row) {
-    const T* x = static_cast<const T*>(px) + row * n;
-    T* y = static_cast<T*>(py) + row * n;
-    const V m = set1(max_of(x, n));
-    if (log || !kWide<T>) {
-      const S sum = sum_over<T>(n, [&](int64_t i, int k) { return vexp(at(x + i, k, kLow<T>) - m); });
-      const V c = set1(log ? log_of(sum) : S(1) / sum);
-      if (log)
-        each_vector<T>(n, [&](int64_t i, int k) { to(y + i, at(x + i, k) - m - c, k); });
-      else
-        each_vector<T>(n, [&](int64_t i, int k) { to(y + i, vexp(at(x + i, k) - m) * c, k); });
-    } else {
-      const S sum = sum_over<T>(n, [&](int64_t i, int k) {
-        const V e = vexp(at(x + i, k, kLow<T>) - m);
-        to(y + i, e, k);
-        return e;
-      });
-      const V c = set1(S(1) / sum);
-      each_vector<T>(n, [&](int64_t i, int k) { to(y + i, at(y + i, k) * c, k); });
-    }
+  V m[kRows];
+  S sum[kRows];
+  for (int r = 0; r < kRows; ++r) m[r] = set1(max_of(x + r * n, n));
+  for (int r = 0; r < kRows; ++r) {
+    const T* row = x + r * n;
+    T* out = y + r * n;
+    const bool store = kWide<T> && !log;
+    sum[r] = sum_over<T>(n, [&](int64_t i, int k) {
+      __builtin_prefetch(row + kRows * n + i);
+      const V e = vexp_down(at(row + i, k, kLow<T>) - m[r]);
+      if (store) to(out + i, e, k);
+      return e;
+    });
   }
+  for (int r = 0; r < kRows; ++r) {
+    const T* row = x + r * n;
+    T* out = y + r * n;
+    const V c = set1(log ? log_of(sum[r]) : S(1) / sum[r]);
+    if (log)
+      each_vector<T>(n, [&](int64_t i, int k) { to(out + i, at(row + i, k) - m[r] - c, k); });
+    else if (kWide<T>)
+      each_vector<T>(n, [&](int64_t i, int k) { to(out + i, at(out + i, k) * c, k); });
+    else
+      each_vector<T>(n, [&](int64_t i, int k) { to(out + i, vexp_down(at(row + i, k) - m[r]) * c, k); });
+  }
+}
+
+template <class T>
+void forward_rows(const void* px, void* py, int64_t rows, int64_t n, bool log) {
+  const T* x = static_cast<const T*>(px);
+  T* y = static_cast<T*>(py);
+  int64_t r = 0;
+  for (; n <= kGroupElements && r + kGroup <= rows; r += kGroup)
+    forward_group<T, kGroup>(x + r * n, y + r * n, n, log);
+  for (; r < rows; ++r) forward_group<T, 1>(x + r * n, y + r * n, n, log);
 }
 
 template <class T>
@@ -61,7 +79,11 @@ void backward_rows(const void* py, const void* pdy, void* pdx, int64_t rows, int
       each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, fma(-vexp(at(y + i, k)), s, at(dy + i, k)), k); });
     } else {
       const V s = set1(sum_over<T>(n, [&](int64_t i, int k) { return at(y + i, k) * at(dy + i, k); }));
-      each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, at(y + i, k) * (at(dy + i, k) - s), k); });
+      each_vector<T>(n, [&](int64_t i, int k) {
+        __builtin_prefetch(y + n + i);
+        __builtin_prefetch(dy + n + i);
+        to(dx + i, at(y + i, k) * (at(dy + i, k) - s), k);
+      });
     }
   }
 }
