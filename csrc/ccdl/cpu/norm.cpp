@@ -241,7 +241,7 @@ void batch_norm_forward_train(const View& x, const View& weight, const View& bia
     finish(c, moments.mean, moments.m2, &scale, &shift);
     for (int64_t i = 0; i < g.n; ++i) {
       const int64_t at = g.offset(i, c);
-      simd_norm().affine[t](element(x, at), element(y, at), g.s, moments.mean, scale, shift);
+      simd_norm().affine[t](element(x, at), element(y, at), g.s, moments.mean, scale, shift, g.s);
     }
   });
 }
@@ -261,7 +261,7 @@ void batch_norm_forward_eval(const View& x, const View& weight, const View& bias
       for (int64_t i = begin; i < end; ++i) {
         double mu, scale, shift;
         coefficients(i % g.c, &mu, &scale, &shift);
-        simd_norm().affine[t](element(x, i * g.s), element(y, i * g.s), g.s, mu, scale, shift);
+        simd_norm().affine[t](element(x, i * g.s), element(y, i * g.s), g.s, mu, scale, shift, 0);
       }
     });
     return;
@@ -299,7 +299,7 @@ void batch_norm_backward(const View& x, const View& weight, const View& mean, co
     finish(channel, sum, dot, &a, &b, &c);
     for (int64_t i = 0; dx.data && i < g.n; ++i) {
       const int64_t at = g.offset(i, channel);
-      simd.grad_affine[t](element(x, at), element(dy, at), element(dx, at), g.s, mu, a, b, c);
+      simd.grad_affine[t](element(x, at), element(dy, at), element(dx, at), g.s, mu, a, b, c, g.s);
     }
   });
 }
@@ -317,7 +317,7 @@ void group_norm_forward(const View& x, const View& weight, const View& bias, con
       for (int64_t j = 0; j < d; ++j) {
         const int64_t c = row % groups * d + j, at = (row * d + j) * s;
         simd_norm().affine[t](element(x, at), element(y, at), s, moments.mean, r * read_or(weight, c, 1.0),
-                              read_or(bias, c, 0.0));
+                              read_or(bias, c, 0.0), 0);
       }
     }
   });
@@ -346,7 +346,7 @@ void group_norm_backward(const View& x, const View& weight, const View& mean, co
         const int64_t k = row * d + j;
         const double w = read_or(weight, row % groups * d + j, 1.0);
         simd_norm().grad_affine[t](element(x, k * s), element(dy, k * s), element(dx, k * s), s, mu, r * w,
-                                   -r * r * r * dot / size, -r * sum / size);
+                                   -r * r * r * dot / size, -r * sum / size, 0);
       }
     }
   });

@@ -17,7 +17,7 @@ double lse_row(const void* px, int64_t n, const void* pw, double* sum_wx) {
   const T* w = static_cast<const T*>(pw);
   const auto max = max_of(x, n);
   const V m = set1(max);
-  const auto sum = sum_over<T>(n, [&](int64_t i, int k) { return vexp(at(x + i, k, kLow<T>) - m); });
+  const auto sum = sum_over<T>(n, [&](int64_t i, int k) { return vexp_down(at(x + i, k, kLow<T>) - m); });
   if (sum_wx) {
     *sum_wx = w ? sum_over<T>(n, [&](int64_t i, int k) { return at(w + i, k) * at(x + i, k); })
                 : sum_over<T>(n, [&](int64_t i, int k) { return at(x + i, k); });
@@ -35,10 +35,10 @@ void backward_row(const void* px, void* pdx, int64_t n, double lse, double scale
   T* dx = static_cast<T*>(pdx);
   const V l = set1((S)lse), a = set1((S)scale), b = set1((S)minus);
   if (w)
-    each_vector<T>(n,
-                   [&](int64_t i, int k) { to(dx + i, a * vexp(at(x + i, k) - l) - b * at(w + i, k), k); });
+    each_vector<T>(
+        n, [&](int64_t i, int k) { to(dx + i, a * vexp_down(at(x + i, k) - l) - b * at(w + i, k), k); });
   else
-    each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, a * vexp(at(x + i, k) - l) - b, k); });
+    each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, a * vexp_down(at(x + i, k) - l) - b, k); });
 }
 
 template <class T>
@@ -50,7 +50,7 @@ void lse_columns(const void* px, int64_t n, int64_t inner, int count, const void
     const T* x = static_cast<const T*>(px) + i;
     V m = set1(kLow<T>), sum = {}, wx = {};
     for (int64_t j = 0; j < n; ++j) m = vmax(at(x + j * inner, k), m);
-    for (int64_t j = 0; j < n; ++j) sum += vexp(at(x + j * inner, k) - m);
+    for (int64_t j = 0; j < n; ++j) sum += vexp_down(at(x + j * inner, k) - m);
     for (int c = 0; c < k; ++c) lse[i + c] = (double)m[c] + __builtin_log((double)sum[c]);
     if (!sum_wx) return;
     for (int64_t j = 0; j < n; ++j) wx += at(x + j * inner, k) * (w ? set1(get(w + j)) : V{} + 1);
@@ -77,7 +77,7 @@ void backward_columns(const void* px, void* pdx, int64_t n, int64_t inner, int c
             b = from_doubles<T>(minus + i, k);
     for (int64_t j = 0; j < n; ++j) {
       const V s = w ? b * set1(get(w + j)) : b;
-      to(dx + j * inner, a * vexp(at(x + j * inner, k) - l) - s, k);
+      to(dx + j * inner, a * vexp_down(at(x + j * inner, k) - l) - s, k);
     }
   });
 }
@@ -113,13 +113,13 @@ void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, int
     each_vector<T>(n, [&](int64_t i, int k) {
       V p = at(t + i, k) * q + e;
       if (w) p *= at(w + i, k);
-      to(dx + i, a * vexp(at(x + i, k) - l) - b * p, k);
+      to(dx + i, a * vexp_down(at(x + i, k) - l) - b * p, k);
     });
     return;
   }
   for (int64_t j = 0; j < n; ++j) {
     const S p = ((S)keep * get(t + j * inner) + (S)add) * (w ? get(w + j) : S(1));
-    put(dx + j * inner, a[0] * vexp(set1(get(x + j * inner)) - l)[0] - b[0] * p);
+    put(dx + j * inner, a[0] * vexp_down(set1(get(x + j * inner)) - l)[0] - b[0] * p);
   }
 }
 

@@ -73,11 +73,18 @@ void row_affine(const void* px, const void* pw, const void* pb, void* py, int64_
 }
 
 template <class T>
-void affine(const void* px, void* py, int64_t n, double mean, double scale, double shift) {
+void affine(const void* px, void* py, int64_t n, double mean, double scale, double shift, int64_t ahead) {
   const T* x = static_cast<const T*>(px);
   T* y = static_cast<T*>(py);
   const VecOf<T> m = set1((ScalarOf<T>)mean), s = set1((ScalarOf<T>)scale), b = set1((ScalarOf<T>)shift);
-  each_vector<T>(n, [&](int64_t i, int k) { to(y + i, fma(at(x + i, k) - m, s, b), k); });
+  const auto one = [&](int64_t i, int k) { to(y + i, fma(at(x + i, k) - m, s, b), k); };
+  if (ahead)
+    each_vector<T>(n, [&](int64_t i, int k) {
+      __builtin_prefetch(x + i + ahead, 0, 2);
+      one(i, k);
+    });
+  else
+    each_vector<T>(n, one);
 }
 
 template <class T>
@@ -109,13 +116,22 @@ void grad_sums(const void* px, const void* pdy, int64_t n, double mean, double* 
 
 template <class T>
 void grad_affine(const void* px, const void* pdy, void* pdx, int64_t n, double mean, double a, double b,
-                 double c) {
+                 double c, int64_t ahead) {
   typedef ScalarOf<T> S;
   const T *x = static_cast<const T*>(px), *dy = static_cast<const T*>(pdy);
   T* dx = static_cast<T*>(pdx);
   const VecOf<T> m = set1((S)mean), va = set1((S)a), vb = set1((S)b), vc = set1((S)c);
-  each_vector<T>(
-      n, [&](int64_t i, int k) { to(dx + i, fma(at(dy + i, k), va, fma(at(x + i, k) - m, vb, vc)), k); });
+  const auto one = [&](int64_t i, int k) {
+    to(dx + i, fma(at(dy + i, k), va, fma(at(x + i, k) - m, vb, vc)), k);
+  };
+  if (ahead)
+    each_vector<T>(n, [&](int64_t i, int k) {
+      __builtin_prefetch(x + i + ahead, 0, 2);
+      __builtin_prefetch(dy + i + ahead, 0, 2);
+      one(i, k);
+    });
+  else
+    each_vector<T>(n, one);
 }
 
 // The deviations of a group of rows go side by side, as independent chains of additions; reading and writing

@@ -20,13 +20,14 @@ struct NormKernels {
                            int64_t rows, int64_t n, double eps);
   // out[i] = sum over the rows of from[r * stride + i], stat dtype to T
   void (*add_rows[4])(const void* from, int64_t rows, int64_t stride, void* out, int64_t n);
-  // y = (x - mean) scale + shift with scalars
-  void (*affine[4])(const void* x, void* y, int64_t n, double mean, double scale, double shift);
+  // y = (x - mean) scale + shift with scalars; x + ahead is fetched on the way, unless ahead is 0
+  void (*affine[4])(const void* x, void* y, int64_t n, double mean, double scale, double shift,
+                    int64_t ahead);
   // sums[0] = sum dy, sums[1] = sum dy (x - mean)
   void (*grad_sums[4])(const void* x, const void* dy, int64_t n, double mean, double* sums);
-  // dx = dy a + (x - mean) b + c
+  // dx = dy a + (x - mean) b + c; ahead as above, of x and dy
   void (*grad_affine[4])(const void* x, const void* dy, void* dx, int64_t n, double mean, double a, double b,
-                         double c);
+                         double c, int64_t ahead);
   // layer norm rows [0, rows) of n: dx (or null), and dw += dy xhat, db += dy into stat-dtype rows (or null).
   // mean null: rms norm. mean, rstd point to stat-dtype arrays.
   void (*layer_backward[4])(const void* x, const void* w, const void* mean, const void* rstd, const void* dy,
