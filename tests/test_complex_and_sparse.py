@@ -167,6 +167,24 @@ def test_modules_hold_them_beside_their_state():
         net.register_buffer("kept", ccdl.eye(2).to_sparse())
 
 
+def test_a_function_keeps_them_for_backward():
+    class Product(ccdl.autograd.Function):
+        @staticmethod
+        def forward(ctx, values, x):
+            a = ccdl.sparse_coo_tensor([[0, 1], [1, 0]], values, (2, 2))
+            ctx.save_for_backward(a, None, x)
+            return a @ x
+
+        @staticmethod
+        def backward(ctx, dy):
+            a, nothing, x = ctx.saved_tensors
+            assert nothing is None
+            return (dy @ x.t())[a._indices()[0], a._indices()[1]], a.t() @ dy
+
+    values = ccdl.randn(2, dtype=ccdl.float64, requires_grad=True)
+    assert ccdl.autograd.gradcheck(Product.apply, (values, ccdl.randn(2, 3, dtype=ccdl.float64, requires_grad=True)))
+
+
 def test_calls_are_handed_to_a_class_that_asks_for_them():
     class Logged:
         calls = []

@@ -167,6 +167,15 @@ def test_compilers_are_accepted_without_effect():
         ccdl.fx.wrap(3)
 
 
+def test_export_is_named_and_refused():
+    assert not ccdl.onnx.is_in_onnx_export() and ccdl.onnx.TrainingMode.EVAL.value == 0
+    with pytest.raises(RuntimeError, match="export is not implemented"):
+        ccdl.onnx.export(ccdl.nn.ReLU(), (ccdl.ones(1),), "model.onnx")
+    from ccdl.jit.annotations import List
+
+    assert List[int] is not None
+
+
 def test_what_is_told_to_the_extension_has_no_effect():
     assert ccdl._C._log_api_usage_once("model") is None and ccdl._C._get_tracing_state() is None
     ccdl._C._jit_set_profiling_mode(False)

@@ -29,8 +29,9 @@ class FunctionCtx:
     def save_for_backward(self, *tensors: Any) -> None:
         """Keeps inputs, outputs or other tensors (or None) for backward."""
         for t in tensors:
-            if t is not None and not isinstance(t, _C.Tensor):
-                raise TypeError(f"save_for_backward can only save variables, but got {type(t).__name__}")
+            if t is None or isinstance(t, _C.Tensor) or getattr(type(t), "_may_be_buffer", False):
+                continue
+            raise TypeError(f"save_for_backward can only save variables, but got {type(t).__name__}")
         self._to_save = tensors
 
     def save_for_forward(self, *tensors: Any) -> None:
@@ -70,7 +71,7 @@ class FunctionCtx:
 
     def _place(self, saved):
         found = iter(saved)
-        return tuple(next(found) if present else None for present in self._saved_places)
+        return tuple(next(found) if place is True else place for place in self._saved_places)
 
     def _spread(self, grads):
         found = iter(grads)
@@ -191,8 +192,9 @@ def _record(cls, ctx, args, output):
     ctx._output_places = tuple(isinstance(o, _C.Tensor) for o in outputs)
     tensors = [o for o in outputs if isinstance(o, _C.Tensor)]
     constant = list(ctx._constant) + [o for o in tensors if not o.is_floating_point()]
-    ctx._saved_places = tuple(t is not None for t in ctx._to_save)
-    saved = [t for t in ctx._to_save if t is not None]
+    # True where a tensor was; None, complex and sparse tensors stand for themselves
+    ctx._saved_places = tuple(True if isinstance(t, _C.Tensor) else t for t in ctx._to_save)
+    saved = [t for t in ctx._to_save if isinstance(t, _C.Tensor)]
     ctx._to_save = ()
     inputs = [args[i] for i in ctx._tensor_places]
     recorded = _C._record_function(

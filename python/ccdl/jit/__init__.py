@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
-from . import errors
+from .. import errors
 
 __all__ = [
     "Attribute",
@@ -182,13 +182,13 @@ def _overload_method(fn: Any) -> Any:
 
 def __getattr__(name: str) -> Any:
     if name in ("ScriptModule", "RecursiveScriptModule"):
-        from .nn import Module
+        from ..nn import Module
 
         return Module
     if name == "annotations":
-        import typing
+        import importlib
 
-        return typing
+        return importlib.import_module(".annotations", __name__)
     raise AttributeError(
         f"module 'ccdl.jit' has no attribute '{name}': ccdl runs eagerly and has no TorchScript"
     )
