@@ -46,6 +46,15 @@ def bags(T, w):
     return T.nn.functional.embedding_bag(ints(T, 4000, 256, 16), w)
 
 
+def maxima(T, w):
+    return T.nn.functional.embedding_bag(ints(T, 4000, 256, 16), w, mode="max")
+
+
+def scan(name, dim):
+    return lambda T, x: getattr(T, name)(x, dim)
+
+
+SCANS = ("cumsum", "cumprod", "logcumsumexp")
 IMAGES = (8, 16, 56, 56)
 ROWS = [
     op("x[5]", lambda T, x: x[5], bytes=0),
@@ -90,6 +99,23 @@ ROWS = [
     backward(
         "interpolate bilinear x2", F("interpolate", scale_factor=2, mode="bilinear"), *IMAGES, bytes=16e6
     ),
+    op(
+        "index_select dim 1",
+        lambda T, x, i: T.index_select(x, 1, i),
+        extra=lambda T: (ints(T, 1000, 1000),),
+    ),
+    op(
+        "index_add dim 1",
+        lambda T, x, i: T.index_add(x, 1, i, x),
+        extra=lambda T: (ints(T, 1000, 1000),),
+        bytes=4 * MB,
+    ),
+    op("where", lambda T, x, m: T.where(m, x, 0.0), extra=lambda T: (ints(T, 2, 1000, 1000) > 0,)),
+    op("one_hot 1000", lambda T, x, i: T.nn.functional.one_hot(i, 1000), extra=lambda T: (ints(T, 1000, 1000),)),
+    *(op(f"{name}({dim})", scan(name, dim), bytes=2 * MB) for name in SCANS for dim in (0, 1)),
+    *(op(f"{name}({dim})", scan(name, dim), bytes=4 * MB) for name in ("cummax", "cummin") for dim in (0, 1)),
+    op("embedding_bag max 4000x256", maxima, 4000, 256, bytes=4.5e6),
+    backward("embedding_bag max 4000x256", maxima, 4000, 256, bytes=13e6),
     op("embedding_bag 4000x256", bags, 4000, 256, bytes=4.5e6),
     backward("embedding_bag 4000x256", bags, 4000, 256, bytes=13e6),
     op("embedding 32000x512", lookup, 32000, 512, bytes=16.8e6),

@@ -403,6 +403,33 @@ def test_bits_do_not_depend_on_the_thread_count():
     assert seen[0] == seen[1] == seen[2]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "float16"])
+@pytest.mark.parametrize("rows, columns", [(1, 300_007), (3, 262_144), (2, 1_100_000)])
+def test_long_rows_are_sorted_alike_by_any_number_of_threads(dtype, rows, columns):
+    rng = np.random.default_rng(columns)
+    x = rng.integers(-3000, 3000, (rows, columns)).astype(dtype)
+    if dtype.startswith("float"):
+        x[:, 5::9973] = np.nan
+    t, before = ccdl.tensor(x), ccdl.get_num_threads()
+    order = np.argsort(x, axis=1, kind="stable")  # NaN last
+    falling = np.argsort(-x.astype(np.float64), axis=1, kind="stable")
+    nan = np.isnan(x.astype(np.float64)).sum(1)
+    falling = np.stack([np.roll(row, n) for row, n in zip(falling, nan)])  # NaN is the largest
+    try:
+        for threads in (1, 2, 3):
+            ccdl.set_num_threads(threads)
+            for descending, want in ((False, order), (True, falling)):
+                values, at = ccdl.sort(t, 1, descending=descending, stable=True)
+                np.testing.assert_array_equal(at.cpu().numpy(), want)
+                np.testing.assert_array_equal(values.cpu().numpy(), np.take_along_axis(x, want, 1))
+                for k in (1, 7, 500, 20_000):
+                    values, at = ccdl.topk(t, k, 1, largest=descending)
+                    np.testing.assert_array_equal(at.cpu().numpy(), want[:, :k])
+                    np.testing.assert_array_equal(values.cpu().numpy(), np.take_along_axis(x, want[:, :k], 1))
+    finally:
+        ccdl.set_num_threads(before)
+
+
 def test_a_bad_index_in_place_writes_nothing():
     x = ccdl.zeros(100, 700)
     rows = ccdl.arange(100)

@@ -13,7 +13,10 @@ namespace {
 
 constexpr int64_t kGrain = 4096;     // elements per task: sorting costs some 10 ns each
 constexpr int64_t kRadixFrom = 400;  // rows from this length on are sorted by digits
+constexpr int64_t kFewRows = 8;      // fewer long rows than this go one after another
 constexpr int kDigit = 11;
+
+int64_t length_of(const View& x, int dim) { return x.ndim ? x.sizes[dim] : 1; }
 
 // One row of every operand along dim: base offsets and the strides along dim.
 template <class F>
@@ -26,7 +29,7 @@ void for_rows(const View* const* views, int count, int dim, int64_t cost, const 
     w.add(views[0]->sizes[d], step);
   }
   w.finish();
-  parallel_for(w.numel, std::max<int64_t>(1, kGrain / std::max<int64_t>(cost, 1)), [&](int64_t b, int64_t e) {
+  const auto rows = [&](int64_t b, int64_t e) {
     walk_range(w, b, e, [&](const int64_t* off, int64_t n, int64_t) {
       int64_t at[3];
       for (int64_t i = 0; i < n; ++i) {
@@ -34,9 +37,12 @@ void for_rows(const View* const* views, int count, int dim, int64_t cost, const 
         fn(at);
       }
     });
-  });
+  };
+  if (w.numel < kFewRows && length_of(*views[0], dim) >= kLongRow)
+    rows(0, w.numel);  // one after another, every one by all threads
+  else
+    parallel_for(w.numel, std::max<int64_t>(1, kGrain / std::max<int64_t>(cost, 1)), rows);
 }
-int64_t length_of(const View& x, int dim) { return x.ndim ? x.sizes[dim] : 1; }
 int64_t stride_of(const View& x, int dim) { return x.ndim && x.data ? x.strides[dim] : 1; }
 int key_bits(DType t) { return static_cast<int>(8 * item_size(t)); }
 
@@ -52,7 +58,9 @@ void emit(const View& x, const View& values, const View& indices, int dim, const
   if (indices.data) {
     int64_t* out = indices.ptr<int64_t>() + at[2];
     const int64_t s = stride_of(indices, dim);
-    for (int64_t i = 0; i < k; ++i) out[i * s] = position_of(packs[i]);
+    over_row(k, [=](int64_t b, int64_t e) {
+      for (int64_t i = b; i < e; ++i) out[i * s] = position_of(packs[i]);
+    });
   }
   if (values.data) {
     const int64_t s = stride_of(values, dim);
@@ -60,7 +68,9 @@ void emit(const View& x, const View& values, const View& indices, int dim, const
       using T = decltype(tag);
       const T* from = x.ptr<T>() + at[0];
       T* to = values.ptr<T>() + at[1];
-      for (int64_t i = 0; i < k; ++i) to[i * s] = from[position_of(packs[i]) * xs];
+      over_row(k, [=](int64_t b, int64_t e) {
+        for (int64_t i = b; i < e; ++i) to[i * s] = from[position_of(packs[i]) * xs];
+      });
     });
   }
 }
@@ -73,6 +83,44 @@ P* load_row(const View& x, int dim, const int64_t* at, int64_t n, bool flip) {
   return packs;
 }
 
+// Digit by digit as below; every piece counts its own digits and then knows where its elements go.
+template <class P>
+P* sort_long(P* a, P* tmp, int64_t n, int passes, int digit) {
+  const int64_t buckets = int64_t{1} << digit, piece = row_piece(n), pieces = (n + piece - 1) / piece;
+  const uint64_t mask = static_cast<uint64_t>(buckets - 1);
+  int64_t* counts = scratch<int64_t>(2, pieces * buckets);
+  for (int p = 0; p < passes; ++p) {
+    const int shift = p * digit;
+    over_row(n, [=](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; b += piece) {
+        int64_t* c = counts + b / piece * buckets;
+        std::fill_n(c, buckets, 0);
+        for (int64_t i = b; i < std::min(b + piece, end); ++i) ++c[(key_of(a[i]) >> shift) & mask];
+      }
+    });
+    int64_t sum = 0, most = 0;
+    for (int64_t d = 0; d < buckets; ++d) {
+      const int64_t before = sum;
+      for (int64_t c = d; c < pieces * buckets; c += buckets) {
+        const int64_t count = counts[c];
+        counts[c] = sum;
+        sum += count;
+      }
+      most = std::max(most, sum - before);
+    }
+    if (most == n) continue;  // one digit for all
+    over_row(n, [=](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; b += piece) {
+        int64_t* c = counts + b / piece * buckets;
+        for (int64_t i = b; i < std::min(b + piece, end); ++i)
+          tmp[c[(key_of(a[i]) >> shift) & mask]++] = a[i];
+      }
+    });
+    std::swap(a, tmp);
+  }
+  return a;
+}
+
 }  // namespace
 
 template <class P>
@@ -82,6 +130,8 @@ P* sort_packs(P* a, P* tmp, int64_t n, int bits) {
     return a;
   }
   const int passes = (bits + kDigit - 1) / kDigit, digit = (bits + passes - 1) / passes;
+  // The order is unique, so it does not matter which of the two finds it.
+  if (n >= kLongRow && num_threads() > 1 && !in_parallel_region()) return sort_long(a, tmp, n, passes, digit);
   const int64_t buckets = int64_t{1} << digit;
   int64_t* counts = scratch<int64_t>(2, passes * buckets);
   std::fill_n(counts, passes * buckets, 0);
@@ -162,35 +212,84 @@ P* insert_smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t ma
   return best;
 }
 
-// The k smallest packs of a row into the front of the returned buffer, in no particular order.
+// The k smallest packs of elements [begin, end) of a row into the front of a buffer, in no particular order.
+template <class P>
+struct Selected {
+  P* packs;
+  int64_t count;
+};
+
+// limit (null: none): a pack at a lower position that k elements do not exceed; then there may be fewer than
+// k.
 template <class P, class T>
-P* select_smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask) {
-  const int64_t capacity = std::min(n, std::max<int64_t>(2 * k, 64));
+Selected<P> select_smallest(const T* x, int64_t stride, int64_t begin, int64_t end, int64_t k, uint64_t mask,
+                            const P* limit = nullptr) {
+  const int64_t capacity = std::min(end - begin, std::max<int64_t>(2 * k, 64));
   P* buffer = scratch<P>(0, capacity);
   int64_t count = 0;
   uint64_t threshold = 0;  // once `full`: positions rise, so keys from it on cannot belong to the k smallest
   bool full = false;
   T bound{};
-  const auto shrink = [&] {
-    std::nth_element(buffer, buffer + (k - 1), buffer + count);
-    threshold = key_of(buffer[k - 1]);
-    bound = x[position_of(buffer[k - 1]) * stride];
-    count = k;
+  const auto lower = [&](const P& pack) {
+    threshold = key_of(pack);
+    bound = x[position_of(pack) * stride];
     full = true;
   };
-  for (int64_t block = 0; block < n; block += 32) {
-    const int64_t end = std::min(n, block + 32);
-    if (full && stride == 1 && end == block + 32 && !block_may_beat(x + block, bound, mask != 0)) continue;
-    for (int64_t i = block; i < end; ++i) {
+  const auto shrink = [&] {
+    std::nth_element(buffer, buffer + (k - 1), buffer + count);
+    lower(buffer[k - 1]);
+    count = k;
+  };
+  if (limit) lower(*limit);
+  for (int64_t block = begin; block < end; block += 32) {
+    const int64_t stop = std::min(end, block + 32);
+    if (full && stride == 1 && stop == block + 32 && !block_may_beat(x + block, bound, mask != 0)) continue;
+    for (int64_t i = block; i < stop; ++i) {
       const uint64_t key = sort_key(x[i * stride]) ^ mask;
       if (full && key >= threshold) [[likely]]
         continue;
       set_pack(buffer[count++], key, i);
-      if (count == capacity && i + 1 < n) shrink();
+      if (count == capacity && i + 1 < end) shrink();
     }
   }
   if (count > k) shrink();
-  return buffer;
+  return {buffer, count};
+}
+
+// The k smallest packs of a row's first n elements; in order where `sorted`.
+template <class P, class T>
+P* smallest(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask, bool sorted) {
+  if (k <= 32 && k < n / 4) return insert_smallest<P>(x, stride, n, k, mask);
+  P* best = select_smallest<P>(x, stride, 0, n, k, mask).packs;
+  if (sorted) std::sort(best, best + k);  // not by digits: the packs are not in their order
+  return best;
+}
+
+// The same of a long row, in order: what the first piece finds limits what the others look at. Every other
+// piece still meets about k elements below that limit, so k must be small beside a piece for this to pay.
+template <class P, class T>
+P* smallest_of_pieces(const T* x, int64_t stride, int64_t n, int64_t k, uint64_t mask) {
+  const int64_t piece = row_piece(n), pieces = (n + piece - 1) / piece;
+  P* best = scratch<P>(1, pieces * k);
+  int64_t* counts = scratch<int64_t>(2, pieces);
+  std::copy_n(smallest<P>(x, stride, piece, k, mask, false), k, best);
+  const P limit = *std::max_element(best, best + k);
+  parallel_for(pieces - 1, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin + 1; p < end + 1; ++p) {
+      const auto [packs, count] =
+          select_smallest<P>(x, stride, p * piece, std::min(p * piece + piece, n), k, mask, &limit);
+      std::copy_n(packs, count, best + p * k);
+      counts[p] = count;
+    }
+  });
+  int64_t total = k;
+  for (int64_t p = 1; p < pieces; ++p) {
+    std::copy_n(best + p * k, counts[p], best + total);  // never to a place behind its own
+    total += counts[p];
+  }
+  std::nth_element(best, best + (k - 1), best + total);
+  std::sort(best, best + k);
+  return best;
 }
 
 }  // namespace
@@ -210,10 +309,9 @@ void topk(const View& x, int dim, int64_t k, bool largest, bool sorted, const Vi
       else
         for_rows(views, 3, dim, n / 4, [&](const int64_t* at) {
           const T* row = x.ptr<T>() + at[0];
-          const bool few = k <= 32 && k < n / 4;
-          P* best = few ? insert_smallest<P>(row, stride_of(x, dim), n, k, mask)
-                        : select_smallest<P>(row, stride_of(x, dim), n, k, mask);
-          if (sorted && !few) std::sort(best, best + k);  // not by digits: the packs are not in their order
+          const int64_t stride = stride_of(x, dim);
+          P* best = n >= kLongRow && k <= row_piece(n) / 4096 ? smallest_of_pieces<P>(row, stride, n, k, mask)
+                                                              : smallest<P>(row, stride, n, k, mask, sorted);
           emit(x, values, indices, dim, at, best, k);
         });
     });

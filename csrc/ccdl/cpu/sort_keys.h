@@ -72,13 +72,27 @@ inline void by_pack(DType t, int64_t n, const F& fn) {
     fn(WidePack{});
 }
 
+// Rows from this length on are shared out among the threads, in pieces that depend on the length alone.
+constexpr int64_t kLongRow = int64_t{1} << 18;
+inline int64_t row_piece(int64_t n) { return std::max<int64_t>(int64_t{1} << 16, (n + 31) / 32); }
+// fn(begin, end) over the elements of a row: at once, or piece by piece.
+template <class F>
+inline void over_row(int64_t n, const F& fn) {
+  if (n < kLongRow)
+    fn(int64_t{0}, n);
+  else
+    parallel_for(n, row_piece(n), fn);
+}
+
 // flip: keys are inverted, so that the smallest pack is the largest value (lowest position among equals).
 template <class P>
 inline void pack_keys(DType t, const void* x, int64_t stride, int64_t n, bool flip, P* out) {
   const uint64_t mask = flip ? key_limit(t) : 0;
   by_dtype(t, [&](auto tag) {
     const auto* p = static_cast<const decltype(tag)*>(x);
-    for (int64_t i = 0; i < n; ++i) set_pack(out[i], sort_key(p[i * stride]) ^ mask, i);
+    over_row(n, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) set_pack(out[i], sort_key(p[i * stride]) ^ mask, i);
+    });
   });
 }
 
