@@ -10,6 +10,7 @@
 #include <ccdl/ops/conv.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/cross_entropy.h>
+#include <ccdl/ops/distance.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/embedding.h>
 #include <ccdl/ops/files.h>

@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include <ccdl/ops/distance.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/linalg.h>
 #include <ccdl/ops/reduce.h>

@@ -164,6 +164,17 @@ def cdist_samples(p):
     return samples
 
 
+def cdist_sizes(p):
+    """Edges of the tiles, of a strip of columns and of the parts of a sum."""
+
+    def samples(rng):
+        yield from cdist_samples(p)(rng)
+        for a, b in [((17, 5), (16, 5)), ((2, 9, 3), (3, 1, 15, 3)), ((3, 130), (70, 130)), ((5, 2), (520, 2))]:
+            yield Sample(rng.standard_normal(a), rng.standard_normal(b), p=p).but(grad=a[-1] * b[-2] < 100, k=a[-1], layouts=False)
+
+    return samples
+
+
 def cdist_products(rng):
     """Sizes that take one product of matrices, and compute_mode asking for it or against it."""
     yield Sample(rng.standard_normal((27, 3)), rng.standard_normal((2, 3)), p=2.0)
@@ -171,12 +182,11 @@ def cdist_products(rng):
     yield Sample(rng.standard_normal((2, 1, 4, 3)), rng.standard_normal((3, 26, 3)), p=2.0).but(grad=False)
     for mode in ("use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist", "use_mm_for_euclid_dist_if_necessary"):
         yield Sample(rng.standard_normal((3, 4)), rng.standard_normal((5, 4)), p=2.0, compute_mode=mode)
-    yield Sample(rng.standard_normal((70, 300)), rng.standard_normal((30, 300)), p=1.0).but(grad=False, k=300)
 
 
 def np_cdist(a, b, p, compute_mode=None):
     d = np.abs(a[..., :, None, :] - b[..., None, :, :])
-    return d.max(-1) if np.isinf(p) else (d**p).sum(-1) ** (1 / p)
+    return (d != 0).sum(-1).astype(a.dtype) if p == 0 else d.max(-1) if np.isinf(p) else (d**p).sum(-1) ** (1 / p)
 
 
 def trapezoid_samples(rng):
@@ -291,7 +301,12 @@ CASES = [
     OpCase("cdist_products", "cdist", np_cdist, cdist_products, dtypes=("float32", "float64"), nonfinite=False,
            why="|a|^2 + |b|^2 - 2ab is NaN where a coordinate is infinite, as PyTorch's form is", errors=[
         ErrorCase(lambda T: T.cdist(T.ones(2, 3), T.ones(2, 3), compute_mode="fast"), ValueError, ("cdist", "fast", "compute_mode"))]),
-    OpCase("cdist_1", "cdist", np_cdist, cdist_samples(1.0), dtypes=FULL_FLOATS),
+    OpCase("cdist_0", "cdist", np_cdist, cdist_samples(0.0), dtypes=FULL_FLOATS, gradgrad=False),
+    OpCase("cdist_1", "cdist", np_cdist, cdist_sizes(1.0), dtypes=FULL_FLOATS, simd=True),
+    OpCase("cdist_1.5", "cdist", np_cdist, cdist_sizes(1.5), dtypes=FULL_FLOATS, simd=True),
+    OpCase("cdist_3", "cdist", np_cdist, cdist_sizes(3.0), dtypes=FULL_FLOATS),
+    OpCase("cdist_inf", "cdist", np_cdist, cdist_sizes(float("inf")), dtypes=FULL_FLOATS, simd=True),
+    OpCase("cdist_direct", lambda T, a, b, p: T.cdist(a, b, p, compute_mode="donot_use_mm_for_euclid_dist"), np_cdist, cdist_sizes(2.0), simd=True),
     OpCase("cov", "cov", np_cov, weighted, dtypes=FULL_FLOATS, nonfinite=False, layouts=(), empty=False, why="statistics of finite samples"),
     OpCase("corrcoef", "corrcoef", np.corrcoef, lambda rng: iter([Sample(rng.standard_normal((3, 6)))]), dtypes=FULL_FLOATS,
            nonfinite=False, empty=False, why="statistics of finite samples"),

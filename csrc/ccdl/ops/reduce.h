@@ -60,9 +60,6 @@ Tensor norm(const Tensor& x, Scalar p = 2, const MaybeDims& dims = std::nullopt,
 Tensor renorm(const Tensor& x, Scalar p, int64_t dim, double max_norm);
 Tensor sum_to_size(const Tensor& x, IntSpan sizes);  // sizes must broadcast to x's
 Tensor dist(const Tensor& a, const Tensor& b, double p = 2);
-// a [..., m, d], b [..., n, d] -> [..., m, n]; by_product: p = 2 through one product of matrices (absent:
-// from 26 rows on)
-Tensor cdist(const Tensor& a, const Tensor& b, double p = 2, std::optional<bool> by_product = std::nullopt);
 Tensor cov(const Tensor& x, int64_t correction = 1, const Tensor& fweights = {}, const Tensor& aweights = {});
 Tensor corrcoef(const Tensor& x);
 Tensor trapezoid(const Tensor& y, double dx = 1, int64_t dim = -1);
