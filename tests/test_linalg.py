@@ -309,3 +309,18 @@ def test_norms_of_empty_matrices() -> None:
     assert ccdl.linalg.norm(ccdl.zeros(0, 3), -1).item() == 0
     with pytest.raises(IndexError):
         ccdl.linalg.norm(ccdl.zeros(0, 0), -1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_matrices_side_by_side(dtype: str) -> None:
+    """Matrices up to 8 x 8 of a batch are factorised one to a lane: every order, batches around a vector's length."""
+    rng, tol = np.random.default_rng(0), 1e-5 if dtype == "float32" else 1e-12
+    for n in range(1, 10):
+        for batch in (2, 3, 15, 16, 17, 100):
+            a = rng.standard_normal((batch, n, n))
+            a = (a @ a.swapaxes(1, 2) + n * np.eye(n)).astype(dtype)
+            assert np.allclose(ccdl.linalg.cholesky(ccdl.from_numpy(a)).numpy(), np.linalg.cholesky(a.astype(float)), rtol=tol, atol=tol), (n, batch)
+    a = np.stack([np.eye(3, dtype=dtype)] * 20)
+    a[7, 1, 1], a[11, 2, 2], a[13, 0, 0], a[14, 0, 0], a[14, 2, 2] = -1, np.nan, 0, -1, -1
+    assert np.flatnonzero(ccdl.linalg.cholesky_ex(ccdl.from_numpy(a))[1].numpy()).tolist() == [7, 11, 13, 14]
+    assert ccdl.linalg.cholesky_ex(ccdl.from_numpy(a))[1].numpy()[[7, 11, 13, 14]].tolist() == [2, 3, 1, 1]

@@ -30,6 +30,9 @@ void linalg_cholesky(const View& a, const View& info) {
   dispatch(a, [&](auto type) {
     using T = decltype(type);
     for_matrices(a.sizes[0], n * n * n / 3, [&](int64_t first, int64_t last) {
+      if (n <= kLaneOrder && a.sizes[0] > 1)
+        return linalg_kernels<T>().cholesky_lanes(a.ptr<T>() + first * n * n, last - first, n,
+                                                  info.ptr<int32_t>() + first);
       for (int64_t b = first; b < last; ++b) {
         T* x = a.ptr<T>() + b * n * n;
         info.ptr<int32_t>()[b] = dense::factor_cholesky(x, n, n);

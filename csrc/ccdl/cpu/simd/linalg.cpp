@@ -462,9 +462,47 @@ void rotate(T* z, int64_t stride, int64_t n, const T* c, const T* s, int64_t fir
 }
 
 template <class T>
+void cholesky_lanes(T* a, int64_t count, int64_t n, int32_t* info) {
+  using V = typename Lanes<T>::V;
+  using M = typename Lanes<T>::M;
+  constexpr int L = Lanes<T>::kN;
+  const int64_t size = n * n;
+  for (int64_t first = 0; first < count; first += L) {
+    const int64_t live = count - first < L ? count - first : L;
+    T* x = a + first * size;
+    T lanes[kLaneOrder * kLaneOrder][L];
+    V u[kLaneOrder][kLaneOrder];
+    for (int64_t l = 0; l < L; ++l) {  // lanes beyond the end repeat the last matrix
+      const T* from = x + (l < live ? l : live - 1) * size;
+      for (int64_t e = 0; e < size; ++e) lanes[e][l] = from[e];
+    }
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = i; j < n; ++j) u[i][j] = ld(lanes[i * n + j]);
+    M failed = {}, order = {};
+    for (int64_t j = 0; j < n; ++j) {
+      const M bad = (M)(u[j][j] > 0) == 0;
+      order += 1;
+      failed = (failed == 0) & bad ? order : failed;
+      const V root = vsqrt(u[j][j]);
+      u[j][j] = root;
+      for (int64_t k = j + 1; k < n; ++k) u[j][k] = u[j][k] / root;
+      for (int64_t i = j + 1; i < n; ++i)
+        for (int64_t k = i; k < n; ++k) u[i][k] = fma(-u[j][i], u[j][k], u[i][k]);
+    }
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j) st(lanes[i * n + j], j < i ? V{} : u[i][j]);
+    for (int64_t l = 0; l < live; ++l) {
+      for (int64_t e = 0; e < size; ++e) x[l * size + e] = lanes[e][l];
+      info[first + l] = (int32_t)failed[l];
+    }
+  }
+}
+
+template <class T>
 constexpr LinalgTypeKernels<T> kernels() {
-  return {solve<T>, lu_small<T>, cholesky<T>,  lu<T>,     transpose<T>, reflection<T>, reflect<T>,
-          rows<T>,  columns<T>,  symmetric<T>, rotate<T>, dot<T>,       scale<T>,      largest<T>};
+  return {solve<T>,     lu_small<T>,   cholesky<T>, cholesky_lanes<T>, lu<T>,
+          transpose<T>, reflection<T>, reflect<T>,  rows<T>,           columns<T>,
+          symmetric<T>, rotate<T>,     dot<T>,      scale<T>,          largest<T>};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 namespace ccdl::cpu {
 
 constexpr int kSmallLu = 24;
+constexpr int kLaneOrder = 8;
 
 // H = I - tau v v^T with v = (1, ...) takes x to (beta, 0, ...).
 template <class T>
@@ -26,6 +27,8 @@ struct LinalgTypeKernels {
   // a = U^T U from the upper triangle of a, U over it. Returns 0, or the order of the first leading minor
   // that is not positive.
   int32_t (*cholesky)(T* a, int64_t stride, int64_t n);
+  // cholesky() of `count` matrices of n <= kLaneOrder one after another, zeros below, one matrix to a lane
+  void (*cholesky_lanes)(T* a, int64_t count, int64_t n, int32_t* info);
   // P a = L U of a [m, n] whose columns are contiguous (element (i, j) at a[j * stride + i]); pivots from 0.
   // Returns 0, or i when U's i-th (from 1) diagonal entry is the first zero.
   int32_t (*lu)(T* a, int64_t stride, int64_t m, int64_t n, int32_t* pivots);
