@@ -176,13 +176,21 @@ bool sequence_items(PyObject* o, PyObject*** items, Py_ssize_t* n) {
   return false;
 }
 
-bool ints_from(PyObject* o, int fill, Dims* out) {
+bool ints_from(PyObject* o, int fill, Slot* s) {
+  Dims* out = &s->ints;
   int64_t one = 0;
   PyObject** items;
   Py_ssize_t n;
   out->clear();
   if (sequence_items(o, &items, &n)) {
-    if (n > kMaxDims) return false;
+    if (n > kMaxDims) {
+      s->many = std::make_unique<std::vector<int64_t>>();
+      for (Py_ssize_t i = 0; i < n; ++i) {
+        if (!int_from(items[i], &one)) return false;
+        s->many->push_back(one);
+      }
+      return true;
+    }
     for (Py_ssize_t i = 0; i < n; ++i) {
       if (!int_from(items[i], &one)) return false;
       out->push_back(one);
@@ -299,7 +307,7 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
       return true;
     }
     case ArgType::Ints:
-      return ints_from(o, p.fill, &s->ints);
+      return ints_from(o, p.fill, s);
     case ArgType::Floats:
     case ArgType::Bools:
     case ArgType::Tensors: {
@@ -378,6 +386,8 @@ int Signature::find(PyObject* key) const {
   if (!k) return -1;
   if (std::strcmp(k, "axis") == 0) k = "dim";
   if (std::strcmp(k, "keepdims") == 0) k = "keepdim";
+  if (std::strcmp(k, "x") == 0 || std::strcmp(k, "a") == 0 || std::strcmp(k, "x1") == 0) k = "input";
+  if (std::strcmp(k, "x2") == 0) k = "other";
   for (size_t i = 0; i < params.size(); ++i)
     if (params[i].name == k) return static_cast<int>(i);
   return -1;
@@ -468,6 +478,12 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
   a->signature_ = this;
   if (cu::is_initialized()) check_devices(*a);
   return true;
+}
+
+void Args::too_many_ints(int i) const {
+  fail(ErrorKind::Value,
+       str(signature_->name, "(): argument '", signature_->params[static_cast<size_t>(i)].name, "' has ",
+           slots_[i].many->size(), " entries; tensors have at most ", kMaxDims, " dimensions"));
 }
 
 // All tensors of a call live on one device. Numbers in host memory (0-d) mix where an argument may be a

@@ -12,6 +12,7 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -102,6 +103,7 @@ struct Slot {                  // one parsed argument
   int64_t integer = 0;
   double real = 0;
   Dims ints;
+  std::unique_ptr<std::vector<int64_t>> many;  // a list longer than Dims holds; ints is empty then
   std::vector<double> reals;
   TensorList tensors;
 };
@@ -146,9 +148,13 @@ class Args {
   std::optional<bool> boolean_or(int i) const {
     return slots_[i].none ? std::nullopt : std::optional(slots_[i].integer != 0);
   }
-  const Dims& ints(int i) const { return slots_[i].ints; }
-  std::optional<Dims> ints_or(int i) const {
-    return slots_[i].none ? std::nullopt : std::optional(slots_[i].ints);
+  const Dims& ints(int i) const {
+    if (slots_[i].many) too_many_ints(i);
+    return slots_[i].ints;
+  }
+  std::optional<Dims> ints_or(int i) const { return slots_[i].none ? std::nullopt : std::optional(ints(i)); }
+  IntSpan all_ints(int i) const {  // a list of any length: sizes of pieces, borders
+    return slots_[i].many ? IntSpan(*slots_[i].many) : IntSpan(slots_[i].ints);
   }
   const std::vector<double>& reals(int i) const { return slots_[i].reals; }
   const TensorList& tensors(int i) const { return slots_[i].tensors; }
@@ -188,6 +194,8 @@ class Args {
     }
     PyThreadState* state;
   };
+
+  [[noreturn]] void too_many_ints(int i) const;
 
  private:
   friend struct ::ccdl::python::Signature;

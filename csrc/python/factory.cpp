@@ -22,6 +22,21 @@ bool is_sequence(PyObject* o) {
          (PySequence_Check(o) && !PyUnicode_Check(o) && !PyBytes_Check(o) && !is_tensor(o) && !has_buffer(o));
 }
 
+// A number of nested data; a Python integer beyond 64 bits is its value in double.
+bool element_from(PyObject* o, Scalar* s) {
+  if (PyLong_Check(o) && !PyBool_Check(o)) {
+    int overflow = 0;
+    PyLong_AsLongLongAndOverflow(o, &overflow);
+    if (overflow) {
+      const double d = PyLong_AsDouble(o);
+      if (d == -1.0 && PyErr_Occurred()) throw PyError{};
+      *s = Scalar(d);
+      return true;
+    }
+  }
+  return number_from(o, s);
+}
+
 void discover(PyObject* o, int depth, Found* f, bool first) {
   CCDL_CHECK(depth <= kMaxDepth, Value, "tensor: too many dimensions (more than ", kMaxDepth,
              ") in the nested data");
@@ -64,7 +79,7 @@ void discover(PyObject* o, int depth, Found* f, bool first) {
     return;
   }
   Scalar s;
-  if (!number_from(o, &s)) {
+  if (!element_from(o, &s)) {
     PyErr_Format(PyExc_TypeError,
                  "tensor: could not infer dtype of %s; numbers, nested sequences of numbers, arrays and "
                  "tensors are accepted",
@@ -72,7 +87,7 @@ void discover(PyObject* o, int depth, Found* f, bool first) {
     throw PyError{};
   }
   f->any = true;
-  if (s.is_float())
+  if (s.is_float() && !PyLong_Check(o))
     f->any_float = true;
   else if (s.is_bool())
     f->any_bool = true;
@@ -150,7 +165,7 @@ void fill(PyObject* o, const Tensor& out, int depth, int64_t* at) {
   }
   if (depth == sizes.ndim()) {
     Scalar s;
-    if (is_sequence(o) || !number_from(o, &s)) {
+    if (is_sequence(o) || !element_from(o, &s)) {
       PyErr_Format(PyExc_ValueError,
                    "tensor: too many dimensions or a non-number (%s) at depth %d of the nested data",
                    Py_TYPE(o)->tp_name, depth);
@@ -205,6 +220,7 @@ PyObject* row_asarray(const Args& a) {
   if (auto t = a.dtype_or(1)) x = ops::to(x, *t);
   if (!a.is_none(2) || !is_tensor(o)) x = ops::to(x, x.dtype(), a.device(2), false);
   if (copy && is_tensor(o) && x.same(unwrap(o))) x = ops::clone(x);
+  if (a.boolean(4)) autograd::set_requires_grad(x, true);
   return wrap(x);
 }
 

@@ -5,6 +5,11 @@
 
 namespace ccdl::python {
 
+inline void check_index_out(const char* name, const Tensor& out) {
+  CCDL_CHECK(out.dtype() == DType::Int64, DType, name, ": indices are int64, but out= for them is ",
+             describe(out));
+}
+
 // f() -> std::tuple<Tensor, Tensor>; `out` is the position of `Tensor[]? out`, or -1.
 template <class F>
 PyObject* named_pair(const Args& a, const char* name, std::initializer_list<const char*> fields, int out,
@@ -25,6 +30,8 @@ PyObject* named_pair(const Args& a, const char* name, std::initializer_list<cons
 }
 template <class F>
 PyObject* values_indices(const Args& a, const char* name, int out, const F& f) {
+  if (out >= 0 && !a.is_none(out) && a.tensors(out).size() == 2 && a.tensors(out)[1].defined())
+    check_index_out(name, a.tensors(out)[1]);
   return named_pair(a, name, {"values", "indices"}, out, f);
 }
 

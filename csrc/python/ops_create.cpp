@@ -9,6 +9,7 @@ namespace {
 // Positions of the keywords every factory ends with.
 struct Options {
   int out, dtype, device, requires_grad;
+  bool keeps_shape = false;  // ranges fill an out= of as many elements whatever its shape
 };
 
 // f(dtype, device) makes the tensor; `fallback` is its dtype when none was given.
@@ -20,7 +21,13 @@ PyObject* make(const Args& a, const char* op, Options o, DType fallback, const F
   else if (o.out >= 0 && !a.is_none(o.out))
     t = a.tensor(o.out).dtype();
   Tensor y = f(t, a.device(o.device));
-  if (o.out >= 0 && !a.is_none(o.out)) return wrap(ops::write_out(op, y, a.tensor(o.out)));
+  if (o.out >= 0 && !a.is_none(o.out)) {
+    const Tensor& out = a.tensor(o.out);
+    CCDL_CHECK(t == out.dtype(), DType, op, ": dtype ", dtype_name(t), " does not match the dtype of out=, ",
+               dtype_name(out.dtype()));
+    if (o.keeps_shape && y.numel() == out.numel()) y = ops::view(y, out.sizes());
+    y = ops::write_out(op, y, out);
+  }
   if (a.boolean(o.requires_grad)) autograd::set_requires_grad(y, true);
   return wrap(y);
 }
@@ -45,7 +52,8 @@ PyObject* full_row(const Args& a) {
 }
 
 PyObject* arange_row(const Args& a, Scalar start, Scalar end, Scalar step, int first) {
-  return make(a, "arange", {first, first + 1, first + 3, first + 5}, ops::arange_dtype(start, end, step),
+  return make(a, "arange", {first, first + 1, first + 3, first + 5, true},
+              ops::arange_dtype(start, end, step),
               [&](DType t, Device d) { return ops::arange(start, end, step, t, d); });
 }
 
@@ -130,14 +138,14 @@ static const Row kRows[] = {
      [](const Args& a) { return arange_row(a, a.scalar(0), a.scalar(1), a.scalar(2), 3); }},
     {"linspace(float start, float end, int steps, *, Tensor? out=None, " OPTIONS ") -> Tensor",
      [](const Args& a) {
-       return make(a, "linspace", {3, 4, 6, 8}, default_dtype(), [&](DType t, Device d) {
+       return make(a, "linspace", {3, 4, 6, 8, true}, default_dtype(), [&](DType t, Device d) {
          return ops::linspace(a.real(0), a.real(1), a.integer(2), t, d);
        });
      }},
     {"logspace(float start, float end, int steps, float base=10.0, *, Tensor? out=None, " OPTIONS
      ") -> Tensor",
      [](const Args& a) {
-       return make(a, "logspace", {4, 5, 7, 9}, default_dtype(), [&](DType t, Device d) {
+       return make(a, "logspace", {4, 5, 7, 9, true}, default_dtype(), [&](DType t, Device d) {
          return ops::logspace(a.real(0), a.real(1), a.integer(2), a.real(3), t, d);
        });
      }},

@@ -44,7 +44,15 @@ using ops::Operand;
   {#name "(Scalar input, Tensor " right ", *, Tensor? out=None) -> Tensor",                                            \
    [](const Args& a) { return a.run_out(2, #name, [&] { return ops::function(a.scalar(0), a.tensor(1)); }); }},
 
+// Two numbers: a function only, the result 0-d.
+#define CCDL_TWO_NUMBERS(name, call)                                                                                   \
+  {#name "(Scalar input, Number other, *, Tensor? out=None) -> Tensor",                                                \
+   [](const Args& a) { return a.run_out(2, #name, [&] { return call(number(a.scalar(0)), a.operand(1)); }); }, kOldForm},
+
 // clang-format on
+Tensor number(const Scalar& s) { return scalar_tensor(s, s.dtype(default_dtype())); }
+Tensor add_numbers(const Operand& x, const Operand& y) { return ops::add(x, y, 1); }
+Tensor sub_numbers(const Operand& x, const Operand& y) { return ops::sub(x, y, 1); }
 Tensor divide(const Operand& x, const Operand& y, const std::optional<std::string>& mode) {
   if (!mode) return ops::div(x, y);
   if (*mode == "floor") return ops::floor_divide(x, y);
@@ -234,6 +242,9 @@ static const Row kBinaryRows[] = {
     CCDL_DIVIDE_ROWS(div) CCDL_DIVIDE_ROWS(divide) CCDL_BINARY_ROWS(true_divide, div)
     CCDL_BINARY_ROWS(floor_divide, floor_divide) CCDL_BINARY_ROWS(remainder, remainder) CCDL_BINARY_ROWS(fmod, fmod)
     CCDL_LEFT_NUMBER(remainder, remainder, "other")
+    CCDL_TWO_NUMBERS(add, add_numbers) CCDL_TWO_NUMBERS(sub, sub_numbers) CCDL_TWO_NUMBERS(subtract, sub_numbers)
+    CCDL_TWO_NUMBERS(mul, ops::mul) CCDL_TWO_NUMBERS(multiply, ops::mul) CCDL_TWO_NUMBERS(div, ops::div)
+    CCDL_TWO_NUMBERS(divide, ops::div) CCDL_TWO_NUMBERS(true_divide, ops::div) CCDL_TWO_NUMBERS(floor_divide, ops::floor_divide)
     {"pow(Tensor input, Number exponent, *, Tensor? out=None) -> Tensor",
      [](const Args& a) { return a.run_out(2, "pow", [&] { return ops::pow(a.tensor(0), a.operand(1)); }); }, kBoth},
     CCDL_LEFT_NUMBER(pow, pow, "exponent")

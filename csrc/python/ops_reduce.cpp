@@ -29,6 +29,7 @@ PyObject* extreme_dim(const Args& a, const char* op) {
 }
 template <Tensor (*F)(const Tensor&, std::optional<int64_t>, bool)>
 PyObject* arg_extreme(const Args& a, const char* op) {
+  if (!a.is_none(3)) check_index_out(op, a.tensor(3));
   return a.run_out(3, op, [&] { return F(a.tensor(0), a.integer_or(1), a.boolean(2)); });
 }
 double correction(const Args& a, int i) { return a.is_none(i) ? 1.0 : a.scalar(i).to_double(); }

@@ -68,11 +68,17 @@ static const Row kRows[] = {
     {"atleast_2d(Tensor[]* tensors) -> Tensor[]", atleast_all<2>},
     {"atleast_3d(Tensor input) -> Tensor", atleast_one<3>},
     {"atleast_3d(Tensor[]* tensors) -> Tensor[]", atleast_all<3>},
-    {"roll(Tensor input, int[1] shifts, int[1] dims=[]) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::roll(a.tensor(0), a.ints(1), a.ints(2)); }); },
+    {"roll(Tensor input, int[1] shifts, int[1]? dims=[]) -> Tensor",
+     [](const Args& a) {
+       return a.run([&] { return ops::roll(a.tensor(0), a.ints(1), a.is_none(2) ? Dims{} : a.ints(2)); });
+     },
      kBoth},
     {"flip(Tensor input, int[]* dims) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::flip(a.tensor(0), a.ints(1)); }); }, kBoth},
+     [](const Args& a) {
+       CCDL_CHECK(a.given(1), Type, "flip() missing 1 required positional argument: 'dims'");
+       return a.run([&] { return ops::flip(a.tensor(0), a.ints(1)); });
+     },
+     kBoth},
     {"fliplr(Tensor input) -> Tensor",
      [](const Args& a) {
        CCDL_CHECK(a.tensor(0).dim() >= 2, Runtime, "fliplr: Input must be >= 2-d, got ",

@@ -21,7 +21,8 @@ PyObject* split_row(const Args& a, const Direction& to, bool sections) {
              " dimension(s), but got a tensor with ", x.dim(), " dimensions!");
   const int64_t dim = to.dim < x.dim() ? to.dim : 0;
   return a.run([&] {
-    return sections ? ops::split_evenly(to.op, x, a.integer(1), dim) : ops::tensor_split(x, a.ints(1), dim);
+    return sections ? ops::split_evenly(to.op, x, a.integer(1), dim)
+                    : ops::tensor_split(x, a.all_ints(1), dim);
   });
 }
 

@@ -38,6 +38,10 @@ PyObject* unique_result(const Args& a, bool consecutive, bool inverse, bool coun
 }
 
 PyObject* nonzero_row(const Args& a) {
+  if (!a.is_none(2)) {
+    CCDL_CHECK(!a.boolean(1), Runtime, "nonzero: out= goes with as_tuple=False only");
+    check_index_out("nonzero", a.tensor(2));
+  }
   if (!a.boolean(1)) return a.run_out(2, "nonzero", [&] { return ops::nonzero(a.tensor(0)); });
   return a.run([&] {
     const Tensor& x = a.tensor(0);
@@ -60,7 +64,7 @@ bool right_side(const Args& a, int right, int side) {
 }  // namespace
 
 static const Row kRows[] = {
-    {"sort(Tensor input, int dim=-1, bool descending=False, bool stable=False, *, Tensor[]? out=None) -> "
+    {"sort(Tensor input, int dim=-1, bool descending=False, bool? stable=False, *, Tensor[]? out=None) -> "
      "tuple[Tensor, Tensor]",
      [](const Args& a) {
        return values_indices(a, "sort", 4,

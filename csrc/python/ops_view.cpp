@@ -61,9 +61,18 @@ PyObject* split_evenly(const Tensor& x, int64_t n, int64_t at) {
 
 PyObject* row_split(const Args& a) { return wrap(ops::split(a.tensor(0), a.integer(1), a.integer(2))); }
 PyObject* row_split_with_sizes(const Args& a) {
-  return wrap(ops::split_with_sizes(a.tensor(0), a.ints(1), a.integer(2)));
+  return wrap(ops::split_with_sizes(a.tensor(0), a.all_ints(1), a.integer(2)));
 }
 PyObject* row_tensor_split(const Args& a) { return split_evenly(a.tensor(0), a.integer(1), a.integer(2)); }
+
+PyObject* row_tensor_split_at(const Args& a) {
+  return wrap(ops::tensor_split(a.tensor(0), a.all_ints(1), a.integer(2)));
+}
+
+PyObject* copy_row(const Args& a) {
+  return a.run([&] { return ops::copy_(a.tensor(0), a.tensor(1), a.boolean(2)); });
+}
+PyObject* resize_as_row(const Args& a) { return wrap(ops::resize_(a.tensor(0), a.tensor(1).sizes())); }
 
 // A 0-d tensor is a number of sections, a 1-d one the borders.
 PyObject* split_by_tensor(const Args& a) {
@@ -72,9 +81,7 @@ PyObject* split_by_tensor(const Args& a) {
              "tensor_split: tensor_indices_or_sections must be a 0-d or 1-d integer tensor, got ",
              describe(by));
   if (by.dim() == 0) return split_evenly(a.tensor(0), ops::item(by).to_int(), a.integer(2));
-  CCDL_CHECK(by.numel() <= kMaxDims, Value, "tensor_split: at most ", kMaxDims,
-             " borders in tensor form; use a list of splits");
-  Dims borders;
+  std::vector<int64_t> borders;
   for (int64_t i = 0; i < by.numel(); ++i) borders.push_back(ops::item(ops::select(by, 0, i)).to_int());
   return wrap(ops::tensor_split(a.tensor(0), borders, a.integer(2)));
 }
@@ -161,8 +168,9 @@ const Row kRows[] = {
     {"tensor_split(Tensor input, Tensor tensor_indices_or_sections, int dim=0) -> tuple", split_by_tensor,
      kBoth},
     {"tensor_split(Tensor input, int indices_or_sections, int dim=0) -> tuple", row_tensor_split, kBoth},
-    {"tensor_split(Tensor input, int[] indices_or_sections, int dim=0) -> tuple",
-     [](const Args& a) { return wrap(ops::tensor_split(a.tensor(0), a.ints(1), a.integer(2))); }, kBoth},
+    {"tensor_split(Tensor input, int[] indices_or_sections, int dim=0) -> tuple", row_tensor_split_at, kBoth},
+    {"tensor_split(Tensor input, int sections, int dim=0) -> tuple", row_tensor_split, kBoth},
+    {"tensor_split(Tensor input, int[] indices, int dim=0) -> tuple", row_tensor_split_at, kBoth},
     {"unbind(Tensor input, int dim=0) -> tuple",
      [](const Args& a) { return wrap(ops::unbind(a.tensor(0), a.integer(1))); }, kBoth},
     {"clone(Tensor input, *, memory_format? memory_format=None) -> Tensor",
@@ -235,16 +243,17 @@ const Row kRows[] = {
 
     {"share_memory_(Tensor self) -> Tensor", [](const Args& a) { return wrap(a.tensor(0)); }},
     {"is_shared(Tensor self) -> bool", [](const Args&) { return wrap(false); }},
-    {"copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::copy_(a.tensor(0), a.tensor(1), a.boolean(2)); }); }},
+    {"copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor", copy_row},
+    {"copy_(Tensor self, Tensor other, bool non_blocking=False) -> Tensor", copy_row, kOldForm},
     {"fill_(Tensor self, Scalar value) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::fill_(a.tensor(0), a.scalar(1)); }); }},
     {"zero_(Tensor self) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::zero_(a.tensor(0)); }); }},
     {"resize_(Tensor self, int[]* size, *, memory_format? memory_format=None) -> Tensor",
      [](const Args& a) { return wrap(ops::resize_(a.tensor(0), a.ints(1))); }},
-    {"resize_as_(Tensor self, Tensor other) -> Tensor",
-     [](const Args& a) { return wrap(ops::resize_(a.tensor(0), a.tensor(1).sizes())); }},
+    {"resize_as_(Tensor self, Tensor the_template, *, memory_format? memory_format=None) -> Tensor",
+     resize_as_row},
+    {"resize_as_(Tensor self, Tensor other) -> Tensor", resize_as_row, kOldForm},
     {"as_strided_(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
      [](const Args& a) {
        return wrap(ops::inplace_view("as_strided_", a.tensor(0),

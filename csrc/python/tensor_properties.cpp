@@ -34,6 +34,13 @@ PyObject* transposed(const Tensor& x) {
   return wrap(ops::permute(x, order));
 }
 
+static Tensor hermitian(const Tensor& x) {
+  CCDL_CHECK(x.dim() == 2 || x.dim() == 0, Runtime,
+             "H: tensor.H is only supported on matrices (2-D tensors). Got ", x.dim(), "-D tensor",
+             x.dim() > 2 ? "; for batches of matrices use tensor.mH" : "");
+  return x.dim() ? ops::adjoint(x) : x;
+}
+
 #define CCDL_GET(name, expression)                                          \
   PyObject* get_##name(PyObject* o, void*) {                                \
     return get(o, [](const Tensor& x) -> PyObject* { return expression; }); \
@@ -53,6 +60,7 @@ CCDL_GET(data, wrap(autograd::detach(x)))
 CCDL_GET(real, wrap(x))
 CCDL_GET(T, transposed(x))
 CCDL_GET(mT, wrap(ops::adjoint(x)))
+CCDL_GET(H, wrap(hermitian(x)))
 CCDL_GET(version, PyLong_FromUnsignedLong(x.version()))
 CCDL_GET(is_cuda, PyBool_FromLong(x.device().is_cuda()))
 CCDL_GET(is_cpu, PyBool_FromLong(x.device().is_cpu()))
@@ -117,7 +125,7 @@ PyGetSetDef kProperties[] = {
     {"real", get_real, nullptr, "The tensor itself: there are no complex numbers.", nullptr},
     {"T", get_T, nullptr, "All dimensions reversed.", nullptr},
     {"mT", get_mT, nullptr, "Last two dimensions swapped.", nullptr},
-    {"H", get_mT, nullptr, "Transpose of a matrix.", nullptr},
+    {"H", get_H, nullptr, "Transpose of a matrix.", nullptr},
     {"mH", get_mT, nullptr, "Last two dimensions swapped.", nullptr},
     {"_version", get_version, nullptr, "Number of in-place writes to the storage.", nullptr},
     {"is_cuda", get_is_cuda, nullptr, nullptr, nullptr},

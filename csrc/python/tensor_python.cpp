@@ -2,6 +2,8 @@
 #include "py_tensor.h"
 #include "signature.h"
 
+#include <ccdl/ops/shape.h>
+
 namespace ccdl::python {
 
 namespace {
@@ -24,6 +26,14 @@ const Row kRows[] = {
      [](const Args& a) { return call("deepcopy", a.self(), a.object(1)); }},
     {"__reduce_ex__(Tensor self, object protocol) -> tuple",
      [](const Args& a) { return call("reduce_ex", a.self(), a.object(1)); }},
+    {"__copy__(Tensor self) -> Tensor", [](const Args& a) { return call("copy", a.self()); }},
+    {"__reversed__(Tensor self) -> Tensor",
+     [](const Args& a) {
+       const Tensor& x = a.tensor(0);
+       return a.run([&] { return x.dim() ? ops::flip(x, Dims{0}) : x; });
+     }},
+    {"as_subclass(Tensor self, object cls) -> Tensor",
+     [](const Args& a) { return call("as_subclass", a.self(), a.object(1)); }},
     {"__format__(Tensor self, object spec) -> str",
      [](const Args& a) { return call("format_", a.self(), a.object(1)); }},
     {"__contains__(Tensor self, object element) -> bool",
@@ -71,6 +81,13 @@ const Row kRows[] = {
      "Tensor",
      [](const Args& a) {
        return call("as_strided_scatter", a.self(), a.object(1), a.object(2), a.object(3),
+                   or_none(a.object(4)));
+     }},
+    {"set_(Tensor self, object source=None, object storage_offset=None, object size=None, object "
+     "stride=None) -> "
+     "Tensor",
+     [](const Args& a) {
+       return call("set_", a.self(), or_none(a.object(1)), or_none(a.object(2)), or_none(a.object(3)),
                    or_none(a.object(4)));
      }},
     {"apply_(Tensor self, object callable) -> Tensor",

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ._C import Tensor
 from .errors import ShapeError, TypeError, ValueError
 
-__all__ = ["check_count", "check_sizes", "check_tensors"]
+__all__ = ["check_count", "check_sizes", "check_tensors", "named"]
 
 _MISSING = object()
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def named(**others: str) -> Callable[[_F], _F]:
+    """Other names of arguments, as PyTorch's own parser knows them: ``input`` for ``A``, say."""
+
+    def mark(function: _F) -> _F:
+        function.__dict__["_other_names"] = others
+        return function
+
+    return mark
 
 
 def check_count(op: str, name: str, count: Any, most: int) -> None:
@@ -34,11 +45,15 @@ def _checked(function: Callable[..., Any], label: str) -> Any:
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
     wanted = [(i, n) for i, n in enumerate(names) if function.__annotations__.get(n) in ("Tensor", Tensor)]
-    if not wanted:
+    others: dict[str, str] = getattr(function, "_other_names", {})
+    if not wanted and not others:
         return function
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
+        for other, name in others.items():
+            if other in kwargs and name not in kwargs:
+                kwargs[name] = kwargs.pop(other)
         for i, name in wanted:
             value = args[i] if i < len(args) else kwargs.get(name, _MISSING)
             if value is not _MISSING and not isinstance(value, Tensor):

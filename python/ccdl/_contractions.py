@@ -96,8 +96,9 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
             [12.]])
     """
     if len(matrices) == 1 and not isinstance(matrices[0], (list, tuple)):
-        return matrices[0]
-    result = _C._multi_dot(list(matrices[0] if len(matrices) == 1 else matrices))
+        result = matrices[0]
+    else:
+        result = _C._multi_dot(list(matrices[0] if len(matrices) == 1 else matrices))
     return result if out is None else _write(out, result)
 
 

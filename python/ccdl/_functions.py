@@ -204,7 +204,13 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         raise errors.TypeError(
             f"unravel_index: expected 'indices' to be integer dtype, but got {indices.dtype}"
         )
-    sizes = [shape] if isinstance(shape, int) else [int(s) for s in shape]
+    if not isinstance(shape, (int, list, tuple)) or (
+        isinstance(shape, (list, tuple)) and not all(isinstance(s, int) for s in shape)
+    ):
+        raise errors.TypeError(
+            f"unravel_index: expected 'shape' to be int or sequence of ints, but got {shape!r}"
+        )
+    sizes = [shape] if isinstance(shape, int) else list(shape)
     if any(s < 0 for s in sizes):
         raise errors.ValueError(f"unravel_index: 'shape' cannot have negative values, but got {tuple(sizes)}")
     total = math.prod(sizes)
@@ -267,7 +273,7 @@ def frexp(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
     return _Frexp(mantissa, exponent)
 
 
-def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> list[Tensor]:
+def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple[Tensor, ...]:
     """Numerical derivatives along dimensions: central differences of second order inside, one-sided ones of
     order ``edge_order`` at the ends; :func:`numpy.gradient`.
 
@@ -276,7 +282,7 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
 
     >>> import ccdl
     >>> ccdl.gradient(ccdl.tensor([1., 2., 4., 7.]))
-    [tensor([1.0000, 1.5000, 2.5000, 3.0000])]
+    (tensor([1.0000, 1.5000, 2.5000, 3.0000]),)
     """
     if edge_order not in (1, 2):
         raise errors.RuntimeError(f"gradient: only supports edge_order=1 and edge_order=2, got {edge_order}")
@@ -300,7 +306,7 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
             f"for {len(dims)} dimensions"
         )
     x = input if input.is_floating_point() else input.to(_C.get_default_dtype())
-    return [_gradient_along(x, d % x.dim(), h, edge_order) for d, h in zip(dims, steps)]
+    return tuple(_gradient_along(x, d % x.dim(), h, edge_order) for d, h in zip(dims, steps))
 
 
 def _gradient_along(x: Tensor, d: int, h: Any, edge_order: int) -> Tensor:
@@ -314,7 +320,12 @@ def _gradient_along(x: Tensor, d: int, h: Any, edge_order: int) -> Tensor:
         gaps = _C.full((n - 1,), float(h), dtype=y.dtype, device=y.device)
     slopes = y.diff(dim=-1) / gaps
     left, right = gaps[:-1], gaps[1:]
-    inside = (slopes[..., :-1] * right + slopes[..., 1:] * left) / (left + right)
+    even = not (isinstance(h, Tensor) and h.dim())
+    # at equal steps the middle value takes no part, so an infinite one stays where it is
+    if even:
+        inside = (y[..., 2:] - y[..., :-2]) / (2 * float(h))
+    else:
+        inside = (slopes[..., :-1] * right + slopes[..., 1:] * left) / (left + right)
     if edge_order == 1:
         first, last = slopes[..., :1], slopes[..., -1:]
     else:  # the parabola through the three points at the end

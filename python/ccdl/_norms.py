@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _C, errors
 from ._C import Tensor
+from ._checks import named
 from ._contractions import _write
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
@@ -11,6 +12,7 @@ __all__ = ["matrix_norm", "norm", "vector_norm"]
 _SINGULAR = ("nuc", 2, -2)
 
 
+@named(input="x")
 def vector_norm(x: Tensor, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """``(sum |x|^ord)^(1/ord)`` over ``dim`` (an int, a tuple, or None for all dimensions).
 
@@ -24,6 +26,7 @@ def vector_norm(x: Tensor, ord=2, dim=None, keepdim=False, *, dtype=None, out=No
     return _C._vector_norm(x, ord, dim, keepdim, dtype=dtype, out=out)
 
 
+@named(input="A")
 def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None):
     """Norm of the matrices in the two dimensions ``dim``.
 
@@ -65,6 +68,7 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None
     return result if out is None else _write(out, result)
 
 
+@named(input="A")
 def norm(A: Tensor, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     """Vector or matrix norm, as :func:`numpy.linalg.norm` chooses.
 

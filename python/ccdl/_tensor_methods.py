@@ -28,6 +28,65 @@ def deepcopy(x, memo):
     return result
 
 
+def copy(x):
+    """``copy.copy``: another tensor object over the same memory, with the same attributes."""
+    if not x.is_leaf:
+        result = x.detach()
+    elif type(x) is _C.Tensor:
+        result = x.detach().requires_grad_(x.requires_grad)
+    else:
+        result = _C.Tensor._make_subclass(type(x), x.detach(), x.requires_grad)
+    result.__dict__.update(x.__dict__)
+    return result
+
+
+def as_subclass(x, cls):
+    """A leaf of the subclass over the same memory."""
+    if not (isinstance(cls, type) and issubclass(cls, _C.Tensor)):
+        raise TypeError(f"as_subclass(): argument 'cls' must be a subclass of Tensor, got {cls!r}")
+    if cls is _C.Tensor:
+        return x
+    if not x.is_leaf:
+        raise RuntimeError(
+            "as_subclass: only leaves of the graph can become objects of another class; detach() it first"
+        )
+    return _C.Tensor._make_subclass(cls, x.detach(), x.requires_grad)
+
+
+def _contiguous_strides(sizes):
+    strides, step = [], 1
+    for size in reversed(sizes):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
+def set_(x, source, storage_offset, size, stride):
+    """``x`` made to show the memory of a tensor or of a storage, under sizes and strides of its own."""
+    if source is None:
+        whole = x.new_empty(0)
+    elif isinstance(source, _C.Tensor):
+        whole = source
+    elif hasattr(source, "_flat"):
+        whole = source._flat()
+        if getattr(source, "dtype", None) is None:
+            whole = whole.view(x.dtype)
+    else:
+        raise TypeError(f"set_(): argument 'source' must be Tensor or a storage, not {type(source).__name__}")
+    if whole.dtype is not x.dtype:
+        raise RuntimeError(f"set_: the source has dtype {whole.dtype}, the tensor {x.dtype}; they must agree")
+    if size is not None:
+        sizes = (size,) if isinstance(size, int) else tuple(size)
+        if stride is None:
+            stride = _contiguous_strides(sizes)
+        strides = (stride,) if isinstance(stride, int) else tuple(stride)
+        whole = whole.as_strided(sizes, strides, storage_offset or 0)
+    elif storage_offset:
+        whole = whole[storage_offset:]
+    x.data = whole
+    return x
+
+
 def _rebuild(cls, data, dtype, shape, requires_grad, state, device="cpu"):
     x = _C.frombuffer(bytearray(data), dtype=dtype) if data else _C.empty(0, dtype=dtype, device="cpu")
     x = x.reshape(shape).to(device)

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _C, errors
 from ._C import Tensor
-from ._checks import check_tensors
+from ._checks import check_tensors, named
 from ._contractions import _write
 from ._norms import matrix_norm, norm, vector_norm
 from .errors import LinAlgError
@@ -85,6 +85,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     return _C.matmul(input, other, out=out)
 
 
+@named(input="A")
 def matrix_power(A: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     """The n-th power of square matrices by repeated squaring; of the inverse for negative n.
 
@@ -145,6 +146,7 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:
     return _C.cat([ones, x.unsqueeze(-1).expand(*x.shape, count - 1).cumprod(-1)], -1)
 
 
+@named(input="A")
 def cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
     """Lower triangular ``L`` with ``A = L L^T`` (or upper ``U`` with ``A = U^T U``) of symmetric positive
     definite matrices; only the lower triangle of ``A`` is read.
@@ -160,6 +162,7 @@ def cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Te
     return _out(out, _C.cholesky(A, upper))
 
 
+@named(input="A")
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """(L, info): as :func:`cholesky`, but a failure is the order of the minor in ``info``, not an error."""
     if check_errors:
@@ -211,6 +214,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     return _outs(out, _C._linalg_solve_ex(A, B, left))
 
 
+@named(input="A")
 def solve_triangular(
     A: Tensor,
     B: Tensor,
@@ -242,6 +246,7 @@ def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     return _out(out, _C.det(A))
 
 
+@named(input="A")
 def slogdet(A: Tensor, *, out: Any = None) -> Any:
     """(sign, logabsdet): sign and logarithm of the magnitude of determinants; (0, -inf) when singular."""
     return _outs(out, _C._linalg_slogdet(A))
@@ -316,6 +321,7 @@ def lu_solve(
     return _out(out, _C._linalg_lu_solve(LU, pivots, B, left, adjoint))
 
 
+@named(input="A")
 def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     """(Q, R) with ``A = Q R``, Q with orthonormal columns, R upper triangular, by Householder reflections.
 
@@ -325,6 +331,7 @@ def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     return _outs(out, _C._linalg_qr(A, mode))
 
 
+@named(input="A")
 def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The first n columns of ``H_1 H_2 ... H_k``, ``H_i = I - tau_i v_i v_i^T`` with v_i in column i of ``A``
     [..., m, n] (1 on the diagonal, 0 above), k <= n.
@@ -376,6 +383,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor
     return _out(out, _C._linalg_eigvalsh(A, UPLO))
 
 
+@named(input="A")
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:
     """(U, S, Vh) with ``A = U diag(S) Vh``, S descending, by bidiagonalisation and divide and conquer
     (on CUDA by one-sided Jacobi rotations).
@@ -405,6 +413,7 @@ def _tolerance(value: Any, like: Tensor) -> Tensor | None:
     return _C.tensor(float(value), dtype=_C.float64, device=like.device)
 
 
+@named(input="A")
 def pinv(
     A: Tensor,
     rcond: Any = None,
@@ -428,6 +437,7 @@ def pinv(
     return _out(out, _C._linalg_pinv(A, _tolerance(atol, A), _tolerance(relative, A), hermitian))
 
 
+@named(input="A")
 def matrix_rank(
     A: Tensor,
     tol: Any = None,
@@ -460,6 +470,7 @@ def matrix_rank(
     return _out(out, (values > limit.unsqueeze(-1)).sum(-1))
 
 
+@named(input="A")
 def cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tensor:
     """Condition numbers: the ratio of the extreme singular values (``p`` None, 2 or -2), else
     ``norm(A, p) norm(A^-1, p)``, infinite for a singular matrix."""
@@ -473,6 +484,7 @@ def cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tensor:
     return _out(out, result)
 
 
+@named(input="A", b="B")
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """``X`` with the least ``|A X - B|``, the shortest one where several are.
 
@@ -516,7 +528,10 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
         rank = matrix_rank(A, rtol=rcond)
         solution = pinv(A, rtol=rcond) @ right
     residuals = A.new_empty(0)
-    if m > n and bool((rank == n).all()):
+    full = m > n and bool((rank == n).all())
+    if driver == "gels":  # which takes full rank for granted
+        rank = rank.new_empty(0)
+    if full:
         residuals = (A @ solution - right).square().sum(-2)
     return _LstSq(solution.squeeze(-1) if vector else solution, residuals, rank, values)
 
@@ -572,6 +587,7 @@ def matrix_exp(A: Tensor) -> Tensor:
     return _C.matrix_exp(A)
 
 
+@named(input="A")
 def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     """The inverse of ``A`` as a map from its last dimensions to its first ``ind`` ones."""
     if ind <= 0:
@@ -588,6 +604,7 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     return _out(out, inv(A.reshape(size, size)).reshape(*columns, *rows))
 
 
+@named(input="A", other="B")
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Tensor | None = None) -> Tensor:
     """``X`` with ``tensordot(A, X, X.ndim) = B``; ``dims`` of A are moved to its end first."""
     if dims is not None:

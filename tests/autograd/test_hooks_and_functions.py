@@ -287,3 +287,12 @@ def test_grad_of_grad_penalty() -> None:
 
     numeric = (value(delta) - value(-delta)) / (2 * eps)
     np.testing.assert_allclose(w.grad[1, 2].item(), numeric, rtol=1e-6)
+
+
+def test_inference_mode_switched_off_inside_records_again():
+    x = ccdl.ones(2, requires_grad=True)
+    with ccdl.inference_mode():
+        with ccdl.inference_mode(False):
+            y = x * 2
+        z = x * 2
+    assert y.requires_grad and y.grad_fn is not None and not z.requires_grad

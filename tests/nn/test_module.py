@@ -426,3 +426,76 @@ def test_modules_with_and_without_duplicates():
     net = nn.Sequential(shared, nn.ReLU(), shared)
     assert len(list(net.modules())) == 3
     assert [type(m).__name__ for m in net.modules(remove_duplicate=False)] == ["Sequential", "Linear", "ReLU", "Linear"]
+
+
+def test_global_hooks_see_every_module():
+    seen = []
+    net = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    module = nn.modules.module
+    handles = [
+        module.register_module_forward_pre_hook(lambda m, args: seen.append(("before", type(m).__name__))),
+        module.register_module_forward_hook(
+            lambda m, args, kwargs, out: seen.append(("after", type(m).__name__, len(kwargs))), with_kwargs=True
+        ),
+        module.register_module_full_backward_pre_hook(lambda m, g: seen.append(("pre", type(m).__name__))),
+        module.register_module_full_backward_hook(lambda m, gi, go: seen.append(("back", type(m).__name__))),
+    ]
+    net(ccdl.ones(1, 2, requires_grad=True)).sum().backward()
+    assert seen[0] == ("before", "Sequential") and ("after", "Tanh", 0) in seen
+    assert [s[1] for s in seen if s[0] == "back"][:2] == ["Tanh", "Linear"]
+    assert sum(s[0] == "pre" for s in seen) == 3
+    for handle in handles:
+        handle.remove()
+    seen.clear()
+    net(ccdl.ones(1, 2)).sum().backward()
+    assert not seen
+
+
+def test_global_hook_that_is_always_called():
+    class Failing(nn.Module):
+        def forward(self, x):
+            raise ArithmeticError("on purpose")
+
+    seen = []
+    module = nn.modules.module
+    with module.register_module_forward_hook(lambda m, a, out: seen.append(out), always_call=True):
+        with pytest.raises(ArithmeticError):
+            Failing()(1)
+    assert seen == [None]
+
+
+def test_registration_hooks():
+    names = []
+    module = nn.modules.module
+    with (
+        module.register_module_parameter_registration_hook(lambda m, name, p: names.append(name)),
+        module.register_module_buffer_registration_hook(lambda m, name, b: None if b is None else b + 1),
+        module.register_module_module_registration_hook(lambda m, name, sub: nn.Identity()),
+    ):
+        linear = nn.Linear(1, 1)
+        holder = nn.Module()
+        holder.register_buffer("mean", ccdl.zeros(1))
+        holder.child = linear
+        holder.add_module("other", linear)
+    assert names == ["weight", "bias"] and holder.mean.item() == 1
+    assert type(holder.child) is nn.Identity and type(holder.other) is nn.Identity
+
+
+@pytest.mark.parametrize(
+    ("lazy", "whole", "shape"),
+    [
+        (lambda: nn.LazyLinear(2), lambda: nn.Linear(5, 2), (3, 5)),
+        (lambda: nn.LazyConv1d(4, 3, groups=2), lambda: nn.Conv1d(6, 4, 3, groups=2), (1, 6, 5)),
+        (lambda: nn.LazyConvTranspose1d(4, 3), lambda: nn.ConvTranspose1d(6, 4, 3), (1, 6, 5)),
+        (lambda: nn.LazyBatchNorm1d(), lambda: nn.BatchNorm1d(5), (3, 5)),
+        (lambda: nn.LazyBatchNorm1d(affine=False), lambda: nn.BatchNorm1d(5, affine=False), (3, 5)),
+    ],
+)
+def test_lazy_modules_copy_travel_and_load(lazy, whole, shape):
+    for twin in (copy.deepcopy(lazy()), pickle.loads(pickle.dumps(lazy()))):
+        assert twin.has_uninitialized_params() and twin(ccdl.ones(shape)).shape == whole()(ccdl.ones(shape)).shape
+    reference, loaded = whole(), lazy()
+    loaded.load_state_dict(reference.state_dict())
+    assert not loaded.has_uninitialized_params()
+    x = ccdl.randn(shape)
+    assert ccdl.equal(loaded(x), reference(x)) and repr(loaded) == repr(reference)

@@ -340,6 +340,14 @@ void take_fault(size_t bytes) {
 
 }  // namespace
 
+// Below this a reused block's own pages, filled, are cheaper than new ones.
+constexpr size_t kZeroPagesFrom = size_t{256} << 20;
+
+bool cpu_zero_pages(void* p, size_t bytes) noexcept {
+  if (CCDL_BYPASS_CACHE || bytes < kZeroPagesFrom || bytes >= kMaxBytes) return false;
+  return madvise(p, size_class(bytes).bytes, MADV_DONTNEED) == 0;
+}
+
 void* cpu_allocate(size_t bytes, size_t* capacity) {
   if (bytes == 0) {
     *capacity = 0;

@@ -14,6 +14,9 @@ constexpr size_t kAllocAlignment = 64;
 // At least `bytes` (0 is valid: a non-null pointer of capacity 0). Throws Error(Memory) before anything is
 // mapped when the request cannot fit into physical memory, the cgroup limit or the set limit.
 void* cpu_allocate(size_t bytes, size_t* capacity);
+// Makes a block of cpu_allocate(bytes) read as zeros without touching it: its pages go back to the system,
+// which hands out zero pages at the first touch. False: the block is too small for that, and is unchanged.
+bool cpu_zero_pages(void* p, size_t bytes) noexcept;
 // Any thread may free; p and capacity as cpu_allocate gave them.
 void cpu_free(void* p, size_t capacity) noexcept;
 

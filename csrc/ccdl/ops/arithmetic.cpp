@@ -176,7 +176,7 @@ struct BinaryBackward : Node {
       case Fmin:
         return where(logical_or(le(A, B), isnan_of(B)), g, Operand(0.0));
       case Atan2:
-        return mul(g, div(B, add(square_of(A), square_of(B))));
+        return mul(g, over_square(B, A, B));
       case Hypot:
         return mul(g, div(A, Y));
       case Copysign:
@@ -222,7 +222,7 @@ struct BinaryBackward : Node {
       case Fmin:
         return where(logical_or(le(A, B), isnan_of(B)), Operand(0.0), g);
       case Atan2:
-        return neg(mul(g, div(A, add(square_of(A), square_of(B)))));
+        return neg(mul(g, over_square(A, A, B)));
       case Hypot:
         return mul(g, div(B, Y));
       case Copysign:
@@ -256,6 +256,11 @@ struct BinaryBackward : Node {
  private:
   static Tensor scaled(const Tensor& g, Scalar s) { return s.to_double() == 1 ? g : mul(g, s); }
   static Tensor square_of(const Operand& o) { return mul(o, o); }
+  // n / (a^2 + b^2), 0 at the origin
+  static Tensor over_square(const Operand& n, const Operand& a, const Operand& b) {
+    const Tensor d = add(square_of(a), square_of(b));
+    return where(eq(d, 0), Operand(0.0), div(n, d));
+  }
   static Tensor as_tensor(const Operand& o) {
     return o.is_tensor() ? o.tensor : scalar_tensor(o.scalar, DType::Float64);
   }
@@ -333,6 +338,13 @@ void check_no_bool_sub(const char* name, const Operand& a, const Operand& b) {
   CCDL_CHECK(result_type(a, b) != DType::Bool, DType, name,
              ": Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
              "`logical_xor()` operator instead.");
+  auto is_bool = [](const Operand& o) {
+    return o.is_tensor() ? o.tensor.dtype() == DType::Bool : o.scalar.is_bool();
+  };
+  CCDL_CHECK(
+      !is_bool(a) && !is_bool(b), DType, name,
+      ": Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a "
+      "mask, use the `~` or `logical_not()` operator instead.");
 }
 
 void check_alpha(const char* name, const Operand& a, const Operand& b, Scalar alpha) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include <ccdl/core/allocator.h>
 #include <ccdl/ops/index.h>
 #include <ccdl/ops/reduce.h>
 #include <ccdl/ops/view.h>
@@ -11,7 +12,11 @@
 namespace ccdl::ops {
 namespace {
 
+// `y` is fresh from empty(): memory of its own.
 Tensor filled(Tensor y, Scalar value) {
+  if (!value.is_float() && value.to_int() == 0 && y.device().is_cpu() && y.is_contiguous() &&
+      cpu_zero_pages(y.storage()->data(), static_cast<size_t>(y.storage()->bytes())))
+    return y;
   const Tensor v = scalar_tensor(value, y.dtype());
   CCDL_KERNEL(y, fill(y.view(), v.data()));
   return y;

@@ -80,6 +80,7 @@ Tensor cat(const TensorList& inputs, int64_t dim) {
     if (!first && !skipped(inputs[i])) first = &inputs[i];
   }
   if (!first) first = &inputs[0];
+  if (skipped(*first)) dim = 0;  // every input is the empty vector, which fits anywhere
   dim = wrap_dim("cat", dim, first->dim());
   Dims sizes = first->sizes();
   int64_t& total = sizes[static_cast<size_t>(dim)];

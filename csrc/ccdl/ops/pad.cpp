@@ -142,7 +142,7 @@ int64_t two(const char* op, const char* argument, IntSpan v, int i, int64_t leas
              Dims(v));
   const int64_t n = v[v.size() == 1 ? 0 : static_cast<size_t>(i)];
   CCDL_CHECK(n >= least && n < (int64_t{1} << 31), Value, op, ": ", argument, " should be ",
-             least ? "greater than zero" : "non-negative", ", but got ", Dims(v));
+             least ? "greater than zero" : "non-negative", " and below 2^31, but got ", Dims(v));
   return n;
 }
 

@@ -220,7 +220,9 @@ struct UnaryBackward : Node {
   SavedTensor x, y;
   TensorList apply(const TensorList& grads) override {
     const Tensor& dy = grads[0];
-    if (unary_needs(op) == UnaryNeeds::zero) return {zeros_like(dy)};
+    // x^0 is 1 everywhere; its formula would multiply 0 by an infinite power of 0
+    if (unary_needs(op) == UnaryNeeds::zero || (op == UnaryOp::PowScalar && p.f[0] == 0))
+      return {zeros_like(dy)};
     const Tensor sx = x.get(this), sy = y.get(this);
     if (grad_enabled()) {
       Tensor dx = math_gradient(op, sx, sy, dy, p);

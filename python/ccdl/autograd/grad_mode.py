@@ -163,7 +163,7 @@ class inference_mode(_GradSwitch):
         return inference_mode(self._inference)
 
     def __enter__(self) -> None:
-        grad = _C._set_grad_enabled(_C.is_grad_enabled() and not self._inference)
+        grad = _C._set_grad_enabled(not self._inference)
         self._previous.append((grad, _C._set_inference_mode(self._inference)))
 
     def __exit__(self, *exc_info: Any) -> None:

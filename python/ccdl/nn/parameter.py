@@ -98,6 +98,17 @@ class UninitializedParameter(Parameter):
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
         return Parameter.__new__(cls, _C.empty(0, device=device, dtype=dtype), requires_grad)
 
+    def __deepcopy__(self, memo: Any) -> Any:
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.requires_grad, self.device, self.dtype)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return type(self), (self.requires_grad, str(self.device), self.dtype)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f"<{type(self).__name__}>"
+
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Gives the parameter its shape (uninitialised values) and makes it an ordinary Parameter."""
         self.data = _C.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
@@ -114,6 +125,17 @@ class UninitializedBuffer(_C.Tensor):
         result: Any = _C.Tensor._make_subclass(cls, data, requires_grad)  # type: ignore[arg-type]
         result.persistent = persistent
         return result
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.requires_grad, self.device, self.dtype, self.persistent)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return type(self), (self.requires_grad, str(self.device), self.dtype, self.persistent)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f"<{type(self).__name__}>"
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Gives the buffer its shape (uninitialised values) and makes it an ordinary Buffer."""

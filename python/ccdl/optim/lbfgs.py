@@ -152,7 +152,8 @@ class LBFGS(Optimizer):
             state["n_iter"] += 1
             d = state["d"] = self._direction(state, grad, group["history_size"])
             state["prev_flat_grad"], state["prev_loss"], before = grad.clone(), loss, loss
-            t = state["t"] = min(1.0, 1.0 / grad.abs().sum().item()) * lr if state["n_iter"] == 1 else lr
+            first_step = 1.0 / max(grad.abs().sum().item(), 1e-300)
+            t = state["t"] = min(1.0, first_step) * lr if state["n_iter"] == 1 else lr
             slope = grad.dot(d).item()
             if slope > -small:
                 break

@@ -30,6 +30,9 @@ class SDPBackend(enum.IntEnum):
     CUDNN_ATTENTION = 3
     OVERRIDEABLE = 4
 
+    def __str__(self) -> str:
+        return f"SDPBackend.{self.name}"
+
 
 _NAMES = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -37,6 +40,14 @@ _NAMES = {
     "math": SDPBackend.MATH,
     "cudnn": SDPBackend.CUDNN_ATTENTION,
 }
+
+
+def _cur_sdpa_kernel_backends(with_priority: bool = False) -> list[SDPBackend]:
+    return [
+        backend
+        for name, backend in _NAMES.items()
+        if getattr(_switches, f"{name}_sdp_enabled")()
+    ]
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ the last window starts inside the input or its left padding. Padding may be at m
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ... import _C, errors
@@ -296,6 +297,10 @@ def _lp_pool(average, input, n, norm_type, kernel_size, stride, ceil_mode):
     p = float(norm_type)
     if p == 0:
         raise ZeroDivisionError(f"lp_pool{n}d: norm_type is {norm_type}, must not be zero")
+    if math.isinf(p):  # the largest, or the smallest, size in the window
+        largest = (max_pool1d, max_pool2d, max_pool3d)[n - 1]
+        size = input.abs() if p > 0 else -input.abs()
+        return largest(size, kernel_size, stride, ceil_mode=ceil_mode) * (1 if p > 0 else -1)
     count = 1
     for k in _tuple(kernel_size, n):
         count *= k

@@ -8,7 +8,7 @@ from collections import OrderedDict, namedtuple
 from typing import Any
 
 from ... import _C
-from ..parameter import Parameter, UninitializedParameter
+from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
 
 _Tensor = _C.Tensor
 
@@ -112,7 +112,8 @@ class StateMethods:
                     f"{type(value).__name__}."
                 )
                 continue
-            if isinstance(target, UninitializedParameter) and not isinstance(value, UninitializedParameter):
+            lazy = (UninitializedParameter, UninitializedBuffer)
+            if isinstance(target, lazy) and not isinstance(value, lazy):
                 target.materialize(value.shape)
             if tuple(value.shape) != tuple(target.shape):
                 error_msgs.append(

@@ -96,6 +96,9 @@ class _LazyConv(_ConvNd):
 
     def forward(self, input: Tensor, *args: Any) -> Tensor:
         self.initialize_parameters(input)
+        if not self.in_channels:  # a state dict brought the weight
+            shape = self.weight.shape
+            self.in_channels = shape[0] if self.transposed else shape[1] * self.groups
         self.__class__ = self.cls_to_become  # type: ignore[assignment]
         return self.forward(input, *args)
 
@@ -256,6 +259,9 @@ class _LazyNorm(_NormBase):
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
         self.initialize_parameters(input)
+        known = self.running_mean if self.weight is None else self.weight  # perhaps from a state dict
+        if known is not None:
+            self.num_features = known.shape[0]
         self.__class__ = self.cls_to_become  # type: ignore[assignment]
         return self.forward(input)
 

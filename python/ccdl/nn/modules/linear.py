@@ -90,13 +90,18 @@ class LazyLinear(Linear):
         else:
             self.register_parameter("bias", None)
 
+    def has_uninitialized_params(self) -> bool:
+        """Whether the first input has not come yet."""
+        return isinstance(self.weight, UninitializedParameter)
+
     def forward(self, input: Tensor) -> Tensor:
-        if isinstance(self.weight, UninitializedParameter):
+        if self.has_uninitialized_params():
             self.in_features = input.shape[-1]
             self.weight.materialize((self.out_features, self.in_features))
             if self.bias is not None:
                 self.bias.materialize((self.out_features,))
             self.reset_parameters()
+        self.in_features = self.weight.shape[-1]  # which a state dict may have brought
         self.__class__ = Linear  # type: ignore[assignment]
         return self.forward(input)
 
