@@ -106,7 +106,7 @@ class UninitializedParameter(Parameter):
     def __reduce_ex__(self, protocol: Any) -> Any:
         return type(self), (self.requires_grad, str(self.device), self.dtype)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"<{type(self).__name__}>"
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
@@ -117,6 +117,8 @@ class UninitializedParameter(Parameter):
 
 class UninitializedBuffer(_C.Tensor):
     """A buffer whose shape a lazy module fixes at its first call."""
+
+    persistent: bool
 
     def __new__(
         cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
