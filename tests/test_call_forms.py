@@ -170,25 +170,3 @@ def test_large_zeros_cost_nothing_until_touched() -> None:
     del x
     again = ccdl.zeros(count)  # perhaps the same block
     assert again[5].item() == 0 and again[-1].item() == 0
-
-
-def test_foreach() -> None:
-    x = [ccdl.tensor([1.0, -2.0]), ccdl.tensor([4.0])]
-    assert [v.tolist() for v in ccdl._foreach_add(x, [ccdl.ones(2), ccdl.ones(1)], alpha=2)] == [[3.0, 0.0], [6.0]]
-    assert [v.tolist() for v in ccdl._foreach_mul(x, 2)] == [[2.0, -4.0], [8.0]]
-    assert [v.tolist() for v in ccdl._foreach_abs(x)] == [[1.0, 2.0], [4.0]]
-    assert [v.item() for v in ccdl._foreach_norm([ccdl.ones(4), ccdl.ones(9)])] == [2.0, 3.0]
-    ccdl._foreach_addcdiv_(x, x, [ccdl.full((2,), 2.0), ccdl.full((1,), 2.0)], value=2.0)
-    assert [v.tolist() for v in x] == [[2.0, -4.0], [8.0]]
-    ccdl._foreach_lerp_(x, [ccdl.zeros(2), ccdl.zeros(1)], 0.5)
-    ccdl._foreach_sqrt_([x[1]])
-    assert [v.tolist() for v in x] == [[1.0, -2.0], [2.0]]
-    ccdl._foreach_zero_(x)
-    assert [v.tolist() for v in x] == [[0.0, 0.0], [0.0]]
-    assert ccdl._foreach_pow(2.0, [ccdl.tensor([3.0])])[0].item() == 8
-    with pytest.raises(ValueError, match="equal lengths"):
-        ccdl._foreach_add(x, [1.0])
-    with pytest.raises(TypeError, match="tuple of Tensors"):
-        ccdl._foreach_abs(3)
-    with pytest.raises(AttributeError):
-        _ = ccdl._foreach_frobnicate
