@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,52 @@ def test_bfloat16_goes_by_dlpack() -> None:
     assert ccdl.from_dlpack(other).tolist() == [1.5, -2.0]
     with pytest.raises(TypeError, match="float"):
         t.numpy()
+
+
+@pytest.mark.parametrize("look", [lambda x: x.numpy(), memoryview, np.asarray, np.from_dlpack])
+def test_memory_that_others_see_keeps_its_place(look):
+    x = ccdl.ones(4)
+    seen = look(x)
+    with pytest.raises(RuntimeError, match="not resizable"):
+        x.resize_(100_000)
+    x.data = ccdl.zeros(5)
+    others = [ccdl.full((4,), 7.0) for _ in range(20)]
+    assert np.asarray(seen).tolist() == [1.0] * 4 and len(others) == 20
+    y = ccdl.ones(4)
+    seen = look(y)
+    del seen
+    gc.collect()
+    assert y.resize_(100_000).shape == (100_000,)
+
+
+def test_sequences_without_an_end():
+    class Within:
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, index):
+            return self
+
+    class Endless(Within):
+        def __getitem__(self, index):
+            return 1.5
+
+    class Failing(Within):
+        def __getitem__(self, index):
+            raise KeyError("on purpose")
+
+    with pytest.raises(ValueError, match="at most 16 dimensions"):
+        ccdl.tensor(Within())
+    assert ccdl.tensor(Endless()).tolist() == [1.5] * 5
+    with pytest.raises(KeyError, match="on purpose"):
+        ccdl.tensor(Failing())
+
+
+@pytest.mark.parametrize("value", [np.datetime64("2020-01-01"), np.timedelta64(3, "s")])
+def test_dates_are_no_numbers(value):
+    with pytest.raises(TypeError):
+        ccdl.tensor(value)
+    with pytest.raises(TypeError):
+        ccdl.tensor([value, value])
+    with pytest.raises(TypeError):
+        ccdl.tensor(np.array([value]))

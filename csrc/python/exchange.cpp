@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include <ccdl/core/device_api.h>
+#include <ccdl/core/exports.h>
 #include <ccdl/ops/transfer.h>
 
 #include "py_tensor.h"
@@ -62,7 +63,8 @@ bool dtype_of_format(const char* f, Py_ssize_t itemsize, DType* out) {
 }
 
 struct Exported {  // what a Py_buffer points into
-  Tensor tensor;
+  explicit Exported(const Tensor& x) : hold(x.storage()) {}
+  StorageExport hold;
   Py_ssize_t shape[kMaxDims], strides[kMaxDims];
 };
 
@@ -150,8 +152,9 @@ bool from_dl_type(DLDataType d, DType* out) {
 
 template <class Managed>
 struct DLExport {
-  Managed managed;
-  Tensor tensor;
+  explicit DLExport(const Tensor& x) : hold(x.storage()) {}
+  Managed managed{};
+  StorageExport hold;
   int64_t shape[kMaxDims], strides[kMaxDims];
 };
 
@@ -161,8 +164,7 @@ DLDevice dl_device(const Tensor& x) {
 
 template <class Managed>
 Managed* export_dlpack(const Tensor& x) {
-  auto* e = new DLExport<Managed>();
-  e->tensor = x;
+  auto* e = new DLExport<Managed>(x);
   for (int64_t d = 0; d < x.dim(); ++d) {
     e->shape[d] = x.size(d);
     e->strides[d] = x.size(d) > 1 ? x.stride(d) : 1;
@@ -463,6 +465,8 @@ Tensor tensor_from_buffer(PyObject* o, const char* op) {
       if (f) f();
     }
   } guard{release};
+  CCDL_CHECK(view->ndim == 0 || (view->shape && view->strides), Type, op, ": can't convert a ",
+             Py_TYPE(o)->tp_name, ", whose buffer tells no strides");
   DType dtype;
   CCDL_CHECK(
       dtype_of_format(view->format, view->itemsize, &dtype) && item_size(dtype) == view->itemsize, Type, op,
@@ -516,8 +520,7 @@ int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags) {
       PyErr_SetString(PyExc_BufferError, "the tensor is not contiguous");
       return -1;
     }
-    auto* e = new Exported();
-    e->tensor = x;
+    auto* e = new Exported(x);
     const int64_t item = item_size(x.dtype());
     for (int64_t d = 0; d < x.dim(); ++d) {
       e->shape[d] = x.size(d);

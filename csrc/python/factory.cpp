@@ -37,6 +37,21 @@ bool element_from(PyObject* o, Scalar* s) {
   return number_from(o, s);
 }
 
+// The items of a sequence as a list or tuple. An object that only behaves like one is asked for as many items
+// as it says it has, for its own iteration may have no end.
+PyObject* items_of(PyObject* o) {
+  if (PyList_Check(o) || PyTuple_Check(o)) return Py_NewRef(o);
+  const Py_ssize_t n = PySequence_Size(o);
+  PyObject* items = n < 0 ? nullptr : PyList_New(0);
+  for (Py_ssize_t i = 0; items && i < n; ++i) {
+    PyObject* item = PySequence_GetItem(o, i);
+    if (!item || PyList_Append(items, item) < 0) Py_CLEAR(items);
+    Py_XDECREF(item);
+  }
+  if (!items) throw PyError{};
+  return items;
+}
+
 void discover(PyObject* o, int depth, Found* f, bool first) {
   CCDL_CHECK(depth <= kMaxDepth, Value, "tensor: too many dimensions (more than ", kMaxDepth,
              ") in the nested data");
@@ -66,8 +81,7 @@ void discover(PyObject* o, int depth, Found* f, bool first) {
     return;
   }
   if (is_sequence(o)) {
-    PyObject* fast = PySequence_Fast(o, "tensor: expected a sequence");
-    if (!fast) throw PyError{};
+    PyObject* fast = items_of(o);
     const Py_ssize_t n = PySequence_Fast_GET_SIZE(fast);
     if (first) f->sizes.push_back(n);
     struct Drop {
@@ -180,8 +194,7 @@ void fill(PyObject* o, const Tensor& out, int depth, int64_t* at) {
                  static_cast<long long>(sizes[depth]), depth, Py_TYPE(o)->tp_name);
     throw PyError{};
   }
-  PyObject* fast = PySequence_Fast(o, "tensor: expected a sequence");
-  if (!fast) throw PyError{};
+  PyObject* fast = items_of(o);
   struct Drop {
     PyObject* o;
     ~Drop() { Py_DECREF(o); }

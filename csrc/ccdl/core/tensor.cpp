@@ -3,9 +3,12 @@
 
 #include <atomic>
 #include <cstring>
+#include <mutex>
+#include <unordered_map>
 
 #include <ccdl/core/allocator.h>
 #include <ccdl/core/device_api.h>
+#include <ccdl/core/exports.h>
 
 namespace ccdl {
 
@@ -32,6 +35,42 @@ Ref<Storage> Storage::wrap(void* data, int64_t bytes, Device device, std::functi
   return s;
 }
 
+namespace {
+
+struct Exports {
+  std::mutex mutex;
+  std::unordered_map<const Storage*, int64_t> held;
+  std::atomic<int64_t> count{0};
+};
+Exports& exports() {  // never destroyed: others may give memory back late
+  static Exports* e = new Exports;
+  return *e;
+}
+
+}  // namespace
+
+StorageExport::StorageExport(Ref<Storage> storage) : storage_(std::move(storage)) {
+  Exports& e = exports();
+  std::lock_guard<std::mutex> lock(e.mutex);
+  ++e.held[storage_.get()];
+  ++e.count;
+}
+
+StorageExport::~StorageExport() {
+  Exports& e = exports();
+  std::lock_guard<std::mutex> lock(e.mutex);
+  const auto found = e.held.find(storage_.get());
+  if (--found->second == 0) e.held.erase(found);
+  --e.count;
+}
+
+bool is_exported(const Storage& storage) noexcept {
+  Exports& e = exports();
+  if (e.count.load(std::memory_order_relaxed) == 0) return false;
+  std::lock_guard<std::mutex> lock(e.mutex);
+  return e.held.count(&storage) != 0;
+}
+
 Storage::~Storage() {
   if (borrowed_) {
     if (release_) release_();
@@ -48,6 +87,10 @@ void Storage::resize(int64_t bytes) {
              "resize_: the memory belongs to another library (NumPy or DLPack) and cannot grow; clone the "
              "tensor first");
   if (static_cast<size_t>(bytes) > capacity_) {
+    CCDL_CHECK(
+        !is_exported(*this), Runtime,
+        "resize_: Trying to resize storage that is not resizable: a NumPy array, a memoryview or a DLPack "
+        "consumer points into it; clone the tensor first");
     const Ref<Storage> fresh = allocate(bytes, device_);
     const auto kept = std::min(bytes, bytes_);
     if (device_.is_cuda())
