@@ -40,7 +40,7 @@ void log_sum_exp(const View& x, const View& y) {
   for (int64_t i = 0; i < plan.outputs; ++i)
     if (std::isinf(shift[i])) shift[i] = 0;
   run_to_raw(RedKernel::SumExp, ReduceOp::Sum, x, y, plan, shift.get(), sums.get());
-  const ElementFn log = simd_elementwise_double().fn[static_cast<int>(UnaryOp::Log)];
+  const ElementFn log = simd_elementwise_unary().full.fn[static_cast<int>(UnaryOp::Log)];
   by_dtype(y.dtype, [&](auto tag) {
     using T = decltype(tag);
     parallel_for(plan.outputs, 8192, [&](int64_t b, int64_t e) {
