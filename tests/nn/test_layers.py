@@ -325,6 +325,8 @@ def test_embedding_options():
         settle()
     with pytest.raises(AssertionError, match="padding_idx"):
         nn.Embedding(3, 2, padding_idx=3)
+    with pytest.raises(AssertionError, match="embedding: padding_idx is -4, must be within num_embeddings 3"):
+        F.embedding(ccdl.tensor([1]), table, padding_idx=-4)
 
 
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])

@@ -27,7 +27,7 @@ def _renorm(weight, rows, max_norm, norm_type):
         _C._set_grad_enabled(previous)
 
 
-def _padding_row(op, padding_idx, weight, error=errors.ValueError):
+def _padding_row(op, padding_idx, weight, error):
     if padding_idx is None:
         return -1
     if not -weight.shape[0] <= padding_idx < weight.shape[0]:
@@ -58,12 +58,13 @@ def embedding(
 
     Raises:
         IndexError: an id out of range.
+        AssertionError: ``padding_idx`` out of range.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.embedding(ccdl.tensor([1]), ccdl.tensor([[0., 0.], [1., 2.]]))
     tensor([[1., 2.]])
     """
-    row = _padding_row("embedding", padding_idx, weight)
+    row = _padding_row("embedding", padding_idx, weight, AssertionError)
     if max_norm is not None:
         _renorm(weight, input, max_norm, norm_type)
     return _C.embedding(weight, input, padding_idx=row, scale_grad_by_freq=scale_grad_by_freq)
