@@ -39,10 +39,10 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "_VF _dynamo _inductor accelerator amp autograd backends compiler cpu cuda distributed distributions "
-    "errors func functional fx hub jit linalg models mps multiprocessing nn onnx optim overrides profiler "
-    "random serialization sparse special storage testing text torch_version train types utils version "
-    "vision xpu".split()
+    "_VF _dynamo _inductor accelerator amp autograd backends compiler cpu cuda distributed "
+    "distributions errors fft func functional fx hub jit linalg models mps multiprocessing nn onnx "
+    "optim overrides profiler random serialization sparse special storage testing text torch_version "
+    "train types utils version vision xpu".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
@@ -113,7 +113,6 @@ _LAZY.update((name, ("_copies", name)) for name in _COPIES)
 
 # Parts of PyTorch that ccdl leaves out, with the reason a user reads.
 _ABSENT = {
-    "fft": "Fourier transforms are not implemented",
     "quantization": "ccdl has no quantised tensors",
 }
 

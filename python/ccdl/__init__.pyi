@@ -12,6 +12,7 @@ from . import cuda as cuda
 from . import distributed as distributed
 from . import distributions as distributions
 from . import errors as errors
+from . import fft as fft
 from . import func as func
 from . import functional as functional
 from . import fx as fx

@@ -1,0 +1,237 @@
+"""Discrete Fourier transforms over real tensors and :class:`ComplexTensor` pairs, with gradients.
+
+Composed of matrix products: short or prime lengths multiply by the matrix of roots of unity, composite ones
+n = a b take the transforms of length a, turn them by roots of order n and take those of length b (Cooley and
+Tukey, 1965). The roots are computed in float64 from exact residues. float32 and float64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from . import _C, errors
+from ._C import Tensor
+from ._complex import ComplexTensor, as_complex
+
+__all__ = [
+    "fft",
+    "fft2",
+    "fftfreq",
+    "fftn",
+    "fftshift",
+    "ifft",
+    "ifft2",
+    "ifftn",
+    "ifftshift",
+    "irfft",
+    "irfft2",
+    "rfft",
+    "rfft2",
+    "rfftfreq",
+]
+
+_DENSE = 64  # up to this length one product with the matrix of roots
+
+
+def _roots(rows: int, columns: int, n: int, sign: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and imaginary part of exp(sign 2 pi i j k / n), j < rows, k < columns."""
+    j = _C.arange(rows, dtype=_C.int64).unsqueeze(1)
+    angle = (j * _C.arange(columns, dtype=_C.int64) % n).to(_C.float64) * (sign * 2 * math.pi / n)
+    real, imag = (t.to(dtype=like.dtype, device=like.device) for t in (angle.cos(), angle.sin()))
+    return real, imag
+
+
+def _divisor(n: int) -> int:
+    """The largest divisor of ``n`` up to its root; 1 for a prime."""
+    return next(d for d in range(math.isqrt(n), 0, -1) if n % d == 0)
+
+
+def _transform(re: Tensor, im: Tensor, sign: int) -> tuple[Tensor, Tensor]:
+    """The unscaled transform along the last dimension."""
+    n = re.shape[-1]
+    a = 1 if n <= _DENSE else _divisor(n)
+    if a == 1:
+        c, s = _roots(n, n, n, sign, re)
+        return re @ c - im @ s, re @ s + im @ c
+    b = n // a
+    re, im = (t.unflatten(-1, (a, b)).transpose(-1, -2) for t in (re, im))
+    re, im = _transform(re, im, sign)
+    c, s = _roots(b, a, n, sign, re)
+    re, im = re * c - im * s, re * s + im * c
+    re, im = _transform(re.transpose(-1, -2), im.transpose(-1, -2), sign)
+    return re.transpose(-1, -2).flatten(-2), im.transpose(-1, -2).flatten(-2)
+
+
+def _scale(name: str, n: int, norm: str | None, inverse: bool) -> float:
+    if norm not in (None, "backward", "ortho", "forward"):
+        raise errors.RuntimeError(f"{name}: Invalid normalization mode: {norm!r}")
+    if norm == "ortho":
+        return 1 / math.sqrt(n)
+    return 1 / n if inverse == (norm != "forward") else 1.0
+
+
+def _input(name: str, x: Any) -> ComplexTensor:
+    if not isinstance(x, (Tensor, ComplexTensor)):
+        raise errors.TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
+    if isinstance(x, Tensor) and x.dtype in (_C.float16, _C.bfloat16):
+        raise errors.DTypeError(f"{name}: unsupported dtype {x.dtype}; use .float()")
+    return as_complex(x)
+
+
+def _resized(name: str, z: ComplexTensor, n: int | None, dim: int) -> ComplexTensor:
+    """Cut or filled with zeros to ``n`` along ``dim``."""
+    if not z.ndim or not -z.ndim <= dim < z.ndim:
+        raise errors.IndexError(
+            f"{name}: Dimension out of range, got {dim} for {z.ndim} dimensions"
+        )
+    dim %= z.ndim
+    length = z.shape[dim]
+    n = length if n is None else n
+    if n < 1:
+        raise errors.RuntimeError(f"{name}: Invalid number of data points ({n}) specified")
+    parts = z._parts.narrow(dim, 0, min(n, length))
+    if n > length:
+        fill = list(parts.shape)
+        fill[dim] = n - length
+        parts = _C.cat([parts, _C.zeros(fill, dtype=parts.dtype, device=parts.device)], dim)
+    return ComplexTensor(parts)
+
+
+def _one(name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool) -> ComplexTensor:
+    z = _resized(name, _input(name, x), n, dim)
+    re, im = (t.transpose(dim, -1) for t in (z.real, z.imag))
+    re, im = _transform(re, im, 1 if inverse else -1)
+    factor = _scale(name, re.shape[-1], norm, inverse)
+    return ComplexTensor(_C.stack([t.transpose(dim, -1) * factor for t in (re, im)], -1))
+
+
+def fft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
+    """X[k] = sum_j x[j] exp(-2 pi i j k / n) along one dimension.
+
+    Args:
+        n: length; the input is cut or filled with zeros.
+        norm: "backward" (no factor), "ortho" (1/sqrt n) or "forward" (1/n).
+
+    >>> import ccdl
+    >>> ccdl.fft.fft(ccdl.tensor([1.0, 0.0, 0.0, 0.0])).real
+    tensor([1., 1., 1., 1.])
+    """
+    return _one("fft", input, n, dim, norm, False)
+
+
+def ifft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
+    """The inverse of :func:`fft`."""
+    return _one("ifft", input, n, dim, norm, True)
+
+
+def rfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
+    """The first n // 2 + 1 values of :func:`fft` of real numbers; the others are their conjugates."""
+    if isinstance(input, ComplexTensor):
+        raise errors.RuntimeError("rfft expects a real input tensor, but got a complex one")
+    whole = _one("rfft", input, n, dim, norm, False)
+    return ComplexTensor(whole._parts.narrow(dim % whole.ndim, 0, whole.shape[dim] // 2 + 1))
+
+
+def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """The real inverse of :func:`rfft`; ``n`` is 2 (length - 1) by default."""
+    z = _input("irfft", input)
+    if not z.ndim or not -z.ndim <= dim < z.ndim:
+        raise errors.IndexError(f"irfft: Dimension out of range, got {dim} for {z.ndim} dimensions")
+    dim %= z.ndim
+    n = 2 * (z.shape[dim] - 1) if n is None else n
+    if n < 1:
+        raise errors.RuntimeError(f"irfft: Invalid number of data points ({n}) specified")
+    half = _resized("irfft", z, n // 2 + 1, dim)
+    mirrored = half._parts.narrow(dim, 1, (n - 1) // 2).flip(dim)
+    mirrored = _C.stack([mirrored[..., 0], -mirrored[..., 1]], -1)
+    keep_real = _C.tensor([1.0, 0.0], dtype=mirrored.dtype, device=mirrored.device)
+    first = half._parts.narrow(dim, 0, 1) * keep_real
+    rest = half._parts.narrow(dim, 1, n // 2)
+    if n % 2 == 0 and n > 1:  # the middle one is real
+        middle = rest.narrow(dim, n // 2 - 1, 1) * keep_real
+        rest = _C.cat([rest.narrow(dim, 0, n // 2 - 1), middle], dim)
+    whole = ComplexTensor(_C.cat([first, rest, mirrored], dim))
+    return _one("irfft", whole, None, dim, norm, True).real
+
+
+def _dims(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
+    """(length, dimension) pairs of a transform over several dimensions."""
+    count = x.dim()
+    if dim is None:
+        dim = tuple(range(count)) if s is None else tuple(range(count - len(s), count))
+    dim = (dim,) if isinstance(dim, int) else tuple(dim)
+    if s is not None and len(s) != len(dim):
+        raise errors.RuntimeError(f"{name}: When given, dim and shape must have the same length")
+    if len({d % max(count, 1) for d in dim}) != len(dim):
+        raise errors.RuntimeError(f"{name}: FFT dims must be unique, got {list(dim)}")
+    sizes = [None] * len(dim) if s is None else [None if n == -1 else n for n in s]
+    return list(zip(sizes, dim, strict=True))
+
+
+def fftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> ComplexTensor:
+    """:func:`fft` over several dimensions, all by default."""
+    z = _input("fftn", input)
+    for n, d in _dims("fftn", z, s, dim):
+        z = _one("fftn", z, n, d, norm, False)
+    return z
+
+
+def ifftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> ComplexTensor:
+    """The inverse of :func:`fftn`."""
+    z = _input("ifftn", input)
+    for n, d in _dims("ifftn", z, s, dim):
+        z = _one("ifftn", z, n, d, norm, True)
+    return z
+
+
+def fft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> ComplexTensor:
+    """:func:`fft` over two dimensions."""
+    return fftn(input, s, dim, norm)
+
+
+def ifft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> ComplexTensor:
+    """The inverse of :func:`fft2`."""
+    return ifftn(input, s, dim, norm)
+
+
+def rfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> ComplexTensor:
+    """:func:`rfft` over the last and :func:`fft` over the first of two dimensions."""
+    (m, first), (n, last) = _dims("rfft2", input, s, dim)
+    return fft(rfft(input, n, last, norm), m, first, norm)
+
+
+def irfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Tensor:
+    """The real inverse of :func:`rfft2`."""
+    (m, first), (n, last) = _dims("irfft2", input, s, dim)
+    return irfft(ifft(input, m, first, norm), n, last, norm)
+
+
+def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """The frequencies of :func:`fft`: 0, 1, ..., -2, -1 over n d."""
+    k = _C.arange(n, dtype=dtype or _C.get_default_dtype(), device=device)
+    return _C.where(k < (n + 1) // 2, k, k - n) / (n * d)
+
+
+def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """The frequencies of :func:`rfft`: 0, 1, ..., n // 2 over n d."""
+    return _C.arange(n // 2 + 1, dtype=dtype or _C.get_default_dtype(), device=device) / (n * d)
+
+
+def _shifted(x: Any, dim: Any, by: Any) -> Any:
+    dims = range(x.dim()) if dim is None else (dim,) if isinstance(dim, int) else dim
+    dims = [d % x.dim() for d in dims]
+    steps = [by(x.shape[d]) for d in dims]
+    if isinstance(x, ComplexTensor):
+        return ComplexTensor(x._parts.roll(steps, dims))
+    return x.roll(steps, dims)
+
+
+def fftshift(input: Any, dim: Any = None) -> Any:
+    """Frequency 0 moved to the middle."""
+    return _shifted(input, dim, lambda n: n // 2)
+
+
+def ifftshift(input: Any, dim: Any = None) -> Any:
+    """Undoes :func:`fftshift`."""
+    return _shifted(input, dim, lambda n: (n + 1) // 2)
