@@ -5,6 +5,8 @@
 // without panels.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_parts.h>
+#include <ccdl/cpu/conv_planes.h>
+#include <ccdl/cpu/conv_products.h>
 #include <ccdl/kernels/conv.h>
 
 namespace ccdl::cpu {
@@ -72,6 +74,52 @@ PackedPlan<T> plan_packed(const Sweep<T>& s) {
   return p;
 }
 
+// Wide steps: a vector of pixels would be gathered element by element, so each pixel's runs of taps are
+// copied and the rows turned to panels.
+template <class T>
+bool by_patches(const ConvGrid<T>& grid) {
+  bool follow = grid.step[2] > 2 && grid.shift[2].size() > 1;
+  for (size_t t = 1; t < grid.shift[2].size() && follow; ++t)
+    follow = grid.shift[2][t] == grid.shift[2][t - 1] + 1;
+  return follow;
+}
+
+template <class T>
+void pack_patches(const ConvGrid<T>& grid, const PixelTable<T>& table, const T* src, int64_t k0,
+                  int64_t depth, int64_t count, T* patches, T* panels, int64_t panel) {
+  const int64_t nr = gemm_kernels<T>().nr;
+  const auto taps_w = static_cast<int64_t>(grid.shift[2].size()),
+             taps_h = static_cast<int64_t>(grid.shift[1].size()),
+             taps_d = static_cast<int64_t>(grid.shift[0].size());
+  T* out = patches;
+  for (int64_t q = table.begin(); q < table.begin() + count; ++q) {
+    const int64_t pw = q % grid.pixels[2], ph = q / grid.pixels[2] % grid.pixels[1],
+                  pd = q / (grid.pixels[2] * grid.pixels[1]) % grid.pixels[0];
+    const T* image = src + q / grid.image() * grid.src_batch;
+    const int64_t w = pw * grid.step[2] + grid.shift[2][0];
+    for (int64_t k = k0; k < k0 + depth;) {
+      const int64_t tw = k % taps_w, n = std::min(taps_w - tw, k0 + depth - k), th = k / taps_w % taps_h,
+                    td = k / (taps_w * taps_h) % taps_d, c = k / (taps_w * taps_h * taps_d);
+      const int64_t d = pd * grid.step[0] + grid.shift[0][static_cast<size_t>(td)],
+                    h = ph * grid.step[1] + grid.shift[1][static_cast<size_t>(th)];
+      const bool inside = d >= 0 && d < grid.src_size[0] && h >= 0 && h < grid.src_size[1];
+      const T* row = image + c * grid.src_channel + (d * grid.src_size[1] + h) * grid.src_size[2];
+      if (inside && w + tw >= 0 && w + tw + n <= grid.src_size[2])
+        std::memcpy(out, row + w + tw, static_cast<size_t>(n) * sizeof(T));
+      else
+        for (int64_t i = 0; i < n; ++i) {
+          const int64_t at = w + tw + i;
+          out[i] = inside && at >= 0 && at < grid.src_size[2] ? row[at] : T(0);
+        }
+      out += n;
+      k += n;
+    }
+  }
+  for (int64_t j = 0; j < count; j += nr)
+    gemm_kernels<T>().pack_b(panels + j / nr * panel, patches + j * depth, 1, depth, depth,
+                             std::min(nr, count - j));
+}
+
 // Rows [i0, i0 + rows) of a group for the pixels of `table`, whose images begin at image `first`. The block
 // after it has the same pixels of the next image, if `follows`.
 template <class T>
@@ -85,13 +133,15 @@ void packed_block(const Sweep<T>& s, const PackedPlan<T>& plan, const PixelTable
   const bool one = plan.blocks.images == 1, in_place = grid.dst_dense() && one,
              plain = grid.pointwise() && one;
   Buffer<T> panels(ceil_div(count, gemm.nr) * panel), weights(rows * plan.depth),
-      tile(in_place ? 0 : rows * count);
+      tile(in_place ? 0 : rows * count), patches(by_patches(grid) ? count * plan.depth : 0);
   const T* a = s.a + (group * s.m + i0) * k;
   for (int64_t k0 = 0; k0 < k; k0 += plan.depth) {
     const int64_t depth = std::min(plan.depth, k - k0);
     if (plain)
       gemm.pack_b(panels, src + table.first_source() + k0 * grid.src_channel, grid.src_channel, 1, depth,
                   count);
+    else if (patches.get() != nullptr)
+      pack_patches(grid, table, src, k0, depth, count, patches.get(), panels.get(), panel);
     else
       conv_kernels<T>().pack({table.source_at(src), k0, k0 + depth, panels, gemm.nr});
     for (int64_t i = 0; i < rows;
@@ -200,10 +250,20 @@ bool prefers_direct(const Sweep<T>& s) {
 }
 
 template <class T>
+void sweep_split(Sweep<T> s) {
+  const SplitColumns<T> columns(s.grid);
+  sweep_packed(s);
+}
+
+template <class T>
 void run_sweep(const Sweep<T>& s) {
   if (s.grid.batch == 0 || s.m == 0 || s.grid.image() == 0) return;
-  if (prefers_direct(s))
+  if (s.m == 1 && conv_fits_planes(s.grid))
+    conv_sweep_planes(s.grid, s.a, s.dst, s.bias, s.relu);
+  else if (prefers_direct(s))
     sweep_direct(s);
+  else if (conv_prefers_split(s.grid))
+    sweep_split(s);
   else
     sweep_packed(s);
 }
@@ -219,6 +279,7 @@ void forward(const View& x, const View& w, const void* bias, const View& y, cons
       return;
   }
   if (conv_is_last(x, y)) return conv_last_forward<T>(x, w, bias, y, g, relu);
+  if (conv_is_whole(x, w, y, g)) return conv_whole_forward(x, w, bias, y, relu);
   Sweep<T> s{forward_grid<T>(x, w, y, g),
              w.sizes[0] / g.groups,
              w.ptr<T>(),
@@ -359,6 +420,8 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
     }
   }
   if (conv_is_last(dx, dy)) return conv_last_backward_input<T>(dy, w, dx, g);
+  if (conv_is_whole(dx, w, dy, g)) return conv_whole_backward_input(dy, w, dx);
+  if (conv_prefers_added(dy, w, dx, g)) return conv_backward_input_added<T>(dy, w, dx, g);
   int64_t phases[3], phase[3] = {0, 0, 0};  // those that dx has positions of
   for (int d = 0; d < 3; ++d) phases[d] = std::min(g.stride[d], dx.sizes[d + 2]);
   if (phases[0] * phases[1] * phases[2] == 1) {

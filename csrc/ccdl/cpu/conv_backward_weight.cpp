@@ -2,6 +2,8 @@
 // blocks whose inputs are gathered as in the forward sweep and turned into panels. Few channels keep sums per
 // lane.
 #include <ccdl/cpu/conv_parts.h>
+#include <ccdl/cpu/conv_planes.h>
+#include <ccdl/cpu/conv_products.h>
 
 namespace ccdl::cpu {
 namespace {
@@ -126,7 +128,7 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
   const int64_t size = dw.numel();
   if (size == 0) return;
   const bool last = conv_is_last(x, dy);
-  const ConvGrid<T> grid = forward_grid<T>(x, dw, dy, g);
+  ConvGrid<T> grid = forward_grid<T>(x, dw, dy, g);
   const int64_t m = dw.sizes[0] / g.groups, k = dw.sizes[1] * plane_size(dw);
   if (grid.batch == 0 || grid.image() == 0) return fill<T>(dw.ptr<T>(), size, nullptr, 1, 1, false);
   if constexpr (sizeof(T) == 4) {
@@ -136,7 +138,10 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
       return;
   }
   if (last) return conv_last_backward_weight<T>(x, dy, dw, g);
+  if (conv_is_whole(x, dw, dy, g)) return conv_whole_backward_weight(x, dy, dw);
   const WeightPlan<T> plan = plan_weight(grid, m, k);
+  std::unique_ptr<SplitColumns<T>> columns;
+  if (!plan.direct && conv_prefers_split(grid)) columns = std::make_unique<SplitColumns<T>>(grid);
   const int lanes = conv_kernels<T>().lanes;
   const bool windowed = plan.direct && DirectFill<T>(grid).windowed();
   const auto prepare = [&plan, lanes, windowed](PixelTable<T>& table, int64_t begin, int64_t count) {

@@ -26,6 +26,7 @@ struct ConvGrid {
   std::vector<int64_t> shift[3];  // per dim, one entry per tap
   int64_t pixels[3], step[3];
   int64_t dst_batch, dst_channel, dst_stride[3];  // where a pixel lies on the other side
+  std::vector<int64_t> offsets = {};              // of the taps, where they do not follow from the shifts
   int64_t taps() const { return static_cast<int64_t>(shift[0].size() * shift[1].size() * shift[2].size()); }
   int64_t image() const { return pixels[0] * pixels[1] * pixels[2]; }
   bool dst_dense() const {
@@ -38,6 +39,7 @@ struct ConvGrid {
     return same;
   }
   std::vector<int64_t> tap_offsets() const {
+    if (!offsets.empty()) return offsets;
     std::vector<int64_t> out;
     for (int64_t d : shift[0])
       for (int64_t h : shift[1])
@@ -109,6 +111,7 @@ class PixelTable {
   }
 
  public:
+  int64_t begin() const { return begin_; }
   int64_t count() const { return count_; }
   int64_t first_source() const { return runs_.front().offset; }  // of the tap without shift
   int64_t last_source() const { return runs_.back().offset + lanes_ * grid_.step[2]; }

@@ -96,7 +96,14 @@ class Gather {
       : s_(s),
         run_(s.rows_follow() ? s.taps[2].size() : 1),
         runs_(s.taps[2].size() / run_),
-        length_(run_ * s.channels) {}
+        length_(run_ * s.channels) {
+    for (int64_t d : s.taps[0].shift)
+      for (int64_t h : s.taps[1].shift)
+        for (int64_t r = 0; r < runs_; ++r)
+          line_.push_back(
+              ((d * s.src_size[1] + h) * s.src_size[2] + s.taps[2].shift[static_cast<size_t>(r * run_)]) *
+              s.channels);
+  }
 
   void rows(int64_t begin, int64_t count, int64_t k0, int64_t k1, T* out) const {
     const int64_t image = s_.image(), depth = k1 - k0;
@@ -120,6 +127,16 @@ class Gather {
  private:
   void row(int64_t n, const int64_t* at, int64_t k0, int64_t k1, T* out) const {
     const T* image = s_.src + n * s_.src_batch();
+    if (k0 == 0 && k1 == s_.k() && inside(at)) {
+      const T* from = image + ((at[0] * s_.step[0] * s_.src_size[1] + at[1] * s_.step[1]) * s_.src_size[2] +
+                               at[2] * s_.step[2]) *
+                                  s_.channels;
+      for (int64_t offset : line_) {
+        copy_run(out, from + offset, length_);
+        out += length_;
+      }
+      return;
+    }
     int64_t line = k0 / length_, lw = line % runs_, lh = line / runs_ % s_.taps[1].size(),
             ld = line / (runs_ * s_.taps[1].size());
     for (int64_t from = line * length_; from < k1; from += length_) {
@@ -136,6 +153,13 @@ class Gather {
       ++ld;
     }
   }
+  bool inside(const int64_t* at) const {  // all taps
+    bool yes = true;
+    for (int d = 0; d < 3; ++d)
+      yes = yes && at[d] * s_.step[d] + s_.taps[d].shift.front() >= 0 &&
+            at[d] * s_.step[d] + s_.taps[d].shift.back() < s_.src_size[d];
+    return yes;
+  }
   // Elements [e0, e1) of the run that begins at pixel (d, h, w); zeros outside the plane.
   void piece(const T* image, int64_t d, int64_t h, int64_t w, int64_t e0, int64_t e1, T* out) const {
     const int64_t c = s_.channels;
@@ -151,6 +175,7 @@ class Gather {
   }
   const LastSweep<T>& s_;
   int64_t run_, runs_, length_;
+  std::vector<int64_t> line_;  // of a run's begin from the pixel it belongs to
 };
 
 // w in panels of nr columns: the block [k0, k0 + depth) begins at k0 * padded columns.
@@ -251,10 +276,11 @@ void turn_taps(const View& w, T* out) {
 // Per pixel of a dim: which taps read inside the source, and where. Pixel p of the forward direction reads
 // p * stride + t * dilation - padding; of the adjoint, the positions that p is read by.
 struct Reads {
+  int64_t advance;                                           // of a source position from pixel to pixel
   std::vector<std::vector<std::pair<int64_t, int64_t>>> at;  // [pixel]: (tap, source position)
   Reads(int64_t pixels, int64_t source, int64_t taps, int64_t stride, int64_t padding, int64_t dilation,
         bool adjoint)
-      : at(static_cast<size_t>(pixels)) {
+      : advance(adjoint ? 1 : stride), at(static_cast<size_t>(pixels)) {
     for (int64_t p = 0; p < pixels; ++p)
       for (int64_t t = 0; t < taps; ++t) {
         int64_t s = adjoint ? p + padding - t * dilation : p * stride + t * dilation - padding;
@@ -262,6 +288,19 @@ struct Reads {
         if (adjoint) s /= stride;
         if (s >= 0 && s < source) at[static_cast<size_t>(p)].emplace_back(t, s);
       }
+  }
+  // Pixels from p on that read through the same taps, each `advance` further.
+  int64_t same(int64_t p) const {
+    const auto& first = at[static_cast<size_t>(p)];
+    int64_t n = 1;
+    for (; p + n < static_cast<int64_t>(at.size()); ++n) {
+      const auto& other = at[static_cast<size_t>(p + n)];
+      bool equal = other.size() == first.size();
+      for (size_t t = 0; t < first.size() && equal; ++t)
+        equal = other[t].first == first[t].first && other[t].second == first[t].second + n * advance;
+      if (!equal) break;
+    }
+    return n;
   }
 };
 
@@ -283,14 +322,17 @@ void depthwise_sweep(const View& src, const View& w, const View& dst, const T* b
       const int64_t n = r / rows, d = r % rows / dst.sizes[3], h = r % dst.sizes[3];
       const T* image = src.ptr<T>() + n * plane_size(src) * channels;
       T* out = dst.ptr<T>() + r * width * channels;
-      for (int64_t q = 0; q < width; ++q, out += channels) {
+      for (int64_t q = 0; q < width;) {
         int64_t count = 0;
         for (const auto& [td, sd] : reads[0].at[static_cast<size_t>(d)])
           for (const auto& [th, sh] : reads[1].at[static_cast<size_t>(h)])
             for (const auto& [tw, sw] : reads[2].at[static_cast<size_t>(q)])
               taps[static_cast<size_t>(count++)] = {((sd * src.sizes[3] + sh) * src.sizes[4] + sw) * channels,
                                                     ((td * w.sizes[3] + th) * w.sizes[4] + tw) * channels};
-        conv_kernels<T>().tap_sum(image, taps.data(), count, weights, bias, relu, out, channels);
+        const int64_t pixels = reads[2].same(q);
+        conv_kernels<T>().tap_sum({image, reads[2].advance * channels, taps.data(), count, weights, bias,
+                                   relu, out + q * channels, pixels, channels});
+        q += pixels;
       }
     }
   });

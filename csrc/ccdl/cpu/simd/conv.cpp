@@ -418,36 +418,82 @@ void sum_lanes(const T* sums, int64_t n, T* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = lane_sum(ld(sums + i * Lanes<T>::kN));
 }
 
-// V vectors of channels from c on, the last one of `lanes`.
-template <class T, int V>
-CCDL_SI void tap_sum_block(const T* src, const ConvTap* taps, int64_t count, const T* w, const T* bias,
-                           bool relu, T* out, int64_t c, int lanes) {
+// P pixels from p on, V vectors of channels from c on, the last one of `lanes`.
+template <class T, int P, int V>
+CCDL_SI void tap_sum_block(const ConvTapSum<T>& g, int64_t p, int64_t c, int lanes) {
   constexpr int L = Lanes<T>::kN;
-  Vec<T> acc[V];
-  CCDL_UNROLL for (int v = 0; v < V; ++v) acc[v] =
-      bias != nullptr ? at<T>(bias + c + v * L, v == V - 1 ? lanes : L) : Vec<T>{};
-  for (int64_t t = 0; t < count; ++t) {
-    const T *x = src + taps[t].source + c, *a = w + taps[t].weight + c;
+  Vec<T> acc[P][V];
+  CCDL_UNROLL for (int v = 0; v < V; ++v) {
+    const Vec<T> first = g.bias != nullptr ? at<T>(g.bias + c + v * L, v == V - 1 ? lanes : L) : Vec<T>{};
+    CCDL_UNROLL for (int i = 0; i < P; ++i) acc[i][v] = first;
+  }
+  const T* src = g.src + p * g.step + c;
+  for (int64_t t = 0; t < g.count; ++t) {
+    const T *x = src + g.taps[t].source, *a = g.w + g.taps[t].weight + c;
     CCDL_UNROLL for (int v = 0; v < V; ++v) {
       const int n = v == V - 1 ? lanes : L;
-      acc[v] = fma(at<T>(x + v * L, n), at<T>(a + v * L, n), acc[v]);
+      const Vec<T> w = at<T>(a + v * L, n);
+      CCDL_UNROLL for (int i = 0; i < P; ++i) acc[i][v] = fma(at<T>(x + i * g.step + v * L, n), w, acc[i][v]);
     }
   }
-  CCDL_UNROLL for (int v = 0; v < V; ++v) {
-    Vec<T> y = acc[v];
-    if (relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
-    to(out + c + v * L, y, v == V - 1 ? lanes : L);
+  CCDL_UNROLL for (int i = 0; i < P; ++i) CCDL_UNROLL for (int v = 0; v < V; ++v) {
+    Vec<T> y = acc[i][v];
+    if (g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
+    to(g.out + (p + i) * g.channels + c + v * L, y, v == V - 1 ? lanes : L);
+  }
+}
+
+template <class T, int P>
+CCDL_SI void tap_sum_pixels(const ConvTapSum<T>& g, int64_t p) {
+  constexpr int L = Lanes<T>::kN;
+  int64_t c = 0;
+  for (; c + 2 * L <= g.channels; c += 2 * L) tap_sum_block<T, P, 2>(g, p, c, L);
+  for (; c + L <= g.channels; c += L) tap_sum_block<T, P, 1>(g, p, c, L);
+  if (c < g.channels) tap_sum_block<T, P, 1>(g, p, c, (int)(g.channels - c));
+}
+
+template <class T>
+void tap_sum(const ConvTapSum<T>& g) {
+  int64_t p = 0;
+  for (; p + 4 <= g.pixels; p += 4) tap_sum_pixels<T, 4>(g, p);
+  for (; p < g.pixels; ++p) tap_sum_pixels<T, 1>(g, p);
+}
+
+template <class T, int V>
+CCDL_SI void plane_rows_block(const ConvPlaneRows<T>& g, int64_t x) {
+  constexpr int L = Lanes<T>::kN, kRows = 4;
+  Vec<T> acc[kRows][V];
+  CCDL_UNROLL for (int i = 0; i < kRows; ++i) CCDL_UNROLL for (int v = 0; v < V; ++v) acc[i][v] =
+      set1(g.bias);
+  for (int64_t r = 0; r < g.rows + kRows - 1; ++r) {
+    const T* src = g.src + r * g.row + x;
+    for (int64_t t = 0; t < g.columns; ++t) {
+      Vec<T> p[V];
+      CCDL_UNROLL for (int v = 0; v < V; ++v) p[v] = ld(src + g.offset[t] + v * L);
+      CCDL_UNROLL for (int i = 0; i < kRows; ++i) {
+        if ((uint64_t)(r - i) >= (uint64_t)g.rows) continue;
+        const Vec<T> w = set1(g.w[g.tap[r - i] + t]);
+        CCDL_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = fma(w, p[v], acc[i][v]);
+      }
+    }
+  }
+  CCDL_UNROLL for (int i = 0; i < kRows; ++i) CCDL_UNROLL for (int v = 0; v < V; ++v) {
+    if (g.relu) acc[i][v] = acc[i][v] < set1(T(0)) ? Vec<T>{} : acc[i][v];  // keeps NaN
+    st(g.out + i * g.out_row + x + v * L, acc[i][v]);
   }
 }
 
 template <class T>
-void tap_sum(const T* src, const ConvTap* taps, int64_t count, const T* w, const T* bias, bool relu, T* out,
-             int64_t channels) {
+void plane_rows(const ConvPlaneRows<T>& g) {
   constexpr int L = Lanes<T>::kN;
-  int64_t c = 0;
-  for (; c + 4 * L <= channels; c += 4 * L) tap_sum_block<T, 4>(src, taps, count, w, bias, relu, out, c, L);
-  for (; c + L <= channels; c += L) tap_sum_block<T, 1>(src, taps, count, w, bias, relu, out, c, L);
-  if (c < channels) tap_sum_block<T, 1>(src, taps, count, w, bias, relu, out, c, (int)(channels - c));
+#if defined(__AVX512F__)
+  constexpr int V = 4;
+#else
+  constexpr int V = 2;
+#endif
+  int64_t x = 0;
+  for (; x + (V - 1) * L < g.n; x += V * L) plane_rows_block<T, V>(g, x);
+  for (; x < g.n; x += L) plane_rows_block<T, 1>(g, x);
 }
 
 template <class T, int V>
@@ -484,7 +530,8 @@ constexpr bool kMasked = false;
 
 template <class T>
 constexpr ConvTypeKernels<T> kernels() {
-  return {Lanes<T>::kN, kMasked, pack<T>, direct<T>, weight<T>, sum_lanes<T>, tap_sum<T>, row_products<T>};
+  return {Lanes<T>::kN, kMasked,    pack<T>,       direct<T>,      weight<T>,
+          sum_lanes<T>, tap_sum<T>, plane_rows<T>, row_products<T>};
 }
 
 }  // namespace

@@ -84,6 +84,37 @@ struct ConvTap {
   int64_t source, weight;
 };
 
+// out[p * channels + c] = bias[c] + sum over taps of src[p * step + source + c] * w[weight + c] (relu), p <
+// pixels; bias may be null.
+template <class T>
+struct ConvTapSum {
+  const T* src;
+  int64_t step;
+  const ConvTap* taps;
+  int64_t count;
+  const T *w, *bias;
+  bool relu;
+  T* out;
+  int64_t pixels, channels;
+};
+
+// Four rows of a plane: out[i * out_row + x] = bias + sum over r < rows and t < columns of
+// src[(i + r) * row + x + offset[t]] * w[tap[r] + t] (relu), x < n; whole vectors, also behind n.
+template <class T>
+struct ConvPlaneRows {
+  const T* src;
+  int64_t row;
+  const int64_t* tap;
+  int64_t rows;
+  const int64_t* offset;
+  int64_t columns;
+  const T* w;
+  T bias;
+  bool relu;
+  T* out;
+  int64_t out_row, n;
+};
+
 template <class T>
 struct ConvTypeKernels {
   int lanes;
@@ -92,9 +123,8 @@ struct ConvTypeKernels {
   void (*direct)(const ConvDirect<T>&);
   void (*weight)(const ConvWeight<T>&);
   void (*sum_lanes)(const T* sums, int64_t n, T* out);  // out[i] = sum of sums[i * lanes + l]
-  // out[c] = bias[c] + sum over taps of src[source + c] * w[weight + c] (relu); bias may be null
-  void (*tap_sum)(const T* src, const ConvTap* taps, int64_t count, const T* w, const T* bias, bool relu,
-                  T* out, int64_t channels);
+  void (*tap_sum)(const ConvTapSum<T>&);
+  void (*plane_rows)(const ConvPlaneRows<T>&);
   // sums[c] += sum over pixels p of a[p * a_step + c] * b[p * b_step + c]
   void (*row_products)(const T* a, int64_t a_step, const T* b, int64_t b_step, int64_t pixels, T* sums,
                        int64_t channels);

@@ -147,7 +147,8 @@ void block(const GemmBlock<T>& g) {
   }
 }
 
-template <class T, int R, int Q>
+// Ahead: fetches the rows of the next tile.
+template <class T, int R, int Q, bool Ahead = false>
 CCDL_SI void dot_tile(const GemmDots<T>& g, int64_t i0, int64_t j0) {
   constexpr int L = Lanes<T>::kN;
   const T* x = g.x + i0 * g.x_row;
@@ -159,6 +160,7 @@ CCDL_SI void dot_tile(const GemmDots<T>& g, int64_t i0, int64_t j0) {
     Vec<T> xv[R];
     CCDL_UNROLL for (int i = 0; i < R; ++i) xv[i] = ld(x + i * g.x_row + k);
     CCDL_UNROLL for (int j = 0; j < Q; ++j) {
+      if constexpr (Ahead) __builtin_prefetch(y + (j + Q) * g.y_row + k);
       const Vec<T> yv = ld(y + j * g.y_row + k);
       CCDL_UNROLL for (int i = 0; i < R; ++i) acc[i][j] = fma(xv[i], yv, acc[i][j]);
     }
@@ -183,6 +185,8 @@ CCDL_SI void dot_tile(const GemmDots<T>& g, int64_t i0, int64_t j0) {
 template <class T, int R>
 __attribute__((noinline)) void dot_rows(const GemmDots<T>& g, int64_t i0) {
   int64_t j = 0;
+  if (g.n * g.k * (int64_t)sizeof(T) >= 1 << 20)  // beyond L2; within it the fetches would only take slots
+    for (; j + 8 <= g.n; j += 4) dot_tile<T, R, 4, true>(g, i0, j);
   for (; j + 4 <= g.n; j += 4) dot_tile<T, R, 4>(g, i0, j);
   for (; j < g.n; ++j) dot_tile<T, R, 1>(g, i0, j);
 }

@@ -1,0 +1,95 @@
+"""The convolution kernels that a shape chooses, against sums over shifted slices: bordered planes of large depthwise
+filters, split columns of stride 2, patches of wide steps, filters as large as the input, added products."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ccdl
+import ccdl.nn.functional as F
+
+pytestmark = pytest.mark.host
+
+_spec = importlib.util.spec_from_file_location("conv_cases", Path(__file__).parents[1] / "ops" / "conv.py")
+assert _spec is not None and _spec.loader is not None
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+
+CASES = [
+    ("conv2d", (2, 5, 13, 11), (5, 1, 5, 5), {"padding": 2, "groups": 5}),
+    ("conv2d", (1, 3, 130, 90), (3, 1, 7, 7), {"padding": 3, "groups": 3}),
+    ("conv2d", (2, 4, 9, 70), (4, 1, 4, 6), {"padding": (3, 1), "groups": 4, "dilation": (1, 2)}),
+    ("conv2d", (2, 4, 3, 5), (4, 1, 7, 7), {"padding": 3, "groups": 4}),
+    ("conv2d", (3, 3, 44, 46), (64, 3, 7, 7), {"stride": 2, "padding": 3}),
+    ("conv2d", (2, 40, 30, 28), (33, 40, 3, 3), {"stride": 2, "padding": 1}),
+    ("conv2d", (9, 40, 14, 17), (33, 40, 3, 3), {"stride": 2, "padding": 1}),
+    ("conv2d", (2, 6, 21, 30), (40, 3, 5, 5), {"stride": (1, 2), "padding": 2, "groups": 2}),
+    ("conv2d", (2, 33, 20, 50), (20, 33, 3, 4), {"stride": 2, "dilation": (2, 3)}),
+    ("conv3d", (2, 5, 5, 8, 20), (20, 5, 3, 3, 3), {"stride": 2, "padding": 1}),
+    ("conv2d", (2, 3, 40, 40), (30, 3, 11, 11), {"stride": 4, "padding": 2}),
+    ("conv2d", (3, 3, 48, 64), (40, 3, 16, 16), {"stride": 16}),
+    ("conv1d", (2, 3, 100), (40, 3, 25), {"stride": 5, "padding": 7}),
+    ("conv2d", (3, 8, 6, 5), (40, 8, 6, 5), {}),
+    ("conv3d", (3, 4, 2, 3, 5), (7, 4, 2, 3, 5), {"stride": 2}),
+    ("conv2d", (2, 2, 17, 33), (16, 2, 5, 5), {"padding": 2}),
+    ("conv2d", (2, 3, 65, 67), (20, 3, 5, 5), {"stride": 3, "padding": 3, "dilation": 2}),
+    ("conv3d", (2, 3, 6, 20, 22), (20, 3, 3, 3, 3), {"stride": (2, 1, 1), "padding": 1}),
+]
+
+
+def passes(name: str, x, w, dy, options: dict, dtype) -> list[np.ndarray]:
+    x, w = (ccdl.tensor(a).to(dtype).requires_grad_() for a in (x, w))
+    y = getattr(F, name)(x, w, **options)
+    y.backward(ccdl.tensor(dy).to(dtype))
+    return [t.detach().double().numpy() for t in (y, x.grad, w.grad)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_values_and_adjoints(case: tuple) -> None:
+    """y is the sum; dx and dw are its adjoints: <dy, u * w> = <dx, u> and <dy, x * v> = <dw, v> for any u and v."""
+    name, x_shape, w_shape, options = case
+    rng = np.random.default_rng(0)
+    x, w = (np.asarray(rng.standard_normal(s)) for s in (x_shape, w_shape))
+    want = reference.conv_ref(x, w, **options)
+    dy = np.asarray(rng.standard_normal(want.shape))
+    y, dx, dw = passes(name, x, w, dy, options, ccdl.float64)
+    np.testing.assert_allclose(y, want, rtol=0, atol=1e-13 * np.abs(want).max())
+    for _ in range(3):
+        u, v = (np.asarray(rng.standard_normal(s)) for s in (x_shape, w_shape))
+        sums = [reference.conv_ref(u, w, **options) * dy, reference.conv_ref(x, v, **options) * dy]
+        for part, got in zip(sums, (dx * u, dw * v)):
+            assert abs(got.sum() - part.sum()) <= 1e-12 * np.sqrt(np.square(part).sum()) * 10
+    for a, b in zip(passes(name, x, w, dy, options, ccdl.float32), (y, dx, dw)):
+        np.testing.assert_allclose(a, b, rtol=0, atol=4e-6 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_bits_do_not_depend_on_threads(case: tuple) -> None:
+    name, x_shape, w_shape, options = case
+    rng = np.random.default_rng(0)
+    x, w = (np.asarray(rng.standard_normal(s)) for s in (x_shape, w_shape))
+    dy = np.asarray(rng.standard_normal(reference.conv_ref(x, w, **options).shape))
+    before = ccdl.get_num_threads()
+    try:
+        ccdl.set_num_threads(1)
+        want = passes(name, x, w, dy, options, ccdl.float32)
+        ccdl.set_num_threads(3)
+        got = passes(name, x, w, dy, options, ccdl.float32)
+    finally:
+        ccdl.set_num_threads(before)
+    for a, b in zip(got, want):
+        assert np.array_equal(a, b)
+
+
+def test_bias_and_borders_of_large_depthwise_filters() -> None:
+    x = ccdl.ones(1, 3, 6, 20)
+    w, b = ccdl.ones(3, 1, 5, 5), ccdl.tensor([1.0, 2.0, -40.0])
+    y = F.conv2d(x, w, b, padding=2, groups=3)
+    assert y[0, :, 0, 0].tolist() == [10, 11, -31] and y[0, :, 3, 10].tolist() == [26, 27, -15]
+    x[0, 0, 0, 0] = float("nan")
+    bad = ccdl.isnan(F.conv2d(x, w, b, padding=2, groups=3))
+    assert int(bad.sum()) == 9 and bool(bad[0, 0, :3, :3].all())
