@@ -33,9 +33,11 @@ class SplitColumns {
   Buffer<T> data_;
 };
 
+// Few channels only: of many, the copies cost more than the gathering they spare.
 template <class T>
 bool conv_prefers_split(const ConvGrid<T>& grid) {
-  return grid.step[2] == 2 && grid.shift[2].size() > 1 && grid.shift[1].size() > 1 && grid.pixels[2] >= 8;
+  return grid.channels <= 8 && grid.step[2] == 2 && grid.shift[2].size() > 1 && grid.shift[1].size() > 1 &&
+         grid.pixels[2] >= 8;
 }
 
 }  // namespace ccdl::cpu

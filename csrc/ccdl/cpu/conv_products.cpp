@@ -174,8 +174,8 @@ void conv_whole_backward_weight(const View& x, const View& dy, const View& dw) {
 
 bool conv_prefers_added(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
   const int64_t m = dx.sizes[1] * plane_size(w);
-  return g.groups == 1 && dx.sizes[1] < 8 && m >= 48 && m <= 1024 && dy.sizes[1] >= 16 && dy.sizes[4] >= 16 &&
-         dy.sizes[4] <= 4096 && dx.numel() / dx.sizes[0] <= 1 << 20;
+  return g.groups == 1 && dx.sizes[0] > 1 && dx.sizes[1] < 8 && m >= 48 && m <= 1024 && dy.sizes[1] >= 16 &&
+         dy.sizes[4] >= 16 && dy.sizes[4] <= 4096 && dx.numel() / dx.sizes[0] <= 1 << 20;
 }
 
 template <class T>
