@@ -76,7 +76,7 @@ class save_on_cpu(saved_tensors_hooks):
     """Inside, what operations keep for backward waits in host memory and goes to its device when needed.
 
     Args:
-        pin_memory: keep it in pinned memory, so that copies run beside computation.
+        pin_memory: keep it in pinned memory, which copies faster.
         device_type: the device whose runtime pins; ``"cuda"``.
 
     >>> import ccdl
@@ -95,12 +95,12 @@ class save_on_cpu(saved_tensors_hooks):
         def pack(x: _C.Tensor) -> tuple[_C.device, _C.Tensor]:
             if not pin_memory:
                 return x.device, x.cpu()
-            kept = _C.empty(x.shape, dtype=x.dtype, pin_memory=x.is_cuda)
+            kept = _C.empty(x.shape, dtype=x.dtype, device="cpu", pin_memory=x.is_cuda)
             return x.device, kept.copy_(x)
 
         def unpack(packed: tuple[_C.device, _C.Tensor]) -> _C.Tensor:
             device, x = packed
-            return x.to(device, non_blocking=pin_memory)
+            return x.to(device)
 
         super().__init__(pack, unpack)
 
