@@ -28,7 +28,8 @@ def test_complex_arithmetic_is_numpys():
                       (ccdl.mul(a, b), x * y), (ccdl.conj(a), x.conj()), (ccdl.cat([a, a], dim=-1), np.concatenate([x, x], -1)),
                       (ccdl.stack([a, a]), np.stack([x, x]))]:  # fmt: skip
         np.testing.assert_allclose(got.numpy(), want, rtol=1e-12, atol=1e-12)
-    for got, want in [(a.abs(), abs(x)), (ccdl.abs(a), abs(x)), (a.angle(), np.angle(x)), (a.real, x.real), (a.imag, x.imag)]:
+    for got, want in [(a.abs(), abs(x)), (ccdl.abs(a), abs(x)), (a.angle(), np.angle(x)), (a.real, x.real), (a.imag, x.imag),
+                      (ccdl.real(a), x.real), (ccdl.imag(a), x.imag), (ccdl.angle(a), np.angle(x))]:  # fmt: skip
         np.testing.assert_allclose(got.numpy(), want, rtol=1e-12, atol=1e-12)
     assert a.tolist() == x.tolist() and a[1, 2].item() == x[1, 2]
 

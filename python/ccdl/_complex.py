@@ -109,7 +109,9 @@ class ComplexTensor:
             dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
             return cls(getattr(_C, name)(parts, dim - 1 if dim < 0 else dim))
         method = getattr(cls, name, None)
-        if method is not None and args and isinstance(args[0], cls):
+        if isinstance(method, property) and len(args) == 1 and isinstance(args[0], cls):
+            return getattr(args[0], name)
+        if callable(method) and args and isinstance(args[0], cls):
             return method(*args, **kwargs)
         if args and isinstance(args[0], Tensor) and name in _SWAPPED and len(args) > 1:
             return getattr(as_complex(args[0]), name)(*args[1:], **kwargs)

@@ -380,8 +380,12 @@ def histogram(
     return _Histogram(hist, edges)
 
 
-def imag(input: Tensor) -> Tensor:
-    """Raises RuntimeError: there are no complex tensors."""
+def imag(input: Any) -> Tensor:
+    """The imaginary parts of a complex tensor; RuntimeError for a real one."""
+    if type(input).__name__ == "ComplexTensor":
+        return input.imag
+    if not isinstance(input, Tensor):
+        raise errors.TypeError(f"imag(): argument 'input' must be Tensor, not {type(input).__name__}")
     raise errors.RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
 
 

@@ -132,7 +132,9 @@ class SparseTensor:
         if name == "addmm" and len(args) == 3 and isinstance(args[1], cls):
             return addmm(*args, **(kwargs or {}))
         method = getattr(cls, {"multiply": "mul", "smm": "mm", "spmm": "mm"}.get(name, name), None)
-        if method is not None and args and isinstance(args[0], cls):
+        if isinstance(method, property) and len(args) == 1 and isinstance(args[0], cls):
+            return getattr(args[0], name)
+        if callable(method) and args and isinstance(args[0], cls):
             return method(*args, **(kwargs or {}))
         return NotImplemented
 
