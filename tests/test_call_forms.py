@@ -170,3 +170,36 @@ def test_large_zeros_cost_nothing_until_touched() -> None:
     del x
     again = ccdl.zeros(count)  # perhaps the same block
     assert again[5].item() == 0 and again[-1].item() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "more"),
+    [
+        ("linear", (2, 3), (ccdl.ones(4, 3),)),
+        ("gelu", (3,), ()),
+        ("softplus", (3,), ()),
+        ("softshrink", (3,), ()),
+        ("hardshrink", (3,), ()),
+        ("logsigmoid", (3,), ()),
+        ("avg_pool2d", (1, 1, 4, 4), (2,)),
+        ("avg_pool3d", (1, 1, 2, 2, 2), (2,)),
+    ],
+)
+def test_functional_with_out(name, shape, more) -> None:
+    function = getattr(ccdl.nn.functional, name)
+    x, out = ccdl.randn(shape), ccdl.empty(0)
+    got = function(x, *more, out=out)
+    assert got is out and ccdl.equal(out, function(x, *more))
+    with pytest.raises(RuntimeError, match="automatic differentiation"):
+        function(x.requires_grad_(), *more, out=out)
+    with pytest.raises(TypeError, match="'out' must be Tensor"):
+        function(x.detach(), *more, out=3)
+
+
+def test_histogram_of_what_has_no_range() -> None:
+    for values in ([np.nan, 1.0], [np.inf, 1.0]):
+        with pytest.raises(RuntimeError, match="not finite"):
+            ccdl.histogram(ccdl.tensor(values), 2)
+    hist, edges = ccdl.histogram(ccdl.empty(0), 2)
+    want = np.histogram(np.empty(0), 2)
+    assert hist.tolist() == want[0].tolist() and edges.tolist() == want[1].tolist()

@@ -102,15 +102,20 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     return result if out is None else _write(out, result)
 
 
+def to_out(out: Any, result: Any) -> Any:
+    """The result itself, or written into ``out``."""
+    return result if out is None else _write(out, result)
+
+
 def _write(out, result):
     """out= of the functions written in Python: resized and overwritten; no gradient flows through it."""
+    if not isinstance(out, _C.Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if _C.is_grad_enabled() and (out.requires_grad or result.requires_grad):
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of the "
             "arguments requires grad; use the returned value"
         )
-    if not isinstance(out, _C.Tensor):
-        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if not _C.can_cast(result.dtype, out.dtype):
         raise errors.DTypeError(
             f"result type {result.dtype} can't be cast to the desired output type {out.dtype} of out="

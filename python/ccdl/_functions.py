@@ -363,9 +363,14 @@ def histogram(
     else:
         if bins < 1:
             raise errors.RuntimeError(f"histogram: bins must be > 0, but got {bins}")
-        low, high = range if range is not None else (float(x.min()), float(x.max())) if x.numel() else (0, 0)
+        if range is not None:
+            low, high = range
+        else:
+            low, high = (float(x.min()), float(x.max())) if x.numel() else (0.0, 0.0)
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise errors.RuntimeError(f"histogram: the range [{low}, {high}] is not finite; pass range=")
         if low == high:
-            low, high = (low - 0.5, high + 0.5) if range is None or x.numel() else (low, high + 1)
+            low, high = (low - 0.5, high + 0.5) if x.numel() else (low, high + 1)
         edges = _C.linspace(low, high, bins + 1, dtype=x.dtype, device=x.device)
     count = edges.numel() - 1
     place = _C.searchsorted(edges, x, right=True) - 1

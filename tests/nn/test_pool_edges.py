@@ -34,3 +34,13 @@ def test_lp_pool_of_infinite_order(norm):
     np.testing.assert_array_equal(y.detach().numpy().ravel(), pick(windows, axis=(1, 2)))
     y.sum().backward()
     assert int(x.grad.count_nonzero()) == 2 and set(x.grad.abs().unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("dtype", [ccdl.uint8, ccdl.int8, ccdl.int32, ccdl.int64])
+def test_max_pool_of_whole_numbers(dtype):
+    x = ccdl.tensor([[[[3, 1, 2, 5], [4, 0, 9, 7], [8, 6, 1, 1], [2, 2, 3, 4]]]], dtype=dtype)
+    y, where = F.max_pool2d(x, 2, return_indices=True)
+    assert y.dtype is dtype and y.tolist() == [[[[4, 9], [8, 4]]]] and where.tolist() == [[[[4, 6], [8, 15]]]]
+    assert F.max_pool2d(x, 3, stride=1, padding=1).tolist()[0][0][0] == [4, 9, 9, 9]
+    assert F.max_pool1d(x[0, 0], 2).tolist() == [[3, 5], [4, 9], [8, 1], [2, 4]]
+    assert F.max_pool3d(x.expand(1, 2, 4, 4).unsqueeze(0), 2).tolist() == [[[[[4, 9], [8, 4]]]]]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
+from ..._contractions import to_out
 
 __all__ = [
     "celu",
@@ -176,7 +177,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return _C.mish_(input) if inplace else _C.mish(input)
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, approximate: str = "none", *, out: Any = None) -> Tensor:
     """Gaussian error linear unit: ``x * Phi(x)`` with the normal distribution function Phi.
 
     Args:
@@ -190,17 +191,20 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     >>> F.gelu(ccdl.tensor([-1., 1.]))
     tensor([-0.1587,  0.8413])
     """
-    return _C.gelu(input, approximate=approximate)
+    result = _C.gelu(input, approximate=approximate)
+    return result if out is None else to_out(out, result)
 
 
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(
+    input: Tensor, beta: float = 1.0, threshold: float = 20.0, *, out: Any = None
+) -> Tensor:
     """``log(1 + exp(beta x)) / beta``; equal to ``x`` where ``beta x > threshold``.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.softplus(ccdl.tensor([0.]))
     tensor([0.6931])
     """
-    return _C.softplus(input, beta, threshold)
+    return to_out(out, _C.softplus(input, beta, threshold))
 
 
 def softsign(input: Tensor) -> Tensor:
@@ -213,24 +217,24 @@ def softsign(input: Tensor) -> Tensor:
     return input / (input.abs() + 1)
 
 
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def softshrink(input: Tensor, lambd: float = 0.5, *, out: Any = None) -> Tensor:
     """``x - lambd`` above lambd, ``x + lambd`` below -lambd, else 0; ``lambd`` must not be negative.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.softshrink(ccdl.tensor([-1., 0.2, 1.]))
     tensor([-0.5000,  0.0000,  0.5000])
     """
-    return _C.softshrink(input, lambd)
+    return to_out(out, _C.softshrink(input, lambd))
 
 
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Any = None) -> Tensor:
     """``x`` where ``|x| > lambd``, else 0.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.hardshrink(ccdl.tensor([-1., 0.2, 1.]))
     tensor([-1.,  0.,  1.])
     """
-    return _C.hardshrink(input, lambd)
+    return to_out(out, _C.hardshrink(input, lambd))
 
 
 def tanhshrink(input: Tensor) -> Tensor:
@@ -287,14 +291,14 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     return _C.hardswish_(input) if inplace else _C.hardswish(input)
 
 
-def logsigmoid(input: Tensor) -> Tensor:
+def logsigmoid(input: Tensor, *, out: Any = None) -> Tensor:
     """``log(1 / (1 + exp(-x)))``, computed without overflow.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.logsigmoid(ccdl.tensor([0.]))
     tensor([-0.6931])
     """
-    return _C.logsigmoid(input)
+    return to_out(out, _C.logsigmoid(input))
 
 
 def sigmoid(input: Tensor) -> Tensor:

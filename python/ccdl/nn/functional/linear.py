@@ -6,11 +6,12 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._contractions import to_out
 
 __all__ = ["linear", "bilinear"]
 
 
-def linear(input: Tensor, weight: Any, bias: Any = None) -> Tensor:
+def linear(input: Tensor, weight: Any, bias: Any = None, *, out: Any = None) -> Tensor:
     """``y = x W^T + b``.
 
     Args:
@@ -28,7 +29,8 @@ def linear(input: Tensor, weight: Any, bias: Any = None) -> Tensor:
     >>> F.linear(ccdl.tensor([[1., 2.]]), ccdl.tensor([[3., 4.]]), ccdl.tensor([1.]))
     tensor([[12.]])
     """
-    return _C.linear(input, weight, bias)
+    result = _C.linear(input, weight, bias)
+    return result if out is None else to_out(out, result)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Any, bias: Any = None) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._contractions import to_out
 
 __all__ = [
     "max_pool1d",
@@ -44,6 +45,17 @@ def _tuple(value, n):
     return (value,) * n if isinstance(value, int) else tuple(value)
 
 
+def _is_integer(x: Any) -> bool:
+    return isinstance(x, Tensor) and not x.is_floating_point() and x.dtype is not _C.bool
+
+
+def _integer_max_pool(pool: Any, input: Tensor, n: int, options: Any, return_indices: bool) -> Any:
+    """The values stand where their doubles are largest: whole numbers above 2^53 may tie with a neighbour."""
+    _, index = pool(input.double(), *options)
+    values = input.flatten(-n).gather(-1, index.flatten(-n)).reshape(index.shape)
+    return (values, index) if return_indices else values
+
+
 def max_pool1d(
     input: Tensor,
     kernel_size: Any,
@@ -59,6 +71,9 @@ def max_pool1d(
     >>> F.max_pool1d(ccdl.tensor([[[1., 3., 2., 4.]]]), 2)
     tensor([[[3., 4.]]])
     """
+    if _is_integer(input):
+        options = kernel_size, stride, padding, dilation, ceil_mode
+        return _integer_max_pool(max_pool1d_with_indices, input, 1, options, return_indices)
     if return_indices:
         return max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
     return _C.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode)
@@ -90,6 +105,9 @@ def max_pool2d(
     tensor([[[[ 5.,  7.],
               [13., 15.]]]])
     """
+    if _is_integer(input):
+        options = kernel_size, stride, padding, dilation, ceil_mode
+        return _integer_max_pool(max_pool2d_with_indices, input, 2, options, return_indices)
     if return_indices:
         return max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
     return _C.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
@@ -110,6 +128,9 @@ def max_pool3d(
     >>> F.max_pool3d(ccdl.arange(8.).reshape(1, 1, 2, 2, 2), 2).item()
     7.0
     """
+    if _is_integer(input):
+        options = kernel_size, stride, padding, dilation, ceil_mode
+        return _integer_max_pool(max_pool3d_with_indices, input, 3, options, return_indices)
     if return_indices:
         return max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
     return _C.max_pool3d(input, kernel_size, stride, padding, dilation, ceil_mode)
@@ -259,6 +280,8 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: Any = None,
+    *,
+    out: Any = None,
 ) -> Tensor:
     """Mean of each window.
 
@@ -272,7 +295,10 @@ def avg_pool2d(
     >>> F.avg_pool2d(ccdl.arange(1., 10.).reshape(1, 1, 3, 3), 3).item()
     5.0
     """
-    return _C.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    result = _C.avg_pool2d(
+        input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+    return to_out(out, result)
 
 
 def avg_pool3d(
@@ -283,6 +309,8 @@ def avg_pool3d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: Any = None,
+    *,
+    out: Any = None,
 ) -> Tensor:
     """Mean of each window of the last three dimensions; as :func:`avg_pool2d`.
 
@@ -290,7 +318,10 @@ def avg_pool3d(
     >>> F.avg_pool3d(ccdl.ones(1, 1, 2, 2, 2), 2).item()
     1.0
     """
-    return _C.avg_pool3d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    result = _C.avg_pool3d(
+        input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+    return to_out(out, result)
 
 
 def _lp_pool(average, input, n, norm_type, kernel_size, stride, ceil_mode):
