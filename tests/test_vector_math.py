@@ -24,6 +24,9 @@ TINY = np.float32(1.1754944e-38)
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1.1754944e-38, 3.4028235e38,
                     -3.4028235e38, 88.72283, 88.72284, -87.33655, -103.97, -103.98, 65535.9, 65536.0, 1e22], dtype=np.float32)
 
+# around the borders of tables and of ranges
+EDGES = ((np.arange(1, 65, dtype=np.float32) / 4).view(np.int32)[:, None] + np.arange(-9, 10, dtype=np.int32)).view(np.float32).ravel()
+
 # name: (float64 reference, bound in ULP, largest |x|)
 FUNCTIONS = {
     "exp": (np.exp, 1.5, np.inf),
@@ -88,7 +91,7 @@ def bit_patterns(start: int, stop: int, step: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_error_bound(name: str) -> None:
-    x = np.concatenate([SPECIAL, bit_patterns(0, 1 << 32, 10_007), np.linspace(-4, 4, 100_003, dtype=np.float32)])
+    x = np.concatenate([SPECIAL, EDGES, -EDGES, bit_patterns(0, 1 << 32, 10_007), np.linspace(-4, 4, 100_003, dtype=np.float32)])
     worst, at = errors_in_ulp(name, x)
     bound = FUNCTIONS[name][1]
     assert worst <= bound, f"{name}: {worst:.3f} ULP at {at!r}, bound {bound}"
