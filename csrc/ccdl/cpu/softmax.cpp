@@ -11,7 +11,10 @@ namespace {
 constexpr int64_t kChunkElements = 16384;  // about 10 us of exp work
 constexpr int64_t kBlockColumns = 64;
 
-int64_t rows_per_chunk(int64_t n) { return n >= kChunkElements ? 1 : kChunkElements / (n < 1 ? 1 : n); }
+int64_t rows_per_chunk(int64_t n) {
+  const int64_t rows = n >= kChunkElements ? 1 : kChunkElements / (n < 1 ? 1 : n);
+  return rows < 4 ? rows : rows / 4 * 4;  // they go by fours
+}
 
 // fn(outer index, first column, past-the-last column) over all column blocks of [outer, n, inner].
 template <class F>

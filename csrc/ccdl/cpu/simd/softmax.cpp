@@ -36,13 +36,18 @@ CCDL_SI void forward_group(const T* x, T* y, int64_t n, bool log) {
   for (int r = 0; r < kRows; ++r) {
     const T* row = x + r * n;
     T* out = y + r * n;
-    const bool store = kWide<T> && !log;
-    sum[r] = sum_over<T>(n, [&](int64_t i, int k) {
-      __builtin_prefetch(row + kRows * n + i);
-      const V e = vexp_down(at(row + i, k, kLow<T>) - m[r]);
-      if (store) to(out + i, e, k);
-      return e;
-    });
+    const auto exponential = [&](int64_t i, int k) {
+      if (kRows > 1) __builtin_prefetch(row + kRows * n + i);
+      return vexp_down(at(row + i, k, kLow<T>) - m[r]);
+    };
+    if (kWide<T> && !log)
+      sum[r] = sum_over<T>(n, [&](int64_t i, int k) {
+        const V e = exponential(i, k);
+        to(out + i, e, k);
+        return e;
+      });
+    else
+      sum[r] = sum_over<T>(n, exponential);
   }
   for (int r = 0; r < kRows; ++r) {
     const T* row = x + r * n;
