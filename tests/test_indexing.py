@@ -410,7 +410,7 @@ def test_long_rows_are_sorted_alike_by_any_number_of_threads(dtype, rows, column
     x = rng.integers(-3000, 3000, (rows, columns)).astype(dtype)
     if dtype.startswith("float"):
         x[:, 5::9973] = np.nan
-    t, before = ccdl.tensor(x), ccdl.get_num_threads()
+    t, before = ccdl.tensor(x, device="cpu"), ccdl.get_num_threads()  # the threads are the CPU's
     order = np.argsort(x, axis=1, kind="stable")  # NaN last
     falling = np.argsort(-x.astype(np.float64), axis=1, kind="stable")
     nan = np.isnan(x.astype(np.float64)).sum(1)
@@ -420,8 +420,8 @@ def test_long_rows_are_sorted_alike_by_any_number_of_threads(dtype, rows, column
             ccdl.set_num_threads(threads)
             for descending, want in ((False, order), (True, falling)):
                 values, at = ccdl.sort(t, 1, descending=descending, stable=True)
-                np.testing.assert_array_equal(at.cpu().numpy(), want)
-                np.testing.assert_array_equal(values.cpu().numpy(), np.take_along_axis(x, want, 1))
+                np.testing.assert_array_equal(at.numpy(), want)
+                np.testing.assert_array_equal(values.numpy(), np.take_along_axis(x, want, 1))
                 for k in (1, 7, 500, 20_000):
                     values, at = ccdl.topk(t, k, 1, largest=descending)
                     np.testing.assert_array_equal(at.cpu().numpy(), want[:, :k])

@@ -9,7 +9,7 @@ from ..._C import Tensor
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
 
-_MODES = {"sum": 0, "mean": 1, "max": 2}
+_MODES = ("sum", "mean", "max")
 
 
 def _renorm(weight, rows, max_norm, norm_type):
@@ -131,7 +131,7 @@ def embedding_bag(
         weight,
         input,
         offsets,
-        mode=_MODES[mode],
+        mode=_MODES.index(mode),
         per_sample_weights=per_sample_weights,
         include_last_offset=include_last_offset,
         padding_idx=row,
