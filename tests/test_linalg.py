@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 import ccdl
 
@@ -320,6 +321,16 @@ def test_small_matrices_side_by_side(dtype: str) -> None:
             a = rng.standard_normal((batch, n, n))
             a = (a @ a.swapaxes(1, 2) + n * np.eye(n)).astype(dtype)
             assert np.allclose(ccdl.linalg.cholesky(ccdl.from_numpy(a)).numpy(), np.linalg.cholesky(a.astype(float)), rtol=tol, atol=tol), (n, batch)
+            a = rng.standard_normal((batch, n, n)).astype(dtype)
+            lu, pivots = ccdl.linalg.lu_factor(ccdl.from_numpy(a))
+            for one, got, rows in zip(a, lu.numpy(), pivots.numpy(), strict=True):
+                want, order = scipy.linalg.lu_factor(one.astype(float))
+                assert np.array_equal(rows, order + 1) and np.allclose(got, want, rtol=100 * tol, atol=100 * tol), (n, batch)
+    a = np.zeros((5, 3, 3), dtype=dtype)
+    a[0], a[1, 0, 1], a[2] = np.eye(3), 1, [[1, 2, 3], [1, 2, 4], [1, 2, 5]]
+    a[3, 2] = np.nan
+    assert ccdl.linalg.lu_factor_ex(ccdl.from_numpy(a))[2].numpy()[[0, 1, 2, 4]].tolist() == [0, 1, 2, 1]
+    assert ccdl.linalg.det(ccdl.from_numpy(a)).numpy()[[0, 1, 2, 4]].tolist() == [1, 0, 0, 0]
     a = np.stack([np.eye(3, dtype=dtype)] * 20)
     a[7, 1, 1], a[11, 2, 2], a[13, 0, 0], a[14, 0, 0], a[14, 2, 2] = -1, np.nan, 0, -1, -1
     assert np.flatnonzero(ccdl.linalg.cholesky_ex(ccdl.from_numpy(a))[1].numpy()).tolist() == [7, 11, 13, 14]

@@ -47,6 +47,9 @@ void linalg_lu(const View& a, const View& pivots, const View& info) {
   dispatch(a, [&](auto type) {
     using T = decltype(type);
     for_matrices(a.sizes[0], m * n * steps, [&](int64_t first, int64_t last) {
+      if (m == n && n <= kLaneOrder && a.sizes[0] > 1)
+        return linalg_kernels<T>().lu_lanes(a.ptr<T>() + first * n * n, last - first, n,
+                                            pivots.ptr<int32_t>() + first * n, info.ptr<int32_t>() + first);
       for (int64_t b = first; b < last; ++b)
         info.ptr<int32_t>()[b] =
             dense::factor_lu(a.ptr<T>() + b * m * n, n, m, n, pivots.ptr<int32_t>() + b * steps);

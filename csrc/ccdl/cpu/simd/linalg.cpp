@@ -461,23 +461,37 @@ void rotate(T* z, int64_t stride, int64_t n, const T* c, const T* s, int64_t fir
   if (j < n) rotate_some<T, 1, true>(z + j, stride, c, s, first, last, up, (int)(n - j));
 }
 
+// Up to as many matrices as there are lanes, element e of all of them in lanes[e]; past the end the last one
+// again.
+template <class T>
+struct LaneMatrices {
+  static constexpr int kN = Lanes<T>::kN;
+  T lanes[kLaneOrder * kLaneOrder][kN];
+
+  __attribute__((always_inline)) void load(const T* x, int64_t live, int64_t size) {
+    for (int64_t l = 0; l < kN; ++l) {
+      const T* from = x + (l < live ? l : live - 1) * size;
+      for (int64_t e = 0; e < size; ++e) lanes[e][l] = from[e];
+    }
+  }
+  __attribute__((always_inline)) void store(T* x, int64_t live, int64_t size) const {
+    for (int64_t l = 0; l < live; ++l)
+      for (int64_t e = 0; e < size; ++e) x[l * size + e] = lanes[e][l];
+  }
+};
+
 template <class T>
 void cholesky_lanes(T* a, int64_t count, int64_t n, int32_t* info) {
   using V = typename Lanes<T>::V;
   using M = typename Lanes<T>::M;
   constexpr int L = Lanes<T>::kN;
-  const int64_t size = n * n;
   for (int64_t first = 0; first < count; first += L) {
     const int64_t live = count - first < L ? count - first : L;
-    T* x = a + first * size;
-    T lanes[kLaneOrder * kLaneOrder][L];
+    LaneMatrices<T> x;
+    x.load(a + first * n * n, live, n * n);
     V u[kLaneOrder][kLaneOrder];
-    for (int64_t l = 0; l < L; ++l) {  // lanes beyond the end repeat the last matrix
-      const T* from = x + (l < live ? l : live - 1) * size;
-      for (int64_t e = 0; e < size; ++e) lanes[e][l] = from[e];
-    }
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = i; j < n; ++j) u[i][j] = ld(lanes[i * n + j]);
+      for (int64_t j = i; j < n; ++j) u[i][j] = ld(x.lanes[i * n + j]);
     M failed = {}, order = {};
     for (int64_t j = 0; j < n; ++j) {
       const M bad = (M)(u[j][j] > 0) == 0;
@@ -490,19 +504,67 @@ void cholesky_lanes(T* a, int64_t count, int64_t n, int32_t* info) {
         for (int64_t k = i; k < n; ++k) u[i][k] = fma(-u[j][i], u[j][k], u[i][k]);
     }
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = 0; j < n; ++j) st(lanes[i * n + j], j < i ? V{} : u[i][j]);
-    for (int64_t l = 0; l < live; ++l) {
-      for (int64_t e = 0; e < size; ++e) x[l * size + e] = lanes[e][l];
-      info[first + l] = (int32_t)failed[l];
+      for (int64_t j = 0; j < n; ++j) st(x.lanes[i * n + j], j < i ? V{} : u[i][j]);
+    x.store(a + first * n * n, live, n * n);
+    for (int64_t l = 0; l < live; ++l) info[first + l] = (int32_t)failed[l];
+  }
+}
+
+template <class T>
+void lu_lanes(T* a, int64_t count, int64_t n, int32_t* pivots, int32_t* info) {
+  using V = typename Lanes<T>::V;
+  using M = typename Lanes<T>::M;
+  constexpr int L = Lanes<T>::kN;
+  for (int64_t first = 0; first < count; first += L) {
+    const int64_t live = count - first < L ? count - first : L;
+    LaneMatrices<T> x;
+    x.load(a + first * n * n, live, n * n);
+    V u[kLaneOrder][kLaneOrder];
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j) u[i][j] = ld(x.lanes[i * n + j]);
+    M singular = {}, order = {};
+    for (int64_t j = 0; j < n; ++j) {
+      V best = vabs(u[j][j]);
+      M pivot = order, row = order;  // the first row of the largest magnitude
+      for (int64_t i = j + 1; i < n; ++i) {
+        row += 1;
+        const V v = vabs(u[i][j]);
+        const M more = v > best;
+        best = select(more, v, best);
+        pivot = more ? row : pivot;
+      }
+      for (int64_t l = 0; l < live; ++l) pivots[(first + l) * n + j] = (int32_t)pivot[l];
+      row = order;
+      for (int64_t i = j + 1; i < n; ++i) {
+        row += 1;
+        const M swapped = pivot == row;
+        for (int64_t k = 0; k < n; ++k) {
+          const V upper = u[j][k], lower = u[i][k];
+          u[j][k] = select(swapped, lower, upper);
+          u[i][k] = select(swapped, upper, lower);
+        }
+      }
+      order += 1;
+      const V d = u[j][j];
+      const M zero = d == 0;
+      singular = (singular == 0) & zero ? order : singular;
+      for (int64_t i = j + 1; i < n; ++i) {
+        u[i][j] = select(zero, u[i][j], u[i][j] / d);
+        for (int64_t k = j + 1; k < n; ++k) u[i][k] = fma(-u[i][j], u[j][k], u[i][k]);
+      }
     }
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j) st(x.lanes[i * n + j], u[i][j]);
+    x.store(a + first * n * n, live, n * n);
+    for (int64_t l = 0; l < live; ++l) info[first + l] = (int32_t)singular[l];
   }
 }
 
 template <class T>
 constexpr LinalgTypeKernels<T> kernels() {
-  return {solve<T>,     lu_small<T>,   cholesky<T>, cholesky_lanes<T>, lu<T>,
-          transpose<T>, reflection<T>, reflect<T>,  rows<T>,           columns<T>,
-          symmetric<T>, rotate<T>,     dot<T>,      scale<T>,          largest<T>};
+  return {solve<T>,     lu_small<T>,   cholesky<T>, cholesky_lanes<T>, lu_lanes<T>, lu<T>,
+          transpose<T>, reflection<T>, reflect<T>,  rows<T>,           columns<T>,  symmetric<T>,
+          rotate<T>,    dot<T>,        scale<T>,    largest<T>};
 }
 
 }  // namespace

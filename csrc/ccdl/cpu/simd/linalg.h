@@ -29,6 +29,8 @@ struct LinalgTypeKernels {
   int32_t (*cholesky)(T* a, int64_t stride, int64_t n);
   // cholesky() of `count` matrices of n <= kLaneOrder one after another, zeros below, one matrix to a lane
   void (*cholesky_lanes)(T* a, int64_t count, int64_t n, int32_t* info);
+  // lu_small() of `count` square matrices of n <= kLaneOrder one after another, one matrix to a lane
+  void (*lu_lanes)(T* a, int64_t count, int64_t n, int32_t* pivots, int32_t* info);
   // P a = L U of a [m, n] whose columns are contiguous (element (i, j) at a[j * stride + i]); pivots from 0.
   // Returns 0, or i when U's i-th (from 1) diagonal entry is the first zero.
   int32_t (*lu)(T* a, int64_t stride, int64_t m, int64_t n, int32_t* pivots);
