@@ -1,15 +1,12 @@
-// exp over either lane type: vmath's vexp for vf, the C library lane by lane for vd.
+// exp over either lane type.
 #pragma once
 #include <ccdl/cpu/simd/lanes.h>
-#include <ccdl/cpu/simd/vmath.h>
+#include <ccdl/cpu/simd/vmath_double.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-CCDL_SI vd vexp(vd x) {
-  for (int i = 0; i < VD; ++i) x[i] = __builtin_exp(x[i]);
-  return x;
-}
+CCDL_SI vd vexp(vd x) { return dexp(x); }
 CCDL_SI vf vexp_down(vf x) {  // e^x for x <= 0 and NaN
   x = vmax(set1(-106.0f), x);
   const vf n = fma(x, set1(kLog2E), set1(kRoundMagic)) - kRoundMagic;
