@@ -11,6 +11,7 @@ namespace ccdl::cpu::reduction {
 constexpr int64_t kGrain = 64 * 1024;  // elements per task
 constexpr int64_t kMaxTasks = 64;      // long reductions are cut into about this many pieces in column mode
 constexpr int64_t kBlock = 2048;       // accumulators of one task, elements of one packed block
+constexpr int64_t kColumns = 1024;  // side by side in column mode: a page of floats, which a row is read in
 
 struct Dim {
   int64_t size, xs, ys;

@@ -3,14 +3,19 @@
 // Long reductions are cut into chunks that meet in a fixed tree.
 #pragma once
 #include <algorithm>
-#include <memory>
 
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/reduce_plan.h>
+#include <ccdl/cpu/scratch.h>
 
 namespace ccdl::cpu::reduction {
 
-inline std::unique_ptr<double[]> make_partial(int64_t n) { return std::unique_ptr<double[]>(new double[n]); }
+// From the caching allocator: pages fresh from the system would cost as much as a small reduction.
+struct Partial : TemporaryBuffer<double> {
+  using TemporaryBuffer<double>::TemporaryBuffer;
+  double& operator[](int64_t i) const { return get()[i]; }
+};
+inline Partial make_partial(int64_t n) { return Partial(n); }
 
 // Walks the outputs o .. o + n in plan order; f(position in the block, y offset).
 template <class F>
@@ -166,7 +171,7 @@ void run_rows(const P& pol, const Plan& plan, const Source& src) {
 template <class P>
 void run_cols(const P& pol, const Plan& plan, const Source& src) {
   const Dim& inner = plan.out[plan.nout - 1];
-  const int64_t width = std::min(inner.size, kBlock / P::kWords);
+  const int64_t width = std::min(inner.size, kColumns);
   const int64_t blocks = (inner.size + width - 1) / width;
   const int64_t units = plan.outputs / inner.size * blocks;
   const int64_t nr = plan.reduced, unit_work = nr * width;
