@@ -30,7 +30,7 @@ def test_foreach_of_one_list(name):
     for x, y in zip(xs, results, strict=True):
         np.testing.assert_allclose(y.numpy(), reference(x.numpy()), rtol=1e-12)
     written = [x.clone() for x in xs]
-    assert getattr(ccdl, f"_foreach_{name}_")(written) is None
+    assert getattr(ccdl, f"_foreach_{name}_")(written) is written
     assert all(ccdl.equal(a, b) for a, b in zip(written, results, strict=True))
 
 
@@ -46,7 +46,7 @@ def test_foreach_of_two_operands(name, kind):
     rows = other if isinstance(other, list) else [other] * len(xs)
     results = getattr(ccdl, f"_foreach_{name}")(xs, other)
     written = [x.clone() for x in xs]
-    assert getattr(ccdl, f"_foreach_{name}_")(written, other) is None
+    assert getattr(ccdl, f"_foreach_{name}_")(written, other) is written
     for x, o, y, w in zip(xs, rows, results, written, strict=True):
         expected = reference(x.numpy(), o.numpy() if isinstance(o, ccdl.Tensor) else o)
         np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12)

@@ -1,7 +1,7 @@
 """``ccdl._foreach_*``: one elementwise operation over lists of tensors, as optimisers for PyTorch call it.
 
 Each name exists with and without a trailing underscore: the plain one gives a new list, the other writes its
-first list in place and returns None.
+first list in place and returns it.
 """
 
 from __future__ import annotations
@@ -68,9 +68,10 @@ def _unary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def new(self: Any) -> tuple[_C.Tensor, ...]:
         return tuple(getattr(t, name)() for t in _first(f"_foreach_{name}", self))
 
-    def inplace(self: Any) -> None:
+    def inplace(self: Any) -> Any:
         for t in _first(f"_foreach_{name}_", self):
             getattr(t, name + "_")()
+        return self
 
     return new, inplace
 
@@ -105,17 +106,18 @@ def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def new(self: Any, other: Any, *, alpha: Any = 1) -> tuple[_C.Tensor, ...]:
         return tuple(rows(f"_foreach_{name}", self, other, alpha)[1])
 
-    def inplace(self: Any, other: Any, *, alpha: Any = 1) -> None:
+    def inplace(self: Any, other: Any, *, alpha: Any = 1) -> Any:
         label = f"_foreach_{name}_"
         if name not in ("add", "sub", "mul", "div"):
             _write(label, *rows(label, self, other, alpha))
-            return
+            return self
         if alpha != 1 and not takes_alpha:
             raise errors.TypeError(f"{label}: got an unexpected keyword argument 'alpha'")
         tensors = _first(label, self)
         scale = {"alpha": alpha} if takes_alpha else {}
         for t, v in zip(tensors, _spread(label, other, len(tensors)), strict=True):
             getattr(t, name + "_")(v, **scale)
+        return self
 
     return new, inplace
 
@@ -134,8 +136,9 @@ def _fused(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def new(self: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> tuple[_C.Tensor, ...]:
         return tuple(rows(f"_foreach_{name}", self, tensor1, tensor2, value))
 
-    def inplace(self: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> None:
+    def inplace(self: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
         _write(f"_foreach_{name}_", list(self), rows(f"_foreach_{name}_", self, tensor1, tensor2, value))
+        return self
 
     return new, inplace
 
@@ -151,8 +154,9 @@ def _foreach_lerp(self: Any, tensors1: Any, weight: Any) -> tuple[_C.Tensor, ...
     return tuple(_lerp_rows("_foreach_lerp", self, tensors1, weight))
 
 
-def _foreach_lerp_(self: Any, tensors1: Any, weight: Any) -> None:
+def _foreach_lerp_(self: Any, tensors1: Any, weight: Any) -> Any:
     _write("_foreach_lerp_", list(self), _lerp_rows("_foreach_lerp_", self, tensors1, weight))
+    return self
 
 
 def _foreach_norm(self: Any, ord: Any = 2, dtype: Any = None) -> tuple[_C.Tensor, ...]:
@@ -169,16 +173,18 @@ def _foreach_clone(self: Any, *, memory_format: Any = None) -> tuple[_C.Tensor, 
     return tuple(t.clone() for t in _first("_foreach_clone", self))
 
 
-def _foreach_zero_(self: Any) -> None:
+def _foreach_zero_(self: Any) -> Any:
     for t in _first("_foreach_zero_", self):
         t.zero_()
+    return self
 
 
-def _foreach_copy_(self: Any, src: Any, non_blocking: bool = False) -> None:
+def _foreach_copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     tensors = _first("_foreach_copy_", self)
     sources = _spread("_foreach_copy_", _first("_foreach_copy_", src), len(tensors))
     for t, s in zip(tensors, sources, strict=True):
         t.copy_(s, non_blocking=non_blocking)
+    return self
 
 
 def _make() -> None:
