@@ -424,3 +424,11 @@ def test_orthogonal_needs_no_numpy_and_is_uniform():
     signs = [nn.init.orthogonal_(ccdl.empty(2, 2))[0, 0].item() for _ in range(400)]
     # the first entry of a random rotation or reflection of the plane is the cosine of a uniform angle
     assert st.kstest(np.arccos(signs) / math.pi, "uniform").pvalue > 1e-3
+
+
+def test_group_norm_of_single_values():
+    with pytest.raises(ValueError, match="more than 1 value per group"):
+        F.group_norm(ccdl.ones(1, 4), 4)
+    with pytest.raises(ValueError, match="more than 1 value per group"):
+        nn.GroupNorm(4, 4)(ccdl.ones(1, 4, 1))
+    assert F.group_norm(ccdl.ones(2, 4), 4).tolist() == [[0.0] * 4] * 2

@@ -88,13 +88,22 @@ def group_norm(
 ) -> Tensor:
     """Normalises each sample's channels in ``num_groups`` groups, with one weight and bias per channel.
 
+    Raises:
+        ValueError: a single sample whose groups hold one value each.
+
     Source: Wu and He, 2018.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> F.group_norm(ccdl.tensor([[[0.], [2.]]]), 1)[0, :, 0]
     tensor([-1.0000,  1.0000])
     """
-    return _C.group_norm(input, num_groups, weight=weight, bias=bias, eps=eps)
+    result = _C.group_norm(input, num_groups, weight=weight, bias=bias, eps=eps)
+    if input.numel() == num_groups:  # one value each, which is its own mean
+        raise errors.ValueError(
+            f"group_norm: Expected more than 1 value per group, got input {list(input.shape)} in "
+            f"{num_groups} groups"
+        )
+    return result
 
 
 def instance_norm(
