@@ -45,6 +45,21 @@ def test_grad_leaves_grad_alone_and_knows_unused() -> None:
     assert grad((x * 2).sum(), [x, unused], allow_unused=True, materialize_grads=True)[1].tolist() == [0.0]
 
 
+def test_gradients_nobody_asked_for_are_not_made() -> None:
+    """zeta has no derivative in its first argument: asking for the second alone must not try it."""
+    x, q = ccdl.tensor([2.0, 3.0], requires_grad=True), ccdl.tensor([1.5, 2.5], requires_grad=True)
+    y = ccdl.special.zeta(x * 1.0, q * 1.0).sum()
+    (dq,) = ccdl.autograd.grad(y, q, retain_graph=True)
+    np.testing.assert_allclose(dq.numpy(), (-x * ccdl.special.zeta(x + 1, q)).detach().numpy(), rtol=1e-6)
+    y.backward(inputs=[q], retain_graph=True)
+    assert x.grad is None and q.grad.tolist() == dq.tolist()
+    for ask in (lambda: ccdl.autograd.grad(y, [q, x], retain_graph=True), lambda: y.backward(retain_graph=True)):
+        with pytest.raises(NotImplementedError, match="zeta"):
+            ask()
+    (again,) = ccdl.autograd.grad(y, q, create_graph=True)  # and of what was asked for, gradients can be taken
+    assert again.requires_grad and again.tolist() == dq.tolist()
+
+
 def test_grad_of_an_intermediate() -> None:
     x = leaf(3.0)
     h = x * x

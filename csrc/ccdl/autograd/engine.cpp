@@ -34,6 +34,13 @@ class Run;
 thread_local Run* t_run = nullptr;  // the innermost backward pass of this thread
 std::atomic<int64_t> g_runs{0};
 
+// The node being asked in a pass that wants some gradients alone, and which of its inputs lead to them.
+struct Asked {
+  const Node* node = nullptr;
+  std::vector<char> wanted;
+};
+thread_local Asked* t_asked = nullptr;
+
 class Run {
  public:
   Run(bool keep_graph, bool create_graph) : keep_graph_(keep_graph), create_graph_(create_graph) {}
@@ -169,7 +176,7 @@ class Run {
     TensorList out;
     if (any && leads_on) {
       materialize(node.get(), grads);
-      out = node->apply(grads);
+      out = apply(node.get(), grads);
       if (NodeHooks* hooks = node->hooks_or_null())
         for (const auto& [id, hook] : std::vector(hooks->post.items)) hook(out, grads);
       if (!keep_graph_) node->release_saved();
@@ -186,6 +193,21 @@ class Run {
       Pending& p = nodes_[e.node.get()];
       if (--p.dependencies == 0 && !std::exchange(queued_[e.node.get()], true)) ready_.push(e.node);
     }
+  }
+
+  TensorList apply(Node* node, const TensorList& grads) {
+    if (!capturing_) return node->apply(grads);
+    Asked asked{node, std::vector<char>(node->next().size())};
+    for (size_t i = 0; i < asked.wanted.size(); ++i) {
+      Node* next = node->next()[i].node.get();
+      asked.wanted[i] = next && nodes_[next].needed;
+    }
+    struct Asking {
+      Asked* before;
+      explicit Asking(Asked* asked) : before(std::exchange(t_asked, asked)) {}
+      ~Asking() { t_asked = before; }
+    } asking(&asked);
+    return node->apply(grads);
   }
 
   bool has_needed_next(Node* node) {
@@ -262,6 +284,11 @@ TensorList run_captured(const char* op, const TensorList& outputs, const TensorL
 }
 
 }  // namespace
+
+bool Node::needs(size_t input) const {
+  if (input >= next_.size() || !next_[input].node) return false;
+  return !t_asked || t_asked->node != this || t_asked->wanted[input];
+}
 
 int64_t current_graph_task() { return t_run ? t_run->id : -1; }
 bool will_execute(Node* node) { return t_run && t_run->will_execute(node); }

@@ -71,7 +71,8 @@ class Node : public RefCounted {
   virtual bool materialize_grads() const { return false; }
   virtual bool is_accumulator() const { return false; }
 
-  bool needs(size_t input) const { return input < next_.size() && next_[input].node; }
+  // Whether this input wants a gradient, that is, leads to one the pass asks for.
+  bool needs(size_t input) const;
   const std::vector<Edge>& next() const { return next_; }
   std::vector<Edge>& next() { return next_; }
   uint64_t sequence() const { return sequence_; }
