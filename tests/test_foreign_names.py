@@ -249,3 +249,28 @@ def test_the_older_kind_of_backward_hook():
     other.register_full_backward_hook(lambda *a: None)
     with pytest.raises(RuntimeError, match="Cannot use both"):
         other.register_backward_hook(lambda *a: None)
+
+
+def test_writes_through_data_are_not_counted():
+    """A custom function that fills a scratch tensor through ``.data`` differentiates, as ODE solvers do; detach() still counts."""
+    x = ccdl.zeros(3)
+    x.data[0] = 1.0
+    assert x._version == 0 and x.tolist() == [1.0, 0.0, 0.0]
+    x.detach()[1] = 2.0
+    assert x._version == 1
+
+    w = ccdl.ones(2, requires_grad=True)
+    y = (w * 2).exp()
+    y.data[0] = 0.0
+    y.sum().backward()
+    assert w.grad[0] == 0.0
+    z = (w * 2).exp()
+    z.detach()[0] = 0.0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+    p = ccdl.ones(2, requires_grad=True)
+    q = p * p
+    p.data = ccdl.zeros(2)
+    assert p._version == 0
+    q.sum().backward()

@@ -119,7 +119,7 @@ static const Row kRows[] = {
          CCDL_CHECK(fits, Type, "optimizer: step counts must be floating numbers on the CPU, got ",
                     describe(t));
          const double n = t.dtype() == DType::Float32 ? *t.ptr<float>() += 1 : *t.ptr<double>() += 1;
-         t.storage()->bump_version();
+         t.bump_version();
          PyList_SetItem(list, at++, PyFloat_FromDouble(n));
        }
        return list;

@@ -152,6 +152,12 @@ void set_grad(const Tensor& x, const Tensor& g) {
 
 Tensor detach(const Tensor& x) { return alias(x, x.sizes(), x.strides(), x.offset()); }
 
+Tensor data_of(const Tensor& x) {
+  Tensor y = detach(x);
+  y.impl()->own_version = make_ref<VersionCounter>(0);
+  return y;
+}
+
 // ---- hooks ----
 
 static HookList<TensorHook>& hook_slot(std::vector<HookList<TensorHook>>& lists, int output_nr) {

@@ -154,6 +154,7 @@ void set_requires_grad(const Tensor& x, bool value);  // leafs only; floating dt
 Tensor grad(const Tensor& x);
 void set_grad(const Tensor& x, const Tensor& grad);  // checks shape, dtype, device
 Tensor detach(const Tensor& x);                      // shares storage and version, no history
+Tensor data_of(const Tensor& x);                     // shares storage, counts its own writes, no history
 void retain_grad(const Tensor& x);
 int64_t add_tensor_hook(const Tensor& x, TensorHook hook);
 bool remove_tensor_hook(const Tensor& x, int64_t id);

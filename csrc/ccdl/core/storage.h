@@ -1,5 +1,5 @@
 // A block of memory shared by a tensor, its views and its detached aliases, with the version counter that
-// every in-place write bumps (saved tensors compare it).
+// every in-place write bumps (saved tensors compare it). What `Tensor.data` gives counts its own writes.
 #pragma once
 #include <functional>
 
@@ -7,6 +7,16 @@
 #include <ccdl/core/ref.h>
 
 namespace ccdl {
+
+class VersionCounter : public RefCounted {
+ public:
+  explicit VersionCounter(uint32_t start) : value_(start) {}
+  uint32_t value() const { return value_.load(std::memory_order_acquire); }
+  void bump() { value_.fetch_add(1, std::memory_order_acq_rel); }
+
+ private:
+  std::atomic<uint32_t> value_;
+};
 
 class Storage : public RefCounted {
  public:

@@ -204,6 +204,7 @@ Tensor empty_like(const Tensor& x, DType dtype) {
 Tensor alias(const Tensor& x, const Dims& sizes, const Dims& strides, int64_t offset) {
   auto impl = make_ref<TensorImpl>(x.storage(), sizes, strides, offset, x.dtype());
   impl->inference = x.impl()->inference;
+  impl->own_version = x.impl()->own_version;
   return Tensor(std::move(impl));
 }
 

@@ -30,7 +30,8 @@ class TensorImpl : public RefCounted {
   }
 
   Ref<Storage> storage;
-  int64_t offset;  // in elements
+  Ref<VersionCounter> own_version;  // counts in the storage's place where set; its aliases share it
+  int64_t offset;                   // in elements
   Dims sizes, strides;
   DType dtype;
   bool contiguous;
@@ -75,8 +76,12 @@ class Tensor {
   Device device() const { return impl_->storage->device(); }
   int8_t device_tag() const { return device().tag(); }  // as View::device has it
   const Ref<Storage>& storage() const { return impl_->storage; }
-  uint32_t version() const { return impl_->storage->version(); }
-  void bump_version() const { impl_->storage->bump_version(); }
+  uint32_t version() const {
+    return impl_->own_version ? impl_->own_version->value() : impl_->storage->version();
+  }
+  void bump_version() const {
+    impl_->own_version ? impl_->own_version->bump() : impl_->storage->bump_version();
+  }
   bool is_contiguous() const { return impl_->contiguous; }
   bool is_contiguous(MemoryFormat format) const;
   // ChannelsLast when the strides say so (4-d), else Contiguous; C == 1 or H == W == 1 counts as Contiguous.

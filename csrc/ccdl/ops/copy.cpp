@@ -271,6 +271,7 @@ void set_data(const Tensor& x, const Tensor& source) {
   CCDL_CHECK(!requires_grad(x) || is_floating(source.dtype()), Autograd,
              "data: a tensor that requires grad needs floating-point data, got ", describe(source));
   TensorImpl* impl = x.impl();
+  if (!impl->own_version) impl->own_version = make_ref<VersionCounter>(x.version());  // the count goes on
   impl->storage = source.storage();
   impl->dtype = source.dtype();
   impl->set_geometry(source.sizes(), source.strides(), source.offset());

@@ -331,7 +331,9 @@ Tensor view_as_dtype(const Tensor& x, DType dtype) {
     }
     offset = offset * from / to_size;
   }
-  return Tensor(make_ref<TensorImpl>(x.storage(), sizes, strides, offset, dtype));
+  auto impl = make_ref<TensorImpl>(x.storage(), sizes, strides, offset, dtype);
+  impl->own_version = x.impl()->own_version;
+  return Tensor(std::move(impl));
 }
 
 // ---- several views at once ----
