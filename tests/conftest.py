@@ -39,7 +39,7 @@ SKIP_REASONS = (
 # What runs on the device too: folders and files of tests/.
 ON_DEVICE = (
     "ops/", "nn/", "optim/", "autograd/", "amp/", "models/", "train/test_lenet_device.py", "reduce/", "cuda/", "test_crash_replay.py",
-    "test_cuda_page.py", "test_indexing.py", "test_lane_maps.py",
+    "test_cuda_page.py", "test_indexing.py", "test_lane_maps.py", "vision/test_transforms_device.py",
     "test_promotion.py", "test_properties.py", "test_random.py", "test_worked_numbers.py",
 )
 EMULATED_SIZE_LIMITS = {"linalg": 100, "linalg_svd": 20, "linalg_eigh": 40, "linalg_pinv": 20, "linalg_lstsq": 20, "linalg_cond": 20, "linalg_matrix_norm": 20,

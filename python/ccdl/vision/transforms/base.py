@@ -70,7 +70,7 @@ class RandomTransform:
         ``index``."""
         if index is None:
             return _C.rand(count, self.numbers)
-        index = _C.tensor(index) if not isinstance(index, _C.Tensor) else index.cpu()
+        index = _C.tensor(index, device="cpu") if not isinstance(index, _C.Tensor) else index.cpu()
         if index.shape != (count,):
             raise ValueError(
                 f"{type(self).__name__}: index must name the {count} samples of the batch, got "
@@ -80,7 +80,8 @@ class RandomTransform:
         if self._table is None or self._table.shape[0] < rows:
             # a longer table starts like a shorter one: element i depends on seed and position only
             stream = mix(mix(self.seed, zlib.crc32(type(self).__name__.encode())), self.epoch)
-            self._table = _C.rand(max(rows, 1024), self.numbers, generator=seeded_generator(stream))
+            made = seeded_generator(stream)
+            self._table = _C.rand(max(rows, 1024), self.numbers, generator=made, device="cpu")
         return self._table.index_select(0, index)
 
     def apply(self, images: Any, u: Any) -> Any:
