@@ -50,7 +50,7 @@ def test_gradients_nobody_asked_for_are_not_made() -> None:
     x, q = ccdl.tensor([2.0, 3.0], requires_grad=True), ccdl.tensor([1.5, 2.5], requires_grad=True)
     y = ccdl.special.zeta(x * 1.0, q * 1.0).sum()
     (dq,) = ccdl.autograd.grad(y, q, retain_graph=True)
-    np.testing.assert_allclose(dq.numpy(), (-x * ccdl.special.zeta(x + 1, q)).detach().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(dq.tolist(), (-x * ccdl.special.zeta(x + 1, q)).tolist(), rtol=1e-6)
     y.backward(inputs=[q], retain_graph=True)
     assert x.grad is None and q.grad.tolist() == dq.tolist()
     for ask in (lambda: ccdl.autograd.grad(y, [q, x], retain_graph=True), lambda: y.backward(retain_graph=True)):

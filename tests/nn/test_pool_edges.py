@@ -29,9 +29,9 @@ def test_dilated_windows_between_the_elements():
 def test_lp_pool_of_infinite_order(norm):
     x = ccdl.tensor([[[[-3.0, 2.0, 1.0, 0.5], [0.25, -0.5, 4.0, -5.0]]]], requires_grad=True)
     pick = np.max if norm > 0 else np.min
-    windows = np.abs(x.detach().numpy()).reshape(2, 2, 2).transpose(1, 0, 2)
+    windows = np.abs(x.detach().cpu().numpy()).reshape(2, 2, 2).transpose(1, 0, 2)
     y = F.lp_pool2d(x, norm, 2)
-    np.testing.assert_array_equal(y.detach().numpy().ravel(), pick(windows, axis=(1, 2)))
+    np.testing.assert_array_equal(y.detach().cpu().numpy().ravel(), pick(windows, axis=(1, 2)))
     y.sum().backward()
     assert int(x.grad.count_nonzero()) == 2 and set(x.grad.abs().unique().tolist()) == {0.0, 1.0}
 
