@@ -18,6 +18,7 @@ constexpr int64_t kPanelBytes = 480 << 10;  // packed B of a chunk, half of a 1 
 constexpr int64_t kSharedBytes = 8 << 20;   // packed B that all row blocks share
 constexpr int64_t kInPlaceRows = 96;        // below: packing B costs more than it gives
 constexpr int64_t kPackedRows = 64;         // rows of A packed at a time
+constexpr int64_t kReadOnce = 8;            // a multiply-add whose operand comes from memory is worth so many
 
 // Post-processing of the block at (i, j); `last` K blocks carry bias and activation, `first` ones the
 // caller's beta.
@@ -47,7 +48,7 @@ Blocking choose_blocking(const Problem<T>& p, const GemmTypeKernels<T>& kernels,
   // A, where it is packed, is packed for every column block.
   const auto chunks = [&] { return p.batch * ceil_div(p.m, s.mb) * ceil_div(p.n, s.nb); };
   const auto work = [&] { return s.mb * s.nb * p.k; };
-  while (chunks() < 16 && work() > 2 * kChunkWork) {
+  while ((chunks() < 16 && work() > 4 * kChunkWork) || (chunks() == 1 && work() >= 2 * kChunkWork)) {
     if (!pack_a && s.nb >= 4 * kernels.nr && s.nb * 4 > s.mb)
       s.nb = round_up(s.nb / 2, kernels.nr);
     else if (s.mb >= 8 * kernels.mr)
@@ -143,8 +144,9 @@ void multiply_tiles(const Problem<T>& p) {
 template <class T>
 void multiply_streams(const Problem<T>& p) {
   const auto& kernels = gemm_kernels<T>();
+  const int64_t depth = p.k * kReadOnce;
   const int64_t nb = std::min<int64_t>(p.n, (p.k < 256 ? 2048 : 1024) * 4 / static_cast<int64_t>(sizeof(T)));
-  for_blocks(p.batch, p.m, p.m, p.n, nb, p.k,
+  for_blocks(p.batch, p.m, p.m, p.n, nb, depth,
              [&](int64_t batch, int64_t, int64_t, int64_t j0, int64_t columns) {
                Buffer<T> acc(p.m * columns);
                std::fill_n(acc.get(), p.m * columns, T(0));
@@ -159,18 +161,20 @@ void multiply_streams(const Problem<T>& p) {
 template <class T>
 void multiply_streams_swapped(const Problem<T>& p) {
   const auto& kernels = gemm_kernels<T>();
+  const int64_t depth = p.k * kReadOnce;
   const int64_t mb = std::min<int64_t>(p.m, 1024 * 4 / static_cast<int64_t>(sizeof(T)));
-  for_blocks(p.batch, p.m, mb, p.n, p.n, p.k, [&](int64_t batch, int64_t i0, int64_t rows, int64_t, int64_t) {
-    Buffer<T> acc(2 * p.n * rows);
-    T* turned = acc + p.n * rows;
-    std::fill_n(acc.get(), p.n * rows, T(0));
-    kernels.streams(acc, p.b + batch * p.b_batch, p.b_column, p.b_k, p.a + batch * p.a_batch + i0, p.a_k, p.n,
-                    rows, p.k);
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < p.n; ++j) turned[i * p.n + j] = acc[j * rows + i];
-    kernels.finish(turned, p.n, p.c + batch * p.c_batch + i0 * p.c_row, p.c_row, rows, p.n,
-                   post_at(p, i0, 0, true, true));
-  });
+  for_blocks(p.batch, p.m, mb, p.n, p.n, depth,
+             [&](int64_t batch, int64_t i0, int64_t rows, int64_t, int64_t) {
+               Buffer<T> acc(2 * p.n * rows);
+               T* turned = acc + p.n * rows;
+               std::fill_n(acc.get(), p.n * rows, T(0));
+               kernels.streams(acc, p.b + batch * p.b_batch, p.b_column, p.b_k, p.a + batch * p.a_batch + i0,
+                               p.a_k, p.n, rows, p.k);
+               for (int64_t i = 0; i < rows; ++i)
+                 for (int64_t j = 0; j < p.n; ++j) turned[i * p.n + j] = acc[j * rows + i];
+               kernels.finish(turned, p.n, p.c + batch * p.c_batch + i0 * p.c_row, p.c_row, rows, p.n,
+                              post_at(p, i0, 0, true, true));
+             });
 }
 
 // m <= 4 with B's columns running along k, or (swapped) n <= 4 with A's rows running along k: dot products.
@@ -179,10 +183,11 @@ void multiply_dots(const Problem<T>& p, bool swapped) {
   const auto& kernels = gemm_kernels<T>();
   const int64_t few = swapped ? p.n : p.m, many = swapped ? p.m : p.n;
   const int64_t x_row = swapped ? p.b_column : p.a_row, x_k = swapped ? p.b_k : p.a_k;
+  const int64_t depth = p.k * kReadOnce;
   const int64_t nb =
       std::min(many, round_up(std::max<int64_t>(1, (int64_t{1} << 18) / std::max<int64_t>(p.k, 1)), 4));
   for_blocks(
-      p.batch, few, few, many, nb, p.k, [&](int64_t batch, int64_t, int64_t, int64_t j0, int64_t columns) {
+      p.batch, few, few, many, nb, depth, [&](int64_t batch, int64_t, int64_t, int64_t j0, int64_t columns) {
         GemmDots<T> g;
         g.x = swapped ? p.b + batch * p.b_batch : p.a + batch * p.a_batch;
         g.x_row = x_row;

@@ -52,7 +52,7 @@ Blocking choose(const P& p, int64_t nr, int64_t mr) {
   s.mb = std::min<int64_t>(p.m, 512);
   // Halve blocks until there are enough chunks, columns first: packing is repeated for every row block.
   const auto chunks = [&] { return p.batch * ceil_div(p.m, s.mb) * ceil_div(p.n, s.nb); };
-  while (chunks() < 16 && s.mb * s.nb * p.k > 4 * kChunkWork) {
+  while (chunks() < 16 && s.mb * s.nb * p.k > 8 * kChunkWork) {
     if (s.nb >= 4 * nr && s.nb * 4 > s.mb)
       s.nb = round_up(s.nb / 2, nr);
     else if (s.mb >= 8 * mr)

@@ -7,7 +7,7 @@
 
 namespace ccdl::cpu {
 
-constexpr int64_t kChunkWork = int64_t{1} << 21;  // multiply-adds worth a chunk of their own
+constexpr int64_t kChunkWork = int64_t{1} << 20;  // multiply-adds worth a chunk of their own
 
 template <class T>
 struct Problem {
