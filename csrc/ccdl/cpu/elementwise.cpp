@@ -306,7 +306,7 @@ bool run_general(ElementFn fn, const View* const* views, const Kind* kinds, int 
         return run_panels(fn, plan, proto, fast, p, grain);
   std::atomic<bool> flag{false};
   int64_t bytes = 0;
-  bool streamed = direct;
+  bool streamed = direct && grain >= kGrain;  // functions take longer than their stores
   for (int k = 0; k < count; ++k) {
     if (proto[k].data) bytes += plan.numel * proto[k].item;
     streamed = streamed && (k == 0 || proto[k].data != proto[0].data);
