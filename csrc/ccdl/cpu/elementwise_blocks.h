@@ -14,7 +14,7 @@ enum class Kind : uint8_t { F32, F64, I64, W1, W2, W4, W8 };
 constexpr int kMaxOperands = 4;        // the output first
 constexpr int64_t kBlock = 1024;       // elements per buffer: four of 8 bytes fit L1
 constexpr int64_t kGrain = 65536;      // elements per chunk of memory-bound work
-constexpr int64_t kGrainMath = 16384;  // of vectorised functions
+constexpr int64_t kGrainMath = 32768;  // of vectorised functions
 constexpr int64_t kGrainSlow = 4096;   // one number at a time
 // Bytes of all operands from which on an output passes the caches by: the next op would not find it there.
 constexpr int64_t kStreamFrom = 40 << 20;

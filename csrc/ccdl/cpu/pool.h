@@ -58,8 +58,9 @@ struct PoolGeometry {
   }
 
   // fn(image, first channel, past-the-last channel): planes in the contiguous layout, whole images otherwise.
+  // chunk: elements worth a chunk of their own.
   template <class F>
-  void for_planes(const F& fn) const {
+  void for_planes(const F& fn, int64_t chunk = 8192) const {
     const int64_t work = plane_in() + plane_out();
     if (channels_last) {
       parallel_for(n, 1, [&](int64_t begin, int64_t end) {
@@ -67,7 +68,7 @@ struct PoolGeometry {
       });
       return;
     }
-    const int64_t grain = work >= 8192 ? 1 : 8192 / (work < 1 ? 1 : work);
+    const int64_t grain = work >= chunk ? 1 : chunk / (work < 1 ? 1 : work);
     parallel_for(n * c, grain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) fn(i / c, i % c, i % c + 1);
     });
