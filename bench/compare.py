@@ -1,6 +1,7 @@
 """ccdl against PyTorch and NumPy: interleaved in one process, outputs compared first, saved after each row.
 
     python bench/compare.py --set targets --json bench/results/NAME.json   # the rows of docs/speed.md, NAME.md, NAME.png
+    python bench/compare.py --set races --json bench/results/NAME.json     # whole models, NAME.md with a table of their own
     python bench/compare.py --only gemm,softmax --threads 1                # families, or parts of row names
     python bench/compare.py --render bench/results/NAME.json               # the table and the chart again
 
@@ -105,6 +106,8 @@ def chosen(kind: str, only: list[str]) -> list[tuple[str, str]]:
     """(family, row name) of the set, narrowed to families or to rows whose name holds one of the words."""
     if kind == "targets":
         found = targets.rows()
+    elif kind == "races":
+        found = [(f, row.name) for f in measuring.families() if f.startswith("races_") for row in measuring.family(f).ROWS]
     elif kind == "scaling":
         found = [("scaling", row.name) for row in measuring.family("scaling").ROWS]
     else:
@@ -156,22 +159,26 @@ def render(path: Path) -> None:
 def publish(path: Path) -> None:
     data = json.loads(path.read_text())
     source = f"{path.name} of {data['environment']['date']}, python bench/compare.py --render FILE --publish"
-    for page in (Path(HERE).parent / "README.md", Path(HERE).parent / "docs/speed.md"):
-        note = ["", "Recorded on a busy machine: provisional."] if judging.busy(data) else []
+    note = ["", "Recorded on a busy machine: provisional."] if judging.busy(data) else []
+    readme, speed = Path(HERE).parent / "README.md", Path(HERE).parent / "docs/speed.md"
+    if data["set"] == "races":
+        judging.publish(speed, "races", judging.races(data) + note, source)
+        return
+    for page in (readme, speed):
         judging.publish(page, "models", judging.models(data) + note, source)
-    judging.publish(Path(HERE).parent / "docs/speed.md", "counts", [judging.counts(data)], source)
+    judging.publish(speed, "counts", [judging.counts(data)], source)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     comma = lambda text: [part for part in text.split(",") if part]
-    parser.add_argument("--set", choices=("families", "targets", "scaling"), default="families")
+    parser.add_argument("--set", choices=("families", "targets", "scaling", "races"), default="families")
     parser.add_argument("--only", type=comma, default=[], help="families or parts of row names, comma separated")
     parser.add_argument("--threads", type=lambda t: [int(n) for n in comma(t)], help="default 1,2 (families: 1)")
     parser.add_argument("--malloc", type=comma, help="default,keep; families: default")
-    parser.add_argument("--peers", type=comma, help="torch,numpy; targets and scaling: torch")
+    parser.add_argument("--peers", type=comma, help="torch,numpy; all but families: torch")
     parser.add_argument("--rounds", type=int, default=5, help="samples per process; their median counts")
-    parser.add_argument("--runs", type=int, help="processes per row, threads and state; default 3 (families: 1)")
+    parser.add_argument("--runs", type=int, help="processes per row, threads and state; default 3 (families, races: 1)")
     parser.add_argument("--json", type=Path, help="results, saved after each row; .md and .png appear beside it")
     parser.add_argument("--update", action="store_true", help="keep the other rows of an existing --json file")
     parser.add_argument("--render", type=Path, help="only write the .md and .png of this file")
@@ -183,7 +190,7 @@ def arguments() -> argparse.Namespace:
     options.threads = options.threads or ([1] if plain or (os.cpu_count() or 1) < 2 else [1, 2])
     options.malloc = options.malloc or (["default"] if plain else ["default", "keep"])
     options.peers = options.peers or (["torch", "numpy"] if plain else ["torch"])
-    options.runs = options.runs or (1 if plain else 3)
+    options.runs = options.runs or (1 if plain or options.set == "races" else 3)
     return options
 
 

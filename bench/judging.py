@@ -208,6 +208,32 @@ def models(data: dict[str, Any]) -> list[str]:
     return text
 
 
+def races(data: dict[str, Any]) -> list[str]:
+    """The races of whole models, the closest first: ccdl / PyTorch (ratio) for each number of threads."""
+    threads = list(data["peak"])
+    named = {"races_images": "images", "races_sequences": "sequences", "races_tables": "tables, graphs, play"}
+    wrong = [f"| {r['name']} | {named[r['family']]} |" + " |" * (len(threads) - 1) + f" {r['error']} |" for r in data["rows"] if "error" in r]
+    found, ratios = [], []
+    for row in data["rows"]:
+        if "error" in row or row["family"] not in named:
+            continue
+        sums = [summary(row, t, data["peak"]) for t in threads if t in row["samples"]]
+        several = [s["ratio"][0] for s in sums if s["ratio"]]
+        ratios += several
+        cells = [f"{time_text(s['ccdl'])} / {time_text(s['torch'])} ({number(s['ratio'] and s['ratio'][0])})" for s in sums]
+        found.append((min(several, default=0), f"| {row['name']} | {named[row['family']]} | " + " | ".join(cells) + " |"))
+    mean = math.exp(statistics.fmean(math.log(r) for r in ratios)) if ratios else 0
+    return [
+        f"{len(found)} models, {len(ratios)} figures: {sum(r < 1 for r in ratios)} slower than PyTorch, "
+        f"{sum(r >= 2 for r in ratios)} at least twice as fast. Geometric mean of the ratios: {mean:.2f}.",
+        "",
+        "| model | of | " + " | ".join(f"{t} thread" + ("s" if t != "1" else "") for t in threads) + " |",
+        "|---" * (len(threads) + 2) + "|",
+        *wrong,
+        *(line for _, line in sorted(found)),
+    ]
+
+
 def publish(page: Path, block: str, lines: list[str], source: str) -> None:
     """Replaces the block between <!-- name: source --> and <!-- end --> of a page."""
     text = page.read_text()
@@ -256,6 +282,8 @@ def markdown(data: dict[str, Any]) -> str:
             some = [r for r in rows if r["target"].section == section]
             if some:
                 text += ["", f"## {section}", "", *target_table(some, data["peak"])]
+    elif data["set"] == "races":
+        text += ["PyTorch in the better of two states of glibc's malloc. The closest first.", "", *races(data)]
     else:
         text += ["```", HEADER, *(line for row in data["rows"] for line in lines(row, data["peak"])), "```"]
     if data["set"] == "targets" and any("figures" in r and r["family"] == "training" for r in data["rows"]):

@@ -24,7 +24,8 @@ class Row:
     """make(T) builds a library's state once and returns the call to time; T is ccdl or torch. numpy=: NumPy's call.
     flops and bytes are per call; tol: how far the outputs may differ (None: not comparable, for instance random).
     own: builds another call of ccdl's to hold this one against. idle: a sample is the first call after 20 ms without
-    work. probe(library, threads): figures measured in a process of its own, instead of make."""
+    work. probe(library, threads): figures measured in a process of its own, instead of make. check: builds the calls whose
+    outputs are compared, where those of make draw random numbers."""
 
     name: str
     make: Callable[[Any], Callable[[], Any]] | None
@@ -36,6 +37,7 @@ class Row:
     own: Callable[[Any], Callable[[], Any]] | None = None
     idle: bool = False
     probe: Callable[[str, int], dict[str, float]] | None = None
+    check: Callable[[Any], Callable[[], Any]] | None = None
 
 
 def array(*shape: int, seed: int = 0) -> np.ndarray:
@@ -140,7 +142,8 @@ def run(row: Row, libraries: dict[str, Any], threads: int, rounds: int, check: b
         calls["numpy"] = row.numpy()
     if check:
         peers = [name for name in calls if name not in ("ccdl", "own")]  # own has operands of its own
-        different = [name for name in peers if not agrees(row, calls["ccdl"], calls[name])]
+        compared = {name: row.check(libraries[name]) for name in ("ccdl", *peers)} if row.check else calls
+        different = [name for name in peers if not agrees(row, compared["ccdl"], compared[name])]
         if different:
             return {"error": f"the output differs from {' and '.join(different)}; not timed"}
     return {"seconds": measure(calls, rounds, row.idle)}

@@ -83,6 +83,38 @@ def test_models_table() -> None:
     assert line.startswith("| MLP 784-512-10 B64 SGD-m | 1 ms / 2 ms (2.00) ") and "| 50 / 300 |" in line
 
 
+def test_races_table_begins_with_the_closest() -> None:
+    made = {"set": "races", "peak": {"1": {}, "2": {}}, "rows": []}
+    for name, ours, theirs in (("far", 1e-3, 4e-3), ("near", 2e-3, 1e-3)):
+        runs = {"default": [{"ccdl": ours, "torch": 2 * theirs}], "keep": [{"ccdl": ours, "torch": theirs}]}
+        made["rows"].append({"family": "races_tables", "name": name, "flops": 0, "bytes": 0, "samples": {"1": runs, "2": runs}})
+    made["rows"].append({"family": "races_images", "name": "wrong", "error": "the output differs", "samples": {}})
+    text = judging.races(made)
+    assert "2 models, 4 figures: 2 slower than PyTorch, 2 at least twice as fast" in text[0]
+    assert text[4].startswith("| wrong |") and text[4].endswith("| the output differs |")
+    assert text[5].startswith("| near | tables, graphs, play | 2 ms / 1 ms (0.50) |") and text[6].startswith("| far |")
+
+
+RACES = [(f, row.name) for f in measuring.families() if f.startswith("races_") for row in measuring.family(f).ROWS]
+
+
+@pytest.mark.parametrize("family, name", [r for r in RACES if r[0] == "races_tables"])
+def test_small_races_run_as_often_as_one_likes(family: str, name: str) -> None:
+    row = measuring.find(family, name)
+    assert row.check is not None and row.make is not None
+    first, second = (float(measuring.values(row.check(ccdl)()).sum()) for _ in range(2))
+    assert first == second and abs(first) < float("inf")
+    measuring.values(row.make(ccdl)())
+
+
+def test_races_agree_with_pytorch() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for name in ("LSTMCell loop B16 L40", "feature pyramid 64x64 B4", "GAT scatter 512", "PPO B64"):
+        row = next(measuring.find(f, n) for f, n in RACES if n == name)
+        assert row.check is not None and measuring.agrees(row, row.check(ccdl), row.check(torch)), name
+    assert len(RACES) == len({name for _, name in RACES}) >= 60
+
+
 def test_publishing_replaces_the_block_between_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- models: x -->\nold\n<!-- end -->\nb\n")
