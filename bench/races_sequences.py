@@ -364,6 +364,6 @@ ROWS = [
     race("WaveNet B2 L512", wavenet),
     race("text CNN B32 L50", text_cnn),
     race("speech CTC B4", speech),
-    race("GPT generation 8 letters", generation, forward=True),
-    race("LSTM inference L32", lstm_inference, forward=True),
+    race("GPT generation 8 letters", generation, first=True),
+    race("LSTM inference L32", lstm_inference, first=True),
 ]

@@ -382,5 +382,5 @@ ROWS = [
     race("PointNet B8", point_net),
     race("mixture density B256", mixture),
     race("MLP bfloat16 B128", mlp_bfloat16, tol=3e-2),
-    race("MLP inference B1", mlp_inference, forward=True),
+    race("MLP inference B1", mlp_inference, first=True),
 ]

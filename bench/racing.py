@@ -78,15 +78,15 @@ def inference(T: Any, model: Any, *inputs: Any) -> Call:
     return forward
 
 
-def race(name: str, model: Callable[[Any, bool], Call], tol: float = 1e-3, forward: bool = False) -> Row:
-    """A row that compares the losses after a few steps (the first call's outputs with forward=True)."""
+def race(name: str, model: Callable[[Any, bool], Call], tol: float = 1e-3, first: bool = False) -> Row:
+    """A row that compares the losses after a few steps (the first call's outputs with first=True)."""
 
     def after_some_steps(T: Any) -> Call:
         T.manual_seed(0)
         step = model(T, True)
 
         def run():
-            for _ in range(0 if forward else STEPS - 1):
+            for _ in range(0 if first else STEPS - 1):
                 step()
             return step()
 

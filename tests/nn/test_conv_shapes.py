@@ -1,5 +1,5 @@
 """The convolution kernels that a shape chooses, against sums over shifted slices: bordered planes of large depthwise
-filters, split columns of stride 2, patches of wide steps, filters as large as the input, added products."""
+filters, split columns of stride 2, patches of wide steps, filters as large as the input, added products and windows."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ CASES = [
     ("conv2d", (3, 8, 6, 5), (40, 8, 6, 5), {}),
     ("conv3d", (3, 4, 2, 3, 5), (7, 4, 2, 3, 5), {"stride": 2}),
     ("conv2d", (2, 2, 17, 33), (16, 2, 5, 5), {"padding": 2}),
+    ("conv2d", (5, 1, 30, 20), (24, 1, 3, 20), {}),
+    ("conv2d", (9, 70, 9, 8), (40, 70, 6, 7), {"padding": (1, 0)}),
+    ("conv3d", (3, 4, 5, 9, 10), (20, 4, 4, 4, 5), {"dilation": (1, 2, 2), "stride": (1, 1, 2), "padding": (0, 0, 1)}),
     ("conv2d", (2, 3, 65, 67), (20, 3, 5, 5), {"stride": 3, "padding": 3, "dilation": 2}),
     ("conv3d", (2, 3, 6, 20, 22), (20, 3, 3, 3, 3), {"stride": (2, 1, 1), "padding": 1}),
 ]

@@ -422,6 +422,7 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
   if (conv_is_last(dx, dy)) return conv_last_backward_input<T>(dy, w, dx, g);
   if (conv_is_whole(dx, w, dy, g)) return conv_whole_backward_input(dy, w, dx);
   if (conv_prefers_added(dy, w, dx, g)) return conv_backward_input_added<T>(dy, w, dx, g);
+  if (conv_prefers_windows(dy, w, dx, g)) return conv_backward_input_windows<T>(dy, w, dx, g);
   int64_t phases[3], phase[3] = {0, 0, 0};  // those that dx has positions of
   for (int d = 0; d < 3; ++d) phases[d] = std::min(g.stride[d], dx.sizes[d + 2]);
   if (phases[0] * phases[1] * phases[2] == 1) {

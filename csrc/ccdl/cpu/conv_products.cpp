@@ -145,6 +145,31 @@ class Adder {
   std::vector<Place> places_;
 };
 
+// Adds the window of pixel p of a plane of dy to a plane of dx.
+template <class T>
+void add_window(const T* window, int64_t p, const View& dy, const View& w, const View& dx,
+                const ConvGeometry& g, T* to) {
+  const int64_t at_w = p % dy.sizes[4] * g.stride[2] - g.padding[2],
+                at_h = p / dy.sizes[4] % dy.sizes[3] * g.stride[1] - g.padding[1],
+                at_d = p / dy.sizes[4] / dy.sizes[3] * g.stride[0] - g.padding[0];
+  const int64_t step = g.dilation[2], taps = w.sizes[4],
+                lo = at_w < 0 ? std::min(taps, ceil_div(-at_w, step)) : 0,
+                hi = dx.sizes[4] > at_w ? std::clamp((dx.sizes[4] - 1 - at_w) / step + 1, lo, taps) : lo;
+  for (int64_t td = 0; td < w.sizes[2]; ++td) {
+    const int64_t d = at_d + td * g.dilation[0];
+    for (int64_t th = 0; th < w.sizes[3]; ++th, window += taps) {
+      const int64_t h = at_h + th * g.dilation[1];
+      if (d < 0 || d >= dx.sizes[2] || h < 0 || h >= dx.sizes[3]) continue;
+      T* row = to + (d * dx.sizes[3] + h) * dx.sizes[4] + at_w;
+      if (step == 1) {
+        for (int64_t t = lo; t < hi; ++t) row[t] += window[t];
+      } else {
+        for (int64_t t = lo; t < hi; ++t) row[t * step] += window[t];
+      }
+    }
+  }
+}
+
 }  // namespace
 
 bool conv_is_whole(const View& x, const View& w, const View& y, const ConvGeometry& g) {
@@ -184,6 +209,51 @@ void conv_backward_input_added(const View& dy, const View& w, const View& dx, co
   parallel_for(dx.sizes[0], 1, [&](int64_t n, int64_t end) { adder.images(n, end); });
 }
 
+bool conv_prefers_windows(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
+  if (g.groups != 1 || !w.is_contiguous() || dy.numel() == 0 || w.numel() == 0) return false;
+  const int64_t strides = std::min(g.stride[0], dx.sizes[2]) * std::min(g.stride[1], dx.sizes[3]) *
+                          std::min(g.stride[2], dx.sizes[4]);
+  // An addition costs about as much as sixteen multiply-adds of the product.
+  return plane_size(dx) / strides * dy.sizes[1] > 2 * plane_size(dy) * (dy.sizes[1] + 16);
+}
+
+template <class T>
+void conv_backward_input_windows(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
+  const int64_t k = dy.sizes[1], channels = dx.sizes[1], taps = plane_size(w), m = channels * taps,
+                plane = plane_size(dy), rows = dx.sizes[0] * plane, image = channels * plane_size(dx),
+                block = std::clamp<int64_t>((1 << 20) / m, 32, rows);
+  Buffer<T> turned(block * k), windows(block * m);
+  std::fill_n(dx.ptr<T>(), dx.numel(), T(0));
+  View a = matrix(dy, 0, k, k, 1), product = matrix(dx, 0, m, m, 1);
+  a.data = turned.get();
+  product.data = windows.get();
+  for (int64_t first = 0; first < rows; first += block) {
+    const int64_t count = std::min(block, rows - first);
+    parallel_for(count, std::max<int64_t>(1, (1 << 15) / k), [&](int64_t r, int64_t end) {
+      for (; r < end; ++r) {
+        const T* from = dy.ptr<T>() + (first + r) / plane * k * plane + (first + r) % plane;
+        for (int64_t c = 0; c < k; ++c) turned[r * k + c] = from[c * plane];
+      }
+    });
+    a.sizes[1] = product.sizes[1] = count;
+    gemm(a, matrix(w, k, m, m, 1), product, 1, 0, {});
+    // A channel of an image belongs to one chunk, which adds its windows in their order.
+    const int64_t n0 = first / plane, images = (first + count - 1) / plane - n0 + 1;
+    parallel_for(
+        images * channels, std::max<int64_t>(1, (1 << 15) / (taps * plane)), [&](int64_t i, int64_t end) {
+          for (; i < end; ++i) {
+            const int64_t n = n0 + i / channels, c = i % channels;
+            const int64_t lo = std::max(first, n * plane), hi = std::min(first + count, (n + 1) * plane);
+            T* to = dx.ptr<T>() + n * image + c * plane_size(dx);
+            for (int64_t r = lo; r < hi; ++r)
+              add_window(windows.get() + (r - first) * m + c * taps, r - n * plane, dy, w, dx, g, to);
+          }
+        });
+  }
+}
+
+template void conv_backward_input_windows<float>(const View&, const View&, const View&, const ConvGeometry&);
+template void conv_backward_input_windows<double>(const View&, const View&, const View&, const ConvGeometry&);
 template void conv_backward_input_added<float>(const View&, const View&, const View&, const ConvGeometry&);
 template void conv_backward_input_added<double>(const View&, const View&, const View&, const ConvGeometry&);
 

@@ -11,6 +11,13 @@ void conv_whole_forward(const View& x, const View& w, const void* bias, const Vi
 void conv_whole_backward_input(const View& dy, const View& w, const View& dx);
 void conv_whole_backward_weight(const View& x, const View& dy, const View& dw);
 
+// Windows nearly as large as the image (a filter over whole words, 33x33 over 40x40): most positions of a
+// convolution of dy with turned filters would meet padding alone. dy' * w gives for every pixel of dy the
+// window it adds to dx.
+bool conv_prefers_windows(const View& dy, const View& w, const View& dx, const ConvGeometry& g);
+template <class T>
+void conv_backward_input_windows(const View& dy, const View& w, const View& dx, const ConvGeometry& g);
+
 // The input gradient of planes with few channels and many taps.
 bool conv_prefers_added(const View& dy, const View& w, const View& dx, const ConvGeometry& g);
 template <class T>
