@@ -46,33 +46,51 @@ double real(bfloat16 v) {
 
 uint64_t draw(const uint32_t* w, int64_t i) { return w[2 * i] | static_cast<uint64_t>(w[2 * i + 1]) << 32; }
 
-// make(words, first, n, block) for every block of [0, numel): writes the values of elements first ... first +
-// n - 1. block has room for an even number of values.
-template <class T, class Make>
-void fill(const View& y, RandomState state, int words, const Make& make) {
+// Writes the values of elements first ... first + n - 1 to out, which has room for an even number of them.
+struct Maker {
+  const void* fn;
+  void (*call)(const void* fn, uint32_t* words, int64_t first, int64_t n, void* out);
+};
+
+// A contiguous block to where the walk's positions first ... first + n - 1 lie.
+template <class T>
+void place(const Walk& walk, const T* block, void* to, int64_t first, int64_t n) {
+  const int64_t stride = walk.inner()[0];
+  walk_range(walk, first, first + n, [&](const int64_t* off, int64_t count, int64_t position) {
+    copy_row(block + (position - first), int64_t{1}, static_cast<T*>(to) + off[0], stride, count);
+  });
+}
+
+void fill_blocks(const View& y, RandomState state, int words, const Maker& make) {
   const View* views[] = {&y};
   const Walk walk = make_walk(views, 1);
   const bool straight = y.is_contiguous();
-  T* out = y.ptr<T>();
+  const auto item = static_cast<int64_t>(item_size(y.dtype));
   parallel_for(walk.numel, kChunk, [&](int64_t begin, int64_t end) {
     uint32_t* w = scratch<uint32_t>(0, words * kBlock);
-    T* block = scratch<T>(1, kBlock);
+    void* block = scratch<char>(1, kBlock * item);
     for (int64_t first = begin; first < end; first += kBlock) {
       const int64_t n = std::min(kBlock, end - first);
       const int64_t counters = (n * words + 3) / 4;
       simd_random().philox({state.seed, state.offset + static_cast<uint64_t>(first * words / 4)}, counters,
                            w);
       if (straight && n % 2 == 0) {
-        make(w, first, n, out + first);
+        make.call(make.fn, w, first, n, y.ptr<char>() + first * item);
         continue;
       }
-      make(w, first, n, block);
-      const int64_t stride = walk.inner()[0];
-      walk_range(walk, first, first + n, [&](const int64_t* off, int64_t count, int64_t position) {
-        copy_row(block + (position - first), int64_t{1}, out + off[0], stride, count);
-      });
+      make.call(make.fn, w, first, n, block);
+      by_item_size(y.dtype,
+                   [&](auto t) { place(walk, static_cast<const decltype(t)*>(block), y.data, first, n); });
     }
   });
+}
+
+// make(words, first, n, block) for every block of [0, numel).
+template <class T, class Make>
+void fill(const View& y, RandomState state, int words, const Make& make) {
+  fill_blocks(y, state, words, {&make, [](const void* fn, uint32_t* w, int64_t first, int64_t n, void* out) {
+                                  (*static_cast<const Make*>(fn))(w, first, n, static_cast<T*>(out));
+                                }});
 }
 
 // Values made in float (float64: in double) by one of two functions, then rounded to T.
