@@ -9,7 +9,7 @@ from ._contractions import _write
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 
-_SINGULAR = ("nuc", 2, -2)
+_ORDERS = ("fro", "nuc", 1, -1, 2, -2, float("inf"), float("-inf"))
 
 
 @named(input="x")
@@ -38,8 +38,16 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None
     >>> ccdl.linalg.matrix_norm(ccdl.tensor([[1., 2.], [3., 4.]]), 1)
     tensor(6.)
     """
-    if len(dim) != 2:
-        raise errors.RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple, got {tuple(dim)}")
+    if ord not in _ORDERS:
+        raise errors.RuntimeError(
+            f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
+        )
+    if A.dim() < 2:
+        raise errors.RuntimeError(
+            f"linalg.matrix_norm: the input tensor A must have at least 2 dimensions, got shape {tuple(A.shape)}"
+        )
+    if isinstance(dim, int) or len(dim) != 2:
+        raise errors.RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple, got {dim!r}")
     rows, columns = (d + A.dim() if d < 0 else d for d in dim)
     if ord == "fro":
         result = _C._vector_norm(A, 2, (rows, columns), keepdim, dtype=dtype)
@@ -51,7 +59,7 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None
         else:
             result = sums.amax(other, keepdim=True) if ord > 0 else sums.amin(other, keepdim=True)
         result = result if keepdim else result.squeeze((rows, columns))
-    elif ord in _SINGULAR:
+    else:
         x = A if dtype is None else A.to(dtype)
         values = _C._linalg_svd(x.movedim((rows, columns), (-2, -1)), False)[1]
         if ord == "nuc" or (ord == 2 and values.shape[-1] == 0):
@@ -61,10 +69,6 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None
         if keepdim:
             for d in sorted((rows, columns)):
                 result = result.unsqueeze(d)
-    else:
-        raise errors.ValueError(
-            f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
-        )
     return result if out is None else _write(out, result)
 
 
@@ -79,20 +83,18 @@ def norm(A: Tensor, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     >>> ccdl.linalg.norm(ccdl.tensor([[3., 0.], [0., 4.]]))
     tensor(5.)
     """
-    if ord is None:
-        return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
+    dims = None
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else tuple(dim)
         if len(dims) not in (1, 2):
             raise errors.RuntimeError(f"linalg.norm: dim must be of length 1 or 2 when given, got {dims}")
-        if len(dims) == 1:
-            return vector_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
-        return matrix_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
-    if A.dim() not in (1, 2):
+    if ord is None:
+        return vector_norm(A, 2, dims, keepdim, dtype=dtype, out=out)
+    if dims is None and A.dim() not in (1, 2):
         shape = tuple(A.shape)
         raise errors.RuntimeError(
             f"linalg.norm: with ord but no dim the input must be 1D or 2D, got shape {shape}"
         )
-    if A.dim() == 1:
-        return vector_norm(A, ord, None, keepdim, dtype=dtype, out=out)
-    return matrix_norm(A, ord, (0, 1), keepdim, dtype=dtype, out=out)
+    if not isinstance(ord, str) and (A.dim() == 1 if dims is None else len(dims) == 1):
+        return vector_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
+    return matrix_norm(A, ord, (0, 1) if dims is None else dims, keepdim, dtype=dtype, out=out)
