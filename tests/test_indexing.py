@@ -444,3 +444,26 @@ def test_a_bad_index_in_place_writes_nothing():
             write()
             settle()
         assert harness.DEVICE != "cpu" or not x.any()  # a kernel skips the bad rows alone
+
+
+def test_a_list_with_more_than_numbers_is_a_tuple_of_indices():
+    a = np.arange(64.0).reshape(4, 4, 4)
+    x = ccdl.from_numpy(a)
+    rows, columns = [0, 1, 3], [1, 0, 2]
+    for index in ([rows, columns], [ccdl.tensor(rows), columns], [slice(0, 2), 1], [Ellipsis, 0], [None, 0], [rows, 1], [(0, 1), (1, 0)],
+                  [rows, slice(None), slice(1, 3)], [[True, False, True, False], [0, 1]]):
+        expected = a[tuple(i.numpy() if isinstance(i, ccdl.Tensor) else i for i in index)]
+        np.testing.assert_array_equal(x[index].numpy(), expected)
+        y, b = x.clone(), a.copy()
+        y[index] = -1
+        b[tuple(i.numpy() if isinstance(i, ccdl.Tensor) else i for i in index)] = -1
+        np.testing.assert_array_equal(y.numpy(), b)
+    np.testing.assert_array_equal(x[rows].numpy(), a[rows])
+    np.testing.assert_array_equal(x[[True, False, True, False]].numpy(), a[[0, 2]])
+    long = [[0]] + [[1]] * 31  # a long list is an array
+    np.testing.assert_array_equal(x[long].numpy(), a[np.array(long)])
+    y = ccdl.arange(16.0).view(4, 4).requires_grad_()
+    y[[[1, 1, 3, 2, 1, 2], [0]]].sum().backward()
+    np.testing.assert_array_equal(y.grad.numpy()[:, 0], [0, 3, 2, 1])
+    with pytest.raises(IndexError):
+        x[[rows, columns, rows, columns]]

@@ -266,6 +266,9 @@ PyObject* row_record_function(const Args& a) {
   for (const Tensor& d : dirty) autograd::check_inplace(a.string(1).c_str(), d);
   autograd::record(node.get(), inputs, recorded);
   for (size_t i = 0; i < results.size(); ++i) {
+    // A gradient of zeros for the outputs that have none.
+    if (results[i].defined() && !node->outputs()[i].is_set)
+      node->outputs()[i] = {results[i].sizes(), results[i].dtype(), results[i].device(), true};
     if (!results[i].defined() || !contains(dirty, results[i])) continue;
     node->outputs()[i] = {results[i].sizes(), results[i].dtype(), results[i].device(), true};
     autograd::rebase_history(results[i], autograd::Edge{node, static_cast<int>(i)});
@@ -528,11 +531,20 @@ const Row kRows[] = {
      }},
     {"_saved_hooks_depth() -> int",
      [](const Args&) { return wrap(static_cast<int64_t>(autograd::saved_hooks_depth())); }},
+    {"_set_anomaly(bool enabled, bool check_nan) -> None",
+     [](const Args& a) {
+       autograd::anomaly().enabled = a.boolean(0);
+       autograd::anomaly().check_nan = a.boolean(0) && a.boolean(1);
+       return Py_NewRef(Py_None);
+     }},
+    {"is_anomaly_enabled() -> bool", [](const Args&) { return wrap(autograd::anomaly().enabled.load()); }},
+    {"is_anomaly_check_nan_enabled() -> bool",
+     [](const Args&) { return wrap(autograd::anomaly().check_nan.load()); }},
     {"_current_graph_task() -> int", [](const Args&) { return wrap(autograd::current_graph_task()); }},
     {"_will_execute(object node) -> bool",
      [](const Args& a) {
-       CCDL_CHECK(Py_TYPE(a.object(0)) == NodeType, Type, "_will_execute: node must be a grad_fn, got ",
-                  Py_TYPE(a.object(0))->tp_name);
+       CCDL_CHECK(PyObject_TypeCheck(a.object(0), NodeType), Type,
+                  "_will_execute: node must be a grad_fn, got ", Py_TYPE(a.object(0))->tp_name);
        return wrap(autograd::will_execute(reinterpret_cast<NodeObject*>(a.object(0))->node.get()));
      }},
     {"_is_view(Tensor self) -> bool", [](const Args& a) { return wrap(autograd::is_view(a.tensor(0))); }},
@@ -548,12 +560,32 @@ void* fn(F f) {
   return reinterpret_cast<void*>(f);
 }
 
+// The subclass of Node whose name is that of the backward: type(y.grad_fn).__name__ is "MulBackward". Types
+// live as long as the process; guarded by the GIL.
+PyTypeObject* node_type_of(const char* name) {
+  static std::unordered_map<std::string, PyTypeObject*> types;
+  const auto found = types.find(name);
+  if (found != types.end()) return found->second;
+  const auto& entry = *types.emplace(str("ccdl.autograd.graph.", name), nullptr).first;
+  PyType_Slot slots[] = {
+      {Py_tp_dealloc, fn(node_dealloc)}, {Py_tp_traverse, fn(node_traverse)}, {0, nullptr}};
+  PyType_Spec spec = {entry.first.c_str(), sizeof(NodeObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+                      slots};
+  PyObject* bases = PyTuple_Pack(1, NodeType);
+  auto* type = reinterpret_cast<PyTypeObject*>(PyType_FromSpecWithBases(&spec, bases));
+  Py_XDECREF(bases);
+  if (type) types.emplace(name, type);
+  return type;
+}
+
 }  // namespace
 
 PyObject* wrap_node(const Ref<Node>& node) {
   if (!node) Py_RETURN_NONE;
   if (node->object) return Py_NewRef(static_cast<PyObject*>(node->object));
-  PyObject* o = NodeType->tp_alloc(NodeType, 0);
+  PyTypeObject* type = node_type_of(node->name());
+  if (!type) return nullptr;
+  PyObject* o = type->tp_alloc(type, 0);
   if (!o) return nullptr;
   new (&reinterpret_cast<NodeObject*>(o)->node) Ref<Node>(node);
   node->object = o;
@@ -601,7 +633,7 @@ bool init_autograd(PyObject* module) {
                               {Py_tp_methods, kNodeMethods},     {Py_tp_getset, kNodeGetSet},
                               {Py_tp_members, node_members},     {0, nullptr}};
   PyType_Spec node_spec = {"ccdl.autograd.graph.Node", sizeof(NodeObject), 0,
-                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, node_slots};
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, node_slots};
   NodeType = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&node_spec));
   if (!HandleType || !NodeType) return false;
   PyModule_AddObject(module, "_RemovableHandle", Py_NewRef(reinterpret_cast<PyObject*>(HandleType)));

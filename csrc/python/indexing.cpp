@@ -136,12 +136,27 @@ void add_entry(Key* key, PyObject* o, const Tensor& t, const Tensor& x, int64_t 
   ++key->used;
 }
 
+// x[[a, b]] with something else than numbers in the list means x[a, b], as in PyTorch, for short lists.
+bool list_is_tuple(PyObject* o) {
+  if (!PyList_Check(o) || PyList_GET_SIZE(o) >= 32) return false;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(o); ++i) {
+    PyObject* e = PyList_GET_ITEM(o, i);
+    if (is_tensor(e) || PyList_Check(e) || PyTuple_Check(e) || PyRange_Check(e) || PySlice_Check(e) ||
+        e == Py_Ellipsis || e == Py_None)
+      return true;
+  }
+  return false;
+}
+
 void parse(Key* key, PyObject* o, const Tensor& x) {
   PyObject* const* entries = &o;
   Py_ssize_t n = 1;
   if (PyTuple_Check(o)) {
     entries = reinterpret_cast<PyTupleObject*>(o)->ob_item;
     n = PyTuple_GET_SIZE(o);
+  } else if (list_is_tuple(o)) {
+    entries = reinterpret_cast<PyListObject*>(o)->ob_item;
+    n = PyList_GET_SIZE(o);
   }
   CCDL_CHECK(n <= 2 * kMaxDims, Index, "index: too many entries in the index, ", n);
   TensorList tensors(static_cast<size_t>(n));

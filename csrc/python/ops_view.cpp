@@ -318,7 +318,10 @@ const Row kRows[] = {
      }},
     {"storage_offset(Tensor self) -> int", [](const Args& a) { return wrap(a.tensor(0).offset()); }},
     {"element_size(Tensor self) -> int", [](const Args& a) { return wrap(item_size(a.tensor(0).dtype())); }},
-    {"data_ptr(Tensor self) -> int", [](const Args& a) { return PyLong_FromVoidPtr(a.tensor(0).data()); }},
+    {"data_ptr(Tensor self) -> int",
+     [](const Args& a) {
+       return PyLong_FromVoidPtr(a.tensor(0).numel() == 0 ? nullptr : a.tensor(0).data());
+     }},
     {"is_contiguous(Tensor self, memory_format? memory_format=None) -> bool",
      [](const Args& a) {
        return wrap(a.tensor(0).is_contiguous(format_or(a, 1, MemoryFormat::Contiguous)));

@@ -111,6 +111,12 @@ _COPIES = (
 ).split()
 _LAZY.update((name, ("_copies", name)) for name in _COPIES)
 
+_CONDITIONS = (
+    "SymBool SymFloat SymInt _check _check_index _check_is_size _check_not_implemented _check_tensor_all "
+    "_check_type _check_value"
+).split()
+_LAZY.update((name, ("_conditions", name)) for name in _CONDITIONS)
+
 # Parts of PyTorch that ccdl leaves out, with the reason a user reads.
 _ABSENT = {
     "quantization": "ccdl has no quantised tensors",
@@ -189,6 +195,9 @@ def compile(model=None, **options):
 
 def use_deterministic_algorithms(mode, *, warn_only=False):
     """Accepted without effect: every ccdl op is deterministic at any thread count."""
+    from . import _functions
+
+    _functions._deterministic_warn_only = not not (mode and warn_only)
 
 
 def are_deterministic_algorithms_enabled():

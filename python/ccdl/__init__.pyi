@@ -49,6 +49,9 @@ from ._complex import complex as complex
 from ._complex import polar as polar
 from ._complex import view_as_complex as view_as_complex
 from ._complex import view_as_real as view_as_real
+from ._conditions import SymBool as SymBool
+from ._conditions import SymFloat as SymFloat
+from ._conditions import SymInt as SymInt
 from ._contractions import chain_matmul as chain_matmul
 from ._contractions import einsum as einsum
 from ._contractions import tensordot as tensordot

@@ -531,9 +531,12 @@ def set_num_interop_threads(num: int) -> None:
         raise errors.RuntimeError(f"set_num_interop_threads: expects a positive number, got {num}")
 
 
+_deterministic_warn_only = False
+
+
 def is_deterministic_algorithms_warn_only_enabled() -> bool:
-    """False."""
-    return False
+    """What :func:`ccdl.use_deterministic_algorithms` was told last; there is nothing to warn of."""
+    return _deterministic_warn_only
 
 
 def is_distributed(input: Tensor) -> bool:

@@ -43,8 +43,9 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None
             f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
         )
     if A.dim() < 2:
+        shape = tuple(A.shape)
         raise errors.RuntimeError(
-            f"linalg.matrix_norm: the input tensor A must have at least 2 dimensions, got shape {tuple(A.shape)}"
+            f"linalg.matrix_norm: the input tensor A must have at least 2 dimensions, got shape {shape}"
         )
     if isinstance(dim, int) or len(dim) != 2:
         raise errors.RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple, got {dim!r}")

@@ -1,10 +1,12 @@
 // The sink of a leaf's gradient.
 #pragma once
+#include <atomic>
+
 #include <ccdl/autograd/node.h>
 
 namespace ccdl::autograd {
 
-// grad += dy, under a lock, after the leaf's hooks.
+// grad += dy, under a lock; the engine runs the leaf's hooks before.
 class AccumulateGrad : public Node {
  public:
   explicit AccumulateGrad(const Tensor& variable);
@@ -21,5 +23,12 @@ class AccumulateGrad : public Node {
 
 Ref<Node> accumulator_of(const Tensor& leaf);  // the one accumulator of that leaf
 void accumulate_grad(const Tensor& variable, const Tensor& grad);
+void run_post_accumulate_hooks(const Tensor& leaf);
+
+// Anomaly mode, for all threads: a backward whose node returns NaN is an error that names the node.
+struct Anomaly {
+  std::atomic<bool> enabled{false}, check_nan{false};
+};
+Anomaly& anomaly();
 
 }  // namespace ccdl::autograd

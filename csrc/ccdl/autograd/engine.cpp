@@ -9,6 +9,8 @@
 #include <ccdl/autograd/saved_hooks.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/reduce.h>
+#include <ccdl/ops/unary.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::autograd {
@@ -142,6 +144,8 @@ class Run {
   }
 
   void run_tensor_hooks(Node* node, TensorList& grads) {
+    if (node->is_accumulator() && grads[0].defined())
+      grads[0] = static_cast<AccumulateGrad*>(node)->run_hooks(std::move(grads[0]));
     NodeHooks* hooks = node->hooks_or_null();
     if (!hooks) return;
     for (size_t i = 0; i < hooks->tensor.size() && i < grads.size(); ++i) {
@@ -150,7 +154,6 @@ class Run {
         if (grads[i].defined())
           if (Tensor changed = hook(grads[i]); changed.defined()) grads[i] = changed;
     }
-    for (const auto& [id, hook] : std::vector(hooks->pre.items)) hook(grads);
     for (size_t i = 0; i < hooks->retain.size() && i < grads.size(); ++i) {
       const auto items = hooks->retain[i].items;
       for (const auto& [id, hook] : items)
@@ -165,18 +168,17 @@ class Run {
     const bool needed = pending.needed;
     grads.resize(std::max(grads.size(), node->outputs().size()));
     run_tensor_hooks(node.get(), grads);
-    for (const auto& [output_nr, position] : captures) {
-      Tensor g = grads[output_nr];
-      if (g.defined() && node->is_accumulator()) g = static_cast<AccumulateGrad*>(node.get())->run_hooks(g);
-      result_[position] = g;
-    }
+    for (const auto& [output_nr, position] : captures) result_[position] = grads[output_nr];
     bool any = false;
     for (const Tensor& g : grads) any = any || g.defined();
     const bool leads_on = !capturing_ || (needed && has_needed_next(node.get()));
     TensorList out;
     if (any && leads_on) {
+      if (NodeHooks* hooks = node->hooks_or_null())
+        for (const auto& [id, hook] : std::vector(hooks->pre.items)) hook(grads);
       materialize(node.get(), grads);
       out = apply(node.get(), grads);
+      if (anomaly().check_nan) refuse_nan(node.get(), out);
       if (NodeHooks* hooks = node->hooks_or_null())
         for (const auto& [id, hook] : std::vector(hooks->post.items)) hook(out, grads);
       if (!keep_graph_) node->release_saved();
@@ -208,6 +210,15 @@ class Run {
       ~Asking() { t_asked = before; }
     } asking(&asked);
     return node->apply(grads);
+  }
+
+  static void refuse_nan(Node* node, const TensorList& out) {
+    NoGradGuard no_grad;
+    for (size_t i = 0; i < out.size(); ++i)
+      CCDL_CHECK(!out[i].defined() || !is_floating(out[i].dtype()) ||
+                     !ops::item(ops::any(ops::isnan(out[i]))).to_bool(),
+                 Autograd, "backward: Function '", node->name(), "' returned nan values in its ", i,
+                 "th output");
   }
 
   bool has_needed_next(Node* node) {
@@ -290,6 +301,11 @@ bool Node::needs(size_t input) const {
   return !t_asked || t_asked->node != this || t_asked->wanted[input];
 }
 
+Anomaly& anomaly() {
+  static Anomaly mode;
+  return mode;
+}
+
 int64_t current_graph_task() { return t_run ? t_run->id : -1; }
 bool will_execute(Node* node) { return t_run && t_run->will_execute(node); }
 
@@ -299,7 +315,10 @@ void backward(const TensorList& outputs, const TensorList& grad_outputs, bool ke
     const TensorList g = run_captured("backward", outputs, inputs, grad_outputs, keep_graph, create_graph);
     GradModeGuard mode(create_graph);
     for (size_t i = 0; i < inputs.size(); ++i)
-      if (g[i].defined()) accumulate_grad(inputs[i], g[i]);
+      if (g[i].defined()) {
+        accumulate_grad(inputs[i], g[i]);
+        run_post_accumulate_hooks(inputs[i]);
+      }
     return;
   }
   Run run(keep_graph, create_graph);
@@ -343,6 +362,11 @@ Ref<Node> accumulator_of(const Tensor& leaf) {
   return fresh;
 }
 
+void run_post_accumulate_hooks(const Tensor& leaf) {
+  const auto items = meta(leaf)->post_accumulate_hooks.items;
+  for (const auto& [id, hook] : items) hook(leaf);
+}
+
 Tensor AccumulateGrad::run_hooks(Tensor g) const {
   const auto items = meta(variable_)->leaf_hooks.items;
   for (const auto& [id, hook] : items)
@@ -350,15 +374,28 @@ Tensor AccumulateGrad::run_hooks(Tensor g) const {
   return g;
 }
 
+namespace {
+
+// The order in memory a gradient has to have: that of its dense variable, row-major for any other.
+bool same_layout(const Tensor& variable, const Tensor& g) {
+  if (!strides_dense(variable.sizes(), variable.strides())) return g.is_contiguous();
+  for (int64_t d = 0; d < g.dim(); ++d)
+    if (g.size(d) != 1 && g.stride(d) != variable.stride(d)) return false;
+  return g.numel() > 0;
+}
+
+}  // namespace
+
 void accumulate_grad(const Tensor& variable, const Tensor& g) {
   static std::mutex mutexes[16];
   Meta* m = meta(variable);
   std::lock_guard lock(mutexes[(reinterpret_cast<uintptr_t>(variable.impl()) >> 6) % 16]);
   if (!m->grad.defined()) {
-    const bool ours =
-        g.impl()->use_count() == 1 && g.storage()->use_count() == 1 && strides_dense(g.sizes(), g.strides());
+    const bool ours = g.impl()->use_count() == 1 && g.storage()->use_count() == 1 && same_layout(variable, g);
     if (grad_enabled()) {
-      m->grad = ops::clone(g);
+      m->grad = same_layout(variable, g) || !variable.is_contiguous()
+                    ? ops::clone(g)
+                    : ops::clone(g, MemoryFormat::Contiguous);
     } else if (ours) {
       m->grad = g;
     } else {
@@ -374,15 +411,14 @@ void accumulate_grad(const Tensor& variable, const Tensor& g) {
 }
 
 TensorList AccumulateGrad::apply(const TensorList& grads) {
-  // Moved out of the list where possible, so that a gradient nobody else holds becomes .grad without a copy.
-  Tensor g = meta(variable_)->leaf_hooks.items.empty() ? std::move(const_cast<Tensor&>(grads[0]))
-                                                       : run_hooks(grads[0]);
+  // Moved out of the list where no hook looks at it later, so that a gradient nobody else holds becomes .grad
+  // without a copy.
+  Tensor g = hooks_ && !hooks_->post.items.empty() ? grads[0] : std::move(const_cast<Tensor&>(grads[0]));
   CCDL_CHECK(g.sizes() == variable_.sizes(), Autograd, "AccumulateGrad: the gradient has sizes ", g.sizes(),
              " but the leaf has ", variable_.sizes());
   accumulate_grad(variable_, g);
   g = Tensor();
-  const auto items = meta(variable_)->post_accumulate_hooks.items;
-  for (const auto& [id, hook] : items) hook(variable_);
+  run_post_accumulate_hooks(variable_);
   return {};
 }
 

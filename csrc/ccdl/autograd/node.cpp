@@ -70,6 +70,33 @@ Meta* meta(const Tensor& x) {
 static OutputInfo info_of(const Tensor& x) { return {x.sizes(), x.dtype(), x.device(), true}; }
 
 namespace {
+
+HookList<TensorHook>& hook_slot(std::vector<HookList<TensorHook>>& lists, int output_nr) {
+  if (static_cast<int>(lists.size()) <= output_nr) lists.resize(output_nr + 1);
+  return lists[output_nr];
+}
+
+void attach_retain(Meta* m) {
+  auto weak = m->weak;
+  m->retain_id = hook_slot(m->grad_fn->hooks().retain, m->output_nr).add([weak](const Tensor& g) {
+    TensorImpl* p = *weak;
+    if (!p || !p->try_retain()) return Tensor();
+    const Tensor owner{Ref<TensorImpl>::adopt(p)};
+    Meta* om = meta(owner);
+    om->grad = om->grad.defined() ? ops::add(om->grad, g) : (grad_enabled() ? ops::clone(g) : g);
+    return Tensor();
+  });
+}
+
+// A new grad_fn, to which retain_grad() moves along.
+void move_history(Meta* m, Ref<Node> fn, int output_nr) {
+  if (m->retains_grad && m->grad_fn && m->grad_fn->hooks_or_null())
+    for (auto& list : m->grad_fn->hooks().retain) list.remove(m->retain_id);
+  m->grad_fn = std::move(fn);
+  m->output_nr = output_nr;
+  if (m->retains_grad && m->grad_fn) attach_retain(m);
+}
+
 // The gradient of base.as_strided(geometry): see as_strided_backward in ops/view.cpp.
 bool stale_view(const Tensor& x, Meta* m) {
   return m->base.defined() && m->view_kind == Meta::ViewKind::Single && m->view_version != x.version() &&
@@ -83,8 +110,7 @@ Ref<Node> grad_fn(const Tensor& x) {
   if (m->base.defined() && stale_view(x, m)) {
     GradModeGuard on(true);
     const Tensor fresh = ops::as_strided(m->base, x.sizes(), x.strides(), x.offset());
-    m->grad_fn = meta(fresh)->grad_fn;
-    m->output_nr = 0;
+    move_history(m, meta(fresh)->grad_fn, 0);
     m->view_version = x.version();
   }
   return m->grad_fn;
@@ -125,6 +151,10 @@ void set_requires_grad(const Tensor& x, bool value) {
     return;
   }
   if (!value && !meta_or_null(x)) return;
+  CCDL_CHECK(!value || !x.impl()->inference || inference_mode_enabled(), Autograd,
+             "requires_grad_: Setting requires_grad=True on inference tensor outside InferenceMode is not "
+             "allowed; clone() it first (",
+             describe(x), ")");
   meta(x)->requires_grad = value;
 }
 
@@ -160,11 +190,6 @@ Tensor data_of(const Tensor& x) {
 
 // ---- hooks ----
 
-static HookList<TensorHook>& hook_slot(std::vector<HookList<TensorHook>>& lists, int output_nr) {
-  if (static_cast<int>(lists.size()) <= output_nr) lists.resize(output_nr + 1);
-  return lists[output_nr];
-}
-
 int64_t add_tensor_hook(const Tensor& x, TensorHook hook) {
   CCDL_CHECK(requires_grad(x), Autograd,
              "register_hook: cannot register a hook on a tensor that doesn't require gradient");
@@ -181,18 +206,6 @@ bool remove_tensor_hook(const Tensor& x, int64_t id) {
   for (auto& list : m->grad_fn->hooks().tensor)
     if (list.remove(id)) return true;
   return false;
-}
-
-static void attach_retain(Meta* m) {
-  auto weak = m->weak;
-  m->retain_id = hook_slot(m->grad_fn->hooks().retain, m->output_nr).add([weak](const Tensor& g) {
-    TensorImpl* p = *weak;
-    if (!p || !p->try_retain()) return Tensor();
-    const Tensor owner{Ref<TensorImpl>::adopt(p)};
-    Meta* om = meta(owner);
-    om->grad = om->grad.defined() ? ops::add(om->grad, g) : (grad_enabled() ? ops::clone(g) : g);
-    return Tensor();
-  });
 }
 
 void retain_grad(const Tensor& x) {
@@ -303,15 +316,6 @@ struct OverwriteBackward : Node {
   TensorList apply(const TensorList&) override { return TensorList(next_.size()); }
 };
 
-void move_history(const Tensor& x, Ref<Node> fn, int output_nr) {
-  Meta* m = meta(x);
-  if (m->retains_grad && m->grad_fn && m->grad_fn->hooks_or_null())
-    for (auto& list : m->grad_fn->hooks().retain) list.remove(m->retain_id);
-  m->grad_fn = std::move(fn);
-  m->output_nr = output_nr;
-  if (m->retains_grad && m->grad_fn) attach_retain(m);
-}
-
 }  // namespace
 
 void rebase_history(const Tensor& x, Edge history) {
@@ -329,7 +333,7 @@ void rebase_history(const Tensor& x, Edge history) {
       history = {node, 0};
     }
     x.bump_version();
-    move_history(x, history.node, history.output_nr);
+    move_history(m, history.node, history.output_nr);
     return;
   }
   CCDL_CHECK(m->view_kind == Meta::ViewKind::Single, Autograd,
@@ -345,9 +349,9 @@ void rebase_history(const Tensor& x, Edge history) {
   node->next() = {gradient_edge(base), std::move(history)};
   node->outputs().push_back(info_of(base));
   x.bump_version();
-  move_history(base, node, 0);
+  move_history(meta(base), node, 0);
   m->view_version = x.version() - 1;  // grad_fn() rebuilds it from the base
-  m->grad_fn.reset();
+  move_history(m, {}, 0);
 }
 
 void rebase_history(const Tensor& x, const Ref<Node>& node, const TensorList& inputs) {

@@ -258,6 +258,7 @@ Tensor resize_(const Tensor& x, IntSpan sizes) {
              "resize_: cannot resize variables that require grad");
   CCDL_CHECK(!x.storage()->read_only(), Runtime,
              "resize_: the tensor shares read-only memory with another library; clone it first");
+  if (x.sizes() == sizes) return x;
   const int64_t bytes = checked_bytes("resize_", sizes, x.dtype());
   const int64_t need = bytes + x.offset() * item_size(x.dtype());
   if (need > x.storage()->bytes()) x.storage()->resize(need);

@@ -28,6 +28,7 @@ __all__ = [
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]
 
 
@@ -119,6 +120,7 @@ def grad(
         retain_graph, create_graph: as in :func:`backward`.
         allow_unused: an input that does not reach the outputs gives None instead of an error.
         materialize_grads: such an input gives zeros instead of None.
+        is_grads_batched: ``grad_outputs`` have one dimension in front: one pass per row, results stacked.
 
     Returns:
         tuple of tensors, one per input.
@@ -128,12 +130,11 @@ def grad(
     >>> ccdl.autograd.grad(x ** 2, x)
     (tensor(6.),)
     """
-    if is_grads_batched:
-        raise NotImplementedError(
-            "grad: is_grads_batched=True is not implemented; loop over the rows instead"
-        )
     if materialize_grads and allow_unused is False:
         raise ValueError("grad: materialize_grads=True needs allow_unused=True or None")
+    if is_grads_batched:
+        rest = (create_graph, only_inputs, allow_unused, False, materialize_grads)
+        return _batched_grad(outputs, inputs, grad_outputs, retain_graph, *rest)
     outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
     grads = _output_grads("grad", outputs, grad_outputs)
     if retain_graph is None:
@@ -144,33 +145,123 @@ def grad(
         outputs, grads, bool(retain_graph), bool(create_graph), inputs, bool(allow_unused), False
     )
     if materialize_grads:
-        result = tuple(_C.zeros_like(x) if g is None else g for x, g in zip(inputs, result))
+        result = tuple(
+            _C.zeros_like(x, requires_grad=bool(create_graph)) if g is None else g
+            for x, g in zip(inputs, result)
+        )
     return tuple(result)
 
 
-def Variable(data: Any, requires_grad: bool = False, volatile: Any = None) -> Any:
-    """Older PyTorch's wrapper; tensors need none, so this only sets ``requires_grad``."""
-    return data.requires_grad_(requires_grad) if requires_grad else data
+def _batched_grad(outputs, inputs, grad_outputs, retain_graph, create_graph, *rest):
+    """One pass per row of the gradients, whose results are stacked."""
+    outputs = _as_tuple(outputs)
+    grads = _output_grads("grad", outputs, grad_outputs)
+    rows = {g.shape[0] if g.dim() else None for g in grads if g is not None}
+    if len(rows) != 1 or None in rows or 0 in rows:
+        raise RuntimeError(
+            "grad: is_grads_batched=True needs grad_outputs with one common first dimension, got "
+            f"{[None if g is None else tuple(g.shape) for g in grads]}"
+        )
+    (count,) = rows
+    results = []
+    for i in range(count):
+        row = [None if g is None else g[i] for g in grads]
+        keep = retain_graph if i == count - 1 else True
+        results.append(grad(outputs, inputs, row, keep, create_graph, *rest))
+    return tuple(None if column[0] is None else _C.stack(column) for column in zip(*results))
+
+
+class _VariableMeta(type):
+    """Every tensor is an instance of Variable."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, _C.Tensor)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        return issubclass(subclass, _C.Tensor)
+
+
+class Variable(metaclass=_VariableMeta):
+    """Older PyTorch's wrapper: ``Variable(x)`` is a leaf over the memory of ``x``, without its history.
+
+    Raises:
+        TypeError: ``data`` is no Tensor.
+
+    >>> import ccdl
+    >>> x = ccdl.autograd.Variable(ccdl.ones(2), requires_grad=True)
+    >>> isinstance(x, ccdl.autograd.Variable), x.requires_grad
+    (True, True)
+    """
+
+    def __new__(cls, data: Any = None, requires_grad: bool = False, volatile: Any = None) -> Any:
+        if data is None:
+            data = _C.tensor([])
+        if not isinstance(data, _C.Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")
+        return data.detach().requires_grad_(bool(requires_grad))
 
 
 class set_detect_anomaly:
-    """Accepted without effect: ccdl names the op in every backward error."""
+    """Anomaly mode at once, and as a context manager: a backward whose result is NaN is an error.
+
+    The error names the node that made the NaN; ``check_nan=False`` looks at nothing. For all threads, until
+    it is set again. Every result is read, so a backward is slower by its passes over memory.
+
+    Raises:
+        RuntimeError: in a backward, when a node returns NaN.
+
+    >>> import ccdl
+    >>> x = ccdl.zeros(1, requires_grad=True)
+    >>> with ccdl.autograd.set_detect_anomaly(True):
+    ...     try:
+    ...         (x.sqrt() * 0).backward()
+    ...     except RuntimeError as error:
+    ...         print(error)
+    backward: Function 'SqrtBackward' returned nan values in its 0th output
+    """
 
     def __init__(self, mode: Any, check_nan: bool = True) -> None:
         self.mode = bool(mode)
+        self._before = _C.is_anomaly_enabled(), _C.is_anomaly_check_nan_enabled()
+        _C._set_anomaly(self.mode, bool(check_nan))
 
     def __enter__(self) -> Any:
         return None
 
     def __exit__(self, *exc_info: Any) -> Any:
-        return None
+        _C._set_anomaly(*self._before)
 
 
-class detect_anomaly(set_detect_anomaly):
-    """Accepted without effect: see :class:`set_detect_anomaly`."""
+class detect_anomaly:
+    """Context manager of anomaly mode: see :class:`set_detect_anomaly`.
+
+    >>> import ccdl
+    >>> with ccdl.autograd.detect_anomaly():
+    ...     ccdl.ones(1, requires_grad=True).sum().backward()
+    """
 
     def __init__(self, check_nan: bool = True) -> None:
-        super().__init__(True)
+        self.check_nan = bool(check_nan)
+
+    def __enter__(self) -> None:
+        self._before = _C.is_anomaly_enabled(), _C.is_anomaly_check_nan_enabled()
+        _C._set_anomaly(True, self.check_nan)
+
+    def __exit__(self, *exc_info: Any) -> Any:
+        _C._set_anomaly(*self._before)
+
+
+class set_multithreading_enabled:
+    """Accepted without effect: a backward runs on the thread that calls it."""
+
+    def __init__(self, mode: Any) -> None:
+        self.mode = bool(mode)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exc_info: Any) -> Any:
+        return None
 
 
 # At the end: gradcheck needs ``grad`` above, and its module must not hide the function of the same name.

@@ -161,7 +161,14 @@ class Function:
 
     @classmethod
     def _backward_of(cls):
-        return cls.vjp if cls.vjp is not Function.vjp else cls.backward
+        if cls.vjp is Function.vjp:
+            return cls.backward
+        if cls.backward is not Function.backward:
+            raise RuntimeError(
+                f"{cls.__name__}: Implementing both 'backward' and 'vjp' for a custom Function is not "
+                "allowed; write one"
+            )
+        return cls.vjp
 
     @classmethod
     def apply(cls, *args: Any) -> Any:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from typing import Any
 
 from .. import _C
@@ -32,10 +33,15 @@ class _GradSwitch:
 
     def __call__(self, target: Any) -> Any:
         if inspect.isclass(target):
-            raise TypeError(
-                f"{type(self).__name__}: cannot decorate the class {target.__name__}; decorate its methods "
-                "instead"
+            warnings.warn(
+                f"{type(self).__name__}: decorating the class {target.__name__} reaches its __init__ alone, "
+                "not its other methods; decorate those you mean",
+                FutureWarning,
+                stacklevel=2,
             )
+            kind: Any = target
+            kind.__init__ = self(kind.__init__)
+            return target
         if inspect.isgeneratorfunction(target):
             return self._wrap_generator(target)
 
@@ -60,7 +66,8 @@ class _GradSwitch:
                 try:
                     step, value = generator.send, (yield item)
                 except GeneratorExit:
-                    generator.close()
+                    with self._fresh():
+                        generator.close()
                     raise
                 except BaseException as error:
                     step, value = generator.throw, error
