@@ -1,5 +1,6 @@
 """The convolution kernels that a shape chooses, against sums over shifted slices: bordered planes of large depthwise
-filters, split columns of stride 2, patches of wide steps, filters as large as the input, added products and windows."""
+filters, split columns of stride 2, patches of wide steps, filters as large as the input, added products and windows,
+strips of rows."""
 
 from __future__ import annotations
 
@@ -41,6 +42,15 @@ CASES = [
     ("conv3d", (3, 4, 5, 9, 10), (20, 4, 4, 4, 5), {"dilation": (1, 2, 2), "stride": (1, 1, 2), "padding": (0, 0, 1)}),
     ("conv2d", (2, 3, 65, 67), (20, 3, 5, 5), {"stride": 3, "padding": 3, "dilation": 2}),
     ("conv3d", (2, 3, 6, 20, 22), (20, 3, 3, 3, 3), {"stride": (2, 1, 1), "padding": 1}),
+    ("conv1d", (2, 40, 3001), (20, 40, 9), {"padding": 16, "dilation": 4}),
+    ("conv1d", (2, 3, 200), (5, 3, 3), {"stride": 2}),
+    ("conv2d", (3, 16, 30, 30), (33, 16, 5, 5), {"padding": (1, 3)}),
+    ("conv2d", (2, 3, 64, 62), (21, 3, 4, 4), {"stride": 4}),
+    ("conv2d", (5, 6, 14, 14), (16, 6, 5, 5), {}),
+    ("conv2d", (3, 4, 150, 58), (13, 4, 5, 5), {"padding": (2, 0)}),
+    ("conv2d", (2, 2, 50, 64), (20, 2, 6, 4), {"stride": (3, 2), "padding": (1, 2)}),
+    ("conv2d", (2, 1, 41, 64), (6, 1, 2, 2), {"stride": 3}),
+    ("conv2d", (2, 6, 64, 64), (1, 6, 5, 5), {"padding": 2}),
 ]
 
 
@@ -96,3 +106,18 @@ def test_bias_and_borders_of_large_depthwise_filters() -> None:
     x[0, 0, 0, 0] = float("nan")
     bad = ccdl.isnan(F.conv2d(x, w, b, padding=2, groups=3))
     assert int(bad.sum()) == 9 and bool(bad[0, 0, :3, :3].all())
+
+
+@pytest.mark.parametrize("shape", [(6, 14, 14, 10, 5), (3, 40, 27, 24, 4), (4, 150, 30, 26, 5)], ids=str)
+def test_weight_gradient_reads_only_its_pixels(shape: tuple[int, ...]) -> None:
+    """The first pixel of every plane is infinite: only the tap that reads it becomes so."""
+    channels, height, width, out, k = shape
+    x = np.ones((2, channels, height, width), np.float32)
+    x[:, :, 0, 0] = np.inf
+    w = ccdl.ones(9, channels, k, k, requires_grad=True)
+    y = F.conv2d(ccdl.tensor(x), w)
+    assert y.shape[-1] == out
+    y.backward(ccdl.ones_like(y))
+    finite = np.isfinite(w.grad.numpy())
+    assert not finite[:, :, 0, 0].any()
+    assert finite.sum() == finite.size - finite[:, :, 0, 0].size

@@ -7,6 +7,7 @@
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
+#include <ccdl/cpu/conv_strips.h>
 #include <ccdl/kernels/conv.h>
 
 namespace ccdl::cpu {
@@ -240,16 +241,6 @@ void sweep_direct(const Sweep<T>& s) {
 }
 
 template <class T>
-bool prefers_direct(const Sweep<T>& s) {
-  const auto& conv = conv_kernels<T>();
-  const ConvGrid<T>& grid = s.grid;
-  if (grid.dst_stride[2] != 1 || s.m > 16) return false;
-  if (s.m <= 2 && grid.groups > 1) return true;  // depthwise: a panel would be used once
-  return conv.masked && s.k() <= (s.m <= 8 ? 2048 : 256) && DirectFill<T>(grid).best() >= 0.6 &&
-         (grid.step[2] == 1 || s.m <= 6);
-}
-
-template <class T>
 void sweep_split(Sweep<T> s) {
   const SplitColumns<T> columns(s.grid);
   sweep_packed(s);
@@ -260,7 +251,9 @@ void run_sweep(const Sweep<T>& s) {
   if (s.grid.batch == 0 || s.m == 0 || s.grid.image() == 0) return;
   if (s.m == 1 && conv_fits_planes(s.grid))
     conv_sweep_planes(s.grid, s.a, s.dst, s.bias, s.relu);
-  else if (prefers_direct(s))
+  else if (conv_fits_strips(s.grid, s.m))
+    conv_sweep_strips(s.grid, s.m, s.a, s.dst, s.bias, s.relu);
+  else if (conv_prefers_direct(s.grid, s.m))
     sweep_direct(s);
   else if (conv_prefers_split(s.grid))
     sweep_split(s);
@@ -421,6 +414,7 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
   }
   if (conv_is_last(dx, dy)) return conv_last_backward_input<T>(dy, w, dx, g);
   if (conv_is_whole(dx, w, dy, g)) return conv_whole_backward_input(dy, w, dx);
+  if (conv_fits_strip_phases(dy, w, dx, g)) return conv_backward_input_strips<T>(dy, w, dx, g);
   if (conv_prefers_added(dy, w, dx, g)) return conv_backward_input_added<T>(dy, w, dx, g);
   if (conv_prefers_windows(dy, w, dx, g)) return conv_backward_input_windows<T>(dy, w, dx, g);
   int64_t phases[3], phase[3] = {0, 0, 0};  // those that dx has positions of

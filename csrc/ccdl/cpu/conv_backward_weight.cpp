@@ -4,6 +4,7 @@
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
+#include <ccdl/cpu/conv_strips.h>
 
 namespace ccdl::cpu {
 namespace {
@@ -139,6 +140,7 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
   }
   if (last) return conv_last_backward_weight<T>(x, dy, dw, g);
   if (conv_is_whole(x, dw, dy, g)) return conv_whole_backward_weight(x, dy, dw);
+  if (conv_fits_strip_weight(grid, m)) return conv_backward_weight_strips(grid, m, dy.ptr<T>(), dw.ptr<T>());
   const WeightPlan<T> plan = plan_weight(grid, m, k);
   std::unique_ptr<SplitColumns<T>> columns;
   if (!plan.direct && conv_prefers_split(grid)) columns = std::make_unique<SplitColumns<T>>(grid);

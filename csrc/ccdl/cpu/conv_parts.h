@@ -91,6 +91,16 @@ struct DirectFill {
   double best() const { return windowed() ? windows : rows; }
 };
 
+// Few rows: the direct kernel, without panels or copies.
+template <class T>
+bool conv_prefers_direct(const ConvGrid<T>& grid, int64_t m) {
+  const auto& conv = conv_kernels<T>();
+  if (grid.dst_stride[2] != 1 || m > 16) return false;
+  if (m <= 2 && grid.groups > 1) return true;  // depthwise: a panel would be used once
+  return conv.masked && grid.channels * grid.taps() <= (m <= 8 ? 2048 : 256) &&
+         DirectFill<T>(grid).best() >= 0.6 && (grid.step[2] == 1 || m <= 6);
+}
+
 // Asks a product to fetch what the pack after it reads: `channels` planes from src on, under the pixels of
 // the table. One tap: a line of every plane per tile; several: a plane per tile, as often as it is read.
 template <class T>

@@ -1,52 +1,16 @@
 // Depthwise convolution of planes, four output rows at a time, so that a loaded vector serves four rows of
 // the filter; blocks of rows keep the copies in L1. And the split copies of stride 2.
 #include <ccdl/core/parallel.h>
+#include <ccdl/cpu/conv_borders.h>
 #include <ccdl/cpu/conv_planes.h>
 
 namespace ccdl::cpu {
 namespace {
 
 constexpr int64_t kCopied = 6144;  // elements of a block's copies
-constexpr int64_t kSlack = 128;    // behind a copy: the last vectors of the last tap
-
-// Which element of which copy a tap reads in one dim: pixel + offset of copy `residue`.
-struct Dim {
-  int64_t step, least, reach;  // reach: elements of a copy behind the last pixel
-  std::vector<int64_t> residue, offset;
-  Dim(const std::vector<int64_t>& shift, int64_t by) : step(by), least(shift[0]), reach(0) {
-    for (int64_t s : shift) least = std::min(least, s);
-    for (int64_t s : shift) {
-      residue.push_back((s - least) % step);
-      offset.push_back((s - least) / step);
-      reach = std::max(reach, offset.back());
-    }
-  }
-  int64_t copies() const {  // residues that some tap reads
-    int64_t n = 0;
-    for (int64_t r : residue) n = std::max(n, r + 1);
-    return n;
-  }
-};
-
-// out[i] = src[first + i * step] for i < n, zero outside [0, size).
-template <class T>
-void copy_row(const T* src, int64_t size, int64_t first, int64_t step, int64_t n, T* out) {
-  const int64_t lo = first >= 0 ? 0 : std::min(n, ceil_div(-first, step)),
-                hi = size > first ? std::clamp<int64_t>((size - 1 - first) / step + 1, lo, n) : lo;
-  std::fill(out, out + lo, T(0));
-  if (step == 1) {
-    if (hi > lo) std::memcpy(out + lo, src + first + lo, static_cast<size_t>(hi - lo) * sizeof(T));
-  } else if (step == 2) {
-    for (int64_t i = lo; i < hi; ++i) out[i] = src[first + i * 2];
-  } else {
-    for (int64_t i = lo; i < hi; ++i) out[i] = src[first + i * step];
-  }
-  std::fill(out + hi, out + n, T(0));
-}
-
 // Rows and columns of one copy of a plane for SplitColumns.
 struct SplitSize {
-  Dim wide;
+  BorderedDim wide;
   int64_t least, rows, pitch;
   template <class T>
   explicit SplitSize(const ConvGrid<T>& grid) : wide(grid.shift[2], grid.step[2]) {
@@ -104,7 +68,7 @@ template class SplitColumns<double>;
 
 template <class T>
 void conv_sweep_planes(const ConvGrid<T>& grid, const T* w, T* dst, const T* bias, bool relu) {
-  const Dim high(grid.shift[1], 1), wide(grid.shift[2], 1);
+  const BorderedDim high(grid.shift[1], 1), wide(grid.shift[2], 1);
   const int64_t height = grid.pixels[1], width = grid.pixels[2], pitch = width + wide.reach,
                 taps = grid.taps(), taps_h = static_cast<int64_t>(grid.shift[1].size()),
                 taps_w = static_cast<int64_t>(grid.shift[2].size());
