@@ -86,6 +86,8 @@ int64_t cross_entropy_forward(const View& x, const View& target, const View& wei
   const CrossEntropyKernels& simd = simd_cross_entropy();
   const int t = float_index(x.dtype);
   const double weights = p.weight_sum(), share = smoothing / static_cast<double>(p.n);
+  const bool plain = x.dtype == DType::Float32 && lse.dtype == DType::Float32 &&
+                     losses.dtype == DType::Float32 && !weight.data && smoothing == 0;
   for_strips(p, [&](int64_t row, int count) {
     double l[kCrossEntropyStrip], wx[kCrossEntropyStrip];
     double* const sums = smoothing != 0 ? wx : nullptr;
@@ -94,12 +96,23 @@ int64_t cross_entropy_forward(const View& x, const View& target, const View& wei
       l[0] = simd.lse_row[t](start, p.n, weight.data, sums);
     else
       simd.lse_columns[t](start, p.n, p.inner, count, weight.data, l, sums);
+    const int64_t at = p.offset(row, 0);  // a strip stays within its image
+    if (plain) {
+      const float* from = x.ptr<const float>() + at;
+      for (int i = 0; i < count; ++i) {
+        const int64_t c = p.target[row + i];
+        lse.ptr<float>()[row + i] = static_cast<float>(l[i]);
+        losses.ptr<float>()[row + i] =
+            c == ignore_index ? 0.0f : static_cast<float>(l[i] - static_cast<double>(from[i + c * p.inner]));
+      }
+      return;
+    }
     for (int i = 0; i < count; ++i) {
       const int64_t r = row + i, c = p.target[r];
       write_float(lse, r, l[i]);
       double loss = 0;
       if (c != ignore_index) {
-        loss = (1 - smoothing) * p.weight_of(c) * (l[i] - read_float(x, p.offset(r, c)));
+        loss = (1 - smoothing) * p.weight_of(c) * (l[i] - read_float(x, at + i + c * p.inner));
         if (smoothing != 0) loss += share * (weights * l[i] - wx[i]);
       }
       write_float(losses, r, loss);
@@ -119,13 +132,15 @@ void cross_entropy_backward(const View& x, const View& target, const View& weigh
   const int t = float_index(x.dtype);
   const double weights = p.weight_sum(), share = smoothing / static_cast<double>(p.n);
   const double divisor = *total.ptr<double>();
+  const bool each = reduction == LossReduction::None;
+  const double shared = each ? 0.0 : row_gradient(dout, reduction, 0, divisor);
   for_strips(p, [&](int64_t row, int count) {
     double l[kCrossEntropyStrip], scale[kCrossEntropyStrip], minus[kCrossEntropyStrip],
         hit[kCrossEntropyStrip];
     for (int i = 0; i < count; ++i) {
       const int64_t r = row + i, c = p.target[r];
       const bool used = c != ignore_index;
-      const double g = used ? row_gradient(dout, reduction, r, divisor) : 0.0;
+      const double g = !used ? 0.0 : each ? read_float(dout, r) : shared;
       hit[i] = used ? g * (1 - smoothing) * p.weight_of(c) : 0.0;
       l[i] =
           used ? read_float(lse, r) : __builtin_inf();  // exp(x - inf) = 0: ignored rows stay 0 even for inf
@@ -140,10 +155,14 @@ void cross_entropy_backward(const View& x, const View& target, const View& weigh
                                weight.data);
     for (int i = 0; i < count; ++i) {
       if (p.target[row + i] == ignore_index) {
-        for (int64_t c = 0; c < p.n; ++c) write_float(dx, p.offset(row + i, c), 0.0);
+        for (int64_t c = 0; c < p.n; ++c) write_float(dx, at + i + c * p.inner, 0.0);
         continue;
       }
-      const int64_t k = p.offset(row + i, p.target[row + i]);
+      const int64_t k = at + i + p.target[row + i] * p.inner;
+      if (p.inner > 1 && dx.dtype == DType::Float32) {
+        dx.ptr<float>()[k] -= static_cast<float>(hit[i]);
+        continue;
+      }
       // from the logits again, so that half formats round once
       const double e = __builtin_exp(read_float(x, k) - l[i]);
       write_float(dx, k, scale[i] * e - minus[i] * p.weight_of(p.target[row + i]) - hit[i]);

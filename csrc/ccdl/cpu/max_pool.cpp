@@ -1,8 +1,12 @@
 // Max pooling. float32 windows of at most 255 elements go through vector rows that yield the maximum and its
 // position in the window; everything else takes the plain loop. The backward scatters plane by plane, so it
 // needs no atomics.
+#include <algorithm>
+
+#include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/pool.h>
 #include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/simd/elementwise_convert.h>
 #include <ccdl/cpu/simd/pool.h>
 
 namespace ccdl::cpu {
@@ -320,6 +324,14 @@ void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices
     return;
   }
   const uint8_t* codes = indices.ptr<uint8_t>() + out;
+  if (g.plane_out() < w.kernel[0] * w.kernel[1] * w.kernel[2]) {  // fewer than entries of the table below
+    for (int64_t o = 0; o < g.plane_out(); ++o)
+      for (int64_t c = 0; c < last - first; ++c) {
+        const int64_t ow = o % g.out[2], oh = o / g.out[2] % g.out[1], od = o / g.out[2] / g.out[1];
+        fn(in + Code{g, w}.to_plane(codes[o * stride + c], od, oh, ow) * stride + c, out + o * stride + c);
+      }
+    return;
+  }
   int64_t offsets[256];  // of a window position from the window's first element
   for (int64_t k = 0; k < w.kernel[0] * w.kernel[1] * w.kernel[2]; ++k)
     offsets[k] = Code{g, w}.to_plane(k, 0, 0, 0);
@@ -355,10 +367,48 @@ void for_flat_planes(const PoolGeometry& g, const F& fn) {
   g.for_planes(planes, 65536);
 }
 
+View images_of(const View& v, int64_t first, int64_t count) {
+  View part = v;
+  if (v.data) part.data = v.ptr<char>() + first * v.strides[0] * item_size(v.dtype);
+  part.sizes[0] = count;
+  return part;
+}
+void convert_all(const View& from, const View& to) {
+  const auto convert =
+      simd_elementwise_convert().convert[static_cast<int>(from.dtype)][static_cast<int>(to.dtype)];
+  parallel_for(from.numel(), 1 << 16, [&](int64_t begin, int64_t end) {
+    convert(from.ptr<char>() + begin * item_size(from.dtype), to.ptr<char>() + begin * item_size(to.dtype),
+            end - begin);
+  });
+}
+// fn(from, to, indices) in float32 on a few images of half precision at a time.
+template <class F>
+void in_floats(const View& from, const View& to, const View& indices, const F& fn) {
+  const int64_t images = from.sizes[0];
+  if (images == 0) return;
+  const int64_t each = from.numel() / images + to.numel() / images,
+                count = std::clamp<int64_t>((1 << 19) / std::max<int64_t>(each, 1), 1, images);
+  Buffer<float> wide_from(from.numel() / images * count), wide_to(to.numel() / images * count);
+  for (int64_t first = 0; first < images; first += count) {
+    const int64_t n = std::min(count, images - first);
+    const View half = images_of(from, first, n), result = images_of(to, first, n);
+    View source = half, target = result;
+    source.data = wide_from.get();
+    target.data = wide_to.get();
+    source.dtype = target.dtype = DType::Float32;
+    convert_all(half, source);
+    fn(source, target, images_of(indices, first, n));
+    convert_all(target, result);
+  }
+}
+
 }  // namespace
 
 void max_pool_forward(const View& x, const View& y, const View& indices, const PoolWindow& window) {
   if (y.numel() == 0) return;
+  if (is_half(x.dtype))
+    return in_floats(x, y, indices,
+                     [&](const View& a, const View& b, const View& i) { max_pool_forward(a, b, i, window); });
   PoolGeometry g(x, y);
   const bool codes = indices.data && indices.dtype == DType::UInt8;
   if (x.dtype == DType::Float32 && (codes || !indices.data) && is_inner_2x2(g, window))
@@ -386,6 +436,7 @@ void max_pool_forward(const View& x, const View& y, const View& indices, const P
 
 void adaptive_max_pool_forward(const View& x, const View& y, const View& indices) {
   if (y.numel() == 0) return;
+  if (is_half(x.dtype)) return in_floats(x, y, indices, adaptive_max_pool_forward);
   PoolGeometry g(x, y);
   g.adaptive();
   if (x.dtype == DType::Float32 && g.channels_last && indices.dtype == DType::Int64 && small_windows(g))
@@ -394,6 +445,10 @@ void adaptive_max_pool_forward(const View& x, const View& y, const View& indices
 }
 
 void max_pool_backward(const View& dy, const View& indices, const View& dx, const PoolWindow& window) {
+  if (is_half(dx.dtype))
+    return in_floats(dy, dx, indices, [&](const View& a, const View& b, const View& i) {
+      max_pool_backward(a, i, b, window);
+    });
   const PoolGeometry g(dx, dy);
   if (dx.dtype == DType::Float32 && indices.dtype == DType::UInt8) {
     const float* from = dy.ptr<float>();
@@ -410,25 +465,20 @@ void max_pool_backward(const View& dy, const View& indices, const View& dx, cons
                                       window.pad[1], window.pad[2], rows);
       });
   }
-  with_float(dx.dtype, [&](auto t) {
+  const auto scatter = [&](auto t) {
     using T = decltype(t);
-    using S = ComputeOf<T>;
     T* to = dx.ptr<T>();
     const T* from = dy.ptr<T>();
     g.for_planes([&](int64_t image, int64_t first, int64_t last) {
-      const int64_t size = g.plane_in() * (last - first), start = g.start(image, first, g.plane_in());
-      if constexpr (sizeof(T) >= 4) {
-        for (int64_t i = 0; i < size; ++i) to[start + i] = T(0);
-        for_targets(g, window, indices, image, first, last, [&](int64_t i, int64_t o) { to[i] += from[o]; });
-      } else {  // sums of overlapping windows round once
-        S* sum = scratch<S>(0, size);
-        for (int64_t i = 0; i < size; ++i) sum[i] = 0;
-        for_targets(g, window, indices, image, first, last,
-                    [&](int64_t i, int64_t o) { sum[i - start] += static_cast<S>(from[o]); });
-        for (int64_t i = 0; i < size; ++i) to[start + i] = static_cast<T>(sum[i]);
-      }
+      __builtin_memset(to + g.start(image, first, g.plane_in()), 0,
+                       static_cast<size_t>(g.plane_in() * (last - first)) * sizeof(T));
+      for_targets(g, window, indices, image, first, last, [&](int64_t i, int64_t o) { to[i] += from[o]; });
     });
-  });
+  };
+  if (dx.dtype == DType::Float64)
+    scatter(double{});
+  else
+    scatter(float{});
 }
 
 void max_pool_gather(const View& src, const View& indices, const View& out, const PoolWindow& window) {

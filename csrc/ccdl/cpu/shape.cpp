@@ -333,7 +333,8 @@ void resample_typed(const View& x, const Lines& l, const View& index, const View
           copy_row(from + at[o] * l.inner + b, 1, to + b, 1, m);
           continue;
         }
-        A sum[kBlock] = {};
+        A sum[kBlock];
+        std::fill_n(sum, m, A(0));
         for (int64_t t = o * taps; t < (o + 1) * taps; ++t) {
           const T* row = from + at[t] * l.inner + b;
           const A k = wt[t];

@@ -4,6 +4,7 @@
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/reduce.h>
+#include <ccdl/ops/shape.h>
 
 namespace ccdl::ops {
 
@@ -339,6 +340,76 @@ Tensor view_as_dtype(const Tensor& x, DType dtype) {
 // ---- several views at once ----
 
 namespace {
+
+// dx = the gradients of the pieces side by side, zeros where nothing flowed back
+struct PiecesBackward : Node {
+  PiecesBackward(const char* n, const Tensor& x, int64_t d, bool u)
+      : name_(n), sizes(x.sizes()), dim(d), unbound(u) {}
+  const char* name() const override { return name_; }
+  const char* name_;
+  Dims sizes;
+  int64_t dim;
+  bool unbound;                  // pieces without the dim
+  std::vector<int64_t> lengths;  // of the pieces along it
+  TensorList apply(const TensorList& g) override {
+    size_t some = 0, flowed = 0;
+    for (size_t i = 0; i < g.size(); ++i)
+      if (g[i].defined()) some = i, ++flowed;
+    TensorList parts(g.begin(), g.end());
+    parts.resize(lengths.size());
+    if (4 * flowed < parts.size()) {  // most are zeros
+      Tensor dx = zeros(sizes, g[some].dtype(), g[some].device());
+      int64_t start = 0;
+      for (size_t i = 0; i < parts.size(); start += lengths[i++])
+        if (parts[i].defined())
+          copy_(unbound ? select(dx, dim, start) : narrow(dx, dim, start, lengths[i]), parts[i]);
+      return {dx};
+    }
+    for (size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i].defined()) continue;
+      Dims missing = sizes;
+      if (unbound)
+        missing.erase(dim);
+      else
+        missing[dim] = lengths[i];
+      parts[i] = zeros(missing, g[some].dtype(), g[some].device());
+    }
+    return {unbound ? stack(parts, dim) : cat(parts, dim)};
+  }
+};
+
+// The pieces of x, which cover it, as outputs of one node.
+class Pieces {
+ public:
+  Pieces(const char* name, const Tensor& x, int64_t dim, bool unbound)
+      : x_(x), sizes_(x.sizes()), strides_(x.strides()), dim_(dim), unbound_(unbound) {
+    if (needs_graph(x)) node_ = make_ref<PiecesBackward>(name, x, dim, unbound);
+    if (!unbound) return;
+    sizes_.erase(dim);
+    strides_.erase(dim);
+  }
+  void add(int64_t length) {
+    if (!unbound_) sizes_[dim_] = length;
+    out_.push_back(
+        make_view(x_, alias(x_, sizes_, strides_, x_.offset() + (length ? start_ * x_.stride(dim_) : 0)),
+                  Ref<Node>(), Meta::ViewKind::Multi));
+    if (node_) node_->lengths.push_back(length);
+    start_ += length;
+  }
+  TensorList take() {
+    if (node_ && !out_.empty()) autograd::record(node_.get(), {x_}, out_);
+    return std::move(out_);
+  }
+
+ private:
+  const Tensor& x_;
+  Dims sizes_, strides_;
+  int64_t dim_, start_ = 0;
+  bool unbound_;
+  Ref<PiecesBackward> node_;
+  TensorList out_;
+};
+
 Tensor piece(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
   Dims sizes = x.sizes();
   sizes[dim] = length;
@@ -362,31 +433,31 @@ TensorList split(const Tensor& x, int64_t size, int64_t dim) {
              "split: split expects split_size be non-negative, but got split_size=", size);
   CCDL_CHECK(size > 0 || n == 0, Runtime,
              "split: split_size can only be 0 if dimension size is 0, but got dimension size of ", n);
-  TensorList out;
   if (n == 0) return {piece(x, dim, 0, 0)};
   check_pieces("split", (n - 1) / size + 1);
+  Pieces pieces("SplitBackward", x, dim, false);
   for (int64_t start = 0; start < n; start += std::min(size, n - start))
-    out.push_back(piece(x, dim, start, std::min(size, n - start)));
-  return out;
+    pieces.add(std::min(size, n - start));
+  return pieces.take();
 }
 
 TensorList split_with_sizes(const Tensor& x, IntSpan sizes, int64_t dim) {
   CCDL_CHECK(x.dim() > 0, Runtime, "split_with_sizes: expects at least a 1-dimensional tensor");
   dim = wrap_dim("split_with_sizes", dim, x.dim());
-  TensorList out;
+  Pieces pieces("SplitBackward", x, dim, false);
   int64_t start = 0;
   for (int64_t s : sizes) {
     CCDL_CHECK(s >= 0 && s <= x.size(dim) - start, Runtime,
                "split_with_sizes: expects split_sizes to sum exactly to ", x.size(dim),
                " (input tensor's size at dimension ", dim, ") with non-negative entries, got an entry of ",
                s);
-    out.push_back(piece(x, dim, start, s));
+    pieces.add(s);
     start += s;
   }
   CCDL_CHECK(start == x.size(dim), Runtime,
              "split_with_sizes: split_with_sizes expects split_sizes to sum exactly to ", x.size(dim),
              " (input tensor's size at dimension ", dim, "), but the sum is ", start);
-  return out;
+  return pieces.take();
 }
 
 TensorList chunk(const Tensor& x, int64_t chunks, int64_t dim) {
@@ -424,15 +495,9 @@ TensorList unbind(const Tensor& x, int64_t dim) {
   CCDL_CHECK(x.dim() > 0, Index, "unbind: Dimension specified as ", dim, " but tensor has no dimensions");
   dim = wrap_dim("unbind", dim, x.dim());
   check_pieces("unbind", x.size(dim));
-  TensorList out;
-  Dims sizes = x.sizes(), strides = x.strides();
-  sizes.erase(dim);
-  strides.erase(dim);
-  for (int64_t i = 0; i < x.size(dim); ++i)
-    out.push_back(window_view(
-        "UnbindBackward", x, alias(x, sizes, strides, x.offset() + i * x.stride(dim)),
-        [=](const Tensor& z) { return select(z, dim, i); }, Meta::ViewKind::Multi));
-  return out;
+  Pieces pieces("UnbindBackward", x, dim, true);
+  for (int64_t i = 0; i < x.size(dim); ++i) pieces.add(1);
+  return pieces.take();
 }
 
 }  // namespace ccdl::ops

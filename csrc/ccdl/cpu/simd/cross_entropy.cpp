@@ -51,7 +51,12 @@ void lse_columns(const void* px, int64_t n, int64_t inner, int count, const void
     V m = set1(kLow<T>), sum = {}, wx = {};
     for (int64_t j = 0; j < n; ++j) m = vmax(at(x + j * inner, k), m);
     for (int64_t j = 0; j < n; ++j) sum += vexp_down(at(x + j * inner, k) - m);
-    for (int c = 0; c < k; ++c) lse[i + c] = (double)m[c] + __builtin_log((double)sum[c]);
+    if constexpr (sizeof(T) == 4) {
+      const V logs = m + vlog(sum);
+      for (int c = 0; c < k; ++c) lse[i + c] = logs[c];
+    } else {
+      for (int c = 0; c < k; ++c) lse[i + c] = (double)m[c] + __builtin_log((double)sum[c]);
+    }
     if (!sum_wx) return;
     for (int64_t j = 0; j < n; ++j) wx += at(x + j * inner, k) * (w ? set1(get(w + j)) : V{} + 1);
     for (int c = 0; c < k; ++c) sum_wx[i + c] = wx[c];

@@ -8,7 +8,7 @@
 
 namespace ccdl::cpu {
 
-constexpr int kCrossEntropyStrip = 16;
+constexpr int kCrossEntropyStrip = 64;
 
 struct CrossEntropyKernels {
   // log sum exp of one row; and for smoothing sum_c w_c x_c (weight null: ones), only when sum_wx is not null

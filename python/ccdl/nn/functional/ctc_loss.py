@@ -138,15 +138,17 @@ def _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longe
     emitted = log_probs.gather(2, label.unsqueeze(0).expand(steps, batch, longest))
     start = [[s < 2 and s < 2 * n + 1 for s in range(longest)] for n in target_lengths]
     low = _C.full((batch, longest), floor, dtype=log_probs.dtype, device=device)
+    emitted = emitted.unbind(0)
     alpha = _C.where(_C.tensor(start, dtype=_C.bool, device=device), emitted[0], low)
     border = _C.full((batch, 2), floor, dtype=log_probs.dtype, device=device)
     active = _C.tensor(input_lengths, dtype=_C.int64, device=device).unsqueeze(1)
+    shortest = min(input_lengths, default=0)
     for t in range(1, steps):
         padded = _C.cat((border, alpha), 1)
         one, two = padded[:, 1 : longest + 1], padded[:, :longest]
         two = _C.where(may_skip, two, low)
         following = _C.logsumexp(_C.stack((alpha, one, two)), 0) + emitted[t]
-        alpha = _C.where(active > t, following, alpha)
+        alpha = following if t < shortest else _C.where(active > t, following, alpha)
     last = _C.tensor([[2 * n, max(2 * n - 1, 0)] for n in target_lengths], dtype=_C.int64, device=device)
     ends = alpha.gather(1, last)
     empty = _C.tensor([[False, n == 0] for n in target_lengths], dtype=_C.bool, device=device)
