@@ -1,6 +1,7 @@
 // Small value objects of the package: dtype, device, Size, memory_format, layout, named results, and the
 // error classes.
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <new>
 #include <vector>
@@ -21,11 +22,38 @@ PyTypeObject* DTypeType;
 constexpr int kDTypeObjects = 12;  // with the reserved complex ones, which every op rejects
 PyObject* dtype_objects[kDTypeObjects];
 
-PyObject* dtype_repr(PyObject* o) {
-  return PyUnicode_FromFormat("ccdl.%s", dtype_name(reinterpret_cast<DTypeObject*>(o)->dtype));
+// Names that public code compares dtypes with; no tensor has them. Their value is kDTypeObjects + row.
+struct ForeignDType {
+  const char* name;
+  int size;
+  bool floating, complex, is_signed;
+};
+constexpr ForeignDType kForeignDTypes[] = {
+    {"uint16", 2, false, false, false},        {"uint32", 4, false, false, false},
+    {"uint64", 8, false, false, false},        {"complex32", 4, false, true, true},
+    {"float8_e4m3fn", 1, true, false, true},   {"float8_e5m2", 1, true, false, true},
+    {"float8_e4m3fnuz", 1, true, false, true}, {"float8_e5m2fnuz", 1, true, false, true},
+    {"float8_e8m0fnu", 1, true, false, false}, {"qint8", 1, false, false, true},
+    {"quint8", 1, false, false, false},        {"qint32", 4, false, false, true},
+};
+const ForeignDType* foreign_dtype(PyObject* o) {
+  const int row = static_cast<int>(reinterpret_cast<DTypeObject*>(o)->dtype) - kDTypeObjects;
+  return row < 0 ? nullptr : &kForeignDTypes[row];
 }
+const char* dtype_object_name(PyObject* o) {
+  const ForeignDType* foreign = foreign_dtype(o);
+  return foreign ? foreign->name : dtype_name(reinterpret_cast<DTypeObject*>(o)->dtype);
+}
+
+PyObject* dtype_repr(PyObject* o) { return PyUnicode_FromFormat("ccdl.%s", dtype_object_name(o)); }
 PyObject* dtype_get(PyObject* o, void* what) {
   const DType t = reinterpret_cast<DTypeObject*>(o)->dtype;
+  const auto asked = reinterpret_cast<intptr_t>(what);
+  if (const ForeignDType* foreign = foreign_dtype(o); foreign && asked < 4)
+    return asked == 3 ? PyLong_FromLong(foreign->size)
+                      : PyBool_FromLong(asked == 0   ? foreign->floating
+                                        : asked == 1 ? foreign->complex
+                                                     : foreign->is_signed);
   switch (reinterpret_cast<intptr_t>(what)) {
     case 0:
       return PyBool_FromLong(is_floating(t));
@@ -36,12 +64,10 @@ PyObject* dtype_get(PyObject* o, void* what) {
     case 3:
       return PyLong_FromLongLong(item_size(t));
     default:
-      return PyUnicode_FromString(dtype_name(t));
+      return PyUnicode_FromString(dtype_object_name(o));
   }
 }
-PyObject* dtype_reduce(PyObject* o, PyObject*) {
-  return PyUnicode_FromString(dtype_name(reinterpret_cast<DTypeObject*>(o)->dtype));
-}
+PyObject* dtype_reduce(PyObject* o, PyObject*) { return PyUnicode_FromString(dtype_object_name(o)); }
 PyObject* dtype_copy(PyObject* o, PyObject*) { return Py_NewRef(o); }
 PyGetSetDef kDTypeGetSet[] = {{"is_floating_point", dtype_get, nullptr, nullptr, reinterpret_cast<void*>(0)},
                               {"is_complex", dtype_get, nullptr, nullptr, reinterpret_cast<void*>(1)},
@@ -388,9 +414,12 @@ PyObject* wrap_named(const char* name, std::initializer_list<const char*> fields
 }
 
 bool dtype_from(PyObject* o, DType* out) {
-  if (Py_TYPE(o) == DTypeType)
+  if (Py_TYPE(o) == DTypeType) {
+    const ForeignDType* foreign = foreign_dtype(o);
+    CCDL_CHECK(!foreign, Type, "dtype: ", foreign->name,
+               " is not supported; use int64, float16, bfloat16 or float32");
     *out = reinterpret_cast<DTypeObject*>(o)->dtype;
-  else if (o == reinterpret_cast<PyObject*>(&PyFloat_Type))
+  } else if (o == reinterpret_cast<PyObject*>(&PyFloat_Type))
     *out = DType::Float64;
   else if (o == reinterpret_cast<PyObject*>(&PyLong_Type))
     *out = DType::Int64;
@@ -429,7 +458,12 @@ bool memory_format_from(PyObject* o, int64_t* out) {
   *out = reinterpret_cast<NamedObject*>(o)->value;
   return true;
 }
-bool is_layout(PyObject* o) { return Py_TYPE(o) == LayoutType; }
+bool is_layout(PyObject* o) {
+  if (Py_TYPE(o) != LayoutType) return false;
+  CCDL_CHECK(o == strided_object, NotImplemented, "layout: ", reinterpret_cast<NamedObject*>(o)->name,
+             " is not supported here; make sparse matrices with sparse_coo_tensor");
+  return true;
+}
 PyObject* strided_layout() { return Py_NewRef(strided_object); }
 Device current_default_device() { return t_default_device; }
 void set_current_default_device(Device d) { t_default_device = d; }
@@ -480,6 +514,16 @@ bool init_objects(PyObject* module) {
                                                           {"preserve_format", MemoryFormat::Preserve}};
   for (const auto& [name, f] : formats)
     PyModule_AddObject(module, name, make_named(FormatType, static_cast<int>(f), name));
+  PyModule_AddObject(module, "legacy_contiguous_format",
+                     Py_NewRef(PyObject_GetAttrString(module, "contiguous_format")));
+  for (int i = 0; i < static_cast<int>(std::size(kForeignDTypes)); ++i) {
+    auto* o = PyObject_New(DTypeObject, DTypeType);
+    o->dtype = static_cast<DType>(kDTypeObjects + i);
+    PyModule_AddObject(module, kForeignDTypes[i].name, reinterpret_cast<PyObject*>(o));
+  }
+  int layout = 0;
+  for (const char* name : {"sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged"})
+    PyModule_AddObject(module, name, make_named(LayoutType, ++layout, name));
   strided_object = make_named(LayoutType, 0, "strided");
   PyModule_AddObject(module, "strided", Py_NewRef(strided_object));
   const std::pair<const char*, PyTypeObject*> types[] = {{"dtype", DTypeType},

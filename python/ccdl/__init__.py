@@ -28,6 +28,33 @@ for _name in (
     setattr(_C, _name, _without_effect)
 del _name
 
+
+class _NoKeys:
+    """PyTorch's sets of dispatch keys and guards over them, for code that names them; ccdl has no keys."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __or__(self, other):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        return None
+
+
+class _AnyKey:
+    def __getattr__(self, name):
+        return name
+
+
+_C.DispatchKeySet = _C._ExcludeDispatchKeyGuard = _C._AutoDispatchBelowAutograd = _NoKeys
+_C.DispatchKey = _AnyKey()
+_C._disabled_torch_function_impl = lambda f, types, args=(), kwargs=None: f(*args, **(kwargs or {}))
+_C._are_functorch_transforms_active = lambda: False
+
 half = float16
 float = float32
 double = float64
@@ -39,10 +66,10 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "_VF _dynamo _inductor accelerator amp autograd backends compiler cpu cuda distributed "
-    "distributions errors fft func functional fx hub jit linalg models mps multiprocessing nn onnx "
-    "optim overrides profiler random serialization sparse special storage testing text torch_version "
-    "train types utils version vision xpu".split()
+    "__config__ _VF _dynamo _inductor accelerator amp autograd backends compiler cpu cuda distributed "
+    "distributions errors fft func functional futures fx hub jit library linalg models mps "
+    "multiprocessing nn onnx ops optim overrides profiler random serialization sparse special storage "
+    "testing text torch_version train types utils version vision xpu".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
@@ -84,6 +111,8 @@ _LAZY = {
     "view_as_real": ("_complex", "view_as_real"),
     "sparse_coo_tensor": ("sparse", "sparse_coo_tensor"),
     "GradScaler": ("amp", "GradScaler"),
+    "TypedStorage": ("storage", "TypedStorage"),
+    "UntypedStorage": ("storage", "UntypedStorage"),
     "save": ("serialization", "save"),
     "load": ("serialization", "load"),
     "set_printoptions": ("_tensor_str", "set_printoptions"),
@@ -103,6 +132,12 @@ _FUNCTIONS = (
     "unsafe_split_with_sizes vander xlogy_ zero_ "
 ).split()
 _LAZY.update((name, ("_functions", name)) for name in _FUNCTIONS)
+
+_SYMBOLS = (
+    "SymBool SymFloat SymInt _assert_async _check _check_index _check_is_size _check_not_implemented "
+    "_check_type _check_value _check_with sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt"
+).split()
+_LAZY.update((name, ("_symbols", name)) for name in _SYMBOLS)
 
 _COPIES = (
     "alias_copy as_strided_copy as_strided_scatter detach_copy diagonal_copy expand_copy nonzero_static "
@@ -131,6 +166,8 @@ def __getattr__(name):
         value = getattr(importlib.import_module("." + module, __name__), attribute)
         globals()[name] = value
         return value
+    if name == "torch":  # PyTorch's package holds itself
+        return importlib.import_module(__name__)
     if name in _SUBMODULES:
         return importlib.import_module("." + name, __name__)
     if name.startswith("_foreach_"):

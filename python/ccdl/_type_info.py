@@ -15,7 +15,19 @@ _FLOATS = {
     "float32": (32, 23, 127),
     "float64": (64, 52, 1023),
 }
+# 8-bit formats, no tensor's dtype: name -> (eps, max, min, smallest normal); from the mantissa bits and
+# exponents of the OCP 8-bit floating point and microscaling specifications and of their "fnuz" variants.
+_EIGHT_BIT = {
+    "float8_e4m3fn": (2.0**-3, 448.0, -448.0, 2.0**-6),
+    "float8_e5m2": (2.0**-2, 57344.0, -57344.0, 2.0**-14),
+    "float8_e4m3fnuz": (2.0**-3, 240.0, -240.0, 2.0**-7),
+    "float8_e5m2fnuz": (2.0**-3, 57344.0, -57344.0, 2.0**-15),
+    "float8_e8m0fnu": (1.0, 2.0**127, 2.0**-127, 2.0**-127),
+}
 _INTS = {
+    "uint16": (16, False),
+    "uint32": (32, False),
+    "uint64": (64, False),
     "uint8": (8, False),
     "int8": (8, True),
     "int16": (16, True),
@@ -39,6 +51,11 @@ class finfo:
     def __init__(self, type: Any = None) -> None:
         type = _C.get_default_dtype() if type is None else type
         self.dtype = _name(type)
+        if self.dtype in _EIGHT_BIT:
+            self.bits, self.resolution = 8, 1.0
+            self.eps, self.max, self.min, self.tiny = _EIGHT_BIT[self.dtype]
+            self.smallest_normal = self.tiny
+            return
         if self.dtype not in _FLOATS:
             raise TypeError(f"finfo: type is {type}, must be a floating dtype; use ccdl.iinfo for integers")
         self.bits, digits, exponent = _FLOATS[self.dtype]

@@ -36,6 +36,10 @@ _NAMESPACES = {argparse.Namespace: "namespace", types.SimpleNamespace: "simplena
 _NUMERIC = re.compile(r"[<>|=]?[biufc]\d{1,2}")  # NumPy's names of types of numbers
 
 
+DEFAULT_PROTOCOL = 2  # of pickle; nothing is pickled
+MAP_LOCATION = Any  # what load() takes as map_location: a device, its name, a function or a mapping
+
+
 def save(
     obj: Any,
     f: Any,

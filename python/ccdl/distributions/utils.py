@@ -148,3 +148,11 @@ def one_matrix(error: type[Exception], **matrices: Tensor | None) -> tuple[str, 
     if matrix.dim() < 2:
         raise ValueError(f"{name} must be at least two-dimensional, with optional leading batch dimensions")
     return name, matrix
+
+
+def _standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:
+    """Standard normal numbers of this shape."""
+    return _C.randn(tuple(shape), dtype=dtype, device=device)
+
+
+_sum_rightmost = sum_rightmost

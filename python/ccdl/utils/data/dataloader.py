@@ -203,7 +203,11 @@ def _check_options(num_workers, timeout, prefetch_factor, persistent_workers, wo
         raise ValueError(f"worker_type is {worker_type!r}, must be 'thread' or 'process'")
 
 
-class _SingleIterator:
+class _BaseDataLoaderIter:
+    """What iterates over a loader."""
+
+
+class _SingleIterator(_BaseDataLoaderIter):
     """Fetches in the calling thread."""
 
     def __init__(self, loader: Any, seed: Any) -> None:
@@ -302,7 +306,7 @@ def _stop(workers, tasks, is_process):
         q.close()
 
 
-class _WorkerIterator:
+class _WorkerIterator(_BaseDataLoaderIter):
     """Keeps ``prefetch_factor`` batches per worker under way and hands them out in order."""
 
     def __init__(self, loader: Any, pool: Any, seed: Any, owns_pool: Any) -> None:
@@ -395,3 +399,7 @@ class _WorkerIterator:
     def __del__(self) -> None:
         if getattr(self, "_owns_pool", False):
             self._pool.close()
+
+
+_SingleProcessDataLoaderIter = _SingleIterator
+_MultiProcessingDataLoaderIter = _WorkerIterator

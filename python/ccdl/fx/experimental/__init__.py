@@ -1,0 +1,1 @@
+"""Where PyTorch keeps symbolic sizes; ccdl's sizes are plain integers."""

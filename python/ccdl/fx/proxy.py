@@ -1,0 +1,5 @@
+"""Where PyTorch keeps what stands for values while tracing."""
+
+from . import Proxy
+
+__all__ = ["Proxy"]
