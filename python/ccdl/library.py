@@ -206,7 +206,7 @@ def _arguments(schema: str) -> tuple[list[tuple[str, bool]], dict[str, Any]]:
 
 _KINDS = {
     **{name: name for name in ("Tensor", "float", "bool", "str")},
-    **{"int": "SymInt", "Number": "Scalar", "dtype": "ScalarType", "device": "Device"},
+    "int": "SymInt", "Number": "Scalar", "dtype": "ScalarType", "device": "Device",
 }
 
 
