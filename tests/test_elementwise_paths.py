@@ -310,3 +310,29 @@ def test_outputs_larger_than_the_caches(start: int) -> None:
     y.add_(x)
     np.testing.assert_array_equal(y.numpy(), 3 * a)
     np.testing.assert_array_equal((x.half() + x.half()).float().numpy(), 2 * a)
+
+
+def test_short_rows_of_any_operands() -> None:
+    """Rows of 1 to 70 elements, sliced, repeated, permuted and of other types, are gathered many at a time."""
+    rng = np.random.default_rng(1)
+
+    def operand(shape: list[int], dtype: str):
+        a = rng.integers(-50, 50, size=[2 * s for s in shape]).astype(dtype)
+        t = ccdl.from_numpy(a)
+        for d, size in enumerate(shape):
+            step = int(rng.integers(1, 3))
+            index = (slice(None),) * d + (slice(0, step * (1 if rng.random() < 0.3 else size), step),)
+            a, t = a[index], t[index]
+        return a, t
+
+    for _ in range(250):
+        shape = [int(rng.choice([1, 2, 3, 5, 8, 17, 33, 70])) for _ in range(int(rng.integers(1, 5)))]
+        while np.prod(shape) > 200000:
+            shape = shape[1:]
+        (a, x), (b, y) = (operand(shape, str(rng.choice(["float32", "float64", "int64", "uint8"]))) for _ in range(2))
+        order = rng.permutation(len(shape)).tolist()
+        a, x, b, y = a.transpose(order), x.permute(order), b.transpose(order), y.permute(order)
+        got = (x + y).numpy()
+        np.testing.assert_array_equal(got, (a + b).astype(got.dtype), str((shape, order)))
+        got = ccdl.where(x > y, x, y).numpy()
+        np.testing.assert_array_equal(got, np.where(a > b, a, b).astype(got.dtype), str((shape, order)))

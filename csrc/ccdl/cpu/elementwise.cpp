@@ -6,6 +6,7 @@
 
 #include <ccdl/core/error.h>
 #include <ccdl/cpu/elementwise_blocks.h>
+#include <ccdl/cpu/simd/elementwise_convert.h>
 #include <ccdl/cpu/simd/stream.h>
 
 namespace ccdl::cpu {
@@ -143,6 +144,22 @@ bool run_streamed(ElementFn fn, int count, const Operand* ops, int64_t begin, in
   return flag;
 }
 
+// `rows` whole rows of operand k from the cursor on into its buffer.
+void load_rows(const Plan& plan, const Operand& o, int k, int64_t offset, char* to, int64_t rows) {
+  const int last = plan.ndim - 1;
+  const int64_t n = plan.sizes[last], step = plan.strides[k][last], next = plan.strides[k][last - 1] * o.item;
+  const ElementwiseConvertKernels& simd = simd_elementwise_convert();
+  const char* from = o.data + offset * o.item;
+  if (o.native && step == 1) {
+    simd.copy_rows(from, next, to, n * o.width, rows, n * o.item);
+  } else if (o.native && step == 0) {
+    const auto fill = simd.fill[width_index(o.item)];
+    for (int64_t r = 0; r < rows; ++r, from += next, to += n * o.width) fill(from, to, n);
+  } else {
+    for (int64_t r = 0; r < rows; ++r, from += next, to += n * o.width) o.load(from, step, to, n);
+  }
+}
+
 // Blocks across short rows: what is not linear is gathered and scattered row by row.
 bool run_gathered(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, int64_t end,
                   const ElementParams& p) {
@@ -172,6 +189,15 @@ bool run_gathered(ElementFn fn, const Plan& plan, Operand* ops, int64_t begin, i
     }
     Cursor out = cursor;
     for (int64_t done = 0; done < n;) {
+      if (const int64_t rows = std::min(cursor.rows_left(), (n - done) / plan.sizes[last]); rows > 1) {
+        for (int w = 0; w < walks; ++w) {
+          const int k = walked[w];
+          load_rows(plan, ops[k], k, cursor.offset[k], ops[k].buffer + done * ops[k].width, rows);
+        }
+        cursor.advance_rows(rows);
+        done += rows * plan.sizes[last];
+        continue;
+      }
       const int64_t row = std::min(cursor.row_left(), n - done);
       for (int w = 0; w < walks; ++w) {
         const int k = walked[w];

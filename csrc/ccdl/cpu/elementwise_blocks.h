@@ -91,6 +91,17 @@ struct Cursor {
       ++at[d - 1];
     }
   }
+  // Whole rows from here to the end of the second last dimension; 0 inside a row.
+  int64_t rows_left() const {
+    const int last = plan.ndim - 1;
+    return last > 0 && at[last] == 0 ? plan.sizes[last - 1] - at[last - 1] : 0;
+  }
+  void advance_rows(int64_t n) {  // at most rows_left()
+    const int last = plan.ndim - 1;
+    at[last - 1] += n - 1;
+    for (int k = 0; k < plan.operands; ++k) offset[k] += (n - 1) * plan.strides[k][last - 1];
+    advance(plan.sizes[last]);
+  }
 };
 
 // fn over all blocks of views[0] (output) and the inputs; a view with null data is passed on as null.
