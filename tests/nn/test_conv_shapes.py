@@ -1,6 +1,6 @@
 """The convolution kernels that a shape chooses, against sums over shifted slices: bordered planes of large depthwise
 filters, split columns of stride 2, patches of wide steps, filters as large as the input, added products and windows,
-strips of rows."""
+strips of rows, channels in the lanes."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ CASES = [
     ("conv2d", (2, 2, 50, 64), (20, 2, 6, 4), {"stride": (3, 2), "padding": (1, 2)}),
     ("conv2d", (2, 1, 41, 64), (6, 1, 2, 2), {"stride": 3}),
     ("conv2d", (2, 6, 64, 64), (1, 6, 5, 5), {"padding": 2}),
+    ("conv2d", (2, 37, 15, 13), (37, 1, 5, 5), {"padding": 2, "groups": 37}),
+    ("conv2d", (2, 24, 15, 16), (24, 1, 5, 5), {"stride": 2, "padding": 2, "groups": 24}),
+    ("conv2d", (1, 16, 90, 61), (16, 1, 3, 7), {"stride": (1, 2), "padding": (1, 3), "groups": 16}),
+    ("conv2d", (1, 20, 300, 70), (20, 1, 3, 3), {"padding": 1, "groups": 20}),
+    ("conv2d", (2, 18, 9, 7), (18, 1, 2, 3), {"stride": 3, "groups": 18}),
+    ("conv2d", (2, 18, 7, 7), (18, 1, 7, 7), {"padding": 9, "dilation": 2, "groups": 18}),
+    ("conv1d", (2, 24, 40), (24, 1, 4), {"stride": 2, "padding": 1, "groups": 24}),
 ]
 
 
@@ -106,6 +113,25 @@ def test_bias_and_borders_of_large_depthwise_filters() -> None:
     x[0, 0, 0, 0] = float("nan")
     bad = ccdl.isnan(F.conv2d(x, w, b, padding=2, groups=3))
     assert int(bad.sum()) == 9 and bool(bad[0, 0, :3, :3].all())
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c[3].get("groups", 1) > 4 and c[0] == "conv2d"], ids=str)
+@pytest.mark.parametrize("dtype", [ccdl.float32, ccdl.float64], ids=str)
+def test_depthwise_in_either_layout(case: tuple, dtype) -> None:
+    """channels_last takes other copies of the same kernels."""
+    name, x_shape, w_shape, options = case
+    rng = np.random.default_rng(0)
+    x, w = (np.asarray(rng.standard_normal(s)) for s in (x_shape, w_shape))
+    dy = np.asarray(rng.standard_normal(reference.conv_ref(x, w, **options).shape))
+    want = passes(name, x, w, dy, options, ccdl.float64)
+    last = {"memory_format": ccdl.channels_last}
+    a, b = (ccdl.tensor(v).to(dtype).contiguous(**last).requires_grad_() for v in (x, w))
+    y = getattr(F, name)(a, b, **options)
+    assert y.is_contiguous(**last)
+    y.backward(ccdl.tensor(dy).to(dtype).contiguous(**last))
+    for got, one in zip((y, a.grad, b.grad), want):
+        tolerance = (4e-6 if dtype == ccdl.float32 else 1e-13) * np.abs(one).max()
+        np.testing.assert_allclose(got.detach().double().numpy(), one, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("shape", [(6, 14, 14, 10, 5), (3, 40, 27, 24, 4), (4, 150, 30, 26, 5)], ids=str)

@@ -4,6 +4,7 @@
 // sweep over dy with turned weights, one sweep per stride phase. Few output channels use a direct kernel
 // without panels.
 #include <ccdl/core/parallel.h>
+#include <ccdl/cpu/conv_lanes.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
@@ -271,6 +272,9 @@ void forward(const View& x, const View& w, const void* bias, const View& y, cons
                          y.ptr<T>()))
       return;
   }
+  const bool summed = conv_is_last(x, y) && plane_size(w) <= 9 && g.stride[2] > 1;  // no copy pays
+  if (!summed && conv_fits_lanes<T>(x, w, y, g))
+    return conv_lanes_sweep(x, w, y, static_cast<const T*>(bias), relu, g, false);
   if (conv_is_last(x, y)) return conv_last_forward<T>(x, w, bias, y, g, relu);
   if (conv_is_whole(x, w, y, g)) return conv_whole_forward(x, w, bias, y, relu);
   Sweep<T> s{forward_grid<T>(x, w, y, g),
@@ -412,6 +416,7 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
         return;
     }
   }
+  if (conv_fits_lanes<T>(dx, w, dy, g)) return conv_lanes_sweep<T>(dy, w, dx, nullptr, false, g, true);
   if (conv_is_last(dx, dy)) return conv_last_backward_input<T>(dy, w, dx, g);
   if (conv_is_whole(dx, w, dy, g)) return conv_whole_backward_input(dy, w, dx);
   if (conv_fits_strip_phases(dy, w, dx, g)) return conv_backward_input_strips<T>(dy, w, dx, g);

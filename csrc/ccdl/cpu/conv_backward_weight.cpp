@@ -1,6 +1,7 @@
 // The weight gradient of convolution on the CPU: output channels x (channel, tap), summed over pixels in
 // blocks whose inputs are gathered as in the forward sweep and turned into panels. Few channels keep sums per
 // lane.
+#include <ccdl/cpu/conv_lanes.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
@@ -138,6 +139,7 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
         winograd_backward_weight(shape, x.ptr<T>(), dy.ptr<T>(), dw.ptr<T>(), dw.strides[1] == 1))
       return;
   }
+  if (conv_fits_lanes<T>(x, dw, dy, g)) return conv_lanes_backward_weight<T>(x, dy, dw, g);
   if (last) return conv_last_backward_weight<T>(x, dy, dw, g);
   if (conv_is_whole(x, dw, dy, g)) return conv_whole_backward_weight(x, dy, dw);
   if (conv_fits_strip_weight(grid, m)) return conv_backward_weight_strips(grid, m, dy.ptr<T>(), dw.ptr<T>());

@@ -2,6 +2,7 @@
 // adds shortened them by a few percent, exp by 14, for 3 MB of machine code. The tables are copied at load.
 #include <ccdl/cpu/simd/attention.h>
 #include <ccdl/cpu/simd/conv.h>
+#include <ccdl/cpu/simd/conv_lanes.h>
 #include <ccdl/cpu/simd/conv_strips.h>
 #include <ccdl/cpu/simd/cross_entropy.h>
 #include <ccdl/cpu/simd/distance.h>
@@ -32,6 +33,7 @@ namespace ccdl::cpu::v2 {
 
 const AttentionKernels attention = generic::attention;
 const ConvKernels conv = generic::conv;
+const ConvLaneKernels conv_lanes = generic::conv_lanes;
 const ConvStripKernels conv_strips = generic::conv_strips;
 const CrossEntropyKernels cross_entropy = generic::cross_entropy;
 const DistanceKernels distance = generic::distance;

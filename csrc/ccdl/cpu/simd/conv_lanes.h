@@ -1,0 +1,69 @@
+// Depthwise convolution with channels in the lanes: every pixel is one vector, in bordered copies of blocks
+// of a vector's channels, so that taps and strides are distances between vectors.
+#pragma once
+#include <ccdl/cpu/isa.h>
+#include <cstdint>
+
+namespace ccdl::cpu {
+
+// Pixel i of channel c lies at planes[i * pixel + c * channel], and as lane c % lanes of the vector place[i]
+// of `vectors` + c / lanes * set. Either stride is 1; more than one set where channel is.
+template <class T>
+struct ConvLaneMove {
+  T* planes;
+  int64_t pixel, channel, channels, pixels;
+  T* vectors;
+  const int64_t* place;
+  int64_t set;
+};
+
+// out[p * out_step] = bias + sum over t < count of src[p * step + offset[t]] * w[tap[t]] (relu); all of these
+// in vectors.
+template <class T>
+struct ConvLaneSum {
+  const T* src;
+  int64_t step;
+  const int64_t *offset, *tap;
+  int64_t count;
+  const T *w, *bias;
+  bool relu;
+  T* out;
+  int64_t out_step, pixels;
+};
+
+// sums[t] += sum over rows and pixels of dy[r * dy_row + p] * x[r * x_row + p * step + offset[t]], in
+// vectors.
+template <class T>
+struct ConvLaneProducts {
+  const T* x;
+  int64_t x_row, step;
+  const int64_t* offset;
+  int64_t count;
+  const T* dy;
+  int64_t dy_row, rows, pixels;
+  T* sums;
+};
+
+template <class T>
+struct ConvLaneTypeKernels {
+  void (*gather)(const ConvLaneMove<T>&);   // planes to vectors; lanes behind the last channel are zero
+  void (*scatter)(const ConvLaneMove<T>&);  // vectors to planes
+  void (*sum)(const ConvLaneSum<T>&);
+  void (*products)(const ConvLaneProducts<T>&);
+};
+
+struct ConvLaneKernels {
+  ConvLaneTypeKernels<float> f32;
+  ConvLaneTypeKernels<double> f64;
+};
+CCDL_SIMD_FAMILY(ConvLaneKernels, conv_lanes)
+
+template <class T>
+inline const ConvLaneTypeKernels<T>& conv_lane_kernels() {
+  if constexpr (sizeof(T) == 4)
+    return simd_conv_lanes().f32;
+  else
+    return simd_conv_lanes().f64;
+}
+
+}  // namespace ccdl::cpu
