@@ -6,19 +6,25 @@
 
 namespace ccdl::autograd {
 
-// grad += dy, under a lock; the engine runs the leaf's hooks before.
+// grad += dy, under a lock; the engine runs the leaf's hooks before. The leaf owns the one accumulator it ever
+// gets. As long as anybody counts a reference on it, a graph above all, it holds the leaf in turn: the first
+// reference takes one on the leaf, and the end of the last, which is not the end of the object, gives it back.
 class AccumulateGrad : public Node {
  public:
   explicit AccumulateGrad(const Tensor& variable);
-  ~AccumulateGrad() override;
   const char* name() const override { return "AccumulateGrad"; }
   bool is_accumulator() const override { return true; }
   TensorList apply(const TensorList& grads) override;
-  const Tensor& variable() const { return variable_; }
+  Tensor variable() const { return Tensor(Ref<TensorImpl>(leaf_)); }
   Tensor run_hooks(Tensor grad) const;
+  Ref<Node> acquire();   // the caller holds the leaf
+  void describe_leaf();  // after its shape, dtype or device changed
+
+ protected:
+  void destroy() noexcept override;
 
  private:
-  Tensor variable_;
+  TensorImpl* leaf_;
 };
 
 Ref<Node> accumulator_of(const Tensor& leaf);  // the one accumulator of that leaf

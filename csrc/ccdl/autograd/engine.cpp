@@ -2,11 +2,11 @@
 // first) once all their incoming gradients have arrived. No recursion over the graph, so its depth is bounded
 // by memory alone.
 #include <algorithm>
-#include <queue>
-#include <unordered_map>
 
 #include <ccdl/autograd/accumulate.h>
+#include <ccdl/autograd/run_table.h>
 #include <ccdl/autograd/saved_hooks.h>
+#include <ccdl/core/tls.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/reduce.h>
@@ -17,23 +17,8 @@ namespace ccdl::autograd {
 
 namespace {
 
-struct Pending {         // a node that is part of this run
-  int dependencies = 0;  // edges from nodes that have not run yet
-  bool needed = true;    // leads to something wanted
-  TensorList grads;
-  std::vector<char> owned;  // grads[i] was made by this run's own addition and may be added into
-  std::vector<std::pair<int, size_t>> captures;  // (output_nr, position in the result)
-};
-
-struct Later {
-  bool operator()(const Ref<Node>& a, const Ref<Node>& b) const {
-    if (a->is_accumulator() != b->is_accumulator()) return b->is_accumulator();
-    return a->sequence() < b->sequence();
-  }
-};
-
 class Run;
-thread_local Run* t_run = nullptr;  // the innermost backward pass of this thread
+CCDL_TLS Run* t_run = nullptr;  // the innermost backward pass of this thread
 std::atomic<int64_t> g_runs{0};
 
 // The node being asked in a pass that wants some gradients alone, and which of its inputs lead to them.
@@ -41,26 +26,39 @@ struct Asked {
   const Node* node = nullptr;
   std::vector<char> wanted;
 };
-thread_local Asked* t_asked = nullptr;
+CCDL_TLS Asked* t_asked = nullptr;
+
+thread_local std::unique_ptr<RunMemory> t_memory;  // of the last pass, unless one runs
 
 class Run {
  public:
-  Run(bool keep_graph, bool create_graph) : keep_graph_(keep_graph), create_graph_(create_graph) {}
+  Run(bool keep_graph, bool create_graph)
+      : keep_graph_(keep_graph),
+        create_graph_(create_graph),
+        memory_(t_memory ? std::move(t_memory) : std::make_unique<RunMemory>()) {}
+  ~Run() {
+    if (table_.is_large()) return;
+    memory_->order.clear();
+    memory_->ready.clear();
+    table_.clear();  // may run code of the user's, another pass included
+    t_memory = std::move(memory_);
+  }
   const int64_t id = g_runs++;
 
   // After the dependencies were counted.
   bool will_execute(Node* node) {
-    return std::find(order_.begin(), order_.end(), node) != order_.end() && nodes_[node].needed;
+    const uint32_t i = table_.find(node);
+    return i != RunTable::kNone && table_[i].seen && table_[i].needed;
   }
 
   void add_root(const Edge& edge, const Tensor& grad) {
     roots_.push_back(edge.node);
-    add(edge, grad);
+    add(table_[table_.at(edge.node.get())], edge, grad);
   }
   void capture(const Edge& edge, size_t position) {
     capturing_ = true;
     captured_.push_back(edge.node);  // a leaf outside the graph has no other owner of its node
-    nodes_[edge.node.get()].captures.emplace_back(edge.output_nr, position);
+    table_[table_.at(edge.node.get())].captures.emplace_back(edge.output_nr, position);
   }
   TensorList execute(size_t results) {
     result_.resize(results);
@@ -72,74 +70,88 @@ class Run {
       explicit Current(Run* run) : before(std::exchange(t_run, run)) {}
       ~Current() { t_run = before; }
     } current(this);
-    for (const auto& root : roots_) {
-      Pending& p = nodes_[root.get()];
-      if (p.dependencies == 0 && !std::exchange(queued_[root.get()], true)) ready_.push(root);
-    }
-    while (!ready_.empty()) {
-      const Ref<Node> node = ready_.top();
-      ready_.pop();
-      step(node);
+    for (const auto& root : roots_) make_ready(table_.find(root.get()));
+    auto& ready = memory_->ready;
+    while (!ready.empty()) {
+      std::pop_heap(ready.begin(), ready.end());
+      const uint32_t i = ready.back().second;
+      ready.pop_back();
+      step(i);
     }
     return std::move(result_);
   }
 
  private:
-  void add(const Edge& edge, const Tensor& grad) {
-    Pending& p = nodes_[edge.node.get()];
+  // Accumulators first, then the latest recorded.
+  static uint64_t priority(Node* node) {
+    return node->sequence() | (node->is_accumulator() ? uint64_t{1} << 63 : 0);
+  }
+  void make_ready(uint32_t i) {
+    Pending& p = table_[i];
+    if (p.dependencies != 0 || std::exchange(p.queued, true)) return;
+    memory_->ready.emplace_back(priority(p.node), i);
+    std::push_heap(memory_->ready.begin(), memory_->ready.end());
+  }
+  Pending* pending(const Edge& e) { return e.node ? &table_[table_.at(e.node.get())] : nullptr; }
+
+  TensorList take_list() {
+    if (memory_->lists.empty()) return {};
+    TensorList list = std::move(memory_->lists.back());
+    memory_->lists.pop_back();
+    return list;
+  }
+  void give_list(TensorList&& list) {
+    list.clear();
+    if (memory_->lists.size() < 16 && list.capacity() > 0 && list.capacity() <= 64)
+      memory_->lists.push_back(std::move(list));
+  }
+
+  void add(Pending& p, const Edge& edge, const Tensor& grad) {
     const size_t n = std::max<size_t>(edge.node->outputs().size(), static_cast<size_t>(edge.output_nr) + 1);
     if (p.grads.size() < n) {
+      if (p.grads.capacity() == 0) p.grads = take_list();
       p.grads.resize(n);
-      p.owned.resize(n);
     }
+    const uint64_t bit = edge.output_nr < 64 ? uint64_t{1} << edge.output_nr : 0;
     Tensor& slot = p.grads[edge.output_nr];
     if (!slot.defined()) {
       slot = grad;
-    } else if (p.owned[edge.output_nr] && !create_graph_) {
+    } else if ((p.owned & bit) && !create_graph_) {
       ops::add_(slot, grad);
     } else {
       slot = ops::add(slot, grad);
-      p.owned[edge.output_nr] = 1;
+      p.owned |= bit;
     }
   }
 
   void count_dependencies() {
-    std::vector<Node*> stack;
-    std::unordered_map<Node*, bool> seen;
-    for (const auto& r : roots_)
-      if (!std::exchange(seen[r.get()], true)) stack.push_back(r.get());
-    while (!stack.empty()) {
-      Node* n = stack.back();
-      stack.pop_back();
-      order_.push_back(n);
-      for (const Edge& e : n->next()) {
-        if (!e.node) continue;
-        ++nodes_[e.node.get()].dependencies;
-        if (!std::exchange(seen[e.node.get()], true)) stack.push_back(e.node.get());
-      }
-    }
+    auto& order = memory_->order;  // those before `done` have had their edges counted
+    const auto reach = [&](Node* node) -> Pending& {
+      const uint32_t i = table_.at(node);
+      if (!std::exchange(table_[i].seen, true)) order.push_back(i);
+      return table_[i];
+    };
+    for (const auto& root : roots_) reach(root.get());
+    for (size_t done = 0; done < order.size(); ++done)
+      for (const Edge& e : table_[order[done]].node->next())
+        if (e.node) ++reach(e.node.get()).dependencies;
   }
 
   // needed(n) = n is captured or some successor is needed; sequence order makes one ascending sweep enough,
   // except that accumulators (leaves) have no successors and come first.
   void mark_needed() {
-    std::sort(order_.begin(), order_.end(), [](Node* a, Node* b) {
+    auto& order = memory_->order;
+    std::sort(order.begin(), order.end(), [this](uint32_t i, uint32_t j) {
+      Node *a = table_[i].node, *b = table_[j].node;
       if (a->is_accumulator() != b->is_accumulator()) return a->is_accumulator();
       return a->sequence() < b->sequence();
     });
     // An in-place write can hang an older node behind a newer one, so repeat until nothing changes.
-    for (Node* n : order_) nodes_[n].needed = !nodes_[n].captures.empty();
+    for (uint32_t i : order) table_[i].needed = !table_[i].captures.empty();
     for (bool changed = true; changed;) {
       changed = false;
-      for (Node* n : order_) {
-        Pending& p = nodes_[n];
-        if (p.needed) continue;
-        for (const Edge& e : n->next())
-          if (e.node && nodes_[e.node.get()].needed) {
-            p.needed = changed = true;
-            break;
-          }
-      }
+      for (uint32_t i : order)
+        if (!table_[i].needed && has_needed_next(table_[i].node)) table_[i].needed = changed = true;
     }
   }
 
@@ -161,24 +173,24 @@ class Run {
     }
   }
 
-  void step(const Ref<Node>& node) {
-    Pending& pending = nodes_[node.get()];
-    TensorList grads = std::move(pending.grads);
-    const auto captures = pending.captures;
-    const bool needed = pending.needed;
+  void step(uint32_t index) {
+    Node* const node = table_[index].node;  // the roots hold it
+    const bool needed = table_[index].needed;
+    TensorList grads = std::move(table_[index].grads);
+    const auto captures = std::move(table_[index].captures);
     grads.resize(std::max(grads.size(), node->outputs().size()));
-    run_tensor_hooks(node.get(), grads);
+    run_tensor_hooks(node, grads);
     for (const auto& [output_nr, position] : captures) result_[position] = grads[output_nr];
     bool any = false;
     for (const Tensor& g : grads) any = any || g.defined();
-    const bool leads_on = !capturing_ || (needed && has_needed_next(node.get()));
+    const bool leads_on = !capturing_ || (needed && has_needed_next(node));
     TensorList out;
     if (any && leads_on) {
       if (NodeHooks* hooks = node->hooks_or_null())
         for (const auto& [id, hook] : std::vector(hooks->pre.items)) hook(grads);
-      materialize(node.get(), grads);
-      out = apply(node.get(), grads);
-      if (anomaly().check_nan) refuse_nan(node.get(), out);
+      materialize(node, grads);
+      out = apply(node, grads);
+      if (anomaly().check_nan) refuse_nan(node, out);
       if (NodeHooks* hooks = node->hooks_or_null())
         for (const auto& [id, hook] : std::vector(hooks->post.items)) hook(out, grads);
       if (!keep_graph_) node->release_saved();
@@ -186,23 +198,25 @@ class Run {
                  "backward: ", node->name(), " returned ", out.size(), " gradients for ", node->next().size(),
                  " inputs");
     }
-    grads.clear();
+    give_list(std::move(grads));
     out.resize(node->next().size());
     for (size_t i = 0; i < node->next().size(); ++i) {
       const Edge& e = node->next()[i];
       if (!e.node) continue;
-      if (out[i].defined() && nodes_[e.node.get()].needed) add(e, fit(node.get(), i, std::move(out[i]), e));
-      Pending& p = nodes_[e.node.get()];
-      if (--p.dependencies == 0 && !std::exchange(queued_[e.node.get()], true)) ready_.push(e.node);
+      const uint32_t next = table_.at(e.node.get());
+      if (out[i].defined() && table_[next].needed) add(table_[next], e, fit(node, i, std::move(out[i]), e));
+      --table_[next].dependencies;
+      make_ready(next);
     }
+    give_list(std::move(out));
   }
 
   TensorList apply(Node* node, const TensorList& grads) {
     if (!capturing_) return node->apply(grads);
     Asked asked{node, std::vector<char>(node->next().size())};
     for (size_t i = 0; i < asked.wanted.size(); ++i) {
-      Node* next = node->next()[i].node.get();
-      asked.wanted[i] = next && nodes_[next].needed;
+      const Pending* p = pending(node->next()[i]);
+      asked.wanted[i] = p && p->needed;
     }
     struct Asking {
       Asked* before;
@@ -223,7 +237,7 @@ class Run {
 
   bool has_needed_next(Node* node) {
     for (const Edge& e : node->next())
-      if (e.node && nodes_[e.node.get()].needed) return true;
+      if (const Pending* p = pending(e); p && p->needed) return true;
     return false;
   }
 
@@ -252,11 +266,9 @@ class Run {
   }
 
   bool keep_graph_, create_graph_, capturing_ = false;
+  std::unique_ptr<RunMemory> memory_;
+  RunTable& table_ = memory_->table;
   std::vector<Ref<Node>> roots_, captured_;
-  std::vector<Node*> order_;
-  std::unordered_map<Node*, Pending> nodes_;
-  std::unordered_map<Node*, bool> queued_;
-  std::priority_queue<Ref<Node>, std::vector<Ref<Node>>, Later> ready_;
   TensorList result_;
 };
 
@@ -338,28 +350,55 @@ TensorList grad(const TensorList& outputs, const TensorList& inputs, const Tenso
 
 // ---- leaves ----
 
-static std::mutex& accumulator_mutex() {
+// Held around the end of an accumulator's hooks; see destroy().
+static std::mutex& ending_hooks() {
   static std::mutex m;
   return m;
 }
 
-AccumulateGrad::AccumulateGrad(const Tensor& variable) : variable_(variable) {
-  outputs_.push_back({variable.sizes(), variable.dtype(), variable.device(), true});
+AccumulateGrad::AccumulateGrad(const Tensor& variable) : leaf_(variable.impl()) { describe_leaf(); }
+
+void AccumulateGrad::describe_leaf() {
+  outputs_.assign(1, {leaf_->sizes, leaf_->dtype, leaf_->storage->device(), true});
 }
 
-AccumulateGrad::~AccumulateGrad() {
-  std::lock_guard lock(accumulator_mutex());
-  Meta* m = meta_or_null(variable_);
-  if (m && m->accumulator == this) m->accumulator = nullptr;
+Ref<Node> AccumulateGrad::acquire() {
+  if (retain_first()) {
+    leaf_->retain();
+    const OutputInfo& info = outputs_[0];
+    if (!(info.sizes == leaf_->sizes && info.dtype == leaf_->dtype &&
+          info.device == leaf_->storage->device()))
+      describe_leaf();
+  }
+  if (hooked_.load(std::memory_order_acquire)) std::lock_guard wait(ending_hooks());
+  return Ref<Node>::adopt(this);
+}
+
+// Nobody counts a reference. Hooks end with the graph they were registered in, unless another graph has begun
+// to use the accumulator meanwhile, whose acquire() then waits here or finds them still in place.
+void AccumulateGrad::destroy() noexcept {
+  if (hooked_.load(std::memory_order_acquire)) {
+    std::unique_ptr<NodeHooks> ended;
+    std::lock_guard lock(ending_hooks());
+    if (use_count() == 0) {
+      ended = std::move(hooks_);
+      hooked_.store(false, std::memory_order_release);
+    }
+  }
+  leaf_->release();  // may end the leaf and this with it
 }
 
 Ref<Node> accumulator_of(const Tensor& leaf) {
-  std::lock_guard lock(accumulator_mutex());
   Meta* m = meta(leaf);
-  if (m->accumulator && m->accumulator->try_retain()) return Ref<Node>::adopt(m->accumulator);
-  auto fresh = make_ref<AccumulateGrad>(leaf);
-  m->accumulator = fresh.get();
-  return fresh;
+  AccumulateGrad* accumulator = m->accumulator.load(std::memory_order_acquire);
+  if (!accumulator) {
+    auto* fresh = new AccumulateGrad(leaf);
+    if (m->accumulator.compare_exchange_strong(accumulator, fresh, std::memory_order_acq_rel))
+      accumulator = fresh;
+    else
+      delete fresh;  // another thread was first
+  }
+  return accumulator->acquire();
 }
 
 void run_post_accumulate_hooks(const Tensor& leaf) {
@@ -368,7 +407,7 @@ void run_post_accumulate_hooks(const Tensor& leaf) {
 }
 
 Tensor AccumulateGrad::run_hooks(Tensor g) const {
-  const auto items = meta(variable_)->leaf_hooks.items;
+  const auto items = meta(variable())->leaf_hooks.items;
   for (const auto& [id, hook] : items)
     if (Tensor changed = hook(g); changed.defined()) g = changed;
   return g;
@@ -413,12 +452,13 @@ void accumulate_grad(const Tensor& variable, const Tensor& g) {
 TensorList AccumulateGrad::apply(const TensorList& grads) {
   // Moved out of the list where no hook looks at it later, so that a gradient nobody else holds becomes .grad
   // without a copy.
+  const Tensor leaf = variable();
   Tensor g = hooks_ && !hooks_->post.items.empty() ? grads[0] : std::move(const_cast<Tensor&>(grads[0]));
-  CCDL_CHECK(g.sizes() == variable_.sizes(), Autograd, "AccumulateGrad: the gradient has sizes ", g.sizes(),
-             " but the leaf has ", variable_.sizes());
-  accumulate_grad(variable_, g);
+  CCDL_CHECK(g.sizes() == leaf.sizes(), Autograd, "AccumulateGrad: the gradient has sizes ", g.sizes(),
+             " but the leaf has ", leaf.sizes());
+  accumulate_grad(leaf, g);
   g = Tensor();
-  run_post_accumulate_hooks(variable_);
+  run_post_accumulate_hooks(leaf);
   return {};
 }
 

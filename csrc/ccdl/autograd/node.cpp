@@ -4,15 +4,16 @@
 #include <map>
 
 #include <ccdl/autograd/accumulate.h>
+#include <ccdl/core/tls.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::autograd {
 
 namespace {
-thread_local bool t_grad_enabled = true;
-thread_local Node* t_dead = nullptr;  // nodes waiting to be destroyed
-thread_local bool t_destroying = false;
+CCDL_TLS bool t_grad_enabled = true;
+CCDL_TLS Node* t_dead = nullptr;  // nodes waiting to be destroyed
+CCDL_TLS bool t_destroying = false;
 std::atomic<uint64_t> g_sequence{0};
 }  // namespace
 
@@ -57,6 +58,7 @@ void Node::destroy() noexcept {
 
 Meta::~Meta() {
   if (weak) *weak = nullptr;
+  delete accumulator.load(std::memory_order_acquire);
 }
 
 Meta* meta_or_null(const Tensor& x) { return static_cast<Meta*>(x.impl()->autograd.get()); }
@@ -231,7 +233,7 @@ bool needs_graph(const TensorList& inputs) {
 static void set_next(Node* node, std::span<const Tensor> inputs) {
   auto& next = node->next();
   next.reserve(inputs.size());
-  for (const Tensor& x : inputs) next.push_back(x.defined() ? gradient_edge(x) : Edge{});
+  for (const Tensor& x : inputs) next.emplace_back(x.defined() ? gradient_edge(x) : Edge{});
 }
 
 void record(Node* node, std::span<const Tensor> inputs, std::span<const Tensor> outputs) {

@@ -3,6 +3,7 @@
 // returned gradient to the shape and dtype of the input it belongs to (sums over broadcast dims, casts), so a
 // formula need not.
 #pragma once
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <ccdl/core/small_vec.h>
 #include <ccdl/core/tensor.h>
 
 namespace ccdl::autograd {
@@ -29,6 +31,10 @@ struct OutputInfo {
   Device device;
   bool is_set = false;
 };
+
+// Inside the node as long as they are few.
+using EdgeList = SmallVec<Edge, 3>;
+using OutputList = SmallVec<OutputInfo, 1>;
 
 using TensorHook = std::function<Tensor(const Tensor& grad)>;  // undefined result: keep grad
 using NodePreHook = std::function<void(TensorList& grads)>;    // may replace entries
@@ -73,12 +79,15 @@ class Node : public RefCounted {
 
   // Whether this input wants a gradient, that is, leads to one the pass asks for.
   bool needs(size_t input) const;
-  const std::vector<Edge>& next() const { return next_; }
-  std::vector<Edge>& next() { return next_; }
+  const EdgeList& next() const { return next_; }
+  EdgeList& next() { return next_; }
   uint64_t sequence() const { return sequence_; }
-  std::vector<OutputInfo>& outputs() { return outputs_; }
+  OutputList& outputs() { return outputs_; }
   NodeHooks& hooks() {
-    if (!hooks_) hooks_ = std::make_unique<NodeHooks>();
+    if (!hooks_) {
+      hooks_ = std::make_unique<NodeHooks>();
+      hooked_.store(true, std::memory_order_release);
+    }
     return *hooks_;
   }
   NodeHooks* hooks_or_null() { return hooks_.get(); }
@@ -91,8 +100,9 @@ class Node : public RefCounted {
   void destroy() noexcept override;
   uint64_t sequence_;
   Node* next_dead_ = nullptr;
-  std::vector<Edge> next_;
-  std::vector<OutputInfo> outputs_;
+  std::atomic<bool> hooked_{false};  // hooks_ was made
+  EdgeList next_;
+  OutputList outputs_;
   std::unique_ptr<NodeHooks> hooks_;
 };
 
@@ -132,8 +142,8 @@ struct Meta : AutogradMetaBase {
   int output_nr = 0;
   Ref<Node> grad_fn;
   Tensor grad;
-  AccumulateGrad* accumulator = nullptr;  // not counted; guarded by accumulator_mutex()
-  HookList<TensorHook> leaf_hooks;        // hooks on a leaf live here; on others in the grad_fn
+  std::atomic<AccumulateGrad*> accumulator{nullptr};  // owned: see accumulate.h
+  HookList<TensorHook> leaf_hooks;                    // hooks on a leaf live here; on others in the grad_fn
   HookList<std::function<void(const Tensor&)>> post_accumulate_hooks;
 
   // Views: base is the tensor that owns the history, geometry is relative to the storage.

@@ -1,6 +1,7 @@
 // Tensors kept for backward: version checks, graphs that were freed, and the pack and unpack hooks of the
 // user. What a hook packed hangs, as state of its own, on an empty tensor in the place of the one kept.
 #include <ccdl/autograd/saved_hooks.h>
+#include <ccdl/core/tls.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::autograd {
@@ -8,7 +9,9 @@ namespace ccdl::autograd {
 namespace {
 
 thread_local std::vector<Pack> t_packs;
-thread_local bool t_packing = false;
+CCDL_TLS bool t_packing = false;  // inside a pack hook
+CCDL_TLS bool t_hooked = false;   // there is a hook, and none runs
+void look_for_hooks() { t_hooked = !t_packs.empty() && !t_packing; }
 
 struct Packed : Meta {
   Unpack unpack;
@@ -28,8 +31,12 @@ void check_savable(const Tensor& x) {
 Tensor run_pack(const Tensor& x, bool is_input) {
   struct Quiet {  // what the hook computes is neither recorded nor packed
     NoGradGuard no_grad;
-    Quiet() { t_packing = true; }
-    ~Quiet() { t_packing = false; }
+    Quiet() { set(true); }
+    ~Quiet() { set(false); }
+    static void set(bool packing) {
+      t_packing = packing;
+      look_for_hooks();
+    }
   };
   auto packed = std::make_unique<Packed>();
   if (is_input) packed->history = gradient_edge(x);
@@ -72,16 +79,20 @@ Tensor run_unpack(const Tensor& carrier, Node* holder, int output_nr) {
 
 }  // namespace
 
-void push_saved_hooks(Pack pack) { t_packs.push_back(std::move(pack)); }
+void push_saved_hooks(Pack pack) {
+  t_packs.push_back(std::move(pack));
+  look_for_hooks();
+}
 void pop_saved_hooks() {
   if (!t_packs.empty()) t_packs.pop_back();
+  look_for_hooks();
 }
 size_t saved_hooks_depth() { return t_packs.size(); }
 
 SavedTensor::SavedTensor(const Tensor& x) {
   if (!x.defined()) return;
   check_savable(x);
-  const bool pack = !t_packs.empty() && !t_packing;
+  const bool pack = t_hooked;
   tensor_ = pack ? run_pack(x, true) : x;
   if (pack) output_nr_ = kPackedInput;
   version_ = x.version();
@@ -90,7 +101,7 @@ SavedTensor::SavedTensor(const Tensor& x) {
 
 SavedTensor::SavedTensor(const Tensor& output, const Node*, int output_nr) {
   if (!output.defined()) return;
-  const bool pack = !t_packs.empty() && !t_packing;
+  const bool pack = t_hooked;
   tensor_ = pack ? run_pack(output, false) : alias(output, output.sizes(), output.strides(), output.offset());
   version_ = output.version();
   output_nr_ = pack ? kPackedInput - 1 - output_nr : output_nr;

@@ -4,6 +4,7 @@
 // it ends.
 #include <ccdl/core/allocator.h>
 #include <ccdl/core/error.h>
+#include <ccdl/core/pool.h>
 #include <ccdl/core/system.h>
 #include <ccdl/core/tls.h>
 
@@ -404,6 +405,7 @@ void cpu_free(void* p, size_t capacity) noexcept {
 }
 
 void empty_cache() noexcept {
+  pool_release();
   empty_local(t_cache);
   release_shared();
 }

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <utility>
 
+#include <ccdl/core/pool.h>
+
 namespace ccdl {
 
-class RefCounted {
+class RefCounted : public Pooled {
  public:
   RefCounted() = default;
   RefCounted(const RefCounted&) = delete;
@@ -23,6 +25,8 @@ class RefCounted {
       if (count_.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) return true;
     return false;
   }
+  // A new reference whatever the count is; true when it was none. For objects that outlive their last one.
+  bool retain_first() const noexcept { return count_.fetch_add(1, std::memory_order_acq_rel) == 0; }
   int64_t use_count() const noexcept { return count_.load(std::memory_order_acquire); }
 
  protected:

@@ -9,6 +9,7 @@
 #include <ccdl/core/allocator.h>
 #include <ccdl/core/device_api.h>
 #include <ccdl/core/exports.h>
+#include <ccdl/core/tls.h>
 
 namespace ccdl {
 
@@ -152,7 +153,7 @@ View Tensor::view_as(const Dims& target) const {
   return v;
 }
 
-static thread_local bool t_inference = false;
+static CCDL_TLS bool t_inference = false;
 bool tensors_are_inference() { return t_inference; }
 void set_tensors_are_inference(bool on) { t_inference = on; }
 

@@ -11,7 +11,7 @@
 
 namespace ccdl {
 
-struct AutogradMetaBase {
+struct AutogradMetaBase : Pooled {
   virtual ~AutogradMetaBase() = default;
 };
 

@@ -1,4 +1,5 @@
 // Copies and storage-level views: clone, contiguous, to, copy_, fill_, as_strided, unfold, resize_.
+#include <ccdl/autograd/accumulate.h>
 #include <ccdl/kernels/create.h>
 #include <ccdl/kernels/shape.h>
 #include <ccdl/ops/create.h>
@@ -277,7 +278,7 @@ void set_data(const Tensor& x, const Tensor& source) {
   impl->dtype = source.dtype();
   impl->set_geometry(source.sizes(), source.strides(), source.offset());
   autograd::Meta* m = autograd::meta_or_null(x);
-  if (m && m->accumulator) m->accumulator = nullptr;  // the next use makes one for the new shape
+  if (m && m->accumulator) m->accumulator.load()->describe_leaf();
 }
 
 Tensor inplace_view(const char* op, const Tensor& x, const Tensor& viewed) {
