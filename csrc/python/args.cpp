@@ -70,7 +70,7 @@ void parse_default(const std::string& whole, const std::string& text, Param* p) 
       if (comma == std::string::npos) comma = inner.size();
       const double v = std::stod(inner.substr(at, comma - at));
       d.ints.push_back(static_cast<int64_t>(v));
-      d.reals.push_back(v);
+      d.make_lists().reals.push_back(v);
       at = comma + 1;
     }
   } else {
@@ -184,10 +184,9 @@ bool ints_from(PyObject* o, int fill, Slot* s) {
   out->clear();
   if (sequence_items(o, &items, &n)) {
     if (n > kMaxDims) {
-      s->many = std::make_unique<std::vector<int64_t>>();
       for (Py_ssize_t i = 0; i < n; ++i) {
         if (!int_from(items[i], &one)) return false;
-        s->many->push_back(one);
+        s->make_lists().many.push_back(one);
       }
       return true;
     }
@@ -318,11 +317,11 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
         Scalar v;
         if (p.type == ArgType::Tensors) {
           if (!is_tensor(items[i]) && !(p.none_items && items[i] == Py_None)) return false;
-          s->tensors.push_back(items[i] == Py_None ? Tensor() : unwrap(items[i]));
+          s->make_lists().tensors.push_back(items[i] == Py_None ? Tensor() : unwrap(items[i]));
           if (items[i] != Py_None) *work += unwrap(items[i]).numel();
         } else {
           if (!number_from(items[i], &v)) return false;
-          s->reals.push_back(v.to_double());
+          s->make_lists().reals.push_back(v.to_double());
           if (s->ints.size() < kMaxDims) s->ints.push_back(v.to_int());
         }
       }
@@ -437,8 +436,8 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
         s.object = o;
         for (; p.type == ArgType::Tensors && at < nargs; ++at) {  // f(x, y) for f((x, y))
           if (!is_tensor(args[at])) return bad_type(pos, args[at], false);
-          s.tensors.push_back(unwrap(args[at]));
-          a->work_ += s.tensors.back().numel();
+          s.make_lists().tensors.push_back(unwrap(args[at]));
+          a->work_ += s.lists->tensors.back().numel();
         }
         for (; at < nargs; ++at) {
           if (!int_from(args[at], &one)) return bad_type(pos, args[at], false);
@@ -473,7 +472,7 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
     s.real = p.fallback.real;
     s.scalar = p.fallback.scalar;
     if (p.fallback.ints.size()) s.ints = p.fallback.ints;
-    if (!p.fallback.reals.empty()) s.reals = p.fallback.reals;
+    if (p.fallback.lists) s.make_lists().reals = p.fallback.lists->reals;
   }
   a->signature_ = this;
   if (cu::is_initialized()) check_devices(*a);
@@ -483,7 +482,7 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
 void Args::too_many_ints(int i) const {
   fail(ErrorKind::Value,
        str(signature_->name, "(): argument '", signature_->params[static_cast<size_t>(i)].name, "' has ",
-           slots_[i].many->size(), " entries; tensors have at most ", kMaxDims, " dimensions"));
+           slots_[i].lists->many.size(), " entries; tensors have at most ", kMaxDims, " dimensions"));
 }
 
 // All tensors of a call live on one device. Numbers in host memory (0-d) mix where an argument may be a
@@ -503,7 +502,7 @@ void Signature::check_devices(const Args& a) const {
   };
   for (size_t i = 0; i < params.size(); ++i) {
     if (a.slots_[i].tensor) look(*a.slots_[i].tensor, params[i]);
-    for (const Tensor& t : a.slots_[i].tensors) look(t, params[i]);
+    for (const Tensor& t : a.slots_[i].read_lists().tensors) look(t, params[i]);
   }
 }
 

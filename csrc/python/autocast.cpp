@@ -70,13 +70,14 @@ void Signature::autocast(Args* a) const {
           Tensor cast;
           const bool go_on = f(*s.tensor, &cast);
           if (cast.defined()) {
-            s.tensors.assign(1, cast);  // unused by an argument of one tensor
-            s.tensor = &s.tensors[0];
+            s.make_lists().tensors.assign(1, cast);  // unused by an argument of one tensor
+            s.tensor = &s.lists->tensors[0];
           }
           if (!go_on) return;
           continue;
         }
-        for (Tensor& t : s.tensors)
+        if (!s.lists) continue;
+        for (Tensor& t : s.lists->tensors)
           if (!f(t, &t)) return;
       }
     });

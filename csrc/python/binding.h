@@ -94,6 +94,12 @@ enum class ArgType : uint8_t {
   Object
 };
 
+struct SlotLists : Pooled {   // what few arguments are
+  std::vector<int64_t> many;  // a list longer than Dims holds; Slot::ints is empty then
+  std::vector<double> reals;
+  TensorList tensors;
+};
+
 struct Slot {                  // one parsed argument
   bool given = false;          // false: the default applies
   bool none = false;           // None was given or is the default
@@ -103,9 +109,17 @@ struct Slot {                  // one parsed argument
   int64_t integer = 0;
   double real = 0;
   Dims ints;
-  std::unique_ptr<std::vector<int64_t>> many;  // a list longer than Dims holds; ints is empty then
-  std::vector<double> reals;
-  TensorList tensors;
+  std::unique_ptr<SlotLists> lists;
+
+  SlotLists& make_lists() {
+    if (!lists) lists = std::make_unique<SlotLists>();
+    return *lists;
+  }
+  const SlotLists& read_lists() const {
+    static const SlotLists kNone;
+    return lists ? *lists : kNone;
+  }
+  bool has_many() const { return lists && !lists->many.empty(); }
 };
 
 constexpr int kMaxArgs = 20;
@@ -149,15 +163,15 @@ class Args {
     return slots_[i].none ? std::nullopt : std::optional(slots_[i].integer != 0);
   }
   const Dims& ints(int i) const {
-    if (slots_[i].many) too_many_ints(i);
+    if (slots_[i].has_many()) too_many_ints(i);
     return slots_[i].ints;
   }
   std::optional<Dims> ints_or(int i) const { return slots_[i].none ? std::nullopt : std::optional(ints(i)); }
   IntSpan all_ints(int i) const {  // a list of any length: sizes of pieces, borders
-    return slots_[i].many ? IntSpan(*slots_[i].many) : IntSpan(slots_[i].ints);
+    return slots_[i].has_many() ? IntSpan(slots_[i].lists->many) : IntSpan(slots_[i].ints);
   }
-  const std::vector<double>& reals(int i) const { return slots_[i].reals; }
-  const TensorList& tensors(int i) const { return slots_[i].tensors; }
+  const std::vector<double>& reals(int i) const { return slots_[i].read_lists().reals; }
+  const TensorList& tensors(int i) const { return slots_[i].read_lists().tensors; }
   std::string string(int i) const;
   std::optional<std::string> string_or(int i) const;
   DType dtype(int i) const { return static_cast<DType>(slots_[i].integer); }

@@ -41,10 +41,9 @@ struct Plan {
 
 // Sorted by falling x stride (broadcast outermost), neighbours merged where both strides allow.
 inline int collapse(Dim* d, int n) {
-  std::stable_sort(d, d + n, [](const Dim& a, const Dim& b) {
-    const auto key = [](const Dim& v) { return v.xs == 0 ? std::numeric_limits<int64_t>::max() : v.xs; };
-    return key(a) > key(b);
-  });
+  const auto key = [](const Dim& v) { return v.xs == 0 ? std::numeric_limits<int64_t>::max() : v.xs; };
+  for (int i = 1; i < n; ++i)  // a stable sort of a few without a buffer
+    for (int j = i; j > 0 && key(d[j]) > key(d[j - 1]); --j) std::swap(d[j], d[j - 1]);
   int m = 0;
   for (int i = 0; i < n; ++i) {
     if (m && d[m - 1].xs == d[i].xs * d[i].size && d[m - 1].ys == d[i].ys * d[i].size) {

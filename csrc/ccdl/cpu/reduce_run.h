@@ -133,6 +133,15 @@ void combine(const P& pol, const Plan& plan, double* partial, int64_t chunks, in
 template <class P>
 void run_rows(const P& pol, const Plan& plan, const Source& src) {
   const int64_t nr = plan.reduced, no = plan.outputs;
+  if (no == 1 && nr <= kGrain) {
+    double acc[P::kWords];
+    P mine = pol;
+    if constexpr (P::kWords == 2) mine.plane_ = 1;
+    mine.init(acc, 1);
+    reduce_row(mine, plan, src, src.data + plan.x_offset_out(0) * src.bytes, 0, nr, 0, acc);
+    mine.store(mine, acc, 0, 1, plan);
+    return;
+  }
   if (nr <= kGrain || no >= kMaxTasks) {
     const int64_t per_task = std::clamp<int64_t>(kGrain / nr, 1, kBlock / 2);
     parallel_for(no, per_task, [&](int64_t b, int64_t e) {

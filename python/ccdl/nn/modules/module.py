@@ -361,8 +361,31 @@ class Module(HookMethods, StateMethods):
 
     def parameters(self, recurse: bool = True) -> Iterator[Any]:
         """The parameters, shared ones once: what an optimiser takes."""
+        kind = type(self)
+        if recurse and kind.named_parameters is _NAMED[0] and kind.named_modules is _NAMED[1]:
+            yield from self._plain_parameters()
+            return
         for _, value in self.named_parameters(recurse=recurse):
             yield value
+
+    def _plain_parameters(self):
+        """The parameters in the order of ``named_parameters``, without the work of naming them."""
+        modules, seen, stack = set(), set(), [self]
+        while stack:
+            module = stack.pop()
+            if module in modules:
+                continue
+            if type(module).named_modules is not _NAMED[1]:  # its own idea of what is below
+                below = [m for _, m in module.named_modules(modules)]
+            else:
+                modules.add(module)
+                below = [module]
+                stack.extend([m for m in reversed(module._modules.values()) if m is not None])
+            for each in below:
+                for value in each._parameters.values():
+                    if value is not None and id(value) not in seen:
+                        seen.add(id(value))
+                        yield value
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -515,6 +538,9 @@ class Module(HookMethods, StateMethods):
         if not children and len(lines) <= 1:
             return head + (lines[0] if lines else "") + ")"
         return head + "\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+_NAMED = (Module.named_parameters, Module.named_modules)  # unless a subclass has its own
 
 
 def _parse_to(args, kwargs):
