@@ -139,6 +139,18 @@ struct PyPack {
   }
 };
 
+struct PyBeforeWrite {
+  HeldRef f;
+  void operator()(const Tensor& x) const {
+    Gil gil;
+    PyObject* arg = wrap(x);
+    PyObject* r = PyObject_CallOneArg(f->object, arg);
+    Py_DECREF(arg);
+    if (!r) throw PyError{};
+    Py_DECREF(r);
+  }
+};
+
 // What register_*hook returns: remove(), and a context manager that removes on exit.
 struct HandleObject {
   PyObject_HEAD std::function<void()>* undo;
@@ -522,6 +534,16 @@ const Row kRows[] = {
        for (int i = 0; i < 2; ++i) check_callable("saved_tensors_hooks", a.object(i));
        autograd::push_saved_hooks(
            PyPack{std::make_shared<Held>(a.object(0)), std::make_shared<Held>(a.object(1))});
+       return Py_NewRef(Py_None);
+     }},
+    {"_set_before_write(object watcher) -> None",
+     [](const Args& a) {
+       if (a.object(0) == Py_None) {
+         autograd::set_before_write({});
+       } else {
+         check_callable("_set_before_write", a.object(0));
+         autograd::set_before_write(PyBeforeWrite{std::make_shared<Held>(a.object(0))});
+       }
        return Py_NewRef(Py_None);
      }},
     {"_pop_saved_hooks() -> None",

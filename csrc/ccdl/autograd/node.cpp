@@ -4,6 +4,7 @@
 #include <map>
 
 #include <ccdl/autograd/accumulate.h>
+#include <ccdl/autograd/saved_hooks.h>
 #include <ccdl/core/tls.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/view.h>
@@ -252,7 +253,7 @@ void record(Node* node, std::span<const Tensor> inputs, std::span<const Tensor> 
 
 // ---- in place ----
 
-void check_inplace(const char* op, const Tensor& x) {
+static void check_inplace_allowed(const char* op, const Tensor& x) {
   CCDL_CHECK(!x.storage()->read_only(), Runtime, op, ": the tensor (", describe(x),
              ") shares read-only memory with another library; clone it before writing");
   CCDL_CHECK(
@@ -283,6 +284,11 @@ void check_inplace(const char* op, const Tensor& x) {
              ": a view of a leaf Variable that requires grad is being used in an in-place operation; wrap "
              "the update in "
              "ccdl.no_grad() or work on a clone");
+}
+
+void check_inplace(const char* op, const Tensor& x) {
+  check_inplace_allowed(op, x);
+  announce_write(x);
 }
 
 namespace {

@@ -12,6 +12,11 @@ void push_saved_hooks(Pack pack);
 void pop_saved_hooks();
 size_t saved_hooks_depth();
 
+// Sees every tensor that an op of this thread is about to write in place, before it does; empty: nobody.
+using BeforeWrite = std::function<void(const Tensor& x)>;
+void set_before_write(BeforeWrite watcher);
+void announce_write(const Tensor& x);
+
 // The backward pass this thread is in (-1: none), and whether it has run or will run a node.
 int64_t current_graph_task();
 bool will_execute(Node* node);

@@ -20,6 +20,9 @@ struct Packed : Meta {
   Dims strides;
 };
 
+thread_local BeforeWrite t_before_write;
+CCDL_TLS bool t_watched = false;
+
 constexpr int kPackedInput = -2;  // output_nr_; packed output i is kPackedInput - 1 - i
 
 void check_savable(const Tensor& x) {
@@ -87,6 +90,17 @@ void pop_saved_hooks() {
   if (!t_packs.empty()) t_packs.pop_back();
   look_for_hooks();
 }
+void set_before_write(BeforeWrite watcher) {
+  t_before_write = std::move(watcher);
+  t_watched = static_cast<bool>(t_before_write);
+}
+void announce_write(const Tensor& x) {
+  if (!t_watched) return;
+  const NoGradGuard no_grad;
+  const BeforeWrite watcher = t_before_write;
+  watcher(x);
+}
+
 size_t saved_hooks_depth() { return t_packs.size(); }
 
 SavedTensor::SavedTensor(const Tensor& x) {

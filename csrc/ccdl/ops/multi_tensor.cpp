@@ -3,6 +3,7 @@
 #include <cmath>
 #include <set>
 
+#include <ccdl/autograd/saved_hooks.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/dense.h>
 #include <ccdl/ops/promotion.h>
@@ -32,6 +33,7 @@ Tensor gapless(const Tensor& x) { return strides_dense(x.sizes(), x.strides()) ?
 template <class Run>
 void in_place(const TensorList& list, const Run& run) {
   NoGradGuard no_grad;
+  for (const Tensor& t : list) autograd::announce_write(t);
   TensorList rest = list;
   while (!rest.empty()) {
     std::set<const void*> seen;

@@ -1,5 +1,6 @@
 #include <ccdl/ops/norm.h>
 
+#include <ccdl/autograd/saved_hooks.h>
 #include <ccdl/kernels/norm.h>
 
 #include <ccdl/ops/create.h>
@@ -311,6 +312,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   if (training) {
     const Tensor kept_mean = running_mean.defined() ? dense(running_mean) : running_mean;
     const Tensor kept_var = running_var.defined() ? dense(running_var) : running_var;
+    for (const Tensor* given : {&running_mean, &running_var})
+      if (given->defined()) autograd::announce_write(*given);
     mean = empty(Dims{x.size(1)}, stat, x.device());
     rstd = empty(Dims{x.size(1)}, stat, x.device());
     CCDL_KERNEL(x,

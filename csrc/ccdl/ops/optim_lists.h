@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include <ccdl/autograd/saved_hooks.h>
 #include <ccdl/kernels/optim.h>
 #include <ccdl/ops/dense.h>
 #include <ccdl/ops/op.h>
@@ -27,6 +28,7 @@ class Aligned {
     check_same_device(op, {{"params", &param}, {name, &t}});
     fits_ = t.strides() == param.strides() && strides_dense(param.sizes(), param.strides());
   }
+  const Tensor& original() const { return original_; }
   bool fits() const { return fits_; }
   void* data() const { return used_.data(); }
   void make_contiguous() {
@@ -64,6 +66,10 @@ struct Group {
     *item = {tensors[0].data(), tensors[1].data(), {nullptr, nullptr, nullptr},
              param.numel(),     param.dtype(),     0};
     for (size_t i = 2; i < tensors.size(); ++i) item->state[slots[i - 2]] = tensors[i].data();
+  }
+  void announce() const {
+    for (size_t i = 0; i < tensors.size(); ++i)
+      if (i != 1) autograd::announce_write(tensors[i].original());
   }
   void finish() const {
     for (size_t i = 0; i < tensors.size(); ++i)
@@ -105,6 +111,7 @@ void run_step(const char* op, const TensorList& params, std::initializer_list<Na
     groups[i].place(p, &item);
     fill(i, &item);
   }
+  for (const Group& g : groups) g.announce();
   for (const auto& [where, items] : launches) run(*where, items.data(), static_cast<int64_t>(items.size()));
   for (const Group& g : groups) g.finish();
 }

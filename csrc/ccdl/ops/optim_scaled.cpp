@@ -97,6 +97,7 @@ void fused_adafactor_step(const TensorList& params, const TensorList& grads, con
     if (at == launches.size()) launches.push_back({&p, {}});
     launches[at].second.push_back(item);
   }
+  for (const Dense& t : written) autograd::announce_write(t.original);
   for (const auto& [where, items] : launches) {
     const int64_t n = static_cast<int64_t>(items.size());
     const Tensor space = bytes_on(*where, CCDL_KERNEL(*where, adafactor_workspace_bytes(items.data(), n)));

@@ -8,9 +8,17 @@ from typing import Any
 
 from .. import _C
 from .function import Function, FunctionCtx
-from .grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from .grad_mode import (
+    enable_grad,
+    enforce_grad_layout_policy,
+    inference_mode,
+    is_multithreading_enabled,
+    no_grad,
+    set_grad_enabled,
+    set_multithreading_enabled,
+)
 
-_SUBMODULES = frozenset(("estimators", "functional", "graph", "profiler"))
+_SUBMODULES = frozenset(("estimators", "forward_ad", "functional", "graph", "profiler"))
 
 __all__ = [
     "Function",
@@ -20,11 +28,14 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "enforce_grad_layout_policy",
+    "forward_ad",
     "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
     "inference_mode",
+    "is_multithreading_enabled",
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
@@ -249,19 +260,6 @@ class detect_anomaly:
 
     def __exit__(self, *exc_info: Any) -> Any:
         _C._set_anomaly(*self._before)
-
-
-class set_multithreading_enabled:
-    """Accepted without effect: a backward runs on the thread that calls it."""
-
-    def __init__(self, mode: Any) -> None:
-        self.mode = bool(mode)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *exc_info: Any) -> Any:
-        return None
 
 
 # At the end: gradcheck needs ``grad`` above, and its module must not hide the function of the same name.

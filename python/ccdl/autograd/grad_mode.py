@@ -6,12 +6,23 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import warnings
 from typing import Any
 
 from .. import _C
 
-__all__ = ["no_grad", "enable_grad", "set_grad_enabled", "inference_mode"]
+__all__ = [
+    "enable_grad",
+    "enforce_grad_layout_policy",
+    "inference_mode",
+    "is_multithreading_enabled",
+    "no_grad",
+    "set_grad_enabled",
+    "set_multithreading_enabled",
+]
+
+_set_grad_enabled = _C._set_grad_enabled
 
 
 class _GradSwitch:
@@ -25,11 +36,15 @@ class _GradSwitch:
     def _fresh(self):
         return type(self)()
 
+    def clone(self) -> Any:
+        """Another switch to the same mode."""
+        return self._fresh()
+
     def __enter__(self) -> None:
-        self._previous.append(_C._set_grad_enabled(self.mode))
+        self._previous.append(_set_grad_enabled(self.mode))
 
     def __exit__(self, *exc_info: Any) -> None:
-        _C._set_grad_enabled(self._previous.pop())
+        _set_grad_enabled(self._previous.pop())
 
     def __call__(self, target: Any) -> Any:
         if inspect.isclass(target):
@@ -79,14 +94,12 @@ class _PlainSwitch(_GradSwitch):
     """A switch without arguments: ``@no_grad`` works like ``@no_grad()``."""
 
     def __new__(cls, target: Any = None) -> Any:
-        self = super().__new__(cls)
-        if target is None:
-            return self
+        self = object.__new__(cls)
         self._previous = []
-        return self(target)
+        return self if target is None else self(target)
 
     def __init__(self, target: Any = None) -> None:
-        super().__init__()
+        pass
 
 
 class no_grad(_PlainSwitch):
@@ -177,3 +190,77 @@ class inference_mode(_GradSwitch):
         grad, inference = self._previous.pop()
         _C._set_inference_mode(inference)
         _C._set_grad_enabled(grad)
+
+
+class _StateSwitch:
+    """A thread's state that changes nothing here: set at once, restored at the end of a ``with``."""
+
+    _states = threading.local()
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self.prev = self._get()
+        self._set(self.mode)
+
+    @classmethod
+    def _get(cls) -> bool:
+        return getattr(cls._states, cls.__name__, True)
+
+    @classmethod
+    def _set(cls, mode: bool) -> None:
+        setattr(cls._states, cls.__name__, mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._set(self.prev)
+
+    def __call__(self, target: Any) -> Any:
+        self._set(self.prev)
+
+        @functools.wraps(target)
+        def wrapper(*args, **kwargs):
+            with self.clone():
+                return target(*args, **kwargs)
+
+        return wrapper
+
+    def clone(self) -> Any:
+        """Another switch to the same mode."""
+        return type(self)(self.mode)
+
+
+class set_multithreading_enabled(_StateSwitch):
+    """Accepted without effect: backward always runs on the thread that calls it.
+
+    >>> import ccdl
+    >>> with ccdl.autograd.set_multithreading_enabled(False):
+    ...     ccdl.autograd.is_multithreading_enabled()
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
+
+
+class enforce_grad_layout_policy(_StateSwitch):
+    """Accepted without effect: a gradient nobody else holds becomes ``.grad`` as it is.
+
+    >>> import ccdl
+    >>> with ccdl.autograd.enforce_grad_layout_policy(False):
+    ...     pass
+    """
+
+    def __init__(self, enable: bool = True) -> None:
+        super().__init__(enable)
+
+
+def is_multithreading_enabled() -> bool:
+    """What :class:`set_multithreading_enabled` was given in this thread; True at first.
+
+    >>> import ccdl
+    >>> ccdl.autograd.is_multithreading_enabled()
+    True
+    """
+    return set_multithreading_enabled._get()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from .grad_mode import enable_grad
 __all__ = [
     "GradientEdge",
     "Node",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",
@@ -21,11 +23,14 @@ __all__ = [
     "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
+    "set_override_stale_capture_stream",
+    "set_warn_on_accumulate_grad_stream_mismatch",
     "to_dot",
 ]
 
 Node = _C._Node
 
+_mutation = threading.local()  # .active: in allow_mutation_on_saved_tensors
 _disabled = threading.local()  # .message: why saved_tensors_hooks may not be used in this thread
 
 
@@ -130,11 +135,101 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
         _disabled.message = before
 
 
+class _Kept:
+    """Stands for a tensor kept for backward; what it stands for is in the context."""
+
+    __slots__ = ("__weakref__",)
+
+
+class _AllowMutationOnSavedContext:
+    """What :func:`allow_mutation_on_saved_tensors` knows: tensors kept as they are and those it cloned."""
+
+    def __init__(self) -> None:
+        self.original: weakref.WeakKeyDictionary[_Kept, _C.Tensor] = weakref.WeakKeyDictionary()
+        self.cloned: weakref.WeakKeyDictionary[_Kept, _C.Tensor] = weakref.WeakKeyDictionary()
+        self._same: weakref.WeakValueDictionary[Any, _Kept] = weakref.WeakValueDictionary()
+        self._in_storage: dict[int, weakref.WeakSet[_Kept]] = {}
+        self._lock = threading.RLock()
+
+    def pack(self, tensor: _C.Tensor) -> _Kept:
+        storage = tensor.untyped_storage().data_ptr()
+        key = (tensor.data_ptr(), tensor._version, tuple(tensor.shape), tensor.stride(), tensor.dtype)
+        with self._lock:
+            kept = self._same.get(key)
+            if kept is None or kept not in self.original:
+                kept = self._same[key] = _Kept()
+                self.original[kept] = tensor
+                self._in_storage.setdefault(storage, weakref.WeakSet()).add(kept)
+            return kept
+
+    def unpack(self, kept: _Kept) -> _C.Tensor:
+        with self._lock:
+            found = self.cloned.get(kept)
+            found = self.original.get(kept) if found is None else found
+        if found is None:
+            raise AssertionError(
+                "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context"
+                "in which the graph was originally recorded."
+            )
+        return found
+
+    def before_write(self, tensor: _C.Tensor) -> None:
+        with self._lock:
+            for kept in self._in_storage.pop(tensor.untyped_storage().data_ptr(), ()):
+                if kept in self.original:
+                    self.cloned[kept] = self.original.pop(kept).clone()
+
+    def clear(self) -> None:
+        with self._lock:
+            for known in (self.original, self.cloned, self._same, self._in_storage):
+                known.clear()
+
+
+@contextlib.contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[_AllowMutationOnSavedContext]:
+    """Inside, tensors kept for backward may be written in place: they are cloned just before the first such
+    write, and backward sees the values they had. Without it such a backward is an error.
+
+    Forward and backward must both run inside, in the same thread's context. Leaves that require a gradient
+    may still not be written while recording.
+
+    Returns:
+        The context's own record, ``original`` and ``cloned``, emptied at the end.
+
+    Raises:
+        RuntimeError: inside another one.
+        AssertionError: backward of a graph recorded inside runs outside.
+
+    >>> import ccdl
+    >>> with ccdl.autograd.graph.allow_mutation_on_saved_tensors():
+    ...     a = ccdl.ones(3, requires_grad=True)
+    ...     b = a.clone()
+    ...     out = (b**2).sum()
+    ...     _ = b.sin_()
+    ...     out.backward()
+    >>> a.grad.tolist()
+    [2.0, 2.0, 2.0]
+    """
+    if getattr(_mutation, "active", False):
+        raise RuntimeError("allow_mutation_on_saved_tensors contexts cannot be nested")
+    context = _AllowMutationOnSavedContext()
+    with saved_tensors_hooks(context.pack, context.unpack):
+        _mutation.active = True
+        _C._set_before_write(context.before_write)
+        try:
+            yield context
+        finally:
+            _C._set_before_write(None)
+            _mutation.active = False
+            context.clear()
+
+
 class GradientEdge(NamedTuple):
     """Where the gradient of a tensor flows: an output of a node of the graph."""
 
     node: Any
     output_nr: int
+    ownership_token: Any = None
 
 
 def get_gradient_edge(tensor: _C.Tensor) -> GradientEdge:
@@ -175,6 +270,29 @@ def increment_version(tensor: _C.Tensor | Iterable[_C.Tensor]) -> None:
         if not isinstance(one, _C.Tensor):
             raise TypeError(f"increment_version: got {type(one).__name__}, must be a Tensor")
         one._bump_version()
+
+
+def set_warn_on_accumulate_grad_stream_mismatch(enabled: bool) -> None:
+    """Accepted without effect: backward orders the streams it uses, so there is nothing to warn of.
+
+    >>> import ccdl
+    >>> ccdl.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
+    """
+    _check_switch("set_warn_on_accumulate_grad_stream_mismatch", enabled)
+
+
+def set_override_stale_capture_stream(enabled: bool) -> None:
+    """Accepted without effect: nodes keep no stream; backward runs on the caller's current one.
+
+    >>> import ccdl
+    >>> ccdl.autograd.graph.set_override_stale_capture_stream(True)
+    """
+    _check_switch("set_override_stale_capture_stream", enabled)
+
+
+def _check_switch(name: str, enabled: Any) -> None:
+    if not isinstance(enabled, bool):
+        raise TypeError(f"{name}: enabled is {type(enabled).__name__}, must be a bool")
 
 
 class _Handles:
