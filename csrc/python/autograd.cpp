@@ -54,7 +54,7 @@ struct PyTensorHook {
   }
 };
 
-struct PyVariableHook {  // after the gradient was accumulated
+struct PyVariableHook {  // after the gradient was accumulated, before an op writes it
   HeldRef f;
   void operator()(const Tensor& variable) const {
     Gil gil;
@@ -136,18 +136,6 @@ struct PyPack {
     auto kept = std::make_shared<Held>(r);
     Py_DECREF(r);
     return PyUnpack{unpack, std::move(kept)};
-  }
-};
-
-struct PyBeforeWrite {
-  HeldRef f;
-  void operator()(const Tensor& x) const {
-    Gil gil;
-    PyObject* arg = wrap(x);
-    PyObject* r = PyObject_CallOneArg(f->object, arg);
-    Py_DECREF(arg);
-    if (!r) throw PyError{};
-    Py_DECREF(r);
   }
 };
 
@@ -542,7 +530,7 @@ const Row kRows[] = {
          autograd::set_before_write({});
        } else {
          check_callable("_set_before_write", a.object(0));
-         autograd::set_before_write(PyBeforeWrite{std::make_shared<Held>(a.object(0))});
+         autograd::set_before_write(PyVariableHook{std::make_shared<Held>(a.object(0))});
        }
        return Py_NewRef(Py_None);
      }},

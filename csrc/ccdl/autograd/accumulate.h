@@ -6,9 +6,10 @@
 
 namespace ccdl::autograd {
 
-// grad += dy, under a lock; the engine runs the leaf's hooks before. The leaf owns the one accumulator it ever
-// gets. As long as anybody counts a reference on it, a graph above all, it holds the leaf in turn: the first
-// reference takes one on the leaf, and the end of the last, which is not the end of the object, gives it back.
+// grad += dy, under a lock; the engine runs the leaf's hooks before. The leaf owns the one accumulator it
+// ever gets. As long as anybody counts a reference on it, a graph above all, it holds the leaf in turn: the
+// first reference takes one on the leaf, and the end of the last, which is not the end of the object, gives
+// it back.
 class AccumulateGrad : public Node {
  public:
   explicit AccumulateGrad(const Tensor& variable);

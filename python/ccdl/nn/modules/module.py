@@ -501,11 +501,9 @@ class Module(HookMethods, StateMethods):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops (or fills with zeros) the gradients of all parameters."""
         for param in self.parameters():
-            if param.grad is None:
-                continue
             if set_to_none:
                 param.grad = None
-            else:
+            elif param.grad is not None:
                 param.grad = _C.zeros_like(param.grad)
 
     def share_memory(self) -> Any:
