@@ -134,4 +134,4 @@ def _sizes_of(group: _Group, size: int, given: dict[str, int], pattern: str) -> 
             f"rearrange: a dimension of size {size} cannot be ({' '.join(group)}) with the sizes {known} in "
             f"the pattern {pattern!r}"
         )
-    return {**known, **{name: size // product for name in open_names}}
+    return {**known, **dict.fromkeys(open_names, size // product)}
