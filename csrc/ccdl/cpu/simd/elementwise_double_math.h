@@ -2,6 +2,14 @@
 #pragma once
 #include <ccdl/cpu/simd/vmath_double_binary.h>
 
+// The functions of one argument that the float and the double mathematics both have.
+// clang-format off
+#define CCDL_VECTOR_FUNCTIONS(X)                                                                          \
+  X(abs) X(exp) X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(floor) X(ceil) X(trunc) X(round_even) \
+  X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh)         \
+  X(sigmoid) X(silu) X(erf) X(erfc) X(erfinv) X(lgamma)
+// clang-format on
+
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
@@ -20,38 +28,9 @@ struct DoubleVecMath {
   CCDL_SI vd fma(vd a, double b, vd c) { return a * b + c; }
 #define CCDL_VEC1(name) \
   CCDL_SI vd name(vd x) { return d##name(x); }
-  CCDL_VEC1(abs)
-  CCDL_VEC1(exp)
-  CCDL_VEC1(exp2)
-  CCDL_VEC1(expm1)
-  CCDL_VEC1(log)
-  CCDL_VEC1(log2)
-  CCDL_VEC1(log10)
-  CCDL_VEC1(log1p)
-  CCDL_VEC1(sin)
-  CCDL_VEC1(cos)
-  CCDL_VEC1(tan)
-  CCDL_VEC1(asin)
-  CCDL_VEC1(acos)
-  CCDL_VEC1(atan)
-  CCDL_VEC1(sinh)
-  CCDL_VEC1(cosh)
-  CCDL_VEC1(tanh)
-  CCDL_VEC1(asinh)
-  CCDL_VEC1(acosh)
-  CCDL_VEC1(atanh)
-  CCDL_VEC1(sigmoid)
-  CCDL_VEC1(silu)
-  CCDL_VEC1(erf)
-  CCDL_VEC1(erfc)
-  CCDL_VEC1(erfinv)
-  CCDL_VEC1(lgamma)
+  CCDL_VECTOR_FUNCTIONS(CCDL_VEC1)
   CCDL_VEC1(digamma)
   CCDL_VEC1(trigamma)
-  CCDL_VEC1(floor)
-  CCDL_VEC1(ceil)
-  CCDL_VEC1(trunc)
-  CCDL_VEC1(round_even)
 #undef CCDL_VEC1
   CCDL_SI vd sqrt(vd x) { return sqrt_double(x); }
   CCDL_SI vd pow(vd x, vd y) { return dpow(x, y); }

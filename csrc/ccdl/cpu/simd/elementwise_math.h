@@ -39,37 +39,8 @@ struct VecMath {
   CCDL_SI vf fma(vf a, float b, vf c) { return CCDL_ISA::fma(a, set1(b), c); }
 #define CCDL_VEC1(name) \
   CCDL_SI vf name(vf x) { return v##name(x); }
-  CCDL_VEC1(abs)
+  CCDL_VECTOR_FUNCTIONS(CCDL_VEC1)
   CCDL_VEC1(sqrt)
-  CCDL_VEC1(exp)
-  CCDL_VEC1(exp2)
-  CCDL_VEC1(expm1)
-  CCDL_VEC1(log)
-  CCDL_VEC1(log2)
-  CCDL_VEC1(log10)
-  CCDL_VEC1(log1p)
-  CCDL_VEC1(sin)
-  CCDL_VEC1(cos)
-  CCDL_VEC1(tan)
-  CCDL_VEC1(asin)
-  CCDL_VEC1(acos)
-  CCDL_VEC1(atan)
-  CCDL_VEC1(sinh)
-  CCDL_VEC1(cosh)
-  CCDL_VEC1(tanh)
-  CCDL_VEC1(asinh)
-  CCDL_VEC1(acosh)
-  CCDL_VEC1(atanh)
-  CCDL_VEC1(sigmoid)
-  CCDL_VEC1(silu)
-  CCDL_VEC1(erf)
-  CCDL_VEC1(erfc)
-  CCDL_VEC1(erfinv)
-  CCDL_VEC1(lgamma)
-  CCDL_VEC1(floor)
-  CCDL_VEC1(ceil)
-  CCDL_VEC1(trunc)
-  CCDL_VEC1(round_even)
 #undef CCDL_VEC1
   CCDL_SI vf pow(vf x, vf y) { return vpow(x, y); }
   CCDL_SI vf atan2(vf y, vf x) { return vatan2(y, x); }

@@ -480,15 +480,25 @@ struct LaneMatrices {
   }
 };
 
-template <class T>
-void cholesky_lanes(T* a, int64_t count, int64_t n, int32_t* info) {
-  using V = typename Lanes<T>::V;
-  using M = typename Lanes<T>::M;
+// f(x, first, live) with matrices first ... first + live - 1 in the lanes of x, which go back where they came
+// from.
+template <class T, class F>
+CCDL_SI void over_lanes(T* a, int64_t count, int64_t size, const F& f) {
   constexpr int L = Lanes<T>::kN;
   for (int64_t first = 0; first < count; first += L) {
     const int64_t live = count - first < L ? count - first : L;
     LaneMatrices<T> x;
-    x.load(a + first * n * n, live, n * n);
+    x.load(a + first * size, live, size);
+    f(x, first, live);
+    x.store(a + first * size, live, size);
+  }
+}
+
+template <class T>
+void cholesky_lanes(T* a, int64_t count, int64_t n, int32_t* info) {
+  using V = typename Lanes<T>::V;
+  using M = typename Lanes<T>::M;
+  over_lanes(a, count, n * n, [=](LaneMatrices<T>& x, int64_t first, int64_t live) {
     V u[kLaneOrder][kLaneOrder];
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = i; j < n; ++j) u[i][j] = ld(x.lanes[i * n + j]);
@@ -505,20 +515,15 @@ void cholesky_lanes(T* a, int64_t count, int64_t n, int32_t* info) {
     }
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = 0; j < n; ++j) st(x.lanes[i * n + j], j < i ? V{} : u[i][j]);
-    x.store(a + first * n * n, live, n * n);
     for (int64_t l = 0; l < live; ++l) info[first + l] = (int32_t)failed[l];
-  }
+  });
 }
 
 template <class T>
 void lu_lanes(T* a, int64_t count, int64_t n, int32_t* pivots, int32_t* info) {
   using V = typename Lanes<T>::V;
   using M = typename Lanes<T>::M;
-  constexpr int L = Lanes<T>::kN;
-  for (int64_t first = 0; first < count; first += L) {
-    const int64_t live = count - first < L ? count - first : L;
-    LaneMatrices<T> x;
-    x.load(a + first * n * n, live, n * n);
+  over_lanes(a, count, n * n, [=](LaneMatrices<T>& x, int64_t first, int64_t live) {
     V u[kLaneOrder][kLaneOrder];
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = 0; j < n; ++j) u[i][j] = ld(x.lanes[i * n + j]);
@@ -555,9 +560,8 @@ void lu_lanes(T* a, int64_t count, int64_t n, int32_t* pivots, int32_t* info) {
     }
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = 0; j < n; ++j) st(x.lanes[i * n + j], u[i][j]);
-    x.store(a + first * n * n, live, n * n);
     for (int64_t l = 0; l < live; ++l) info[first + l] = (int32_t)singular[l];
-  }
+  });
 }
 
 template <class T>
