@@ -111,9 +111,6 @@ std::tuple<Tensor, Tensor> cumulative_extreme(const char* op, bool largest, cons
 Tensor cumsum(const Tensor& x, int64_t dim, std::optional<DType> dtype) {
   return cumsum_directed(accumulated(x, dtype), wrap_dim("cumsum", dim, x.dim()), false);
 }
-Tensor reversed_cumsum(const Tensor& x, int64_t dim) {
-  return cumsum_directed(accumulated(x, std::nullopt), wrap_dim("cumsum", dim, x.dim()), true);
-}
 
 Tensor cumprod(const Tensor& x, int64_t dim, std::optional<DType> dtype) {
   dim = wrap_dim("cumprod", dim, x.dim());

@@ -17,6 +17,5 @@ std::tuple<Tensor, Tensor> cummin(const Tensor& x, int64_t dim);
 // n-th difference along dim, after prepend and before append were joined to x.
 Tensor diff(const Tensor& x, int64_t n = 1, int64_t dim = -1, const Tensor& prepend = {},
             const Tensor& append = {});
-Tensor reversed_cumsum(const Tensor& x, int64_t dim);  // from the end
 
 }  // namespace ccdl::ops

@@ -56,14 +56,6 @@ void transfer(const Tensor& src, const Tensor& dst, bool non_blocking) {
   copy_here(arrived, dst);
 }
 
-void read_element(const Tensor& x, void* bytes) {
-  const auto n = item_size(x.dtype());
-  if (x.device().is_cpu())
-    std::memcpy(bytes, x.data(), static_cast<size_t>(n));
-  else
-    cu::copy_device_to_host(bytes, x.data(), n, x.device().index);
-}
-
 Tensor on_host(const Tensor& x) {
   if (x.device().is_cpu()) return x;
   const Tensor y = strides_dense(x.sizes(), x.strides()) ? empty_strided(x.sizes(), x.strides(), x.dtype())

@@ -8,8 +8,6 @@ namespace ccdl::ops {
 // sides' current streams; to the host it waits for the result. non_blocking: from or to pinned memory it does
 // not wait.
 void transfer(const Tensor& src, const Tensor& dst, bool non_blocking = false);
-// The element of a one-element tensor as bytes on the host; waits for the device.
-void read_element(const Tensor& x, void* bytes);
 // A copy of x in page-locked host memory (x itself when it is there already): asynchronous copies need it.
 Tensor pin_memory(const Tensor& x);
 // x itself when it is in host memory, else a copy there, without autograd.

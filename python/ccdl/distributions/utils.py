@@ -62,11 +62,6 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     return tuple(_C.broadcast_tensors(*values))
 
 
-def is_identically_zero(x: Any) -> bool:
-    """Whether ``x`` is the number 0."""
-    return isinstance(x, (int, float)) and x == 0
-
-
 def sum_rightmost(value: Any, dim: int) -> Any:
     """Sums over the last ``dim`` dimensions."""
     if dim == 0 or not isinstance(value, Tensor):
