@@ -279,7 +279,7 @@ def test_scalars_on_the_other_side():
         ((0, 0, 0), IndexError, ("too many indices", "dimension 2")),
         ((..., ...), IndexError, ("single ellipsis",)),
         (0.5, IndexError, ("float",)),
-        ("a", IndexError, ("str",)),
+        ("a", TypeError, ("str",)),
         (2**70, IndexError, ()),
         (slice(None, None, -1), ValueError, ("step", "-1")),
         (slice(None, None, 0), ValueError, ()),
@@ -467,3 +467,25 @@ def test_a_list_with_more_than_numbers_is_a_tuple_of_indices():
     np.testing.assert_array_equal(y.grad.numpy()[:, 0], [0, 3, 2, 1])
     with pytest.raises(IndexError):
         x[[rows, columns, rows, columns]]
+
+
+def test_leading_ones_of_an_assigned_value_are_dropped():
+    a = np.zeros((3, 3))
+    x = ccdl.zeros(3, 3, dtype=ccdl.float64)
+    value = np.arange(1.0, 4.0).reshape(1, 1, 3)
+    for index in [(np.arange(3), np.arange(3)), ([0, 2],), (np.array([[0, 1], [1, 2]]),), (a == 0,)]:
+        count = a[index].shape
+        b = np.broadcast_to(value, (1, 1) + count) if count[-1] == 3 else np.full((1, 1) + count, 7.0)
+        a[index] = b[0, 0]
+        x[tuple(ccdl.from_numpy(i) if isinstance(i, np.ndarray) else i for i in index)] = ccdl.from_numpy(b.copy())
+        np.testing.assert_array_equal(x.numpy(), a)
+    with pytest.raises(RuntimeError, match="shape"):
+        x[[0, 1]] = ccdl.ones(2, 2, 3, dtype=ccdl.float64)
+
+
+def test_negative_numbers_wrap_in_bytes():
+    assert ccdl.tensor([[-1, -2], [-255, 255]], dtype=ccdl.uint8).tolist() == [[255, 254], [1, 255]]
+    for bad in (-256, 256):
+        with pytest.raises(RuntimeError, match="overflow"):
+            ccdl.tensor(bad, dtype=ccdl.uint8)
+    assert ccdl.cumulative_trapezoid(ccdl.ones(3, 0)).shape == (3, 0)

@@ -93,13 +93,10 @@ void discover(PyObject* o, int depth, Found* f, bool first) {
     return;
   }
   Scalar s;
-  if (!element_from(o, &s)) {
-    PyErr_Format(PyExc_TypeError,
-                 "tensor: could not infer dtype of %s; numbers, nested sequences of numbers, arrays and "
-                 "tensors are accepted",
-                 Py_TYPE(o)->tp_name);
-    throw PyError{};
-  }
+  if (!element_from(o, &s))
+    fail(PyUnicode_Check(o) || PyBytes_Check(o) ? ErrorKind::Type : ErrorKind::DType,
+         str("tensor: could not infer dtype of ", Py_TYPE(o)->tp_name,
+             "; numbers, nested sequences of numbers, arrays and tensors are accepted"));
   f->any = true;
   if (s.is_float() && !PyLong_Check(o))
     f->any_float = true;
@@ -158,7 +155,8 @@ void check_fits(DType t, const Scalar& s) {
   }
   const int bits = static_cast<int>(item_size(t) * 8);
   if (bits == 64) return;
-  const int64_t low = t == DType::UInt8 ? 0 : -(int64_t{1} << (bits - 1)),
+  // Negative whole numbers wrap in uint8, as in PyTorch.
+  const int64_t low = t == DType::UInt8 ? -255 : -(int64_t{1} << (bits - 1)),
                 high = t == DType::UInt8 ? 255 : (int64_t{1} << (bits - 1)) - 1;
   CCDL_CHECK(s.to_int() >= low && s.to_int() <= high, Runtime, "tensor: value cannot be converted to type ",
              dtype_name(t), " without overflow: ", s);

@@ -32,9 +32,11 @@ struct Key {
 };
 
 [[noreturn]] void invalid(PyObject* o) {
-  fail(ErrorKind::Index, str("index: only integers, slices (`:`), ellipsis (`...`), None and long or byte "
-                             "Variables are valid indices (got ",
-                             Py_TYPE(o)->tp_name, ")"));
+  const bool text = PyUnicode_Check(o) || PyBytes_Check(o);
+  fail(text ? ErrorKind::Type : ErrorKind::Index,
+       str("index: only integers, slices (`:`), ellipsis (`...`), None and long or byte "
+           "Variables are valid indices (got ",
+           Py_TYPE(o)->tp_name, ")"));
 }
 
 bool is_mask(const Tensor& t) { return t.dtype() == DType::Bool || t.dtype() == DType::UInt8; }
@@ -214,17 +216,27 @@ bool same_place(const Tensor& a, const Tensor& b) {
 
 // The tensor to write: cast outside the graph of x, copied when it shares memory with the target at other
 // places.
-Tensor source_for(const Tensor& target, const Tensor& value) {
+Tensor source_for(const Tensor& target, const Tensor& value, int64_t dims) {
   Tensor v = value;
   if (v.storage() == target.storage()) v = ops::clone(v);
-  while (v.dim() > target.dim() && v.size(0) == 1)
-    v = ops::select(v, 0, 0);  // extra leading ones are allowed
+  while (v.dim() > dims && v.size(0) == 1) v = ops::select(v, 0, 0);  // extra leading ones are allowed
   return v;
+}
+
+// Dimensions of view[indices].
+int64_t indexed_dims(const Tensor& view, const TensorList& indices) {
+  int64_t taken = 0, most = 0;
+  for (const Tensor& t : indices) {
+    if (!t.defined()) continue;
+    taken += is_mask(t) ? t.dim() : 1;
+    most = std::max(most, is_mask(t) ? int64_t{1} : t.dim());
+  }
+  return view.dim() - taken + most;
 }
 
 void assign_view(const Tensor& view, const Tensor& value) {
   if (same_place(view, value)) return;  // x[k] += v wrote through the view already
-  const Tensor v = source_for(view, value);
+  const Tensor v = source_for(view, value, view.dim());
   CCDL_CHECK(is_expandable_to(v.sizes(), view.sizes()), Shape,
              "index: shape mismatch: value tensor of shape ", value.sizes(),
              " cannot be broadcast to indexing result of shape ", view.sizes());
@@ -305,7 +317,8 @@ int tensor_assign_subscript(PyObject* self, PyObject* o, PyObject* value) {
       if (fill_mask(view, key, operand)) return 0;
     }
     if (is_number) v = ops::full(Dims{}, number, x.dtype(), x.device());
-    ops::index_put_(view, key.indices, ops::to(source_for(view, v), x.dtype()));
+    v = source_for(view, v, indexed_dims(view, key.indices));
+    ops::index_put_(view, key.indices, ops::to(v, x.dtype()));
     return 0;
   } catch (...) {
     raise_current_exception();

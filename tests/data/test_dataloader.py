@@ -324,3 +324,35 @@ def test_collate():
         default_collate([[1], [1, 2]])
     with pytest.raises(TypeError, match="found object"):
         default_collate([object()])
+
+
+def test_what_a_loader_was_made_of_is_fixed():
+    loader = DataLoader(list(range(4)), 2)
+    for name in ("batch_size", "sampler", "batch_sampler", "drop_last", "dataset", "persistent_workers"):
+        with pytest.raises(ValueError, match=name):
+            setattr(loader, name, None)
+    loader.collate_fn = tuple
+    assert list(loader) == [(0, 1), (2, 3)]
+    with pytest.raises(ValueError, match="num_workers > 0"):
+        DataLoader([1], multiprocessing_context="fork")
+
+
+def test_stacked_sets_fetch_many_samples_at_once():
+    class Many:
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            raise AssertionError("asked one by one")
+
+        def __getitems__(self, indices):
+            return [10 * i for i in indices]
+
+    stacked = ccdl.utils.data.StackDataset(Many(), [1, 2, 3, 4])
+    assert stacked.__getitems__([0, 3]) == [(0, 1), (30, 4)]
+    named = ccdl.utils.data.StackDataset(x=[1, 2, 3, 4], y=Many())
+    assert named.__getitems__([1]) == [{"x": 2, "y": 10}]
+    assert [b.tolist() for b in next(iter(DataLoader(stacked, 2)))] == [[0, 10], [1, 2]]
+    Many.__getitems__ = lambda self, indices: [0]
+    with pytest.raises(ValueError, match="Expected 2, got 1"):
+        stacked.__getitems__([0, 1])

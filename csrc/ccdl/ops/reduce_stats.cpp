@@ -227,6 +227,7 @@ namespace {
 Tensor strips(const char* op, const Tensor& y, const Tensor& x, double dx, int64_t* dim) {
   *dim = wrap_dim(op, *dim, y.dim());
   const int64_t n = y.size(*dim);
+  if (n == 0) return mul(y, dx / 2);
   const Tensor heights = add(narrow(y, *dim, 1, n - 1), narrow(y, *dim, 0, n - 1));
   if (!x.defined()) return mul(heights, dx / 2);
   Tensor widths = x;

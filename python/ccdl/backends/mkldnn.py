@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["enabled", "is_available"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["enabled", "flags", "is_available"]
 
 enabled = False
+
+
+@contextmanager
+def flags(**options: Any) -> Iterator[None]:
+    """Accepted without effect."""
+    yield
 
 
 def is_available() -> bool:

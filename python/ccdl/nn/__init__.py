@@ -27,7 +27,7 @@ def __getattr__(name: str) -> Any:
         from .parallel import DataParallel
 
         return DataParallel
-    if name in ("attention", "common_types", "modules", "parallel", "utils"):
+    if name in ("attention", "common_types", "grad", "modules", "parallel", "utils"):
         import importlib
 
         try:

@@ -131,7 +131,7 @@ class BatchSizeGrowth:
     def _set(self, size: int) -> None:
         self.sampler.batch_size = size
         if self.loader is not self.sampler and getattr(self.loader, "batch_size", None) is not None:
-            self.loader.batch_size = size
+            object.__setattr__(self.loader, "batch_size", size)  # a loader keeps its own otherwise
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch and batch size."""

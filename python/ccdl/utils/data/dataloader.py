@@ -95,6 +95,11 @@ class DataLoader:
                     f"multiprocessing_context option should specify a valid start method in {methods!r}, but "
                     f"got multiprocessing_context={multiprocessing_context!r}"
                 )
+        if multiprocessing_context is not None and num_workers == 0:
+            raise ValueError(
+                "multiprocessing_context can only be used with multi-process loading (num_workers > 0), but "
+                f"got num_workers={num_workers}"
+            )
         if collate_fn is not None and not callable(collate_fn):
             raise TypeError(f"DataLoader: collate_fn is {type(collate_fn).__name__}, must be callable")
         self.dataset = dataset
@@ -145,6 +150,12 @@ class DataLoader:
             collate_fn = default_collate if self._auto_collation else default_convert
         self.collate_fn = collate_fn
         self._pool: Any = None
+        self._fixed = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and getattr(self, "_fixed", False):
+            raise ValueError(f"{name} attribute should not be set after DataLoader is initialized")
+        object.__setattr__(self, name, value)
 
     def __class_getitem__(cls, item: Any) -> Any:
         return cls
@@ -180,6 +191,9 @@ class DataLoader:
 
     def _fetcher_type(self):
         return IterableFetcher if self._iterable else MapFetcher
+
+
+_FIXED = frozenset(("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"))
 
 
 def _check_options(num_workers, timeout, prefetch_factor, persistent_workers, worker_type):

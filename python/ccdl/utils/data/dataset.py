@@ -92,8 +92,30 @@ class StackDataset(Dataset):
             return {k: d[index] for k, d in self.datasets.items()}
         return tuple(d[index] for d in self.datasets)
 
+    def __getitems__(self, indices: Any) -> Any:
+        """The samples of several indices, through ``__getitems__`` of those data sets that have one.
+
+        Raises:
+            ValueError: such a method returned another number of samples.
+        """
+        columns = self.datasets if isinstance(self.datasets, dict) else dict(enumerate(self.datasets))
+        fetched = {k: _samples_of(d, indices) for k, d in columns.items()}
+        rows = [{k: fetched[k][i] for k in columns} for i in range(len(indices))]
+        return rows if isinstance(self.datasets, dict) else [tuple(row.values()) for row in rows]
+
     def __len__(self) -> int:
         return self._length
+
+
+def _samples_of(dataset, indices):
+    if not callable(getattr(dataset, "__getitems__", None)):
+        return [dataset[i] for i in indices]
+    items = dataset.__getitems__(indices)
+    if len(items) != len(indices):
+        raise ValueError(
+            f"Nested dataset's output size mismatch. Expected {len(indices)}, got {len(items)}"
+        )
+    return items
 
 
 class ConcatDataset(Dataset):
