@@ -87,10 +87,11 @@ void store_row(const void* src, void* dst, int64_t stride, int64_t n) {
 }
 
 // dst[i * dst_stride + j] = src[i + j * src_stride], i < rows, j < cols: whole lines both ways in vectors,
-// the rest one by one.
+// the rest one by one. Rows before `lead`, where the source comes to the border of a line, and those after
+// the last whole line are part of tiles that overlap the others.
 template <class T>
 void transpose_panel(const T* src, int64_t src_stride, T* dst, int64_t dst_stride, int64_t rows, int64_t cols,
-                     bool past, bool ahead) {
+                     bool past, bool ahead, int64_t lead = 0) {
   constexpr int64_t item = sizeof(T), side = kStreamLine / item;
   if constexpr (item ==
                 1) {  // by way of a dense block: lines a power of two apart share a place in the cache
@@ -105,13 +106,20 @@ void transpose_panel(const T* src, int64_t src_stride, T* dst, int64_t dst_strid
       }
     return;
   }
-  const int64_t whole_rows = rows / side * side, whole_cols = cols / side * side;
-  if (whole_rows && whole_cols)
-    simd_stream().turn[past][item == 8 ? 2 : item == 4](src, src_stride, dst, dst_stride, whole_rows,
-                                                        whole_cols, ahead);
+  const int64_t whole_cols = rows < side ? 0 : cols / side * side;
+  if (whole_cols) {
+    const auto turn = [&](int64_t first, int64_t count) {
+      if (count)
+        simd_stream().turn[past][item == 8 ? 2 : item == 4](src + first, src_stride, dst + first * dst_stride,
+                                                            dst_stride, count, whole_cols, ahead);
+    };
+    const int64_t body = (rows - lead) / side * side;
+    if (lead) turn(0, side);
+    turn(lead, body);
+    if (lead + body < rows) turn(rows - side, side);
+  }
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = i < whole_rows ? whole_cols : 0; j < cols; ++j)
-      dst[i * dst_stride + j] = src[i + j * src_stride];
+    for (int64_t j = whole_cols; j < cols; ++j) dst[i * dst_stride + j] = src[i + j * src_stride];
 }
 
 #define CCDL_ALL_TYPES(X) \
@@ -211,6 +219,15 @@ bool rows_begin_on_lines(const Plan& plan, const void* to, int64_t item) {
   return any % kStreamLine == 0;
 }
 
+// Elements from the source's first one to the border of a line, along the dimension it is contiguous in; 0 if
+// that differs from row to row.
+int64_t elements_to_line(const Plan& plan, int last, int fast, const void* from, int64_t item) {
+  for (int d = 0; d <= last; ++d)
+    if (d != fast && plan.strides[1][d] * item % kStreamLine != 0) return 0;
+  const int64_t off = static_cast<int64_t>(reinterpret_cast<uintptr_t>(from) % kStreamLine);
+  return off % item != 0 ? 0 : (kStreamLine - off) % kStreamLine / item;
+}
+
 // The destination's innermost dimension is not the source's: panels over the two fast dimensions, all others
 // outside.
 template <class T>
@@ -222,11 +239,20 @@ void transpose_copy(const Plan& plan, int fast, const void* from, void* to) {
   const int64_t src_stride = plan.strides[1][last], dst_stride = plan.strides[0][fast];
   const bool ahead = past || src_stride * item % kSamePlace == 0;
   const int64_t high = ahead ? kStreamRows : kPanel, wide = ahead ? kStreamCols : kPanel;
-  const int64_t row_panels = (rows + high - 1) / high, col_panels = (cols + wide - 1) / wide;
+  // A panel begins where a row of the source comes to the border of a line, if all rows do so at one place: a
+  // vector across the border costs two loads. What is less than a line stays with its neighbour.
+  constexpr int64_t side = kStreamLine / item;
+  const int64_t lead = item == 1 || rows < 2 * side ? 0 : elements_to_line(plan, last, fast, from, item);
+  const int64_t first = lead && high > side ? high - side + lead : high + lead;
+  const int64_t later = std::max<int64_t>(rows - first, 0);
+  const int64_t row_panels = 1 + later / high + (later % high >= std::min(side, rows));
+  const int64_t col_panels = (cols + wide - 1) / wide;
   const int64_t outer = plan.numel / (rows * cols), panels = outer * row_panels * col_panels;
   parallel_for(panels, 8, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
-      const int64_t r = panel % row_panels * high, c = panel / row_panels % col_panels * wide;
+      const int64_t row = panel % row_panels, c = panel / row_panels % col_panels * wide;
+      const int64_t r = row == 0 ? 0 : first + (row - 1) * high;
+      const int64_t count = row + 1 == row_panels ? rows - r : row == 0 ? first : high;
       int64_t rest = panel / col_panels / row_panels;
       const T* src = static_cast<const T*>(from) + r + c * src_stride;
       T* dst = static_cast<T*>(to) + r * dst_stride + c;
@@ -236,8 +262,8 @@ void transpose_copy(const Plan& plan, int fast, const void* from, void* to) {
         dst += rest % plan.sizes[d] * plan.strides[0][d];
         rest /= plan.sizes[d];
       }
-      transpose_panel(src, src_stride, dst, dst_stride, std::min(high, rows - r), std::min(wide, cols - c),
-                      past, ahead);
+      transpose_panel(src, src_stride, dst, dst_stride, count, std::min(wide, cols - c), past, ahead,
+                      row == 0 ? lead : 0);
     }
     if (past) simd_stream().done();
   });
