@@ -293,6 +293,81 @@ def test_a_transposed_copy_moves_every_element(name: str, shape: tuple[int, ...]
     assert not wide[..., 0].any() and not wide[..., -2:].any()
 
 
+@pytest.mark.parametrize("name", ("int16", "float32", "float64"))
+@pytest.mark.parametrize("shape", ((64, 96), (40, 2048), (33, 4096), (2064, 2048)))
+def test_a_transposed_copy_of_rows_that_begin_anywhere(name: str, shape: tuple[int, ...]) -> None:
+    size = int(np.prod(shape))
+    some = (np.arange(size + 64) * 7 % 251).astype(name)
+    for start in (1, 4, 9, 31):
+        a = some[start : start + size].reshape(shape)
+        np.testing.assert_array_equal(ccdl.from_numpy(a).t().contiguous().numpy(), a.T)
+
+
+def at_offset(a: np.ndarray, start: int) -> ccdl.Tensor:
+    """The same numbers in an array that begins `start` floats behind a border of a line."""
+    memory = np.zeros(a.size + 64, np.float32)
+    begin = -memory.ctypes.data % 64 // 4 + start
+    memory[begin : begin + a.size] = a.reshape(-1)
+    return ccdl.from_numpy(memory[begin : begin + a.size].reshape(a.shape))
+
+
+# The last ones write gradients past the caches.
+@pytest.mark.parametrize("shape", ((3, 100), (5, 768), (7, 1001), (1400, 2048)))
+@pytest.mark.parametrize("name", ("layer_norm", "softmax", "log_softmax"))
+def test_rows_that_begin_anywhere(name: str, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    a = (rng.standard_normal(shape) + 3).astype(np.float32)
+    g, w = rng.standard_normal(shape).astype(np.float32), rng.standard_normal(shape[1]).astype(np.float32)
+    wide, grad = a.astype(np.float64), g.astype(np.float64)
+    if name == "layer_norm":
+        r = 1 / np.sqrt(wide.var(1, keepdims=True) + 1e-5)
+        xhat, gw = (wide - wide.mean(1, keepdims=True)) * r, grad * w
+        want = xhat * w
+        dx = r * (gw - gw.mean(1, keepdims=True) - xhat * (gw * xhat).mean(1, keepdims=True))
+    else:
+        e = np.exp(wide - wide.max(1, keepdims=True))
+        p = e / e.sum(1, keepdims=True)
+        want = p if name == "softmax" else np.log(p)
+        dx = p * (grad - (grad * p).sum(1, keepdims=True)) if name == "softmax" else grad - p * grad.sum(1, keepdims=True)
+    first = None
+    for start in (0, 4, 15):
+        x = at_offset(a, start).requires_grad_()
+        functional = ccdl.nn.functional
+        weight = ccdl.from_numpy(w)
+        y = functional.layer_norm(x, (shape[1],), weight) if name == "layer_norm" else getattr(functional, name)(x, 1)
+        y.backward(at_offset(g, start))
+        got = y.detach().numpy(), x.grad.numpy()
+        np.testing.assert_allclose(got[0], want, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(got[1], dx, rtol=1e-4, atol=3e-5)
+        first = first or got
+        np.testing.assert_array_equal(got[0], first[0])  # where an array begins changes no bit
+        np.testing.assert_array_equal(got[1], first[1])
+
+
+def test_moments_of_rows_far_from_zero() -> None:
+    rng = np.random.default_rng(2)
+    for n in (31, 256, 700, 4096):
+        a = (rng.standard_normal((6, n)) + np.array([0, 1, -30, 1000, 1e4, -1e5])[:, None]).astype(np.float32)
+        wide = a.astype(np.float64)
+        want = (wide - wide.mean(1, keepdims=True)) / np.sqrt(wide.var(1, keepdims=True) + 1e-5)
+        got = ccdl.nn.functional.layer_norm(ccdl.from_numpy(a), (n,)).numpy()
+        bound = 1e-5 + 1e-7 * np.abs(wide.mean(1, keepdims=True))  # the mean is a float
+        assert (np.abs(got - want) <= bound * (1 + np.abs(want))).all()
+
+
+def test_planes_larger_than_the_caches() -> None:
+    rng = np.random.default_rng(3)
+    a, g = (rng.standard_normal((16, 64, 56, 56)).astype(np.float32) for _ in range(2))
+    mean, r = a.mean((0, 2, 3), np.float64), 1 / np.sqrt(a.var((0, 2, 3), np.float64) + 1e-5)
+    for start in (0, 4):
+        x = at_offset(a, start).requires_grad_()
+        ccdl.nn.functional.batch_norm(x, None, None, training=True).backward(at_offset(g, start))
+        for c in (0, 31, 63):
+            xhat, dy = (a[:, c] - mean[c]) * r[c], g[:, c].astype(np.float64)
+            dx = r[c] * (dy - dy.mean() - xhat * (dy * xhat).mean())
+            np.testing.assert_allclose(x.grad[:, c].numpy(), dx, rtol=1e-4, atol=3e-5)
+
+
 @pytest.mark.parametrize("start", (0, 1, 13))
 def test_outputs_larger_than_the_caches(start: int) -> None:
     n = (6 << 20) + 37

@@ -7,6 +7,7 @@
 #include <ccdl/cpu/float_index.h>
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/norm.h>
+#include <ccdl/cpu/simd/stream.h>
 #include <ccdl/kernels/norm.h>
 
 namespace ccdl::cpu {
@@ -49,7 +50,7 @@ void rows_backward(const View& x, const View& weight, const View& mean, const Vi
   const DType stat = stat_dtype(x.dtype);
   const int64_t width = n * item_size(stat), per_block = rows_per_block(m, n),
                 blocks = (m + per_block - 1) / per_block;
-  const bool columns = dweight.data || dbias.data;
+  const bool columns = dweight.data || dbias.data, past = 3 * m * n * item_size(x.dtype) >= kPastFrom;
   char* partial = static_cast<char*>(workspace);
   parallel_for(m, per_block, [&](int64_t begin, int64_t end) {
     char* dw = columns && dweight.data ? partial + begin / per_block * 2 * width : nullptr;
@@ -58,7 +59,7 @@ void rows_backward(const View& x, const View& weight, const View& mean, const Vi
     if (db) __builtin_memset(db, 0, static_cast<size_t>(width));
     simd_norm().layer_backward[t](
         element(x, begin * n), weight.data, mean.data ? element(mean, begin) : nullptr, element(rstd, begin),
-        element(dy, begin * n), dx.data ? element(dx, begin * n) : nullptr, dw, db, end - begin, n);
+        element(dy, begin * n), dx.data ? element(dx, begin * n) : nullptr, dw, db, end - begin, n, past);
   });
   if (!columns) return;
   parallel_for(n, items_per_chunk(blocks), [&](int64_t begin, int64_t end) {
@@ -286,6 +287,7 @@ void batch_norm_backward(const View& x, const View& weight, const View& mean, co
                                      : backward_rows<float>(g, x, mean, dy, dx, finish);
   const int t = float_index(x.dtype);
   const NormKernels& simd = simd_norm();
+  const bool past = 3 * x.numel() * item_size(x.dtype) >= kPastFrom;
   g.for_channels([&](int64_t channel) {
     const double mu = read_float(mean, channel);
     double sum = 0, dot = 0, a, b, c;
@@ -299,7 +301,7 @@ void batch_norm_backward(const View& x, const View& weight, const View& mean, co
     finish(channel, sum, dot, &a, &b, &c);
     for (int64_t i = 0; dx.data && i < g.n; ++i) {
       const int64_t at = g.offset(i, channel);
-      simd.grad_affine[t](element(x, at), element(dy, at), element(dx, at), g.s, mu, a, b, c, g.s);
+      simd.grad_affine[t](element(x, at), element(dy, at), element(dx, at), g.s, mu, a, b, c, g.s, past);
     }
   });
 }
@@ -346,7 +348,7 @@ void group_norm_backward(const View& x, const View& weight, const View& mean, co
         const int64_t k = row * d + j;
         const double w = read_or(weight, row % groups * d + j, 1.0);
         simd_norm().grad_affine[t](element(x, k * s), element(dy, k * s), element(dx, k * s), s, mu, r * w,
-                                   -r * r * r * dot / size, -r * sum / size, 0);
+                                   -r * r * r * dot / size, -r * sum / size, 0, false);
       }
     }
   });

@@ -3,6 +3,7 @@
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/float_index.h>
 #include <ccdl/cpu/simd/softmax.h>
+#include <ccdl/cpu/simd/stream.h>
 #include <ccdl/kernels/softmax.h>
 
 namespace ccdl::cpu {
@@ -57,10 +58,11 @@ void softmax_backward(const View& y, const View& dy, const View& dx, bool log) {
   const int t = float_index(d);
   const SoftmaxKernels& simd = simd_softmax();
   if (inner == 1) {
+    const bool past = 3 * y.numel() * item_size(d) >= kPastFrom;
     parallel_for(outer, rows_per_chunk(n), [&](int64_t begin, int64_t end) {
       const int64_t at = begin * n;
       simd.backward[t](element(y.data, d, at), element(dy.data, d, at), element(dx.data, d, at), end - begin,
-                       n, log);
+                       n, log, past);
     });
     return;
   }

@@ -1,7 +1,7 @@
 // Normalisation inner loops. Moments are taken in blocks that stay in L1: mean first, squared deviations
 // second, blocks joined in double, so neither a large mean nor a long row loses digits and memory is read
 // once.
-#include <ccdl/cpu/simd/lanes.h>
+#include <ccdl/cpu/simd/lines.h>
 #include <ccdl/cpu/simd/norm.h>
 
 namespace ccdl::cpu::CCDL_ISA {
@@ -26,7 +26,8 @@ Moments moments(const void* px, int64_t n) {
   for (int64_t start = 0; start < n; start += kBlock) {
     const T* x = static_cast<const T*>(px) + start;
     const int64_t m = n - start < kBlock ? n - start : kBlock;
-    const ScalarOf<T> c = sum_over<T>(m, [&](int64_t i, int k) { return at(x + i, k); }) / (ScalarOf<T>)m;
+    const ScalarOf<T> c =
+        sum_over<T>(m, [&](int64_t i, int k) { return at_halves(x + i, k); }) / (ScalarOf<T>)m;
     const VecOf<T> v = set1(c);
     VecOf<T> sum = {};  // of x - c: moves the rounded mean to the exact one
     const double squares = sum_over<T>(m, [&](int64_t i, int k) {
@@ -99,9 +100,9 @@ void grad_sums(const void* px, const void* pdy, int64_t n, double mean, double* 
     int64_t i = 0;
     for (; i + 2 * kN <= count; i += 2 * kN)
       for (int j = 0; j < 2; ++j) {
-        const VecOf<T> g = ld(dy + i + j * kN);
+        const VecOf<T> g = ld_halves(dy + i + j * kN);
         a[j] += g;
-        b[j] = fma(g, ld(x + i + j * kN) - m, b[j]);
+        b[j] = fma(g, ld_halves(x + i + j * kN) - m, b[j]);
       }
     for (; i < count; i += kN) {
       const int k = count - i < kN ? (int)(count - i) : kN;
@@ -114,15 +115,13 @@ void grad_sums(const void* px, const void* pdy, int64_t n, double mean, double* 
   }
 }
 
-template <class T>
-void grad_affine(const void* px, const void* pdy, void* pdx, int64_t n, double mean, double a, double b,
-                 double c, int64_t ahead) {
+template <class T, bool kPast>
+CCDL_SI void grad_affine_of(const T* x, const T* dy, T* dx, int64_t n, double mean, double a, double b,
+                            double c, int64_t ahead) {
   typedef ScalarOf<T> S;
-  const T *x = static_cast<const T*>(px), *dy = static_cast<const T*>(pdy);
-  T* dx = static_cast<T*>(pdx);
   const VecOf<T> m = set1((S)mean), va = set1((S)a), vb = set1((S)b), vc = set1((S)c);
   const auto one = [&](int64_t i, int k) {
-    to(dx + i, fma(at(dy + i, k), va, fma(at(x + i, k) - m, vb, vc)), k);
+    to_past<kPast>(dx + i, fma(at(dy + i, k), va, fma(at(x + i, k) - m, vb, vc)), k);
   };
   if (ahead)
     each_vector<T>(n, [&](int64_t i, int k) {
@@ -133,88 +132,108 @@ void grad_affine(const void* px, const void* pdy, void* pdx, int64_t n, double m
   else
     each_vector<T>(n, one);
 }
+template <class T>
+void grad_affine(const void* px, const void* pdy, void* pdx, int64_t n, double mean, double a, double b,
+                 double c, int64_t ahead, bool past) {
+  const T *x = static_cast<const T*>(px), *dy = static_cast<const T*>(pdy);
+  T* dx = static_cast<T*>(pdx);
+  if constexpr (kStoresPast<T>) {
+    if (past && rows_on_lines(pdx, n * (int64_t)sizeof(T))) {
+      grad_affine_of<T, true>(x, dy, dx, n, mean, a, b, c, ahead);
+      return fence_past();
+    }
+  }
+  grad_affine_of<T, false>(x, dy, dx, n, mean, a, b, c, ahead);
+}
 
-// The deviations of a group of rows go side by side, as independent chains of additions; reading and writing
-// keep the order of memory. While a group is written, the next one is fetched.
-constexpr int kGroup = 4;
+// Moments of a row of at most kBlock elements, read from memory once: blocks of kDeep vectors stay in
+// registers between their mean, lane by lane, and the deviations from it. What of these means, and of the
+// elements behind the last block, deviates from the mean of the row is added to it.
+constexpr int kDeep = VB == 64 ? 16 : 8;
+
+template <class T>
+CCDL_SI Moments short_moments(const T* x, int64_t n) {
+  typedef ScalarOf<T> S;
+  typedef VecOf<T> V;
+  constexpr int kN = Lanes<T>::kN;
+  constexpr int64_t kStep = kDeep * kN;
+  V centers[kBlock / kStep], rests[kBlock / kStep];
+  V total = {}, squares[2] = {};
+  const int64_t blocks = n / kStep;
+  for (int64_t b = 0; b < blocks; ++b) {
+    V v[kDeep], sum[4] = {}, rest[2] = {};
+#pragma GCC unroll 16
+    for (int j = 0; j < kDeep; ++j) {
+      v[j] = ld_halves(x + b * kStep + j * kN);
+      sum[j % 4] += v[j];
+    }
+    const V c = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * set1(S(1) / S(kDeep));
+#pragma GCC unroll 16
+    for (int j = 0; j < kDeep; ++j) {
+      const V d = v[j] - c;
+      rest[j % 2] += d;
+      squares[j % 2] = fma(d, d, squares[j % 2]);
+    }
+    centers[b] = c;
+    rests[b] = rest[0] + rest[1];
+    total += c;
+  }
+  const S c = blocks ? lane_sum(total) / (S)(blocks * kN)
+                     : sum_over<T>(n, [&](int64_t i, int k) { return at(x + i, k); }) / (S)n;
+  const V middle = set1(c);
+  V sum = {};
+  for (int64_t b = 0; b < blocks; ++b) {
+    const V d = centers[b] - middle, all = fma(d, set1(S(kDeep)), rests[b]);
+    sum += all;
+    squares[0] = fma(d, all + rests[b], squares[0]);
+  }
+  for (int64_t i = blocks * kStep; i < n; i += kN) {
+    const V d = at(x + i, n - i < kN ? (int)(n - i) : kN, c) - middle;
+    sum += d;
+    squares[1] = fma(d, d, squares[1]);
+  }
+  const double shift = (double)lane_sum(sum) / (double)n;
+  return {(double)n, (double)c + shift,
+          (double)lane_sum(squares[0] + squares[1]) - (double)n * shift * shift};
+}
+
+// Rows whose moments are taken before the first of them is written, so that the latencies of one row's last
+// sums pass behind another row.
+constexpr int kGroup = 2;
 
 CCDL_SI double rstd_of(double var, double eps) { return 1.0 / __builtin_sqrt(var + eps); }
-
-template <class T, int kRows>
-CCDL_SI void forward_group(const T* x, const T* w, const T* b, T* y, ScalarOf<T>* mean, ScalarOf<T>* rstd,
-                           int64_t n, double eps) {
-  typedef ScalarOf<T> S;
-  VecOf<T> sum[kRows] = {}, squares[kRows] = {}, m[kRows], s[kRows];
-  S c[kRows];
-  if (mean) {
-    for (int r = 0; r < kRows; ++r)
-      c[r] = sum_over<T>(n, [&](int64_t i, int k) { return at(x + r * n + i, k); }) / (S)n;
-    for (int r = 0; r < kRows; ++r) m[r] = set1(c[r]);
-    each_vector<T>(n, [&](int64_t i, int k) {
-      for (int r = 0; r < kRows; ++r) {
-        const VecOf<T> d = at(x + r * n + i, k, c[r]) - m[r];
-        sum[r] += d;
-        squares[r] = fma(d, d, squares[r]);
-      }
-    });
-  } else {
-    each_vector<T>(n, [&](int64_t i, int k) {
-      for (int r = 0; r < kRows; ++r) {
-        const VecOf<T> v = at(x + r * n + i, k);
-        squares[r] = fma(v, v, squares[r]);
-      }
-    });
-  }
-  for (int r = 0; r < kRows; ++r) {
-    const double shift = mean ? (double)lane_sum(sum[r]) / (double)n : 0.0;
-    const double scale = rstd_of((double)lane_sum(squares[r]) / (double)n - shift * shift, eps);
-    const double exact = mean ? (double)c[r] + shift : 0.0;
-    if (mean) mean[r] = (S)exact;
-    rstd[r] = (S)scale;
-    m[r] = set1((S)exact);
-    s[r] = set1((S)scale);
-  }
-  for (int r = 0; r < kRows; ++r)
-    each_vector<T>(n, [&](int64_t i, int k) {
-      __builtin_prefetch(x + (kRows + r) * n + i);
-      __builtin_prefetch(y + (kRows + r) * n + i, 1);
-      const VecOf<T> vw = w ? at(w + i, k) : set1(S(1)), vb = b ? at(b + i, k) : VecOf<T>{};
-      const VecOf<T> xhat = (at(x + r * n + i, k) - m[r]) * s[r];
-      to(y + r * n + i, b ? fma(xhat, vw, vb) : xhat * vw, k);
-    });
-}
 
 template <class T>
 void layer_forward(const void* px, const void* pw, const void* pb, void* py, void* pmean, void* prstd,
                    int64_t rows, int64_t n, double eps) {
+  typedef ScalarOf<T> S;
   const T *x = static_cast<const T*>(px), *w = static_cast<const T*>(pw), *b = static_cast<const T*>(pb);
   T* y = static_cast<T*>(py);
-  ScalarOf<T>*mean = static_cast<ScalarOf<T>*>(pmean), *rstd = static_cast<ScalarOf<T>*>(prstd);
-  int64_t r = 0;
-  if (n <= kBlock) {
-    for (; r + kGroup <= rows; r += kGroup)
-      forward_group<T, kGroup>(x + r * n, w, b, y + r * n, mean ? mean + r : nullptr, rstd + r, n, eps);
-    for (; r < rows; ++r)
-      forward_group<T, 1>(x + r * n, w, b, y + r * n, mean ? mean + r : nullptr, rstd + r, n, eps);
-  }
-  for (; r < rows; ++r) {
-    Moments all = {(double)n, 0, 0};
-    if (mean)
-      all = moments<T>(x + r * n, n);
-    else
-      all.m2 = sum_squares<T>(x + r * n, n);
-    const double scale = rstd_of(all.m2 / (double)n, eps);
-    if (mean) mean[r] = (ScalarOf<T>)all.mean;
-    rstd[r] = (ScalarOf<T>)scale;
-    row_affine<T>(x + r * n, w, b, y + r * n, n, all.mean, scale);
+  S *mean = static_cast<S*>(pmean), *rstd = static_cast<S*>(prstd);
+  const int64_t group = n <= kBlock ? kGroup : 1;
+  for (int64_t first = 0; first < rows; first += group, x += group * n, y += group * n) {
+    const int count = (int)(rows - first < group ? rows - first : group);
+    double center[kGroup], scale[kGroup];
+    for (int r = 0; r < count; ++r) {
+      Moments all = {(double)n, 0, 0};
+      if (!mean)
+        all.m2 = sum_squares<T>(x + r * n, n);
+      else
+        all = n <= kBlock ? short_moments(x + r * n, n) : moments<T>(x + r * n, n);
+      center[r] = all.mean;
+      scale[r] = rstd_of(all.m2 / (double)n, eps);
+      if (mean) mean[first + r] = (S)center[r];
+      rstd[first + r] = (S)scale[r];
+    }
+    for (int r = 0; r < count; ++r) row_affine<T>(x + r * n, w, b, y + r * n, n, center[r], scale[r]);
   }
 }
 
 // dx = rstd (dy w - mean(dy w) - xhat mean(dy w xhat)); the mean(dy w) term is absent in rms norm. Row after
 // row, in the order of memory: rows side by side, or prefetches, leave the hardware's prefetcher behind.
-template <class T>
-void layer_backward(const void* px, const void* pw, const void* pmean, const void* prstd, const void* pdy,
-                    void* pdx, void* pdw, void* pdb, int64_t rows, int64_t n) {
+template <class T, bool kPast>
+CCDL_SI void backward_rows(const void* px, const void* pw, const void* pmean, const void* prstd,
+                           const void* pdy, void* pdx, void* pdw, void* pdb, int64_t rows, int64_t n) {
   typedef ScalarOf<T> S;
   typedef VecOf<T> V;
   constexpr int kN = Lanes<T>::kN;
@@ -227,7 +246,7 @@ void layer_backward(const void* px, const void* pw, const void* pmean, const voi
     const V m = set1(mu), s = set1(rstd[r]);
     V sum[2] = {}, dot[2] = {};
     const auto add = [&](int64_t i, int k, int j) __attribute__((always_inline)) {
-      const V g = at(dy + i, k), xhat = (at(x + i, k, mu) - m) * s;
+      const V g = at_halves(dy + i, k), xhat = (at_halves(x + i, k, mu) - m) * s;
       const V gw = w ? g * at(w + i, k) : g;
       sum[j] += gw;
       dot[j] = fma(gw, xhat, dot[j]);
@@ -246,9 +265,21 @@ void layer_backward(const void* px, const void* pw, const void* pmean, const voi
     const V vc = set1(c), vd = set1(d);
     each_vector<T>(n, [&](int64_t i, int k) {
       const V g = at(dy + i, k), xhat = (at(x + i, k) - m) * s;
-      to(dx + i, s * ((w ? fma(g, at(w + i, k), -vc) : g - vc) - xhat * vd), k);
+      const V v = s * ((w ? fma(g, at(w + i, k), -vc) : g - vc) - xhat * vd);
+      to_past<kPast>(dx + i, v, k);
     });
   }
+}
+template <class T>
+void layer_backward(const void* px, const void* pw, const void* pmean, const void* prstd, const void* pdy,
+                    void* pdx, void* pdw, void* pdb, int64_t rows, int64_t n, bool past) {
+  if constexpr (kStoresPast<T>) {
+    if (past && pdx && rows_on_lines(pdx, n * (int64_t)sizeof(T))) {
+      backward_rows<T, true>(px, pw, pmean, prstd, pdy, pdx, pdw, pdb, rows, n);
+      return fence_past();
+    }
+  }
+  backward_rows<T, false>(px, pw, pmean, prstd, pdy, pdx, pdw, pdb, rows, n);
 }
 
 // Sums over the rows of float or double columns, in double.

@@ -25,13 +25,13 @@ struct NormKernels {
                     int64_t ahead);
   // sums[0] = sum dy, sums[1] = sum dy (x - mean)
   void (*grad_sums[4])(const void* x, const void* dy, int64_t n, double mean, double* sums);
-  // dx = dy a + (x - mean) b + c; ahead as above, of x and dy
+  // dx = dy a + (x - mean) b + c; ahead as above, of x and dy; past: dx passes the caches by
   void (*grad_affine[4])(const void* x, const void* dy, void* dx, int64_t n, double mean, double a, double b,
-                         double c, int64_t ahead);
+                         double c, int64_t ahead, bool past);
   // layer norm rows [0, rows) of n: dx (or null), and dw += dy xhat, db += dy into stat-dtype rows (or null).
-  // mean null: rms norm. mean, rstd point to stat-dtype arrays.
+  // mean null: rms norm. mean, rstd point to stat-dtype arrays. past: dx passes the caches by.
   void (*layer_backward[4])(const void* x, const void* w, const void* mean, const void* rstd, const void* dy,
-                            void* dx, void* dw, void* db, int64_t rows, int64_t n);
+                            void* dx, void* dw, void* db, int64_t rows, int64_t n, bool past);
   // rows of n channels; all other vectors have n elements of the stat dtype.
   // out [3, n]: rounded means, sums and squares of the deviations from them
   void (*row_moments[4])(const void* x, int64_t rows, int64_t n, void* out);

@@ -2,6 +2,7 @@
 // evaluate exp twice instead of storing rounded intermediates. Inner softmax walks vectors of neighbouring
 // columns.
 #include <ccdl/cpu/simd/exp.h>
+#include <ccdl/cpu/simd/lines.h>
 #include <ccdl/cpu/simd/softmax.h>
 
 namespace ccdl::cpu::CCDL_ISA {
@@ -72,25 +73,34 @@ void forward_rows(const void* px, void* py, int64_t rows, int64_t n, bool log) {
   for (; r < rows; ++r) forward_group<T, 1>(x + r * n, y + r * n, n, log);
 }
 
-template <class T>
-void backward_rows(const void* py, const void* pdy, void* pdx, int64_t rows, int64_t n, bool log) {
+template <class T, bool kPast>
+CCDL_SI void backward_of(const T* y, const T* dy, T* dx, int64_t rows, int64_t n, bool log) {
   typedef typename Lanes<T>::V V;
-  for (int64_t row = 0; row < rows; ++row) {
-    const T* y = static_cast<const T*>(py) + row * n;
-    const T* dy = static_cast<const T*>(pdy) + row * n;
-    T* dx = static_cast<T*>(pdx) + row * n;
+  for (int64_t row = 0; row < rows; ++row, y += n, dy += n, dx += n) {
     if (log) {
-      const V s = set1(sum_over<T>(n, [&](int64_t i, int k) { return at(dy + i, k); }));
-      each_vector<T>(n, [&](int64_t i, int k) { to(dx + i, fma(-vexp(at(y + i, k)), s, at(dy + i, k)), k); });
-    } else {
-      const V s = set1(sum_over<T>(n, [&](int64_t i, int k) { return at(y + i, k) * at(dy + i, k); }));
+      const V s = set1(sum_over<T>(n, [&](int64_t i, int k) { return at_halves(dy + i, k); }));
       each_vector<T>(n, [&](int64_t i, int k) {
-        __builtin_prefetch(y + n + i);
-        __builtin_prefetch(dy + n + i);
-        to(dx + i, at(y + i, k) * (at(dy + i, k) - s), k);
+        to_past<kPast>(dx + i, fma(-vexp(at(y + i, k)), s, at(dy + i, k)), k);
       });
+    } else {
+      const V s =
+          set1(sum_over<T>(n, [&](int64_t i, int k) { return at_halves(y + i, k) * at_halves(dy + i, k); }));
+      each_vector<T>(
+          n, [&](int64_t i, int k) { to_past<kPast>(dx + i, at(y + i, k) * (at(dy + i, k) - s), k); });
     }
   }
+}
+template <class T>
+void backward_rows(const void* py, const void* pdy, void* pdx, int64_t rows, int64_t n, bool log, bool past) {
+  const T *y = static_cast<const T*>(py), *dy = static_cast<const T*>(pdy);
+  T* dx = static_cast<T*>(pdx);
+  if constexpr (kStoresPast<T>) {
+    if (past && rows_on_lines(pdx, n * (int64_t)sizeof(T))) {
+      backward_of<T, true>(y, dy, dx, rows, n, log);
+      return fence_past();
+    }
+  }
+  backward_of<T, false>(y, dy, dx, rows, n, log);
 }
 
 template <class T>

@@ -7,9 +7,9 @@
 namespace ccdl::cpu {
 
 struct SoftmaxKernels {
-  // rows contiguous rows of n
+  // rows contiguous rows of n; past: dx passes the caches by
   void (*forward[4])(const void* x, void* y, int64_t rows, int64_t n, bool log);
-  void (*backward[4])(const void* y, const void* dy, void* dx, int64_t rows, int64_t n, bool log);
+  void (*backward[4])(const void* y, const void* dy, void* dx, int64_t rows, int64_t n, bool log, bool past);
   // columns [begin, end) of one [n, inner] slab, softmax over n
   void (*forward_inner[4])(const void* x, void* y, int64_t n, int64_t inner, int64_t begin, int64_t end,
                            bool log);

@@ -2,8 +2,8 @@
 // by side in the source (the lines that its prefetcher fetches in pairs), then down the source, so that rows
 // of the destination are written along. The source lines two tiles on are asked for into the second-level
 // cache: rows that lie a power of two apart would throw each other out of the first.
+#include <ccdl/cpu/simd/lines.h>
 #include <ccdl/cpu/simd/stream.h>
-#include <ccdl/cpu/simd/vec.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
@@ -17,19 +17,6 @@ CCDL_SI V load_vector(const void* p) {
   __builtin_memcpy(&v, p, VB);
   return v;
 }
-template <class V>
-CCDL_SI void store_past_cache(void* p, V v) {
-#if defined(__AVX512F__)
-  _mm512_stream_si512((__m512i*)p, (__m512i)v);
-#elif defined(__AVX2__)
-  _mm256_stream_si256((__m256i*)p, (__m256i)v);
-#elif defined(__SSE2__)
-  _mm_stream_si128((__m128i*)p, (__m128i)v);
-#else
-  __builtin_memcpy(p, &v, VB);
-#endif
-}
-
 void copy(void* dst, const void* src, int64_t n, const char* const* ahead, int count) {
   char* y = (char*)dst;
   const char* x = (const char*)src;
@@ -42,7 +29,7 @@ void copy(void* dst, const void* src, int64_t n, const char* const* ahead, int c
   int64_t i = head;
   for (; i + kLine <= n; i += kLine) {
     for (int k = 0; k < count; ++k) __builtin_prefetch(ahead[k] + i);
-    for (int b = 0; b < kLine; b += VB) store_past_cache(y + i + b, load_vector<vi>(x + i + b));
+    for (int b = 0; b < kLine; b += VB) store_past(y + i + b, load_vector<vi>(x + i + b));
   }
   __builtin_memcpy(y + i, x + i, (size_t)(n - i));
 }
@@ -91,7 +78,7 @@ __attribute__((noinline)) void turn_tile(const T* src, int64_t src_stride, T* ds
 #pragma GCC unroll 8
       for (int g = 0; g < parts; ++g)
         if constexpr (kPast)
-          store_past_cache(dst + (i + k) * dst_stride + g * L, r[g][k]);
+          store_past(dst + (i + k) * dst_stride + g * L, r[g][k]);
         else
           __builtin_memcpy(dst + (i + k) * dst_stride + g * L, &r[g][k], VB);
   }
@@ -115,11 +102,7 @@ void turn(const void* from, int64_t src_stride, void* to, int64_t dst_stride, in
   }
 }
 
-void done() {
-#if defined(__SSE2__)
-  _mm_sfence();
-#endif
-}
+void done() { fence_past(); }
 
 }  // namespace
 

@@ -9,6 +9,10 @@
 namespace ccdl::cpu {
 
 constexpr int64_t kStreamLine = 64;  // bytes
+// Bytes of all operands from which on the result of a row kernel passes the caches by: about what a
+// third-level cache holds, so that the operands of the next pass are not thrown out for lines that nobody
+// finds there.
+constexpr int64_t kPastFrom = 32 << 20;
 
 struct StreamKernels {
   // n bytes of a buffer to memory; while that goes on, as many bytes from ahead[0 .. count) on are asked for.
