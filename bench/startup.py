@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -39,8 +41,18 @@ def imported(library: str, threads: int) -> dict[str, float]:
             "resident_MB": float(python("-c", f"{line}; {RESIDENT}").stdout)}  # fmt: skip
 
 
+def stripped(path: Path) -> int:
+    """The size of a file; of a shared library without its symbols, which a wheel leaves out."""
+    if ".so" in path.name and shutil.which("strip"):
+        with tempfile.TemporaryDirectory() as folder:
+            to = Path(folder) / "stripped"
+            if subprocess.run(["strip", "-o", str(to), str(path)], capture_output=True).returncode == 0:
+                return to.stat().st_size
+    return path.stat().st_size
+
+
 def installed(library: str, threads: int) -> dict[str, float]:
-    """The package's files without byte code; a library that lies elsewhere (a build folder) counts too."""
+    """The package's files without byte code; a library that lies elsewhere (a build folder) counts too, as in a wheel."""
     spec = importlib.util.find_spec(library)
     assert spec is not None and spec.origin is not None
     folder = Path(spec.origin).parent
@@ -48,7 +60,8 @@ def installed(library: str, threads: int) -> dict[str, float]:
              if p.is_file() and "__pycache__" not in p.parts}  # fmt: skip
     if library == "ccdl":
         files.add(Path(python("-c", f"import ccdl; ccdl.ones(1); {LIBRARY}").stdout.strip()).resolve())
-    return {"installed_MB": sum(p.stat().st_size for p in files) / 1e6}
+    size = stripped if library == "ccdl" else lambda path: path.stat().st_size
+    return {"installed_MB": sum(size(p) for p in files) / 1e6}
 
 
 ROWS = [Row("import", None, probe=imported), Row("size", None, probe=installed)]
