@@ -499,3 +499,50 @@ def test_lazy_modules_copy_travel_and_load(lazy, whole, shape):
     assert not loaded.has_uninitialized_params()
     x = ccdl.randn(shape)
     assert ccdl.equal(loaded(x), reference(x)) and repr(loaded) == repr(reference)
+
+
+class _Chosen(nn.Module):
+    """Shows only one of its two layers, as wrappers of public code do."""
+
+    def __init__(self):
+        super().__init__()
+        self.shown, self.hidden = nn.Linear(2, 3), nn.Linear(2, 3)
+
+    def named_modules(self, memo=None, prefix="", remove_duplicate=True):
+        memo = set() if memo is None else memo
+        if self not in memo:
+            memo.add(self)
+            yield prefix, self
+            yield from self.shown.named_modules(memo, prefix + ("." if prefix else "") + "shown", remove_duplicate)
+
+
+class _Renamed(nn.Sequential):
+    def named_parameters(self, *args, **kwargs):
+        yield "only", next(iter(super().named_parameters(*args, **kwargs)))[1]
+
+
+def test_parameters_follow_named_parameters():
+    shared = nn.Linear(2, 2)
+    cyclic = nn.Sequential(nn.Linear(1, 1))
+    cyclic.add_module("again", cyclic[0])
+    tied = nn.Sequential(shared, nn.ReLU(), nn.Sequential(shared, nn.Linear(2, 1, bias=False)))
+    tied[2][1].weight = shared.weight
+    for net in (tied, cyclic, nn.Sequential(_Chosen(), nn.Linear(3, 1)), _Renamed(nn.Linear(2, 2)), nn.Module(), nn.Sequential(_Renamed(nn.Linear(2, 2))),
+                nn.TransformerEncoderLayer(4, 2)):  # fmt: skip
+        want = [p for _, p in net.named_parameters()]
+        got = list(net.parameters())
+        assert len(got) == len(want) and all(a is b for a, b in zip(got, want))
+        everything = [p for m in nn.Module.modules(net) for p in m._parameters.values() if p is not None]
+        for p in everything:
+            p.grad = ccdl.ones_like(p)
+        net.zero_grad()
+        assert all(p.grad is None for p in got)
+        for p in got:
+            p.grad = ccdl.ones_like(p)
+        net.zero_grad(set_to_none=False)
+        assert all(float(p.grad.sum()) == 0 for p in got)
+    chosen = _Chosen()
+    hidden = chosen.hidden.weight
+    hidden.grad = ccdl.ones_like(hidden)
+    nn.Sequential(chosen).zero_grad()
+    assert hidden.grad is not None

@@ -500,11 +500,29 @@ class Module(HookMethods, StateMethods):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops (or fills with zeros) the gradients of all parameters."""
+        kind = type(self)
+        if set_to_none and kind.parameters is _PARAMETERS and kind.named_parameters is _NAMED[0]:
+            return self._drop_gradients()
         for param in self.parameters():
             if set_to_none:
                 param.grad = None
             elif param.grad is not None:
                 param.grad = _C.zeros_like(param.grad)
+
+    def _drop_gradients(self):
+        stack, known = [self], {self}
+        for module in stack:  # which grows
+            if type(module).named_modules is not _NAMED[1]:  # its own idea of what is below
+                for param in module.parameters():
+                    param.grad = None
+                continue
+            for param in module._parameters.values():
+                if param is not None:
+                    param.grad = None
+            for below in module._modules.values():
+                if below is not None and below not in known:
+                    known.add(below)
+                    stack.append(below)
 
     def share_memory(self) -> Any:
         """Accepted without effect: worker threads share memory anyway."""
@@ -538,7 +556,9 @@ class Module(HookMethods, StateMethods):
         return head + "\n  " + "\n  ".join(lines + children) + "\n)"
 
 
-_NAMED = (Module.named_parameters, Module.named_modules)  # unless a subclass has its own
+# Unless a subclass has its own.
+_NAMED = (Module.named_parameters, Module.named_modules)
+_PARAMETERS = Module.parameters
 
 
 def _parse_to(args, kwargs):
