@@ -458,6 +458,10 @@ bool memory_format_from(PyObject* o, int64_t* out) {
   *out = reinterpret_cast<NamedObject*>(o)->value;
   return true;
 }
+bool is_complex_dtype(PyObject* o) {
+  return Py_TYPE(o) == DTypeType && (reinterpret_cast<DTypeObject*>(o)->dtype == DType::Complex64 ||
+                                     reinterpret_cast<DTypeObject*>(o)->dtype == DType::Complex128);
+}
 bool is_layout(PyObject* o) {
   if (Py_TYPE(o) != LayoutType) return false;
   CCDL_CHECK(o == strided_object, NotImplemented, "layout: ", reinterpret_cast<NamedObject*>(o)->name,

@@ -46,6 +46,13 @@ PyObject* override_of(PyObject* o, PyTypeObject** type) {
     return nullptr;
   }
   if (is_tensor(o) || PyLong_Check(o) || PyFloat_Check(o) || o == Py_None) return nullptr;
+  if (is_complex_dtype(o)) {  // tensors of these dtypes are pairs of real ones, made in Python
+    *type = Py_TYPE(o);
+    PyObject* module = PyImport_ImportModule("ccdl._complex");
+    PyObject* made = module ? PyObject_GetAttrString(module, "of_complex_dtype") : nullptr;
+    Py_XDECREF(module);
+    return made;
+  }
   PyObject* found = PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(o)), "__torch_function__");
   if (!found) PyErr_Clear();
   *type = Py_TYPE(o);

@@ -41,6 +41,7 @@ struct Signature {
 
 bool memory_format_from(PyObject* o, int64_t* out);
 bool is_layout(PyObject* o);
+bool is_complex_dtype(PyObject* o);
 Device current_default_device();
 void set_current_default_device(Device d);
 bool init_op_types(PyObject* module);     // op_function.cpp

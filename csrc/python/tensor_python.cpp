@@ -65,6 +65,17 @@ const Row kRows[] = {
      [](const Args& a) { return call("lu", a.self(), or_none(a.object(1)), or_none(a.object(2))); }},
     {"untyped_storage(Tensor self) -> object",
      [](const Args& a) { return call("untyped_storage", a.self()); }},
+    {"stft(Tensor self, object n_fft, object hop_length=None, object win_length=None, Tensor? window=None, "
+     "bool "
+     "center=True, str pad_mode='reflect', bool normalized=False, object onesided=None, object "
+     "return_complex=None, "
+     "object align_to_window=None) -> object",
+     [](const Args& a) {
+       return call("stft", a.self(), a.object(1), or_none(a.object(2)), or_none(a.object(3)),
+                   or_none(a.object(4)), a.boolean(5) ? Py_True : Py_False, or_none(a.object(6)),
+                   a.boolean(7) ? Py_True : Py_False, or_none(a.object(8)), or_none(a.object(9)),
+                   or_none(a.object(10)));
+     }},
     {"to_sparse(Tensor self) -> object", [](const Args& a) { return call("to_sparse", a.self()); }},
     {"to_dense(Tensor self, dtype? dtype=None) -> Tensor",
      [](const Args& a) {

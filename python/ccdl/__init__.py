@@ -109,6 +109,8 @@ _LAZY = {
     "polar": ("_complex", "polar"),
     "view_as_complex": ("_complex", "view_as_complex"),
     "view_as_real": ("_complex", "view_as_real"),
+    "stft": ("_spectra", "stft"),
+    "istft": ("_spectra", "istft"),
     "sparse_coo_tensor": ("sparse", "sparse_coo_tensor"),
     "GradScaler": ("amp", "GradScaler"),
     "TypedStorage": ("storage", "TypedStorage"),

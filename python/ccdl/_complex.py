@@ -297,6 +297,34 @@ class ComplexTensor:
         """e to the power of each element."""
         return polar(self.real.exp(), self.imag)
 
+    def pow(self, exponent: Any) -> ComplexTensor:
+        """A power: products for small whole numbers, else exp(exponent log z)."""
+        if isinstance(exponent, int) and 0 < exponent <= 8:
+            result = self
+            for _ in range(exponent - 1):
+                result = result.mul(self)
+            return result
+        log = ComplexTensor(_C.stack([self.abs().log(), self.angle()], -1))
+        return log.mul(exponent).exp()
+
+    __pow__ = pow
+
+    def square(self) -> ComplexTensor:
+        """z z."""
+        return self.mul(self)
+
+    def matmul(self, other: Any) -> ComplexTensor:
+        """The matrix product, as for real tensors."""
+        b = as_complex(other, self)
+        real = _C.matmul(self.real, b.real) - _C.matmul(self.imag, b.imag)
+        imag = _C.matmul(self.real, b.imag) + _C.matmul(self.imag, b.real)
+        return ComplexTensor(_C.stack([real, imag], -1))
+
+    __matmul__ = mm = bmm = matmul
+
+    def __rmatmul__(self, other: Any) -> ComplexTensor:
+        return as_complex(other, self).matmul(self)
+
     def sum(self, dim: Any = None, keepdim: bool = False) -> ComplexTensor:
         """Sum over all or some dimensions."""
         dims = tuple(range(self.ndim)) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
@@ -315,6 +343,25 @@ class ComplexTensor:
             index = (*index, Ellipsis)
         whole = (*index, slice(None))
         return ComplexTensor(self._parts[whole])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        index = index if isinstance(index, tuple) else (index,)
+        if not any(i is Ellipsis for i in index):
+            index = (*index, Ellipsis)
+        whole = (*index, slice(None))
+        self._parts[whole] = as_complex(value, self)._parts
+
+    def istft(self, *args: Any, **kwargs: Any) -> Any:
+        """:func:`ccdl.istft`."""
+        from ._spectra import istft
+
+        return istft(self, *args, **kwargs)
+
+    def stft(self, *args: Any, **kwargs: Any) -> Any:
+        """:func:`ccdl.stft`."""
+        from ._spectra import stft
+
+        return stft(self, *args, **kwargs)
 
     def view(self, *shape: Any) -> ComplexTensor:
         """Another shape of the same memory."""
@@ -352,7 +399,7 @@ class ComplexTensor:
         return ComplexTensor(self._parts.flatten(_shifted(self, start_dim), _shifted(self, end_dim)))
 
 
-_SWAPPED = ("mul", "multiply", "add", "sub", "div")
+_SWAPPED = ("mul", "multiply", "add", "sub", "div", "matmul")
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:
@@ -382,3 +429,66 @@ def as_complex(x: Any, like: ComplexTensor | None = None) -> ComplexTensor:
         parts = _C.tensor([x.real, x.imag], dtype=like._parts.dtype, device=like.device)
         return ComplexTensor(parts)
     raise errors.TypeError(f"a complex tensor takes tensors and numbers, not {type(x).__name__}")
+
+
+def _numbers(data: Any, part: str) -> Any:
+    """One part of nested lists of numbers."""
+    if isinstance(data, (list, tuple)):
+        return [_numbers(item, part) for item in data]
+    return getattr(data, part) if not isinstance(data, Tensor) else data.item() if part == "real" else 0.0
+
+
+def of_complex_dtype(func: Any, types: Any, args: Any, kwargs: Any) -> ComplexTensor:
+    """What a function makes of a complex ``dtype``: zeros, ones, random numbers, real tensors converted.
+
+    Uniform numbers have uniform parts; normal ones have variance 1, 1/2 in each part.
+    """
+    name = func.__name__
+    real_args = [_REAL.get(a, a) if isinstance(a, _C.dtype) else a for a in args]
+    kwargs = {k: _REAL.get(v, v) if isinstance(v, _C.dtype) else v for k, v in kwargs.items()}
+    wants_grad = kwargs.pop("requires_grad", False)
+
+    def call(*given: Any, **options: Any) -> Tensor:
+        part = func(*given, **options)
+        return part if isinstance(part, Tensor) else as_complex(part)._parts
+
+    if name in ("rand", "randn", "rand_like", "randn_like"):
+        like = [a._parts[..., 0] if isinstance(a, ComplexTensor) else a for a in real_args]
+        parts = _C.stack([call(*like, **kwargs), call(*like, **kwargs)], -1)
+        result = ComplexTensor(parts * 0.5**0.5 if name.startswith("randn") else parts)
+    elif name in _OF_NUMBERS:
+        if args and isinstance(args[0], ComplexTensor):
+            return args[0].to(*(a for a in args[1:] if isinstance(a, _C.dtype)), **kwargs)
+        place = 1 if name in ("full", "new_full", "full_like", "new_tensor") else 0
+        place = 2 if name == "new_full" else place
+        key = "fill_value" if "full" in name else "data"
+        if len(real_args) > place and isinstance(real_args[place], Tensor):
+            result = as_complex(call(*real_args, **kwargs))
+        else:
+            halves = []
+            for part in ("real", "imag"):
+                given, options = list(real_args), dict(kwargs)
+                if len(given) > place:
+                    given[place] = _numbers(given[place], part)
+                else:
+                    options[key] = _numbers(options[key], part)
+                halves.append(call(*given, **options))
+            result = ComplexTensor(_C.stack(halves, -1))
+    elif name in _REAL_VALUED:
+        like = [a._parts[..., 0] if isinstance(a, ComplexTensor) else a for a in real_args]
+        result = as_complex(call(*like, **kwargs))
+    else:
+        raise errors.TypeError(
+            f"{name}: complex dtypes are not supported here; complex numbers are pairs of real ones in ccdl "
+            "(ccdl.complex, ccdl.view_as_complex)"
+        )
+    if wants_grad:
+        result = ComplexTensor(result._parts.detach().requires_grad_())
+    return result
+
+
+_OF_NUMBERS = "tensor as_tensor asarray full new_full full_like new_tensor scalar_tensor".split()
+_REAL_VALUED = (
+    "zeros ones empty eye arange linspace zeros_like ones_like empty_like new_zeros new_ones new_empty to "
+    "type"
+).split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from . import _C, errors
@@ -51,12 +52,28 @@ def einsum(equation: Any, *operands: Any) -> Any:
     if isinstance(equation, str):
         if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
             operands = tuple(operands[0])
-        return _C._einsum(equation, list(operands))
+        return _contracted(equation, list(operands))
     arguments = (equation, *operands)
     pairs = len(arguments) // 2
     left = ",".join(_subscripts(labels) for labels in arguments[1 : 2 * pairs : 2])
     right = "->" + _subscripts(arguments[-1]) if len(arguments) % 2 else ""
-    return _C._einsum(left + right, list(arguments[0 : 2 * pairs : 2]))
+    return _contracted(left + right, list(arguments[0 : 2 * pairs : 2]))
+
+
+def _contracted(equation: str, operands: list[Any]) -> Any:
+    """Of real tensors at once; of complex ones part by part, as sums of products are linear in each."""
+    if all(isinstance(x, _C.Tensor) or not hasattr(x, "_parts") for x in operands):
+        return _C._einsum(equation, operands)
+    from ._complex import ComplexTensor
+
+    sums: list[Any] = [None, None]
+    choices = [(x.real, x.imag) if isinstance(x, ComplexTensor) else (x,) for x in operands]
+    for picked in itertools.product(*(range(len(parts)) for parts in choices)):
+        turns = sum(picked)  # factors of i
+        term = _C._einsum(equation, [parts[k] for parts, k in zip(choices, picked, strict=True)])
+        term = -term if turns % 4 in (2, 3) else term
+        sums[turns % 2] = term if sums[turns % 2] is None else sums[turns % 2] + term
+    return ComplexTensor(_C.stack(sums, -1))
 
 
 def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:

@@ -243,3 +243,11 @@ def to_sparse(x):
     from .sparse import _from_dense
 
     return _from_dense(x)
+
+
+def stft(x, n_fft, hop_length, win_length, window, center, pad_mode, *rest):
+    """:func:`ccdl.stft`."""
+    from ._spectra import stft as function
+
+    mode = "reflect" if pad_mode is None else pad_mode
+    return function(x, n_fft, hop_length, win_length, window, center, mode, *rest)

@@ -20,15 +20,19 @@ __all__ = [
     "fftfreq",
     "fftn",
     "fftshift",
+    "hfft",
     "ifft",
     "ifft2",
     "ifftn",
     "ifftshift",
+    "ihfft",
     "irfft",
     "irfft2",
+    "irfftn",
     "rfft",
     "rfft2",
     "rfftfreq",
+    "rfftn",
 ]
 
 _DENSE = 64  # up to this length one product with the matrix of roots
@@ -205,6 +209,37 @@ def irfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = No
     """The real inverse of :func:`rfft2`."""
     (m, first), (n, last) = _dims("irfft2", input, s, dim)
     return irfft(ifft(input, m, first, norm), n, last, norm)
+
+
+def rfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> ComplexTensor:
+    """:func:`rfft` over the last and :func:`fft` over the other of several dimensions, all by default."""
+    *others, (n, last) = _dims("rfftn", input, s, dim)
+    z = rfft(input, n, last, norm)
+    for m, d in others:
+        z = fft(z, m, d, norm)
+    return z
+
+
+def irfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> Tensor:
+    """The real inverse of :func:`rfftn`; the last length is 2 (length - 1) by default."""
+    z = _input("irfftn", input)
+    *others, (n, last) = _dims("irfftn", z, s, dim)
+    for m, d in others:
+        z = ifft(z, m, d, norm)
+    return irfft(z, n, last, norm)
+
+
+_TURNED = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
+
+
+def hfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """:func:`fft` of a signal whose second half mirrors the first one's conjugate: real, 2 (length - 1) long."""
+    return irfft(_input("hfft", input).conj(), n, dim, _TURNED.get(norm, norm))
+
+
+def ihfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
+    """The inverse of :func:`hfft`: the first n // 2 + 1 values for real numbers."""
+    return rfft(input, n, dim, _TURNED.get(norm, norm)).conj()
 
 
 def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import enum
 from typing import Any, NoReturn
 
-from . import errors
+from .. import errors
 
-__all__ = ["OperatorExportTypes", "TrainingMode", "export", "is_in_onnx_export"]
+__all__ = [
+    "OperatorExportTypes",
+    "TrainingMode",
+    "export",
+    "is_in_onnx_export",
+    "register_custom_op_symbolic",
+]
 
 
 class TrainingMode(enum.Enum):
@@ -36,3 +42,7 @@ def export(model: Any, args: Any = (), f: Any = None, **options: Any) -> NoRetur
     raise errors.RuntimeError(
         "onnx.export: export is not implemented; save the weights, ccdl.save(model.state_dict(), path)"
     )
+
+
+def register_custom_op_symbolic(symbolic_name: str, symbolic_fn: Any, opset_version: int) -> None:
+    """Accepted without effect: how an operator would be exported."""

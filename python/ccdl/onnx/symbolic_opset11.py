@@ -1,0 +1,1 @@
+"""Names of an operator set; nothing is exported, so there are none."""
