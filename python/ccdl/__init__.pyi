@@ -15,15 +15,18 @@ from . import errors as errors
 from . import fft as fft
 from . import func as func
 from . import functional as functional
+from . import futures as futures
 from . import fx as fx
 from . import hub as hub
 from . import jit as jit
+from . import library as library
 from . import linalg as linalg
 from . import models as models
 from . import mps as mps
 from . import multiprocessing as multiprocessing
 from . import nn as nn
 from . import onnx as onnx
+from . import ops as ops
 from . import optim as optim
 from . import overrides as overrides
 from . import profiler as profiler
@@ -136,6 +139,18 @@ from ._functions import vander as vander
 from ._functions import xlogy_ as xlogy_
 from ._functions import zero_ as zero_
 from ._shapes import broadcast_shapes as broadcast_shapes
+from ._spectra import istft as istft
+from ._spectra import stft as stft
+from ._symbols import SymBool as SymBool
+from ._symbols import SymFloat as SymFloat
+from ._symbols import SymInt as SymInt
+from ._symbols import sym_float as sym_float
+from ._symbols import sym_int as sym_int
+from ._symbols import sym_ite as sym_ite
+from ._symbols import sym_max as sym_max
+from ._symbols import sym_min as sym_min
+from ._symbols import sym_not as sym_not
+from ._symbols import sym_sqrt as sym_sqrt
 from ._tensor_str import set_printoptions as set_printoptions
 from ._type_info import finfo as finfo
 from ._type_info import iinfo as iinfo
@@ -160,6 +175,8 @@ from .nn.functional import pdist as pdist
 from .serialization import load as load
 from .serialization import save as save
 from .sparse import sparse_coo_tensor as sparse_coo_tensor
+from .storage import TypedStorage as TypedStorage
+from .storage import UntypedStorage as UntypedStorage
 
 _T = TypeVar("_T")
 

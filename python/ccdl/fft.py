@@ -233,7 +233,7 @@ _TURNED = {None: "forward", "backward": "forward", "forward": "backward", "ortho
 
 
 def hfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
-    """:func:`fft` of a signal whose second half mirrors the first one's conjugate: real, 2 (length - 1) long."""
+    """:func:`fft` of a signal whose second half is the conjugate of the first: real, 2 (length - 1) long."""
     return irfft(_input("hfft", input).conj(), n, dim, _TURNED.get(norm, norm))
 
 
