@@ -135,10 +135,7 @@ _FUNCTIONS = (
 ).split()
 _LAZY.update((name, ("_functions", name)) for name in _FUNCTIONS)
 
-_SYMBOLS = (
-    "SymBool SymFloat SymInt _assert_async _check _check_index _check_is_size _check_not_implemented "
-    "_check_type _check_value _check_with sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt"
-).split()
+_SYMBOLS = "_assert_async sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt".split()
 _LAZY.update((name, ("_symbols", name)) for name in _SYMBOLS)
 
 _COPIES = (

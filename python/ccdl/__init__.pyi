@@ -141,9 +141,6 @@ from ._functions import zero_ as zero_
 from ._shapes import broadcast_shapes as broadcast_shapes
 from ._spectra import istft as istft
 from ._spectra import stft as stft
-from ._symbols import SymBool as SymBool
-from ._symbols import SymFloat as SymFloat
-from ._symbols import SymInt as SymInt
 from ._symbols import sym_float as sym_float
 from ._symbols import sym_int as sym_int
 from ._symbols import sym_ite as sym_ite

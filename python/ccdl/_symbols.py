@@ -1,29 +1,14 @@
-"""Checks of conditions and the names of symbolic numbers: ccdl's sizes are plain Python numbers."""
+"""Arithmetic of symbolic numbers, which in ccdl are plain Python ones, and a check of a tensor's value."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from . import errors
 from ._C import Tensor
 
-__all__ = ["SymBool", "SymFloat", "SymInt"]
-
-Message = Callable[[], Any] | None
-
-
-class SymInt:
-    """Never made: every size is an ``int``, so that ``isinstance`` is False."""
-
-
-class SymFloat:
-    """Never made: every number is a ``float``, so that ``isinstance`` is False."""
-
-
-class SymBool:
-    """Never made: every condition is a ``bool``, so that ``isinstance`` is False."""
+__all__ = ["sym_float", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt"]
 
 
 def sym_int(a: Any) -> int:
@@ -61,50 +46,6 @@ def sym_ite(b: Any, t: Any, f: Any) -> Any:
 def sym_sqrt(a: Any) -> float:
     """``math.sqrt(a)``."""
     return math.sqrt(a)
-
-
-def _check_with(error_type: type[Exception], cond: Any, message: Message) -> None:
-    if isinstance(cond, Tensor) or not isinstance(cond, (bool, int)):
-        raise errors.TypeError(f"cond must be a bool, but got {type(cond)}")
-    if not cond:
-        if message is not None and not callable(message):
-            raise errors.TypeError("message must be a callable")
-        raise error_type(
-            "Expected cond to be True, but got False. (Could this error message be improved? If so, please "
-            "report an enhancement request.)"
-            if message is None
-            else str(message())
-        )
-
-
-def _check(cond: Any, message: Message = None) -> None:
-    """RuntimeError with the text ``message()`` gives, unless ``cond``."""
-    _check_with(errors.RuntimeError, cond, message)
-
-
-def _check_index(cond: Any, message: Message = None) -> None:
-    """IndexError with the text ``message()`` gives, unless ``cond``."""
-    _check_with(errors.IndexError, cond, message)
-
-
-def _check_value(cond: Any, message: Message = None) -> None:
-    """ValueError with the text ``message()`` gives, unless ``cond``."""
-    _check_with(errors.ValueError, cond, message)
-
-
-def _check_type(cond: Any, message: Message = None) -> None:
-    """TypeError with the text ``message()`` gives, unless ``cond``."""
-    _check_with(errors.TypeError, cond, message)
-
-
-def _check_not_implemented(cond: Any, message: Message = None) -> None:
-    """NotImplementedError with the text ``message()`` gives, unless ``cond``."""
-    _check_with(errors.NotImplementedError, cond, message)
-
-
-def _check_is_size(i: Any, message: Message = None, *, max: int | None = None) -> None:
-    """RuntimeError unless 0 <= ``i`` (<= ``max``)."""
-    _check_with(errors.RuntimeError, i >= 0 and (max is None or i <= max), message)
 
 
 def _assert_async(input: Tensor, assert_msg: str | None = None) -> None:
