@@ -213,6 +213,8 @@ bool conv_prefers_windows(const View& dy, const View& w, const View& dx, const C
   if (g.groups != 1 || !w.is_contiguous() || dy.numel() == 0 || w.numel() == 0) return false;
   const int64_t strides = std::min(g.stride[0], dx.sizes[2]) * std::min(g.stride[1], dx.sizes[3]) *
                           std::min(g.stride[2], dx.sizes[4]);
+  // Few pixels under many filters (512 over 4x4): turning the filters would cost more than the additions.
+  if (plane_size(w) > 1 && dy.sizes[1] > 2 * dy.sizes[0] * plane_size(dy)) return true;
   // An addition costs about as much as sixteen multiply-adds of the product.
   return plane_size(dx) / strides * dy.sizes[1] > 2 * plane_size(dy) * (dy.sizes[1] + 16);
 }
