@@ -205,7 +205,8 @@ bool ints_from(PyObject* o, int fill, Slot* s) {
 
 }  // namespace
 
-bool number_from(PyObject* o, Scalar* out) {
+// `large`, where given, is set for an int beyond 64 bits, which then comes as the double nearest to it.
+bool number_from(PyObject* o, Scalar* out, bool* large) {
   if (PyFloat_Check(o)) {
     *out = Scalar(PyFloat_AS_DOUBLE(o));
     return true;
@@ -217,9 +218,17 @@ bool number_from(PyObject* o, Scalar* out) {
   if (PyLong_Check(o)) {
     int overflow = 0;
     const long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
-    if (overflow)
+    if (!overflow) {
+      *out = Scalar(v);
+      return true;
+    }
+    const double nearest = large ? PyLong_AsDouble(o) : -1.0;
+    if (!large || (nearest == -1.0 && PyErr_Occurred())) {
+      PyErr_Clear();
       fail(ErrorKind::Value, "a number argument does not fit in 64 bits (Overflow when unpacking long)");
-    *out = Scalar(v);
+    }
+    *out = Scalar(nearest);
+    *large = true;
     return true;
   }
   if (is_tensor(o)) {
@@ -252,7 +261,8 @@ bool number_from(PyObject* o, Scalar* out) {
   return false;
 }
 
-bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
+bool Signature::convert(const Param& p, PyObject* o, Slot* s, Args* a) {
+  int64_t* work = &a->work_;
   s->given = true;
   s->object = o;
   if (o == Py_None && p.type != ArgType::Object) {
@@ -271,15 +281,17 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, int64_t* work) {
         *work += s->tensor->numel();
         return true;
       }
-      return !p.tensor_only && number_from(o, &s->scalar);
+      return !p.tensor_only && number_from(o, &s->scalar, &a->large_);
     case ArgType::Scalar:
-      return number_from(o, &s->scalar);
+      return number_from(o, &s->scalar, &a->large_);
     case ArgType::Int:
       return int_from(o, &s->integer);
-    case ArgType::Float:
-      if (!number_from(o, &s->scalar)) return false;
+    case ArgType::Float: {
+      bool large = false;  // as good as any other double
+      if (!number_from(o, &s->scalar, &large)) return false;
       s->real = s->scalar.to_double();
       return true;
+    }
     case ArgType::Bool:
       if (PyBool_Check(o))
         s->integer = o == Py_True;
@@ -446,7 +458,7 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
         continue;
       }
     }
-    if (!convert(p, args[at], &s, &a->work_)) return bad_type(pos, args[at], false);
+    if (!convert(p, args[at], &s, a)) return bad_type(pos, args[at], false);
     ++pos;
     ++at;
   }
@@ -457,7 +469,7 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
       return reject(str(name, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'"));
     if (a->slots_[i].given)
       return reject(str(name, "() got multiple values for argument '", params[i].name, "'"));
-    if (!convert(params[i], args[nargs + k], &a->slots_[i], &a->work_))
+    if (!convert(params[i], args[nargs + k], &a->slots_[i], a))
       return bad_type(i, args[nargs + k], true);
   }
   for (int i = 0; i < n; ++i) {
@@ -474,6 +486,7 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
     if (p.fallback.lists) s.make_lists().reals = p.fallback.lists->reals;
   }
   a->signature_ = this;
+  if (a->large_) check_large(*a);
   if (cu::is_initialized()) check_devices(*a);
   return true;
 }
@@ -482,6 +495,15 @@ void Args::too_many_ints(int i) const {
   fail(ErrorKind::Value,
        str(signature_->name, "(): argument '", signature_->params[static_cast<size_t>(i)].name, "' has ",
            slots_[i].lists->many.size(), " entries; tensors have at most ", kMaxDims, " dimensions"));
+}
+
+// An int beyond 64 bits is a number like any other beside a tensor of floats, and nothing that a tensor of
+// integers could hold.
+void Signature::check_large(const Args& a) const {
+  for (size_t i = 0; i < params.size(); ++i)
+    if (a.slots_[i].tensor && is_floating(a.slots_[i].tensor->dtype())) return;
+  fail(ErrorKind::Value, str(name, "(): a number argument does not fit in 64 bits (Overflow when unpacking long); "
+                             "only beside a floating tensor may it be larger"));
 }
 
 // All tensors of a call live on one device. Numbers in host memory (0-d) mix where an argument may be a

@@ -14,6 +14,7 @@ std::vector<double> scales(PyObject* o) {
   if (number_from(o, &v)) return {v.to_double()};
   CCDL_CHECK(PyTuple_Check(o) || PyList_Check(o), Type,
              "interpolate: scale_factor must be a number or a tuple of numbers, not ", Py_TYPE(o)->tp_name);
+  CCDL_CHECK(PySequence_Size(o) > 0, Value, "interpolate: scale_factor must not be empty");
   for (Py_ssize_t i = 0; i < PySequence_Size(o); ++i) {
     PyObject* item = PySequence_GetItem(o, i);
     const bool ok = item && number_from(item, &v);

@@ -35,7 +35,8 @@ struct Signature {
 
  private:
   void check_devices(const Args& a) const;
-  static bool convert(const Param& p, PyObject* o, Slot* s, int64_t* work);
+  static bool convert(const Param& p, PyObject* o, Slot* s, Args* a);
+  void check_large(const Args& a) const;
   int find(PyObject* key) const;
 };
 

@@ -1,4 +1,5 @@
-"""Type checks of functions written in Python: a value that is no tensor is a TypeError with its argument."""
+"""Type checks of functions written in Python: a value that is no tensor or no number is a TypeError with its
+argument."""
 
 from __future__ import annotations
 
@@ -11,7 +12,6 @@ from .errors import ShapeError, TypeError, ValueError
 
 __all__ = ["check_count", "check_sizes", "check_tensors", "named"]
 
-_MISSING = object()
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -41,23 +41,52 @@ def check_sizes(op: str, **sizes: Any) -> None:
                 raise ShapeError(f"{op}: {name} is {size!r}, must not be negative")
 
 
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (int, float)):
+        return True
+    if isinstance(value, Tensor):
+        return value.ndim == 0
+    return hasattr(value, "__float__") and not getattr(value, "shape", ())
+
+
+def _is_integer(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+_KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    "Tensor": ("Tensor", lambda value: isinstance(value, Tensor)),
+    Tensor: ("Tensor", lambda value: isinstance(value, Tensor)),
+    "float": ("float", _is_number),
+    "int": ("int", _is_integer),
+}
+
+
 def _checked(function: Callable[..., Any], label: str) -> Any:
     code = function.__code__
-    names = code.co_varnames[: code.co_argcount]
-    wanted = [(i, n) for i, n in enumerate(names) if function.__annotations__.get(n) in ("Tensor", Tensor)]
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    kinds = {n: _KINDS[a] for n in names if (a := function.__annotations__.get(n)) in _KINDS}
+    in_order = [kinds.get(n) for n in names[: code.co_argcount]]
     others: dict[str, str] = getattr(function, "_other_names", {})
-    if not wanted and not others:
+    if not kinds and not others:
         return function
+
+    def refuse(name: str, position: int | None, wanted: str, value: Any) -> None:
+        where = "" if position is None else f" (position {position + 1})"
+        raise TypeError(f"{label}(): argument '{name}'{where} must be {wanted}, not {type(value).__name__}")
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        for other, name in others.items():
-            if other in kwargs and name not in kwargs:
-                kwargs[name] = kwargs.pop(other)
-        for i, name in wanted:
-            value = args[i] if i < len(args) else kwargs.get(name, _MISSING)
-            if value is not _MISSING and not isinstance(value, Tensor):
-                raise TypeError(f"{label}(): argument '{name}' must be Tensor, not {type(value).__name__}")
+        for i, (kind, value) in enumerate(zip(in_order, args)):
+            if kind is not None and not kind[1](value):
+                refuse(names[i], i, kind[0], value)
+        if kwargs:
+            for other, name in others.items():
+                if other in kwargs and name not in kwargs:
+                    kwargs[name] = kwargs.pop(other)
+            for name, value in kwargs.items():
+                kind = kinds.get(name)
+                if kind is not None and not kind[1](value):
+                    refuse(name, None, kind[0], value)
         return function(*args, **kwargs)
 
     return checked
@@ -65,7 +94,7 @@ def _checked(function: Callable[..., Any], label: str) -> Any:
 
 def check_tensors(module: dict[str, Any], names: Sequence[str], prefix: str = "") -> dict[str, Any]:
     """Replaces the functions ``names`` of a module's globals by ones that check every parameter annotated as
-    Tensor. Returns the originals, for ``__test__``: their examples are run as before."""
+    Tensor, float or int. Returns the originals, for ``__test__``: their examples are run as before."""
     originals = {}
     for name in names:
         function = module[name]

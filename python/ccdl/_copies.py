@@ -7,6 +7,7 @@ from typing import Any
 
 from . import _C, errors
 from ._C import Tensor
+from ._checks import check_tensors
 from ._contractions import _write
 
 __all__ = [
@@ -113,3 +114,6 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tenso
     rest = _C.full((size - found.shape[0], input.dim()), fill_value, dtype=_C.int64, device=input.device)
     result = _C.cat([found, rest], 0) if input.dim() else found.new_empty(size, 0)
     return result if out is None else _write(out, result)
+
+
+__test__ = check_tensors(globals(), __all__)

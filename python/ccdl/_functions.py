@@ -295,6 +295,10 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
             )
     if len({d % max(input.dim(), 1) for d in dims}) < len(dims):
         raise errors.RuntimeError(f"gradient: a dimension appears multiple times in dim={dim}")
+    if input.dtype in (_C.bool, _C.uint8):
+        raise errors.RuntimeError(f"gradient: differences of {input.dtype} are not defined; convert input first")
+    if isinstance(spacing, Tensor) and not spacing.dim():
+        spacing = spacing.item()
     spacing = 1 if spacing is None else spacing
     if isinstance(spacing, (int, float)):
         steps: list[Any] = [spacing] * len(dims)
@@ -446,8 +450,24 @@ def lu_unpack(
     out: Any = None,
 ) -> Any:
     """(P, L, U) from the packed factors of :func:`lu`; empty tensors for what is not asked for."""
+    if LU_data.dim() < 2:
+        raise errors.ShapeError(f"lu_unpack: LU_data must be at least 2-d, got {list(LU_data.shape)}")
     m, n = LU_data.shape[-2:]
     k = min(m, n)
+    if unpack_pivots:
+        if LU_pivots.dtype != _C.int32:
+            raise errors.DTypeError(
+                f"lu_unpack: LU_pivots must be int32, as lu_factor gives them, got {LU_pivots.dtype}"
+            )
+        if tuple(LU_pivots.shape) != (*LU_data.shape[:-2], k):
+            raise errors.ShapeError(
+                f"lu_unpack: LU_pivots must be {[*LU_data.shape[:-2], k]} for LU_data {list(LU_data.shape)}, "
+                f"got {list(LU_pivots.shape)}"
+            )
+        if LU_pivots.numel() and not 1 <= int(LU_pivots.min()) <= int(LU_pivots.max()) <= m:
+            raise errors.RuntimeError(
+                f"lu_unpack: pivots must be between 1 and {m} inclusive; are they those of lu_factor?"
+            )
     empty = LU_data.new_empty(0)
     p, low, up = empty, empty, empty
     if unpack_data:

@@ -19,7 +19,13 @@ def broadcast_shapes(*shapes: Any) -> Any:
     >>> ccdl.broadcast_shapes((2, 1), (3,))
     ccdl.Size([2, 3])
     """
-    tuples = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    for shape in shapes:
+        entries = shape if isinstance(shape, (tuple, list)) else (shape,)
+        if not all(hasattr(size, "__index__") and not isinstance(size, bool) for size in entries):
+            raise RuntimeError(
+                f"broadcast_shapes: input shapes should be ints, tuples of ints or lists of ints, got {shape!r}"
+            )
+    tuples = [tuple(s) if isinstance(s, (tuple, list)) else (int(s),) for s in shapes]
     result = [1] * max((len(s) for s in tuples), default=0)
     for shape in tuples:
         for i, size in enumerate(reversed(shape), 1):

@@ -78,7 +78,7 @@ Tensor hardshrink(const Tensor& x, double lambd) {
 Tensor tanhshrink(const Tensor& x) { return floating_unary("tanhshrink", UnaryOp::Tanhshrink, x); }
 Tensor hardtanh(const Tensor& x, double min, double max) {
   check_not_bool("hardtanh", x);
-  CCDL_CHECK(min <= max, Value, "hardtanh: min_val must not be above max_val, got ", min, " and ", max);
+  CCDL_CHECK(!(min > max), Value, "hardtanh: min_val must not be above max_val, got ", min, " and ", max);
   return unary("hardtanh", UnaryOp::Hardtanh, x, min, max);
 }
 Tensor hardsigmoid(const Tensor& x) { return floating_unary("hardsigmoid", UnaryOp::Hardsigmoid, x); }

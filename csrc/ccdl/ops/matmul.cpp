@@ -281,6 +281,8 @@ Tensor addmv(const Tensor& input, const Tensor& a, const Tensor& x, Scalar beta,
 
 Tensor addr(const Tensor& input, const Tensor& x, const Tensor& y, Scalar beta, Scalar alpha) {
   check_vectors("addr", x, y);
+  CCDL_CHECK(is_expandable_to(input.sizes(), Dims{x.size(0), y.size(0)}), Runtime, "addr: input ",
+             describe(input), " cannot be expanded to [", x.size(0), ", ", y.size(0), "]");
   const auto scaled = [](const Tensor& t, Scalar by) { return by.to_double() == 1 ? t : mul(t, by); };
   const Tensor product = scaled(outer(x, y), alpha);
   return beta.to_double() == 0 ? product : add(scaled(input, beta), product);

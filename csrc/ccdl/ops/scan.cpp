@@ -153,6 +153,10 @@ Tensor diff(const Tensor& input, int64_t n, int64_t dim, const Tensor& prepend, 
   CCDL_CHECK(n >= 0, Runtime, "diff(): order must be non-negative but got n=", n);
   dim = wrap_dim("diff", dim, input.dim());
   if (n == 0) return clone(input);
+  for (const Tensor* more : {&prepend, &append})
+    CCDL_CHECK(!more->defined() || more->dim() == input.dim(), Runtime,
+               "diff(): expects prepend or append to be the same dimension as input, got ", describe(*more),
+               " for ", describe(input));
   TensorList parts;
   if (prepend.defined()) parts.push_back(prepend);
   parts.push_back(input);

@@ -151,9 +151,8 @@ Tensor quantile(const Tensor& x, const Tensor& q_, std::optional<int64_t> dim, b
   CCDL_CHECK(CCDL_KERNEL(q, probabilities_valid(q.view())), Runtime, op,
              "() q values must be in the range [0, 1]");
   Tensor t = x;
-  int64_t d = 0;
+  int64_t d = dim ? wrap_dim(op, *dim, x.dim()) : 0;
   if (dim && x.dim() > 0) {
-    d = wrap_dim(op, *dim, x.dim());
     t = movedim(x, Dims{d}, Dims{-1});
   } else {
     t = reshape(x, Dims{-1});

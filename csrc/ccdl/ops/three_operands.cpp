@@ -139,6 +139,9 @@ Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> h
   if (high) t = promote_types(t, result_type(x, Operand(*high)));
   CCDL_CHECK(t != DType::Bool, DType, "clamp: not defined for bool tensors");
   constexpr double inf = std::numeric_limits<double>::infinity();
+  for (const std::optional<Scalar>& bound : {low, high})  // a bound that is no number makes all of it none
+    if (bound && bound->to_double() != bound->to_double())
+      return add(clamp(x, Scalar(inf), Scalar(inf)), *bound);  // no gradient either
   return unary("clamp", UnaryOp::Clamp, to(x, t),
                ElementParams{{low ? low->to_double() : -inf, high ? high->to_double() : inf, 0},
                              {low && !low->is_float() ? low->to_int() : INT64_MIN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import check_tensors
 from .loss import _check_fits
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
@@ -50,3 +51,6 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     (input,) = _C._autocast("pdist", [input])
     first, second = _C.triu_indices(input.shape[0], input.shape[0], 1)
     return (input[first] - input[second]).norm(p, 1)
+
+
+__test__ = check_tensors(globals(), __all__)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 from .loss import _check_fits, _reduce, _reduction
 
 __all__ = [
@@ -309,3 +310,6 @@ def triplet_margin_with_distance_loss(
     if swap:
         far = _C.minimum(far, distance(positive, negative))
     return _reduce((near - far + margin).clamp_min(0), reduction)
+
+
+__test__ = check_tensors(globals(), __all__)

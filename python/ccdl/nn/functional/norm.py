@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 
 __all__ = [
     "batch_norm",
@@ -126,6 +127,15 @@ def instance_norm(
     >>> F.instance_norm(ccdl.tensor([[[0., 2.]]]))
     tensor([[[-1.0000,  1.0000]]])
     """
+    for name, value in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+        if value is not None and not isinstance(value, Tensor):
+            raise errors.TypeError(f"instance_norm(): argument '{name}' must be Tensor, not {type(value).__name__}")
+    if (running_mean is None) != (running_var is None):
+        raise errors.ValueError(
+            "instance_norm: running_mean and running_var must either both be None or neither be None"
+        )
+    if input.dim() < 2:
+        raise errors.ShapeError(f"instance_norm: input must be [N, C, ...], got {list(input.shape)}")
     n, c, *spatial = input.shape
     if use_input_stats:
         count = 1
@@ -208,3 +218,6 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
     """
     denominator = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
     return _C.div(input, denominator, out=out) if out is not None else input / denominator
+
+
+__test__ = check_tensors(globals(), ["instance_norm", "local_response_norm", "normalize"])

@@ -27,4 +27,4 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> T
     >>> F.pad(ccdl.tensor([1., 2., 3.]), (1, 2))
     tensor([0., 1., 2., 3., 0., 0.])
     """
-    return _C.pad(input, tuple(pad), mode=mode, value=value)
+    return _C.pad(input, pad, mode=mode, value=value)

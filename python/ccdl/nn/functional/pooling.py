@@ -6,6 +6,7 @@ the last window starts inside the input or its left padding. Padding may be at m
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -42,7 +43,11 @@ __all__ = [
 
 
 def _tuple(value, n):
-    return (value,) * n if isinstance(value, int) else tuple(value)
+    if isinstance(value, int):
+        return (value,) * n
+    if not isinstance(value, (tuple, list)) or not all(hasattr(v, "__index__") for v in value):
+        raise errors.TypeError(f"a size of pooling must be an int or a tuple of {n} ints, got {value!r}")
+    return tuple(value)
 
 
 def _is_integer(x: Any) -> bool:
@@ -373,8 +378,15 @@ def lp_pool3d(
 
 def _adaptive_size(input, output_size, n):
     """The output size with None replaced by the input's."""
-    if isinstance(output_size, int):
+    if isinstance(output_size, int) or not isinstance(input, Tensor):
         return (output_size,) * n
+    if not isinstance(output_size, (tuple, list)):  # a tensor or an array of sizes
+        try:
+            output_size = tuple(output_size)
+        except builtins.TypeError:
+            return output_size
+    if n == 1 and None in output_size:
+        raise errors.TypeError("adaptive pooling in 1-d: argument 'output_size' must be an int, not None")
     if len(output_size) != n:
         raise errors.RuntimeError(
             f"adaptive pooling in {n}-d: output_size is {tuple(output_size)}, must be an int or {n} of them"
