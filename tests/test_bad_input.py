@@ -112,3 +112,20 @@ def test_a_recipe_says_what_is_wrong_in_one_line(options: list[str], words: str,
     assert cli.main(["train", *options, "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err.strip()
     assert words in said and len(said.splitlines()) == 1, said
+
+
+def test_an_int_without_a_sign_is_a_number_beside_floats() -> None:
+    x = ccdl.tensor([1.0, -2.0], requires_grad=True)
+    assert (x + 2**63).tolist() == [2.0**63, 2.0**63]
+    assert (2**64 - 1 > x).tolist() == [True, True]
+    assert nn.functional.layer_norm(ccdl.ones(3), (3,), eps=2**70).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_bound_that_is_no_number_leaves_none_and_passes_no_gradient() -> None:
+    x = ccdl.tensor([1.0, -2.0], requires_grad=True)
+    for low, high in ((float("nan"), None), (None, float("nan")), (0.0, float("nan"))):
+        y = ccdl.clamp(x, low, high)
+        assert y.isnan().all()
+        (slope,) = ccdl.autograd.grad(y.sum(), x)
+        assert slope.tolist() == [0.0, 0.0]
+    assert nn.functional.hardtanh(x, float("nan"), 1.0).isnan().all()

@@ -469,14 +469,12 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
       return reject(str(name, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'"));
     if (a->slots_[i].given)
       return reject(str(name, "() got multiple values for argument '", params[i].name, "'"));
-    if (!convert(params[i], args[nargs + k], &a->slots_[i], a))
-      return bad_type(i, args[nargs + k], true);
+    if (!convert(params[i], args[nargs + k], &a->slots_[i], a)) return bad_type(i, args[nargs + k], true);
   }
   for (int i = 0; i < n; ++i) {
     Slot& s = a->slots_[i];
     if (s.given) continue;
     const Param& p = params[i];
-    if (p.star && !p.has_default) continue;  // no sizes: an empty list
     if (!p.has_default) return reject(str(name, "() missing 1 required positional argument: '", p.name, "'"));
     s.none = p.fallback.none;
     s.integer = p.fallback.integer;
@@ -497,12 +495,19 @@ void Args::too_many_ints(int i) const {
            slots_[i].lists->many.size(), " entries; tensors have at most ", kMaxDims, " dimensions"));
 }
 
-// An int beyond 64 bits is a number like any other beside a tensor of floats, and nothing that a tensor of
-// integers could hold.
+// An int of 64 bits without a sign is a number like any other beside a tensor of floats, and nothing that a
+// tensor of integers could hold.
 void Signature::check_large(const Args& a) const {
-  for (size_t i = 0; i < params.size(); ++i)
-    if (a.slots_[i].tensor && is_floating(a.slots_[i].tensor->dtype())) return;
-  fail(ErrorKind::Value, str(name, "(): a number argument does not fit in 64 bits (Overflow when unpacking long); "
+  bool floating = false, fits = true;
+  for (size_t i = 0; i < params.size(); ++i) {
+    const Slot& s = a.slots_[i];
+    floating |= s.tensor && is_floating(s.tensor->dtype());
+    fits &= !s.object || !PyLong_Check(s.object) || !s.scalar.is_float() ||
+            (s.scalar.to_double() > 0 && s.scalar.to_double() <= kTwoTo64);
+  }
+  if (floating && fits) return;
+  fail(ErrorKind::Value, str(name,
+                             "(): a number argument does not fit in 64 bits (Overflow when unpacking long); "
                              "only beside a floating tensor may it be larger"));
 }
 

@@ -66,6 +66,7 @@ PyObject* wrap(const std::tuple<T...>& v) {
 PyObject* wrap_named(const char* name, std::initializer_list<const char*> fields, const TensorList& values);
 bool dtype_from(PyObject* o, DType* out);    // a ccdl dtype, or Python's bool/int/float
 bool device_from(PyObject* o, Device* out);  // ccdl.device, "cuda:0", an index; raises on a bad string
+inline constexpr double kTwoTo64 = 18446744073709551616.0;
 bool number_from(PyObject* o, Scalar* out, bool* large = nullptr);  // numbers; false without an exception set
 
 // Runs f and turns C++ exceptions into Python ones (returns nullptr then).
@@ -217,8 +218,8 @@ class Args {
   Slot* slots_;
   int count_;
   const struct Signature* signature_ = nullptr;
-  int64_t work_ = 0;  // elements of all tensor arguments
-  bool large_ = false;    // whether a number came as an int beyond 64 bits
+  int64_t work_ = 0;    // elements of all tensor arguments
+  bool large_ = false;  // whether a number came as an int beyond 64 bits
 };
 
 // ---- rows ----

@@ -173,13 +173,18 @@ PyObject* make_subclass(PyObject*, PyObject* const* args, Py_ssize_t n) {
 
 // ---- operators ----
 
-bool operand_from(PyObject* o, ops::Operand* out) {
+// `beside` is the other operand: next to floats an int may need all 64 bits for its value.
+bool operand_from(PyObject* o, PyObject* beside, ops::Operand* out) {
   if (is_tensor(o)) {
     *out = ops::Operand(unwrap(o));
     return true;
   }
   Scalar s;
-  if (!number_from(o, &s)) return false;
+  bool large = false;
+  const bool floats = is_tensor(beside) && is_floating(unwrap(beside).dtype());
+  if (!number_from(o, &s, floats ? &large : nullptr)) return false;
+  CCDL_CHECK(!large || (s.to_double() > 0 && s.to_double() <= kTwoTo64), Value,
+             "a number argument does not fit in 64 bits (Overflow when unpacking long)");
   *out = ops::Operand(s);
   return true;
 }
@@ -196,7 +201,7 @@ PyObject* binary(PyObject* a, PyObject* b, const F& f) {
       return wrap(r);
     }
     ops::Operand x(0), y(0);
-    if (!operand_from(a, &x) || !operand_from(b, &y)) Py_RETURN_NOTIMPLEMENTED;
+    if (!operand_from(a, b, &x) || !operand_from(b, a, &y)) Py_RETURN_NOTIMPLEMENTED;
     Tensor r = [&] {
       Args::Unlocked unlocked(x.is_tensor() ? x.tensor.numel() : y.tensor.numel());
       return f(x, y);
@@ -211,7 +216,7 @@ template <class F>
 PyObject* inplace(PyObject* a, PyObject* b, const F& f) {
   try {
     ops::Operand y(0);
-    if (!operand_from(b, &y)) Py_RETURN_NOTIMPLEMENTED;
+    if (!operand_from(b, a, &y)) Py_RETURN_NOTIMPLEMENTED;
     {
       const Tensor x = unwrap(a);
       Args::Unlocked unlocked(x.numel());

@@ -58,6 +58,7 @@ _KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     Tensor: ("Tensor", lambda value: isinstance(value, Tensor)),
     "float": ("float", _is_number),
     "int": ("int", _is_integer),
+    "bool": ("bool", lambda value: isinstance(value, bool) or type(value).__name__ == "bool"),
 }
 
 
@@ -94,7 +95,7 @@ def _checked(function: Callable[..., Any], label: str) -> Any:
 
 def check_tensors(module: dict[str, Any], names: Sequence[str], prefix: str = "") -> dict[str, Any]:
     """Replaces the functions ``names`` of a module's globals by ones that check every parameter annotated as
-    Tensor, float or int. Returns the originals, for ``__test__``: their examples are run as before."""
+    Tensor, float, int or bool. Returns the originals, for ``__test__``: their examples are run as before."""
     originals = {}
     for name in names:
         function = module[name]

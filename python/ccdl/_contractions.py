@@ -83,6 +83,11 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     >>> ccdl.tensordot(ccdl.ones(2, 3, 4), ccdl.ones(3, 4, 5), 2).shape
     ccdl.Size([2, 5])
     """
+    for name, value in (("a", a), ("b", b)):
+        if not isinstance(value, _C.Tensor):
+            raise errors.TypeError(
+                f"tensordot(): argument '{name}' must be Tensor, not {type(value).__name__}"
+            )
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot: expects dims >= 0, but got dims={dims}")

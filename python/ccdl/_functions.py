@@ -296,7 +296,9 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     if len({d % max(input.dim(), 1) for d in dims}) < len(dims):
         raise errors.RuntimeError(f"gradient: a dimension appears multiple times in dim={dim}")
     if input.dtype in (_C.bool, _C.uint8):
-        raise errors.RuntimeError(f"gradient: differences of {input.dtype} are not defined; convert input first")
+        raise errors.RuntimeError(
+            f"gradient: differences of {input.dtype} are not defined; convert input first"
+        )
     if isinstance(spacing, Tensor) and not spacing.dim():
         spacing = spacing.item()
     spacing = 1 if spacing is None else spacing
@@ -359,6 +361,8 @@ def histogram(
     >>> ccdl.histogram(ccdl.tensor([1., 2., 1.]), bins=2, range=(0., 3.))
     histogram(hist=tensor([2., 1.]), bin_edges=tensor([0.0000, 1.5000, 3.0000]))
     """
+    if weight is not None and not isinstance(weight, Tensor):
+        raise errors.TypeError(f"histogram(): argument 'weight' must be Tensor, not {type(weight).__name__}")
     x = input.detach().reshape(-1)
     if not x.is_floating_point():
         raise errors.RuntimeError(f"histogram: needs a floating point tensor, got {input.dtype}")

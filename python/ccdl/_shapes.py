@@ -23,7 +23,8 @@ def broadcast_shapes(*shapes: Any) -> Any:
         entries = shape if isinstance(shape, (tuple, list)) else (shape,)
         if not all(hasattr(size, "__index__") and not isinstance(size, bool) for size in entries):
             raise RuntimeError(
-                f"broadcast_shapes: input shapes should be ints, tuples of ints or lists of ints, got {shape!r}"
+                "broadcast_shapes: input shapes should be ints, tuples of ints or "
+                f"lists of ints, got {shape!r}"
             )
     tuples = [tuple(s) if isinstance(s, (tuple, list)) else (int(s),) for s in shapes]
     result = [1] * max((len(s) for s in tuples), default=0)

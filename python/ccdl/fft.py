@@ -161,7 +161,7 @@ def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = No
 
 def _dims(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
     """(length, dimension) pairs of a transform over several dimensions."""
-    count = x.dim()
+    count = _input(name, x).ndim
     if dim is None:
         dim = tuple(range(count)) if s is None else tuple(range(count - len(s), count))
     dim = (dim,) if isinstance(dim, int) else tuple(dim)
@@ -171,6 +171,13 @@ def _dims(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
         raise errors.RuntimeError(f"{name}: FFT dims must be unique, got {list(dim)}")
     sizes = [None] * len(dim) if s is None else [None if n == -1 else n for n in s]
     return list(zip(sizes, dim, strict=True))
+
+
+def _two(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
+    pairs = _dims(name, x, s, dim)
+    if len(pairs) != 2:
+        raise errors.RuntimeError(f"{name}: expected two dimensions, got {dim}")
+    return pairs
 
 
 def fftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> ComplexTensor:
@@ -201,13 +208,13 @@ def ifft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = Non
 
 def rfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> ComplexTensor:
     """:func:`rfft` over the last and :func:`fft` over the first of two dimensions."""
-    (m, first), (n, last) = _dims("rfft2", input, s, dim)
+    (m, first), (n, last) = _two("rfft2", input, s, dim)
     return fft(rfft(input, n, last, norm), m, first, norm)
 
 
 def irfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Tensor:
     """The real inverse of :func:`rfft2`."""
-    (m, first), (n, last) = _dims("irfft2", input, s, dim)
+    (m, first), (n, last) = _two("irfft2", input, s, dim)
     return irfft(ifft(input, m, first, norm), n, last, norm)
 
 
@@ -254,7 +261,16 @@ def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -
 
 
 def _shifted(x: Any, dim: Any, by: Any) -> Any:
+    if not isinstance(x, (Tensor, ComplexTensor)):
+        raise errors.TypeError(f"fft.fftshift(): argument 'input' must be Tensor, not {type(x).__name__}")
     dims = range(x.dim()) if dim is None else (dim,) if isinstance(dim, int) else dim
+    for d in dims:
+        if not -x.dim() <= d < x.dim():
+            raise errors.IndexError(
+                "fft.fftshift: Dimension out of range (expected to be in range of "
+                f"[{-x.dim()}, {x.dim() - 1}], "
+                f"but got {d})"
+            )
     dims = [d % x.dim() for d in dims]
     steps = [by(x.shape[d]) for d in dims]
     if isinstance(x, ComplexTensor):

@@ -79,6 +79,7 @@ Tensor tanhshrink(const Tensor& x) { return floating_unary("tanhshrink", UnaryOp
 Tensor hardtanh(const Tensor& x, double min, double max) {
   check_not_bool("hardtanh", x);
   CCDL_CHECK(!(min > max), Value, "hardtanh: min_val must not be above max_val, got ", min, " and ", max);
+  if (min != min || max != max) return clamp(x, Scalar(min), Scalar(max));
   return unary("hardtanh", UnaryOp::Hardtanh, x, min, max);
 }
 Tensor hardsigmoid(const Tensor& x) { return floating_unary("hardsigmoid", UnaryOp::Hardsigmoid, x); }

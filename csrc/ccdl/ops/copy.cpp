@@ -134,8 +134,8 @@ Tensor unfold(const Tensor& x, int64_t dim, int64_t size, int64_t step) {
   const int64_t n = x.dim() ? x.size(dim) : 1;
   CCDL_CHECK(size >= 0 && size <= n, Runtime, "unfold: maximum size for tensor at dimension ", dim, " is ", n,
              " but size is ", size);
-  if (x.dim() == 0) return slice(reshape(x, Dims{1}), 0, 0, size);
   CCDL_CHECK(step > 0, Runtime, "unfold: step is ", step, " but must be > 0");
+  if (x.dim() == 0) return slice(reshape(x, Dims{1}), 0, 0, size);
   Dims sizes = x.sizes(), strides = x.strides();
   const int64_t stride = x.dim() ? strides[dim] : 1;
   if (x.dim()) {

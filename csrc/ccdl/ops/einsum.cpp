@@ -348,7 +348,8 @@ Tensor matrix_power(const Tensor& x, int64_t n) {
   CCDL_CHECK(x.dim() >= 2 && x.size(-1) == x.size(-2), Shape,
              "matrix_power: input must be square matrices, got ", describe(x));
   if (n < 0) {
-    CCDL_CHECK(n != std::numeric_limits<int64_t>::min(), Value, "matrix_power: n must be above -2^63, got ", n);
+    CCDL_CHECK(n != std::numeric_limits<int64_t>::min(), Value, "matrix_power: n must be above -2^63, got ",
+               n);
     return matrix_power(linalg_inv("linalg.inv", x), -n);
   }
   if (n == 0) return add(expand(eye(x.size(-1), x.size(-1), x.dtype(), x.device()), x.sizes()), Scalar(0));

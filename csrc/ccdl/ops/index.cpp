@@ -28,9 +28,10 @@ void check_slice_source(const char* op, const Tensor& x, const SliceArgs& a, con
              "; convert source with .to(input.dtype)");
   check_same_device(op, {{"input", &x}, {"source", &src}});
   const Dims expected = slice_plan(x, a.dim, a.index).sizes;
-  CCDL_CHECK(src.sizes() == expected || (src.numel() == 1 && numel_of(expected) == 1), Shape, op,
-             ": source must have shape ", expected, " (input ", x.sizes(), " with ", a.index.numel(),
-             " indices along dim ", a.dim, "), got ", src.sizes());
+  CCDL_CHECK(src.sizes() == expected || (src.numel() == 1 && numel_of(expected) == 1 && src.dim() <= 1 &&
+                                         x.dim() <= 1 && a.index.numel() == 1 && x.numel() == 1),
+             Shape, op, ": source must have shape ", expected, " (input ", x.sizes(), " with ",
+             a.index.numel(), " indices along dim ", a.dim, "), got ", src.sizes());
 }
 
 Tensor apart(const Tensor& src, const Tensor& y) {  // src, or a copy when it shares y's memory

@@ -213,6 +213,8 @@ Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Ten
     CCDL_CHECK(CCDL_KERNEL(input, probabilities_valid(input.view())), Runtime, op,
                ": all elements of input should be between 0 and 1, got ", describe(input),
                " with others; use binary_cross_entropy_with_logits for logits");
+    CCDL_CHECK(CCDL_KERNEL(target, probabilities_valid(target.view())), Runtime, op,
+               ": all elements of target should be between 0 and 1, got ", describe(target), " with others");
     const Tensor yes = clamp(log(input), Scalar(-100.0), std::nullopt);
     const Tensor no = clamp(log(sub(Scalar(1.0), input)), Scalar(-100.0), std::nullopt);
     loss = sub(mul(sub(target, Scalar(1.0)), no), mul(target, yes));

@@ -223,8 +223,15 @@ Tensor corrcoef(const Tensor& x) {
 
 namespace {
 
+void check_samples(const char* op, const Tensor& y, const Tensor& x) {
+  CCDL_CHECK(y.dtype() != DType::Bool && !(x.defined() && x.dtype() == DType::Bool), Runtime, op,
+             "(): bool samples are not supported; convert them first");
+  CCDL_CHECK(y.dim() > 0, Index, op, "(): Dimension specified but y has no dimensions");
+}
+
 // Areas of the trapezoids between neighbours along dim.
 Tensor strips(const char* op, const Tensor& y, const Tensor& x, double dx, int64_t* dim) {
+  check_samples(op, y, x);
   *dim = wrap_dim(op, *dim, y.dim());
   const int64_t n = y.size(*dim);
   if (n == 0) return mul(y, dx / 2);
@@ -253,11 +260,13 @@ Tensor no_strips(const char* op, const Tensor& y, int64_t dim) {  // zero or one
 }  // namespace
 
 Tensor trapezoid(const Tensor& y, double dx, int64_t dim) {
+  check_samples("trapezoid", y, {});
   if (too_short(y, wrap_dim("trapezoid", dim, y.dim()))) return no_strips("trapezoid", y, dim);
   const Tensor s = strips("trapezoid", y, {}, dx, &dim);
   return sum(s, Dims{dim});
 }
 Tensor trapezoid(const Tensor& y, const Tensor& x, int64_t dim) {
+  check_samples("trapezoid", y, x);
   if (too_short(y, wrap_dim("trapezoid", dim, y.dim()))) return no_strips("trapezoid", y, dim);
   const Tensor s = strips("trapezoid", y, x, 1, &dim);
   return sum(s, Dims{dim});

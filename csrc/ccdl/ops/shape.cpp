@@ -109,7 +109,7 @@ Tensor flip(const Tensor& x, IntSpan dims_) {
 }
 
 Tensor rot90(const Tensor& x, int64_t k, IntSpan dims_) {
-  const Dims dims = wrap_dims("rot90", dims_.empty() ? IntSpan(Dims{0, 1}) : dims_, x.dim());
+  const Dims dims = wrap_dims("rot90", dims_, x.dim());
   CCDL_CHECK(dims.size() == 2, Runtime,
              "rot90: expected total rotation dims == 2, but got dims = ", dims.size());
   CCDL_CHECK(x.dim() >= 2, Runtime, "rot90: expected total dims >= 2, but got total dims = ", x.dim());

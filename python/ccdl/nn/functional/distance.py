@@ -46,7 +46,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """
     if input.dim() != 2:
         raise RuntimeError(f"pdist: input is {list(input.shape)}, must be 2-d")
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError(f"pdist: p is {p}, only supports non-negative p values")
     (input,) = _C._autocast("pdist", [input])
     first, second = _C.triu_indices(input.shape[0], input.shape[0], 1)

@@ -10,6 +10,7 @@ import warnings
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import check_tensors
 
 __all__ = [
     "alpha_dropout",
@@ -135,3 +136,6 @@ def feature_alpha_dropout(
     """:func:`alpha_dropout` of whole channels of [N, C, ...]."""
     shape = tuple(input.shape[:2]) + (1,) * (input.dim() - 2)
     return _alpha_dropout("feature_alpha_dropout", input, p, training, inplace, shape)
+
+
+__test__ = check_tensors(globals(), [n for n in __all__ if n != "dropout"])

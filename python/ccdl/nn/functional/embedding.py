@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
 
@@ -152,3 +153,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             f"one_hot: num_classes is {num_classes}, must be -1 or more than every class"
         )
     return _C.one_hot(tensor, num_classes)
+
+
+__test__ = check_tensors(globals(), ["embedding_bag"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 from ..._contractions import to_out
 
 __all__ = ["linear", "bilinear"]
@@ -33,7 +34,7 @@ def linear(input: Tensor, weight: Any, bias: Any = None, *, out: Any = None) -> 
     return result if out is None else to_out(out, result)
 
 
-def bilinear(input1: Tensor, input2: Tensor, weight: Any, bias: Any = None) -> Tensor:
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
     """``y_k = x1^T W_k x2 + b_k``.
 
     Args:
@@ -51,3 +52,6 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Any, bias: Any = None) -> T
             f"{list(weight.shape)}"
         )
     return _C.bilinear(input1, input2, weight, bias)
+
+
+__test__ = check_tensors(globals(), ["bilinear"])

@@ -11,6 +11,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 
 __all__ = [
     "binary_cross_entropy",
@@ -47,6 +48,10 @@ def _reduce(loss, reduction):
 
 def _check_fits(op: str, name: str, input: Any, **others: Any) -> None:
     """Each of ``others`` (None: left out) is a Tensor that can be broadcast together with ``input``."""
+    if not isinstance(input, Tensor):
+        raise errors.TypeError(
+            f"{op}(): argument '{name}' (position 1) must be Tensor, not {type(input).__name__}"
+        )
     for label, other in others.items():
         if other is None:
             continue
@@ -308,6 +313,10 @@ def kl_div(
     """
     reduction = _reduction("kl_div", reduction, size_average, reduce, extra=("batchmean",))
     _check_fits("kl_div", "input", input, target=target)
+    if not (input.is_floating_point() and target.is_floating_point()):
+        raise errors.RuntimeError(
+            f"kl_div: expected floating input and target, got {input.dtype} and {target.dtype}"
+        )
     if reduction != "batchmean":
         if reduction == "mean":
             warnings.warn(
@@ -374,3 +383,6 @@ def gaussian_nll_loss(
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return _reduce(loss, reduction)
+
+
+__test__ = check_tensors(globals(), ["gaussian_nll_loss", "kl_div", "poisson_nll_loss"])

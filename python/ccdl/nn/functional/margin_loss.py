@@ -110,6 +110,11 @@ def cosine_embedding_loss(
     """
     reduction = _reduction("cosine_embedding_loss", reduction, size_average, reduce)
     _check_fits("cosine_embedding_loss", "input1", input1, input2=input2)
+    if input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1 or target.dim() > 1:
+        raise errors.ShapeError(
+            "cosine_embedding_loss: expected inputs [N, D] with target [N], or [D] with a 0-d target, got "
+            f"{list(input1.shape)}, {list(input2.shape)} and {list(target.shape)}"
+        )
     input1, input2, target = _C._autocast("cosine_embedding_loss", [input1, input2, target])
     dim = target.dim()
     dot = (input1 * input2).sum(dim)
@@ -235,6 +240,10 @@ def multilabel_soft_margin_loss(
     """
     reduction = _reduction("multilabel_soft_margin_loss", reduction, size_average, reduce)
     _check_fits("multilabel_soft_margin_loss", "input", input, target=target, weight=weight)
+    if not input.dim():
+        raise errors.IndexError(
+            "multilabel_soft_margin_loss: input must have a dimension of classes, got 0-d"
+        )
     loss = target * _C.softplus(-input) + (1 - target) * _C.softplus(input)
     if weight is not None:
         loss = loss * weight

@@ -48,6 +48,10 @@ def batch_norm(
     tensor([[-1.0000],
             [ 1.0000]])
     """
+    if (running_mean is None) != (running_var is None):
+        raise errors.ValueError(
+            "batch_norm: running_mean and running_var must either both be None or neither be None"
+        )
     if training:
         shape = tuple(input.shape)
         count = shape[0] if shape else 1
@@ -127,9 +131,12 @@ def instance_norm(
     >>> F.instance_norm(ccdl.tensor([[[0., 2.]]]))
     tensor([[[-1.0000,  1.0000]]])
     """
-    for name, value in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+    optional = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, value in optional.items():
         if value is not None and not isinstance(value, Tensor):
-            raise errors.TypeError(f"instance_norm(): argument '{name}' must be Tensor, not {type(value).__name__}")
+            raise errors.TypeError(
+                f"instance_norm(): argument '{name}' must be Tensor, not {type(value).__name__}"
+            )
     if (running_mean is None) != (running_var is None):
         raise errors.ValueError(
             "instance_norm: running_mean and running_var must either both be None or neither be None"

@@ -12,6 +12,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 from ..._contractions import to_out
 
 __all__ = [
@@ -46,7 +47,13 @@ def _tuple(value, n):
     if isinstance(value, int):
         return (value,) * n
     if not isinstance(value, (tuple, list)) or not all(hasattr(v, "__index__") for v in value):
-        raise errors.TypeError(f"a size of pooling must be an int or a tuple of {n} ints, got {value!r}")
+        raise errors.TypeError(
+            f"pooling in {n}-d: a size must be an int or a tuple of {n} ints, got {value!r}"
+        )
+    if len(value) != n:
+        raise errors.ValueError(
+            f"pooling in {n}-d: a size must be an int or a tuple of {n} ints, got {value!r}"
+        )
     return tuple(value)
 
 
@@ -209,7 +216,7 @@ def _max_unpool(op, input, indices, n, kernel_size, stride, padding, output_size
 
 def max_unpool1d(
     input: Tensor,
-    indices: Any,
+    indices: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -228,7 +235,7 @@ def max_unpool1d(
 
 def max_unpool2d(
     input: Tensor,
-    indices: Any,
+    indices: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -250,7 +257,7 @@ def max_unpool2d(
 
 def max_unpool3d(
     input: Tensor,
-    indices: Any,
+    indices: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -466,3 +473,6 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """As :func:`adaptive_avg_pool2d`, for three dimensions."""
     return _C.adaptive_avg_pool3d(input, _adaptive_size(input, output_size, 3))
+
+
+__test__ = check_tensors(globals(), ["max_unpool1d", "max_unpool2d", "max_unpool3d"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import _C
+from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 
 __all__ = ["affine_grid", "channel_shuffle", "grid_sample", "pixel_shuffle", "pixel_unshuffle"]
 
@@ -68,6 +69,11 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     >>> F.channel_shuffle(ccdl.arange(4.).reshape(1, 4, 1), 2).flatten()
     tensor([0., 2., 1., 3.])
     """
+    if input.dim() < 3:
+        raise errors.ShapeError(
+            "channel_shuffle: input must be [N, C, ...] with 3 or more dimensions, "
+            f"got {list(input.shape)}"
+        )
     n, c, *rest = input.shape
     if groups < 1 or c % groups:
         raise RuntimeError(f"channel_shuffle: {c} channels cannot be split into {groups} groups")
@@ -137,3 +143,6 @@ def grid_sample(
     1.5
     """
     return _C.grid_sample(input, grid, mode, padding_mode, bool(align_corners))
+
+
+__test__ = check_tensors(globals(), ["channel_shuffle", "pixel_shuffle", "pixel_unshuffle"])
