@@ -130,6 +130,15 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) ->
     tensor([[ 0., -1.],
             [-1.,  0.]])
     """
+    if A.dim() < 2 or not tau.dim():
+        raise errors.RuntimeError(
+            f"linalg.householder_product: A must be [..., m, n] and tau [..., k], got {list(A.shape)} and "
+            f"{list(tau.shape)}"
+        )
+    if tau.dtype != A.dtype:
+        raise errors.DTypeError(
+            f"linalg.householder_product: tau dtype {tau.dtype} does not match input dtype {A.dtype}"
+        )
     m, n = A.shape[-2:]
     if m < n or tau.shape[-1] > n:
         raise errors.RuntimeError(

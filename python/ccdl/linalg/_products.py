@@ -36,6 +36,10 @@ def multi_dot(tensors: Any, *, out: Tensor | None = None) -> Tensor:
     >>> ccdl.linalg.multi_dot([ccdl.ones(2, 3), ccdl.ones(3, 4), ccdl.ones(4)])
     tensor([12., 12.])
     """
+    if isinstance(tensors, Tensor):
+        raise errors.TypeError(
+            "linalg.multi_dot(): argument 'tensors' must be a tuple of Tensors, not Tensor"
+        )
     return into(out, _C._multi_dot(list(tensors)))
 
 

@@ -301,6 +301,10 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
         raise errors.RuntimeError(
             f"linalg.tensorinv: expected a strictly positive integer for 'ind', got {ind}"
         )
+    if A.dim() <= ind:
+        raise errors.RuntimeError(
+            f"linalg.tensorinv: A must have more than ind={ind} dimensions, got {list(A.shape)}"
+        )
     rows, columns = A.shape[:ind], A.shape[ind:]
     size = math.prod(rows)
     if size != math.prod(columns):
