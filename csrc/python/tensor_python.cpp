@@ -40,7 +40,7 @@ const Row kRows[] = {
      [](const Args& a) { return call("contains", a.self(), a.object(1)); }},
     {"type(Tensor self, object dtype=None, bool non_blocking=False) -> object",
      [](const Args& a) { return call("type_", a.self(), or_none(a.object(1))); }},
-    {"new(Tensor self, int[]* size) -> Tensor",
+    {"new(Tensor self, int[]* size=[]) -> Tensor",
      [](const Args& a) {
        const Tensor& x = a.tensor(0);
        PyObject* given = a.object(1);  // new(2, 3) and new(x.shape) are sizes, new([2, 3]) is data

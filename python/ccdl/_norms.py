@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import _C, errors
 from ._C import Tensor
-from ._checks import named
+from ._checks import check_tensors, named
 from ._contractions import _write
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
@@ -43,7 +43,7 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None
             f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
         )
     if A.dim() < 2:
-        shape = tuple(A.shape)
+        shape = list(A.shape)
         raise errors.RuntimeError(
             f"linalg.matrix_norm: the input tensor A must have at least 2 dimensions, got shape {shape}"
         )
@@ -92,10 +92,13 @@ def norm(A: Tensor, ord=None, dim=None, keepdim=False, *, out=None, dtype=None):
     if ord is None:
         return vector_norm(A, 2, dims, keepdim, dtype=dtype, out=out)
     if dims is None and A.dim() not in (1, 2):
-        shape = tuple(A.shape)
+        shape = list(A.shape)
         raise errors.RuntimeError(
             f"linalg.norm: with ord but no dim the input must be 1D or 2D, got shape {shape}"
         )
     if not isinstance(ord, str) and (A.dim() == 1 if dims is None else len(dims) == 1):
         return vector_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
     return matrix_norm(A, ord, (0, 1) if dims is None else dims, keepdim, dtype=dtype, out=out)
+
+
+__test__ = check_tensors(globals(), __all__, "linalg.")
