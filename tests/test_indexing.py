@@ -489,3 +489,13 @@ def test_negative_numbers_wrap_in_bytes():
         with pytest.raises(RuntimeError, match="overflow"):
             ccdl.tensor(bad, dtype=ccdl.uint8)
     assert ccdl.cumulative_trapezoid(ccdl.ones(3, 0)).shape == (3, 0)
+
+
+@pytest.mark.parametrize(("name", "ufunc"), [("max", np.maximum), ("amax", np.maximum), ("min", np.minimum), ("amin", np.minimum)])
+def test_scatter_reduce_knows_the_extrema_by_both_names(name, ufunc):
+    expected, index, source = np.array([1.0, 5.0, 2.0]), np.array([0, 0, 1, 2]), np.array([3.0, 0.5, 9.0, -1.0])
+    x = ccdl.from_numpy(expected.copy())
+    ufunc.at(expected, index, source)
+    arguments = (0, ccdl.from_numpy(index), ccdl.from_numpy(source), name)
+    np.testing.assert_array_equal(x.scatter_reduce(*arguments).numpy(), expected)
+    np.testing.assert_array_equal(x.scatter_reduce_(*arguments).numpy(), expected)

@@ -68,7 +68,7 @@ newaxis = None
 _SUBMODULES = frozenset(
     "__config__ _VF _dynamo _inductor accelerator amp autograd backends compiler cpu cuda distributed "
     "distributions errors fft func functional futures fx hub jit library linalg models mps "
-    "multiprocessing nn onnx ops optim overrides profiler random serialization sparse special storage "
+    "multiprocessing nn onnx ops optim overrides profiler random serialization signal sparse special storage "
     "testing text torch_version train types utils version vision xpu".split()
 )
 

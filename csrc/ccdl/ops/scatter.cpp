@@ -185,8 +185,8 @@ Reduce reduce_named(const std::string& name) {
   if (name == "sum") return Reduce::Sum;
   if (name == "prod") return Reduce::Prod;
   if (name == "mean") return Reduce::Mean;
-  if (name == "amax") return Reduce::Amax;
-  if (name == "amin") return Reduce::Amin;
+  if (name == "amax" || name == "max") return Reduce::Amax;
+  if (name == "amin" || name == "min") return Reduce::Amin;
   fail(ErrorKind::Value,
        str("scatter_reduce: reduce argument must be either sum, prod, mean, amax or amin, got ", name));
 }
