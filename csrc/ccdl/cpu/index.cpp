@@ -142,7 +142,8 @@ Walk index_walk(const IndexAxis* axes, int n, const View& a, const View& b) {
   return make_walk(views, n + 2);
 }
 
-// Whole contiguous rows of a table, by one index each: what is copied some rows later is asked for now.
+// Whole contiguous rows of a table, by one index each: what is copied some rows later is asked for now,
+// unless the table lies in the second cache.
 template <class T>
 void get_table_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64_t>& first) {
   constexpr int64_t kAhead = 4, kLines = 32;
@@ -150,10 +151,11 @@ void get_table_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic
   const int64_t* index = ax.axis[0].index.ptr<const int64_t>();
   const size_t bytes = static_cast<size_t>(n) * sizeof(T);
   const int64_t lines = std::min<int64_t>((static_cast<int64_t>(bytes) + 63) / 64, kLines);
+  const bool far = ax.axis[0].size > (1 << 19) / static_cast<int64_t>(bytes);
   parallel_for(w.sizes[0], kWalkGrain / n + 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       int64_t at;
-      if (i + kAhead < end && ax.place(index[(i + kAhead) * si], &at)) {
+      if (far && i + kAhead < end && ax.place(index[(i + kAhead) * si], &at)) {
         const char* p = reinterpret_cast<const char*>(x + (i + kAhead) * sx + at);
         for (int64_t l = 0; l < lines; ++l) __builtin_prefetch(p + 64 * l);
       }
