@@ -1,7 +1,7 @@
 // Pooling rows: a vector holds neighbouring outputs. Stride 2 splits a double-width load into even and odd
 // elements; window column j >= 1 is loaded one element to the left and takes the odd half, so nothing past
 // the window is touched.
-#include <ccdl/cpu/simd/lanes.h>
+#include <ccdl/cpu/simd/lines.h>
 #include <ccdl/cpu/simd/pool.h>
 
 namespace ccdl::cpu::CCDL_ISA {
@@ -28,8 +28,8 @@ CCDL_SI vf column(const float* p, int j, int n) {
   if (j > 0) p -= 1;
   vf a, b = {};
   if (kFull) {
-    a = loadu(p);
-    b = loadu(p + VL);
+    a = ld_halves(p);
+    b = ld_halves(p + VL);
   } else {
     const int both = 2 * n;
     a = ldn(p, both < VL ? both : VL);
@@ -172,8 +172,8 @@ CCDL_SI Best row_best(const float* row, int64_t b, int n, int64_t width, vf& las
   const int64_t left = width - 2 * b;
   vf first, second;
   if (left >= 2 * VL) {
-    first = loadu(row + 2 * b);
-    second = loadu(row + 2 * b + VL);
+    first = ld_halves(row + 2 * b);
+    second = ld_halves(row + 2 * b + VL);
   } else {
     first = ldn(row + 2 * b, left < 0 ? 0 : left < VL ? (int)left : VL, low);
     second = left > VL ? ldn(row + 2 * b + VL, (int)left - VL, low) : set1(low);
