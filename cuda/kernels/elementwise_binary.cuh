@@ -29,6 +29,7 @@ constexpr int copies_of(BinaryOp op) {
     case BinaryOp::Fmin:
     case BinaryOp::Copysign:
     case BinaryOp::Heaviside:
+    case BinaryOp::Prelu:
       return 8;
     case BinaryOp::Div:
     case BinaryOp::TruncDivide:

@@ -51,7 +51,8 @@ def big(rng):
 
 
 def prelu_samples(rng):
-    for shape, n in [((2, 3), 1), ((2, 3), 3), ((2, 3, 4), 3), ((5,), 1), ((0, 3), 3), ((4, 17, 3, 2), 17)]:
+    for shape, n in [((2, 3), 1), ((2, 3), 3), ((2, 3, 4), 3), ((5,), 1), ((0, 3), 3), ((4, 17, 3, 2), 17), ((), 1), ((3, 2, 1, 2, 2), 2),
+                     ((2, 3, 70), 3), ((300, 5), 5), ((3, 2, 129, 130), 2), ((3, 2, 129, 130), 1), ((2, 20000), 20000)]:
         x = rng.standard_normal(shape) * 2
         x = np.where(np.abs(x) < 0.05, 0.3, x)
         yield Sample(x, rng.uniform(0.1, 0.5, n)).but(grad=x.size <= 64)
@@ -105,7 +106,7 @@ CASES = [
     OpCase("swish", lambda T, x: T._C.swish(x, 1.5), lambda x: x * sp.expit(1.5 * x), unary_samples(-4, 4),
            torch=lambda T, x: x * T.sigmoid(1.5 * x), nonfinite=False,
            why="-inf times 0 is NaN in one order and 0 in the limit"),
-    OpCase("prelu", "nn.functional.prelu", prelu, prelu_samples,
+    OpCase("prelu", "nn.functional.prelu", prelu, prelu_samples, simd=True,
            errors=[ErrorCase(lambda T: T.nn.functional.prelu(T.ones(2, 3), T.ones(2)), RuntimeError, ("prelu", "2", "3"))]),
     OpCase("glu", "nn.functional.glu", glu, glu_samples,
            errors=[ErrorCase(lambda T: T.nn.functional.glu(T.ones(3)), RuntimeError, ("glu", "3", "even"))]),

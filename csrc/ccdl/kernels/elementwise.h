@@ -44,12 +44,12 @@ enum class UnaryOp : uint8_t {
 #define CCDL_BINARY_OPS(X)                                                                                             \
   X(Add, N) X(Sub, N) X(Mul, N) X(Div, F) X(FloorDivide, N) X(TruncDivide, N) X(Remainder, N) X(Fmod, N) X(Pow, N)     \
   X(Maximum, N) X(Minimum, N) X(Fmax, N) X(Fmin, N) X(Atan2, F) X(Hypot, F) X(Copysign, F) X(Logaddexp, F)             \
-  X(Logaddexp2, F) X(Xlogy, F) X(Xlog1py, F) X(Heaviside, N) X(Nextafter, F) X(Gcd, I) X(Lcm, I)                       \
+  X(Logaddexp2, F) X(Xlogy, F) X(Xlog1py, F) X(Heaviside, N) X(Nextafter, F) X(Prelu, F) X(Gcd, I) X(Lcm, I)           \
   X(BitwiseAnd, I) X(BitwiseOr, I) X(BitwiseXor, I) X(ShiftLeft, I) X(ShiftRight, I)                                   \
   X(LogicalAnd, C) X(LogicalOr, C) X(LogicalXor, C) X(Eq, C) X(Ne, C) X(Lt, C) X(Le, C) X(Gt, C) X(Ge, C)              \
   X(IsClose, C)
 
-// Parameters: Add, Sub alpha (a +- alpha b); shifts the bit width of the common type; IsClose rtol, atol, equal_nan.
+// Prelu: a b below 0. Parameters: Add, Sub alpha (a +- alpha b); shifts the bit width; IsClose rtol, atol, equal_nan.
 // clang-format on
 enum class BinaryOp : uint8_t {
 #define CCDL_X(Name, domain) Name,

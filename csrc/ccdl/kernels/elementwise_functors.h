@@ -206,6 +206,7 @@ CCDL_BINARY(Xlogy, return M::sel(b != b, b, M::sel(a == M::k(0), M::k(0), a * M:
 CCDL_BINARY(Xlog1py, return M::sel(b != b, b, M::sel(a == M::k(0), M::k(0), a * M::log1p(b)));)
 CCDL_BINARY(Heaviside, return M::sel(a == M::k(0), b, M::sel(a > M::k(0), M::k(1), M::k(0)));)
 CCDL_BINARY(Nextafter, return M::nextafter(a, b);)
+CCDL_BINARY(Prelu, return M::sel(a > M::k(0), a, a * b);)
 
 CCDL_COMPARE(Eq, return a == b;)
 CCDL_COMPARE(Ne, return a != b;)

@@ -4,7 +4,9 @@
 #include <limits>
 
 #include <ccdl/kernels/elementwise.h>
+#include <ccdl/kernels/prelu.h>
 #include <ccdl/ops/create.h>
+#include <ccdl/ops/dense.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/view.h>
 
@@ -89,27 +91,86 @@ Tensor threshold(const Tensor& x, double threshold, double value) {
   return unary("threshold", UnaryOp::Threshold, x, threshold, value);
 }
 
+namespace {
+
+// A weight per channel in the shape that broadcasts against x; one weight as a number.
+Tensor spread_weight(const Tensor& weight, int64_t dims) {
+  if (weight.numel() == 1) return weight.dim() == 0 ? weight : reshape(weight, Dims{});
+  Dims shape(static_cast<size_t>(dims), 1);
+  shape[dims > 1 ? 1 : 0] = weight.numel();
+  return reshape(weight, shape);
+}
+
+// x with the strides of `like`, for kernels that walk through memory in its order; never recorded.
+Tensor strided_as(const Tensor& x, const Tensor& like) {
+  if (x.strides() == like.strides()) return x;
+  const Tensor y = empty_like(like, x.dtype());
+  CCDL_KERNEL(y, copy_cast(x.view(), y.view()));
+  return y;
+}
+
+// dx = x > 0 ? dy : w dy, dw = sum of x dy where x <= 0
+struct PreluBackward : Node {
+  const char* name() const override { return "PreluBackward"; }
+  SavedTensor x, w;
+  TensorList apply(const TensorList& g) override {
+    const Tensor in = x.get(this), slope = w.get(this);
+    if (grad_enabled())
+      return autograd::differentiate(
+          [](const TensorList& t) {
+            return TensorList{where(gt(t[0], Scalar(0)), t[0], mul(spread_weight(t[1], t[0].dim()), t[0]))};
+          },
+          {in, slope}, g);
+    const Tensor dx = empty_result(in.sizes(), in.dtype(), {&in});
+    if (in.numel() == 0) return {dx, zeros_like(slope)};
+    const Tensor dw = empty(slope.sizes(), in.dtype(), in.device());
+    const Tensor xs = strided_as(in, dx), dy = strided_as(g[0], dx);
+    // in memory order: what lies outside the channels, the channels, what lies inside
+    const int64_t channels = slope.numel(),
+                  last = channels == 1 ? in.numel() : dx.stride(in.dim() > 1 ? 1 : 0);
+    const Dims order = {in.numel() / (channels * last), channels, last};
+    CCDL_KERNEL(dx, prelu_backward(shaped(xs, order), shaped(dense(slope), Dims{channels}), shaped(dy, order),
+                                   shaped(dx, order), shaped(dw, Dims{channels})));
+    return {needs(0) ? dx : Tensor(), needs(1) ? dw : Tensor()};
+  }
+  void release_saved() override {
+    x.reset();
+    w.reset();
+  }
+};
+
+}  // namespace
+
 Tensor prelu(const Tensor& x, const Tensor& weight) {
   check_floating("prelu", x);
   CCDL_CHECK(weight.dim() <= 1, Shape, "prelu: weight must be a number or one-dimensional, got ",
              describe(weight));
   CCDL_CHECK(weight.dtype() == x.dtype(), DType, "prelu: Type promoting not supported, got input ",
              describe(x), " and weight ", describe(weight));
-  Tensor w = weight;
-  if (w.numel() != 1) {
+  if (weight.numel() != 1) {
     const int64_t channels = x.dim() > 1 ? x.size(1) : 1;
-    CCDL_CHECK(x.dim() > 0 && w.numel() == channels, Shape,
+    CCDL_CHECK(x.dim() > 0 && weight.numel() == channels, Shape,
                "prelu: Mismatch of parameter numbers and input channel size. Found parameter numbers = ",
-               w.numel(), " and channel size = ", channels, " (input ", describe(x), ")");
-    Dims shape(static_cast<size_t>(x.dim()), 1);
-    shape[x.dim() > 1 ? 1 : 0] = w.numel();
-    w = reshape(w, shape);
-  } else if (w.device().is_cpu() && !needs_graph(w)) {
-    return leaky_relu(x, item(w).to_double());  // one pass
-  } else if (w.dim() > 0) {
-    w = reshape(w, Dims{});
+               weight.numel(), " and channel size = ", channels, " (input ", describe(x), ")");
+  } else if (weight.device().is_cpu() && !needs_graph(weight)) {
+    return leaky_relu(x, item(weight).to_double());  // one pass
   }
-  return where(gt(x, Scalar(0)), x, mul(w, x));
+  if (is_host_number(weight) && !x.device().is_cpu())
+    return prelu(x, to(weight, weight.dtype(), x.device(), false));
+  check_same_device("prelu", {{"input", &x}, {"weight", &weight}});
+  const Tensor y = empty_result(x.sizes(), x.dtype(), {&x});
+  if (y.numel()) {
+    NoGradGuard no_grad;
+    (void)CCDL_KERNEL(y, binary(BinaryOp::Prelu, x.dtype(), x.view(),
+                                spread_weight(weight, x.dim()).view_as(x.sizes()), y.view(), {}));
+  }
+  if (needs_graph(x, weight)) {
+    auto node = make_ref<PreluBackward>();
+    node->x = SavedTensor(x);
+    node->w = SavedTensor(weight);
+    record(node, {x, weight}, y);
+  }
+  return y;
 }
 
 namespace {
