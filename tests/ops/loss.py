@@ -69,6 +69,18 @@ def cross_entropy_samples(rng):
     yield Sample(rng.standard_normal((2, 4, 35)), targets(2, 35, classes=4)).but(k=280, grad=False)
 
 
+def weighted_prob_samples(rng):
+    for reduction in REDUCTIONS:
+        for smoothing in (0.0, 0.2):
+            for shape in ((4, 5), (6,), (2, 3, 4)):
+                p = rng.uniform(0.1, 1, shape)
+                p[..., 0] = 0.0  # a probability of 0 has a gradient too
+                classes = shape[0 if len(shape) == 1 else 1]
+                yield Sample(rng.standard_normal(shape), p, rng.uniform(0.5, 2, classes),
+                             reduction=reduction, label_smoothing=smoothing).but(k=24)
+    yield Sample(rng.standard_normal((0, 5)), np.zeros((0, 5)), np.ones(5), reduction="sum")
+
+
 def prob_samples(rng):
     def probabilities(*shape):
         p = rng.uniform(0.1, 1, shape)
@@ -173,6 +185,9 @@ CASES = [
            ],
            big=lambda rng: Sample(rng.standard_normal((300, 129)), rng.integers(0, 129, 300)).but(k=300)),
     OpCase("cross_entropy_probabilities", F + "cross_entropy", cross_entropy, prob_samples, simd=True, nonfinite=False,
+           why="0 * inf depends on where the infinity sits; covered by cross_entropy"),
+    OpCase("cross_entropy_probabilities_weight", lambda T, x, t, w, **k: T.nn.functional.cross_entropy(x, t, w, **k),
+           lambda x, t, w, **k: cross_entropy(x, t, w, **k), weighted_prob_samples, nonfinite=False,
            why="0 * inf depends on where the infinity sits; covered by cross_entropy"),
     OpCase("nll_loss", F + "nll_loss", lambda x, t, **k: cross_entropy(x, t, log_input=True, **k), nll_samples,
            errors=class_errors("nll_loss")),

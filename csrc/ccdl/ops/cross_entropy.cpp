@@ -58,12 +58,14 @@ std::pair<Tensor, Tensor> soft_target(const Problem& p, const Tensor& target, bo
   return {q, divisor};
 }
 
-// The loss from ops alone: second derivatives, and probability targets that need a gradient.
+// The loss from ops alone: second derivatives, and probability targets or their weights that need a gradient.
 Tensor composite(const Problem& p, const Tensor& x, const Tensor& target, bool nll) {
   const Tensor log_p = nll ? x : log_softmax(x, p.class_dim);
   const auto [q, divisor] = soft_target(p, target, nll);
-  // ignored and zero-weight classes must not turn -inf into NaN
-  const Tensor terms = where(eq(q, Scalar(0.0)), mul(q, Scalar(0.0)), mul(q, log_p));
+  // ignored and zero-weight classes must not turn -inf into NaN; a probability or weight of 0 has a gradient
+  const Tensor none = eq(q, Scalar(0.0));
+  const Tensor terms = p.probabilities ? mul(q, where(logical_and(none, isinf(log_p)), Operand(0.0), log_p))
+                                       : where(none, mul(q, Scalar(0.0)), mul(q, log_p));
   const Tensor loss = neg(sum(terms, Dims{p.class_dim}));
   if (p.reduction == LossReduction::None) return loss;
   const Tensor total = sum(loss);
@@ -182,7 +184,7 @@ Problem check(const char* op, const Tensor& input, const Tensor& target, const T
                describe(weight));
     CCDL_CHECK(weight.dtype() == input.dtype(), DType, op, ": weight must have the input's dtype ",
                dtype_name(input.dtype()), ", got ", describe(weight));
-    CCDL_CHECK(!requires_grad(weight), NotImplemented, op,
+    CCDL_CHECK(p.probabilities || !requires_grad(weight), NotImplemented, op,
                ": the derivative for weight is not implemented; detach it");
     check_same_device(op, {{"input", &input}, {"weight", &weight}});
     p.weight = dense(weight);
@@ -215,7 +217,10 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& we
   Problem p = check("cross_entropy", input, target, weight, reduction, ignore_index, label_smoothing, true);
   CCDL_CHECK(!p.probabilities || ignore_index < 0, Runtime,
              "cross_entropy: ignore_index is not supported for floating point target, got ", ignore_index);
-  if (p.probabilities && needs_graph(target)) return composite(p, input, to(target, input.dtype()), false);
+  if (p.probabilities && needs_graph(target, weight)) {
+    p.weight = weight;
+    return composite(p, input, to(target, input.dtype()), false);
+  }
   const DType stat = stat_dtype(input.dtype());
   Tensor out = empty(p.out_sizes(), input.dtype(), input.device());
   Tensor lse = empty(p.rows, stat, input.device()), losses = empty(p.rows, stat, input.device());
