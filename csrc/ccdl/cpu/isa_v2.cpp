@@ -18,6 +18,7 @@
 #include <ccdl/cpu/simd/optim.h>
 #include <ccdl/cpu/simd/optim_rules.h>
 #include <ccdl/cpu/simd/optim_scaled.h>
+#include <ccdl/cpu/simd/panel.h>
 #include <ccdl/cpu/simd/pool.h>
 #include <ccdl/cpu/simd/prelu.h>
 #include <ccdl/cpu/simd/random.h>
@@ -54,6 +55,7 @@ const NormKernels norm = generic::norm;
 const OptimKernels optim = generic::optim;
 const OptimRulesKernels optim_rules = generic::optim_rules;
 const OptimScaledKernels optim_scaled_kernels = generic::optim_scaled_kernels;
+const PanelKernels panel = generic::panel;
 const PoolKernels pool = generic::pool;
 const PreluKernels prelu = generic::prelu;
 const RandomKernels random = generic::random;

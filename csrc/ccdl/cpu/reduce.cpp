@@ -8,6 +8,7 @@
 #include <ccdl/cpu/reduce_moments.h>
 #include <ccdl/cpu/simd/elementwise_convert.h>
 #include <ccdl/cpu/walk.h>
+#include <ccdl/kernels/elementwise.h>
 
 namespace ccdl::cpu {
 namespace reduction {
@@ -171,8 +172,39 @@ RedKernel kernel_of(ReduceOp op) {
 
 using namespace reduction;
 
+namespace {
+
+// One element per output: no sum to take. False where the op needs one all the same.
+bool reduce_single(ReduceOp op, const View& x, const View& y) {
+  switch (op) {
+    case ReduceOp::Sum:
+    case ReduceOp::Mean:
+    case ReduceOp::Prod:
+    case ReduceOp::Max:
+    case ReduceOp::Min:
+    case ReduceOp::Any:
+    case ReduceOp::All:
+    case ReduceOp::LogSumExp:
+      copy_cast(x, y);
+      return true;
+    case ReduceOp::Norm1:
+    case ReduceOp::Norm2:
+    case ReduceOp::NormInf:
+    case ReduceOp::NormNegInf:
+    case ReduceOp::NormP:
+      if (x.dtype != y.dtype || !is_floating(x.dtype)) return false;
+      unary(UnaryOp::Abs, x, y, {});
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 void reduce(ReduceOp op, const View& x, const View& y, double p) {
   const Plan plan = make_plan(x, y);
+  if (plan.reduced == 1 && plan.outputs > 1 && reduce_single(op, x, y)) return;
   if (op == ReduceOp::LogSumExp) return log_sum_exp(x, y);
   const Source src = source_for(x, plan, kernel_of(op));
   ValuePolicy pol = value_policy(kernel_of(op), op, src, y, plan);

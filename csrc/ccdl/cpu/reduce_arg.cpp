@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include <ccdl/cpu/walk.h>
+#include <ccdl/kernels/elementwise.h>
 
 namespace ccdl::cpu {
 
@@ -116,6 +117,14 @@ void arg_folded(bool largest, const View& x, const View& indices, const Plan& pl
 
 void arg_reduce(bool largest, const View& x, int dim, const View& values, const View& indices) {
   const Plan plan = make_plan(x, indices);
+  if (plan.reduced == 1 && plan.outputs > 1) {  // nothing to choose from
+    if (indices.is_contiguous())
+      std::fill_n(indices.ptr<int64_t>(), plan.outputs, int64_t{0});
+    else
+      for_outputs(plan, 0, plan.outputs, [&](int64_t, int64_t at) { indices.ptr<int64_t>()[at] = 0; });
+    if (values.data) copy_cast(x, values);
+    return;
+  }
   const Source src = source_of(x, plan, nullptr);
   if (plan.fold > 1) {
     arg_folded(largest, x, indices, plan);

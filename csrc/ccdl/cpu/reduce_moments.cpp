@@ -3,8 +3,11 @@
 
 #include <cmath>
 
+#include <ccdl/cpu/float_index.h>
 #include <ccdl/cpu/reduce_moments.h>
 #include <ccdl/cpu/simd/elementwise.h>
+#include <ccdl/cpu/simd/panel.h>
+#include <ccdl/cpu/simd/softmax.h>
 #include <ccdl/cpu/walk.h>
 
 namespace ccdl::cpu {
@@ -32,9 +35,37 @@ void run_to_raw(RedKernel kernel, ReduceOp op, const View& x, const View& y, con
 
 }  // namespace reduction
 
+namespace {
+
+// Short contiguous rows as the columns of a panel.
+void log_sum_exp_short(const View& x, const View& y, const Plan& plan) {
+  const Dim& inner = plan.out[plan.nout - 1];
+  const int64_t bytes = item_size(x.dtype), n = plan.reduced;
+  const auto kernel = simd_softmax().log_sum_exp[float_index(x.dtype)];
+  parallel_for(plan.outputs, std::max<int64_t>(kPanelRows, 16384 / n), [&](int64_t b, int64_t e) {
+    alignas(64) char panel[kPanelRows * kPanelWidth * 8], result[kPanelRows * 8];
+    for (int64_t rows = 0; b < e; b += rows) {
+      rows = std::min({kPanelRows, e - b, inner.size - b % inner.size});
+      simd_panel().from_rows[panel_item(bytes)](
+          static_cast<const char*>(x.data) + plan.x_offset_out(b) * bytes, rows, inner.xs, n, panel,
+          kPanelRows);
+      kernel(panel, result, n, kPanelRows, rows);
+      by_dtype(y.dtype, [&](auto tag) {
+        using T = decltype(tag);
+        for_outputs(plan, b, rows,
+                    [&](int64_t i, int64_t at) { y.ptr<T>()[at] = reinterpret_cast<const T*>(result)[i]; });
+      });
+    }
+  });
+}
+
+}  // namespace
+
 // An infinite largest element counts as 0 in the exponent.
 void log_sum_exp(const View& x, const View& y) {
   const Plan plan = make_plan(x, y);
+  if (plan.short_rows && plan.reduced <= kPanelWidth && x.dtype == y.dtype)
+    return log_sum_exp_short(x, y, plan);
   const auto shift = make_partial(plan.outputs), sums = make_partial(plan.outputs);
   run_to_raw(RedKernel::Max, ReduceOp::Max, x, y, plan, nullptr, shift.get());
   for (int64_t i = 0; i < plan.outputs; ++i)

@@ -1,6 +1,7 @@
 // Scans. The other dimensions are cut into lanes; where neighbouring lanes lie next to each other in memory
 // (dim is not the innermost one) a block of lanes advances together row by row, otherwise each lane runs
 // alone.
+#include <ccdl/kernels/elementwise.h>
 #include <ccdl/kernels/scan.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <type_traits>
 
 #include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/simd/panel.h>
 #include <ccdl/cpu/simd/scan.h>
 #include <ccdl/cpu/walk.h>
 
@@ -167,6 +169,31 @@ void scan_contiguous(ScanKernels::Run run, A first, bool product, const char* x,
   });
 }
 
+// Short contiguous lanes: a panel of them, whose columns advance together. x and y are the first elements in
+// memory.
+template <class Step, class T>
+void scan_short(const T* x, T* y, int64_t n, int64_t lanes, int64_t xl, int64_t yl, bool reverse) {
+  alignas(64) T panel[kPanelWidth * kLanes] = {};
+  ScanKernels::Columns columns = nullptr;
+  if constexpr (!std::is_same_v<Step, LogSumExpStep>) {
+    const ScanKernels& simd = simd_scan();
+    columns = (std::is_same_v<Step, ProdStep> ? simd.prod_columns
+                                              : simd.sum_columns)[static_cast<int>(DTypeOf<T>::value)];
+  }
+  const int64_t step = reverse ? -kLanes : kLanes;
+  T* first = reverse ? panel + (n - 1) * kLanes : panel;
+  const PanelKernels& move = simd_panel();
+  for (int64_t b = 0; b < lanes; b += kLanes) {
+    const int64_t m = std::min(kLanes, lanes - b);
+    move.from_rows[panel_item(sizeof(T))](x + b * xl, m, xl, n, panel, kLanes);
+    if (columns)
+      columns(first, n, step, kLanes);
+    else
+      scan_lanes<Step>(first, first, Line{n, step, step}, m, 1, 1);
+    move.to_rows[panel_item(sizeof(T))](panel, kLanes, m, n, y + b * yl, yl);
+  }
+}
+
 template <class Step, class T>
 void scan_typed(const View& x, const View& y, int dim, bool reverse) {
   Line line{x.ndim ? x.sizes[dim] : 1, x.ndim ? x.strides[dim] : 0, x.ndim ? y.strides[dim] : 0};
@@ -180,6 +207,13 @@ void scan_typed(const View& x, const View& y, int dim, bool reverse) {
     line.ys = -line.ys;
   }
   const View* views[] = {&x, &y};
+  if (line.n <= kPanelWidth && std::abs(line.xs) == 1 && line.xs == line.ys && x.numel() >= 16 * line.n) {
+    const int64_t back = reverse ? line.n - 1 : 0;
+    for_lanes(views, 2, dim, [&](const int64_t* off, int64_t n, const int64_t* inner) {
+      scan_short<Step>(xp + off[0] - back, yp + off[1] - back, line.n, n, inner[0], inner[1], reverse);
+    });
+    return;
+  }
   if constexpr (!std::is_same_v<Step, LogSumExpStep>) {
     constexpr bool product = std::is_same_v<Step, ProdStep>;
     const ScanKernels& simd = simd_scan();
@@ -210,6 +244,7 @@ void scan_typed(const View& x, const View& y, int dim, bool reverse) {
 }  // namespace
 
 void scan(ScanOp op, const View& x, const View& y, int dim, bool reverse) {
+  if (x.ndim == 0 || x.sizes[dim] == 1) return copy_cast(x, y);
   if (op == ScanOp::LogSumExp)
     return by_floating(x.dtype, [&](auto t) { scan_typed<LogSumExpStep, decltype(t)>(x, y, dim, reverse); });
   by_dtype(x.dtype, [&](auto t) {
@@ -333,12 +368,12 @@ void scan_extreme(bool largest, const View& x, const View& y, const View& indice
 namespace {
 
 // K lanes side by side, a fixed distance apart; a distance of 1 lets the compiler use vectors. All lanes are
-// read before one is written, so that no load waits for a store to the same address modulo a page.
+// read before one is written, so that no load waits for a store to the same address modulo a page. before:
+// the products of what stands in front of the lanes; tail: what comes from behind them, and then from them.
 template <int K, class T>
 void cumprod_backward_lanes(const T* x, const T* dy, T* dx, int64_t n, const int64_t* step,
-                            const int64_t* lane, double* left) {
-  double before[K], tail[K], v[K], g[K];
-  for (int k = 0; k < K; ++k) before[k] = 1, tail[k] = 0;
+                            const int64_t* lane, double* left, double* before, double* tail) {
+  double v[K], g[K];
   for (int64_t i = 0; i < n; ++i) {
     const T* xp = x + i * step[0];
 #pragma GCC unroll 16
@@ -364,6 +399,40 @@ void cumprod_backward_lanes(const T* x, const T* dy, T* dx, int64_t n, const int
   }
 }
 
+// One long contiguous lane in K parts whose multiplications do not wait for each other: the product of each
+// and what it sends to the left from nothing come first. False, with nothing done, where a part leaves the
+// range of double, so that 0 would meet infinity.
+template <int K, class T>
+bool cumprod_backward_parts(const T* x, const T* dy, T* dx, int64_t n, double* left) {
+  constexpr int64_t kUnit[] = {1, 1, 1};
+  const int64_t part = n / K, lane[] = {part, part, part};
+  double product[K], sent[K] = {}, before[K], tail[K];
+  for (int k = 0; k < K; ++k) product[k] = 1;
+  for (int64_t i = part - 1; i >= 0; --i)
+#pragma GCC unroll 8
+    for (int k = 0; k < K; ++k) {
+      const double v = from_element<double>(x[i + k * part]);
+      product[k] *= v;
+      sent[k] = (sent[k] + from_element<double>(dy[i + k * part])) * v;
+    }
+  double whole = 1, check = 0;
+  for (int k = 0; k < K; ++k) {
+    before[k] = whole;
+    whole *= product[k];
+    check += std::abs(product[k]) + std::abs(sent[k]);
+  }
+  if (!std::isfinite(check) || !std::isfinite(whole)) return false;
+  double from_right = 0;
+  cumprod_backward_lanes<1>(x + K * part, dy + K * part, dx + K * part, n - K * part, kUnit, kUnit, left,
+                            &whole, &from_right);
+  for (int k = K - 1; k >= 0; --k) {
+    tail[k] = from_right;
+    from_right = sent[k] + product[k] * from_right;
+  }
+  cumprod_backward_lanes<K>(x, dy, dx, part, kUnit, lane, left, before, tail);
+  return true;
+}
+
 }  // namespace
 
 void cumprod_backward(const View& x, const View& dy, const View& dx, int dim) {
@@ -371,25 +440,34 @@ void cumprod_backward(const View& x, const View& dy, const View& dx, int dim) {
   const int64_t n = x.ndim ? x.sizes[dim] : 1;
   const auto along = [&](const View& v) { return v.ndim ? v.strides[dim] : 0; };
   const int64_t step[] = {along(x), along(dy), along(dx)};
-  constexpr int kNear = 16, kFar = 4;  // far lanes share the sets of the cache
+  constexpr int kNear = 16, kFar = 4, kParts = 8;  // far lanes share the sets of the cache
+  constexpr int64_t kLong = 1024;
   const View* views[] = {&x, &dy, &dx};
   by_floating(x.dtype, [&](auto t) {
     using T = decltype(t);
     for_lanes(views, 3, dim, [&](const int64_t* off, int64_t lanes, const int64_t* inner) {
-      double* left = scratch<double>(0, n * kNear);
+      constexpr int64_t kUnit[] = {1, 1, 1};
+      const bool near = inner[0] == 1 && inner[1] == 1 && inner[2] == 1;
+      double* left = scratch<double>(0, n * (near && lanes >= kNear ? kNear : lanes >= kFar ? kFar : 1));
       const T* xp = x.ptr<T>() + off[0];
       const T* gp = dy.ptr<T>() + off[1];
       T* dp = dx.ptr<T>() + off[2];
       int64_t j = 0;
       const auto take = [&](auto count, const int64_t* lane) {
         constexpr int K = decltype(count)::value;
-        for (; j + K <= lanes; j += K)
+        for (; j + K <= lanes; j += K) {
+          double before[K], tail[K] = {};
+          std::fill_n(before, K, 1.0);
           cumprod_backward_lanes<K>(xp + j * inner[0], gp + j * inner[1], dp + j * inner[2], n, step, lane,
-                                    left);
+                                    left, before, tail);
+        }
       };
-      constexpr int64_t kUnit[] = {1, 1, 1};
-      if (inner[0] == 1 && inner[1] == 1 && inner[2] == 1) take(std::integral_constant<int, kNear>(), kUnit);
+      if (near) take(std::integral_constant<int, kNear>(), kUnit);
       take(std::integral_constant<int, kFar>(), inner);
+      const bool in_parts = n >= kLong && std::equal(step, step + 3, kUnit);
+      while (in_parts && j < lanes &&
+             cumprod_backward_parts<kParts>(xp + j * inner[0], gp + j * inner[1], dp + j * inner[2], n, left))
+        ++j;
       take(std::integral_constant<int, 1>(), inner);
     });
   });

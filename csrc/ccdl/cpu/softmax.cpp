@@ -2,6 +2,7 @@
 // last one.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/float_index.h>
+#include <ccdl/cpu/simd/panel.h>
 #include <ccdl/cpu/simd/softmax.h>
 #include <ccdl/cpu/simd/stream.h>
 #include <ccdl/kernels/softmax.h>
@@ -30,14 +31,34 @@ void for_column_blocks(int64_t outer, int64_t n, int64_t inner, const F& fn) {
                });
 }
 
+// Rows too short for vectors become the columns of a panel.
+constexpr int64_t kPanel = kPanelRows * kPanelWidth * 8;  // bytes
+
+bool short_rows(int64_t rows, int64_t n) { return n > 1 && n <= kPanelWidth && rows >= 16; }
+
 }  // namespace
 
 void softmax_forward(const View& x, const View& y, bool log) {
-  const int64_t outer = x.sizes[0], n = x.sizes[1], inner = x.sizes[2];
+  int64_t outer = x.sizes[0], inner = x.sizes[2];
+  const int64_t n = x.sizes[1];
+  if (n == 1) inner *= outer, outer = 1;
   if (x.numel() == 0) return;
   const int t = float_index(x.dtype);
   const SoftmaxKernels& simd = simd_softmax();
-  if (inner == 1) {
+  if (inner == 1 && short_rows(outer, n)) {
+    const int item = panel_item(item_size(x.dtype));
+    parallel_for(outer, rows_per_chunk(n), [&](int64_t begin, int64_t end) {
+      alignas(64) char panel[kPanel];
+      for (; begin < end; begin += kPanelRows) {
+        const int64_t rows = end - begin < kPanelRows ? end - begin : kPanelRows;
+        simd_panel().from_rows[item](element(x, begin * n), rows, n, n, panel, kPanelRows);
+        simd.forward_inner[t](panel, panel, n, kPanelRows, 0, rows, log);
+        simd_panel().to_rows[item](panel, kPanelRows, rows, n, element(y, begin * n), n);
+      }
+    });
+    return;
+  }
+  if (inner == 1 && n > 1) {
     parallel_for(outer, rows_per_chunk(n), [&](int64_t begin, int64_t end) {
       simd.forward[t](element(x.data, x.dtype, begin * n), element(y.data, x.dtype, begin * n), end - begin,
                       n, log);
@@ -52,12 +73,28 @@ void softmax_forward(const View& x, const View& y, bool log) {
 }
 
 void softmax_backward(const View& y, const View& dy, const View& dx, bool log) {
-  const int64_t outer = y.sizes[0], n = y.sizes[1], inner = y.sizes[2];
+  int64_t outer = y.sizes[0], inner = y.sizes[2];
+  const int64_t n = y.sizes[1];
+  if (n == 1) inner *= outer, outer = 1;
   if (y.numel() == 0) return;
   const DType d = y.dtype;
   const int t = float_index(d);
   const SoftmaxKernels& simd = simd_softmax();
-  if (inner == 1) {
+  if (inner == 1 && short_rows(outer, n)) {
+    const int item = panel_item(item_size(d));
+    parallel_for(outer, rows_per_chunk(n), [&](int64_t begin, int64_t end) {
+      alignas(64) char py[kPanel], pdy[kPanel];
+      for (; begin < end; begin += kPanelRows) {
+        const int64_t rows = end - begin < kPanelRows ? end - begin : kPanelRows;
+        simd_panel().from_rows[item](element(y, begin * n), rows, n, n, py, kPanelRows);
+        simd_panel().from_rows[item](element(dy, begin * n), rows, n, n, pdy, kPanelRows);
+        simd.backward_inner[t](py, pdy, pdy, n, kPanelRows, 0, rows, log);
+        simd_panel().to_rows[item](pdy, kPanelRows, rows, n, element(dx, begin * n), n);
+      }
+    });
+    return;
+  }
+  if (inner == 1 && n > 1) {
     const bool past = 3 * y.numel() * item_size(d) >= kPastFrom;
     parallel_for(outer, rows_per_chunk(n), [&](int64_t begin, int64_t end) {
       const int64_t at = begin * n;

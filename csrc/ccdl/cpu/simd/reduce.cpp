@@ -77,11 +77,129 @@ void col_float(const void* xv, int64_t rows, int64_t rs, int64_t cols, const dou
   for (; rows > 0; --rows, x += rs) col_rows<Op, T, 1>(x, rs, cols, c, acc);
 }
 
+// Lane i of the result joins all lanes of r[i]: neighbours meet in every round.
+template <class Op, class I, int L, class V>
+CCDL_SI V join_lanes(V* r) {
+  I even, odd;
+  for (int i = 0; i < L; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
+#pragma GCC unroll 4
+  for (int m = L / 2; m > 0; m /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < m; ++i)
+      r[i] = Op::join(__builtin_shuffle(r[2 * i], r[2 * i + 1], even),
+                      __builtin_shuffle(r[2 * i], r[2 * i + 1], odd));
+  return r[0];
+}
+
+template <class E>
+struct LaneInts {
+  typedef vi type;
+};
+template <>
+struct LaneInts<double> {
+  typedef vl type;
+};
+
+// L rows at a time, a vector of partial results each, which meet across the rows. What lies behind a row is
+// read and dropped as long as it is in front of the last row's end. Returns the rows done.
+template <class Op, class E, class T>
+CCDL_SI int64_t short_rows_lanes(const T* x, int64_t rows, int64_t rs, int64_t n, const double* c,
+                                 double* acc) {
+  using V = typename Lanes<E>::Vec;
+  using I = typename LaneInts<E>::type;
+  constexpr int L = Lanes<E>::n;
+  const int64_t rest = n % L, up = rest ? n - rest + L : n, spare = (rows - 1) * rs + n - up;
+  if (spare < 0) return 0;
+  const int64_t safe = spare / rs + 1 < rows ? spare / rs + 1 : rows;
+  const V id = V{} + (E)Op::kId;
+  I live;
+  for (int i = 0; i < L; ++i) live[i] = i < rest ? -1 : 0;
+  int64_t r = 0;
+  for (; r + L <= safe; r += L) {
+    V t[L];
+    for (int k = 0; k < L; ++k) {
+      const T* row = x + (r + k) * rs;
+      const V cv = V{} + (c ? (E)c[r + k] : E{});
+      V a = id;
+      int64_t i = 0;
+      if (n >= L) {
+        a = Op::map(load_as(row, E{}), cv);
+        for (i = L; i + L <= n; i += L) a = Op::join(a, Op::map(load_as(row + i, E{}), cv));
+      }
+      if (rest) a = Op::join(a, live ? Op::map(load_as(row + i, E{}), cv) : id);
+      t[k] = a;
+    }
+    const V total = join_lanes<Op, I, L>(t);
+    if constexpr (sizeof(E) == 8) {
+      storeu(acc + r, Op::join(loadu(acc + r), total));
+    } else {
+      float f[L];
+      __builtin_memcpy(f, &total, VB);
+      storeu(acc + r, Op::join(loadu(acc + r), load_wide(f)));
+      storeu(acc + r + VD, Op::join(loadu(acc + r + VD), load_wide(f + VD)));
+    }
+  }
+  return r;
+}
+
+template <int kBytes>
+struct BitsOf {
+  using type = uint64_t;
+};
+template <>
+struct BitsOf<4> {
+  using type = uint32_t;
+};
+template <>
+struct BitsOf<2> {
+  using type = uint16_t;
+};
+
+// The shortest rows (n at most kShortest), 64 at a time as the columns of a panel. Returns the rows done.
+constexpr int64_t kShortest = 4;
+template <class Op, class E, class T>
+CCDL_SI int64_t short_rows_panel(const T* x, int64_t rows, int64_t rs, int64_t n, const double* c,
+                                 double* acc) {
+  using V = typename Lanes<E>::Vec;
+  using Bits = typename BitsOf<sizeof(T)>::type;
+  constexpr int L = Lanes<E>::n;
+  constexpr int64_t kRows = 64;
+  alignas(64) T panel[kShortest * kRows];
+  int64_t r = 0;
+  for (; r + kRows <= rows; r += kRows) {
+    panel_from_rows((const Bits*)(x + r * rs), kRows, rs, n, (Bits*)panel, kRows);
+    for (int64_t j = 0; j < kRows; j += L) {
+      double* to = acc + r + j;
+      V cv = {};
+      if constexpr (sizeof(E) == 8)
+        if (c) cv = loadu(c + r + j);
+      V total = Op::map(load_as(panel + j, E{}), cv);
+      for (int64_t i = 1; i < n; ++i)
+        total = Op::join(total, Op::map(load_as(panel + i * kRows + j, E{}), cv));
+      if constexpr (sizeof(E) == 8) {
+        storeu(to, Op::join(loadu(to), total));
+      } else {
+        float f[L];
+        __builtin_memcpy(f, &total, VB);
+        storeu(to, Op::join(loadu(to), load_wide(f)));
+        storeu(to + VD, Op::join(loadu(to + VD), load_wide(f + VD)));
+      }
+    }
+  }
+  return r;
+}
+
 template <class Op, class T>
 void short_rows_float(const void* xv, int64_t rows, int64_t rs, int64_t n, const double* c, void* accv) {
   using E = typename Arith<Op::kWide, T>::type;
   const T* x = static_cast<const T*>(xv);
   double* acc = static_cast<double*>(accv);
+  if constexpr (!Op::kCostly)
+    if (n <= 8 * Lanes<E>::n && n > 1) {
+      const int64_t done = n <= kShortest ? short_rows_panel<Op, E>(x, rows, rs, n, c, acc)
+                                          : short_rows_lanes<Op, E>(x, rows, rs, n, c, acc);
+      rows -= done, x += done * rs, acc += done, c += c ? done : 0;
+    }
   if (n >= 16) {
     for (int64_t r = 0; r < rows; ++r, x += rs) row_float_inline<Op, T>(x, n, c ? c + r : nullptr, acc + r);
     return;

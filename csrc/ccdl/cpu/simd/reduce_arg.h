@@ -1,6 +1,7 @@
 // Inner loops that keep the best element and where it is; same rules of inclusion as vec.h. Uses block_total
 // of reduce.cpp.
 #pragma once
+#include <ccdl/cpu/simd/panel_moves.h>
 #include <ccdl/cpu/simd/reduce_total.h>
 
 namespace ccdl::cpu::CCDL_ISA {
@@ -68,48 +69,64 @@ void arg_col(const void* xv, int64_t rows, int64_t rs, int64_t cols, int64_t bas
     }
 }
 
-template <int kBytes>
-struct WholeOf {
-  using type = int64_t;
+template <class T>
+struct ArgLanes {  // a vector of elements, and one of integers as wide
+  typedef vf V;
+  typedef vi I;
+  typedef uint32_t Bits;
 };
 template <>
-struct WholeOf<4> {
-  using type = int32_t;
+struct ArgLanes<double> {
+  typedef vd V;
+  typedef vl I;
+  typedef uint64_t Bits;
 };
-template <int kBytes>
-using Whole = typename WholeOf<kBytes>::type;  // an integer as wide as an element
+template <>
+struct ArgLanes<int64_t> {
+  typedef vl V;
+  typedef vl I;
+  typedef uint64_t Bits;
+};
 
+// Rows of their own: every accumulator is still empty. Short ones become the columns of a panel.
 template <bool kLargest, class T, class Acc>
 void arg_short_rows(const void* xv, int64_t rows, int64_t rs, int64_t n, int64_t base, void* bestv,
                     int64_t* idx) {
   const T* x = static_cast<const T*>(xv);
   Acc* best = static_cast<Acc*>(bestv);
-  if (n >= 16) {
+  constexpr int64_t kRows = 64, kWidth = 32;
+  if (n > kWidth) {
     for (int64_t r = 0; r < rows; ++r, x += rs) arg_row<kLargest, T, Acc>(x, n, base, best + r, idx + r);
     return;
   }
-  // Rows become lanes: element i of `lanes` rows side by side.
-  using At = Whole<sizeof(T)>;
-  constexpr int64_t lanes = 32;
-  T block[16][lanes] = {};
-  for (; rows > 0; rows -= lanes, x += lanes * rs, best += lanes, idx += lanes) {
-    const int64_t m = rows < lanes ? rows : lanes;
-    for (int64_t r = 0; r < m; ++r)
-      for (int64_t i = 0; i < n; ++i) block[i][r] = x[r * rs + i];
-    T b[lanes];
-    At at[lanes];
-    for (int64_t r = 0; r < lanes; ++r) b[r] = block[0][r], at[r] = 0;
-    for (int64_t i = 1; i < n; ++i)
-      for (int64_t r = 0; r < lanes; ++r) {
-        const T v = block[i][r];
-        const bool better = beats<kLargest, T>(v, b[r]);
-        b[r] = better ? v : b[r];
-        at[r] = better ? (At)i : at[r];
+  using V = typename ArgLanes<T>::V;
+  using I = typename ArgLanes<T>::I;
+  using Bits = typename ArgLanes<T>::Bits;
+  constexpr int kN = VB / (int)sizeof(T);
+  alignas(64) T panel[kWidth * kRows] = {};
+  alignas(64) T b[kRows];
+  alignas(64) Bits at[kRows];
+  for (; rows > 0; rows -= kRows, x += kRows * rs, best += kRows, idx += kRows) {
+    const int64_t m = rows < kRows ? rows : kRows;
+    panel_from_rows((const Bits*)x, m, rs, n, (Bits*)panel, kRows);
+    for (int64_t j = 0; j < kRows; j += kN) {
+      V top;
+      __builtin_memcpy(&top, panel + j, VB);
+      I where = {};
+      for (int64_t i = 1; i < n; ++i) {
+        V v;
+        __builtin_memcpy(&v, panel + i * kRows + j, VB);
+        I better = kLargest ? v > top : v < top;
+        if constexpr (!kIsInt<T>) better |= (v != v) & (top == top);
+        top = better ? v : top;
+        where = better ? I{} + (decltype(where[0] + where[0]))i : where;
       }
+      __builtin_memcpy(b + j, &top, VB);
+      __builtin_memcpy(at + j, &where, VB);
+    }
     for (int64_t r = 0; r < m; ++r) {
-      if (idx[r] >= 0 && !beats<kLargest, Acc>((Acc)b[r], best[r])) continue;
       best[r] = (Acc)b[r];
-      idx[r] = base + at[r];
+      idx[r] = base + (int64_t)at[r];
     }
   }
 }

@@ -115,6 +115,24 @@ void run_half(const void* xv, void* yv, int64_t n, void* carry) {
   }
 }
 
+template <class Op, class T, class V>
+void columns(void* xv, int64_t n, int64_t step, int64_t width) {
+  for (int64_t j = 0; j < width; j += VD) {
+    T* x = (T*)xv + j;
+    V total = load(x);
+    for (int64_t i = 1; i < n; ++i) {
+      x += step;
+      total = Op::join(total, load(x));
+      store(x, total);
+    }
+  }
+}
+
+#define CCDL_SCAN_COLUMNS(Op)                                                                 \
+  {                                                                                           \
+    nullptr, nullptr, nullptr, nullptr, nullptr, columns<Op, uint64_t, vw>, nullptr, nullptr, \
+        columns<Op, float, vd>, columns<Op, double, vd>                                       \
+  }
 #define CCDL_SCANS(Op, Doubles)                                                                          \
   {                                                                                                      \
     nullptr, nullptr, nullptr, nullptr, nullptr, run<Op, uint64_t, vw, uint64_t>, run_half<Op, float16>, \
@@ -123,6 +141,7 @@ void run_half(const void* xv, void* yv, int64_t n, void* carry) {
 
 }  // namespace
 
-extern const ScanKernels scan = {CCDL_SCANS(Add, (run<Add, double, vd, double>)), CCDL_SCANS(Mul, nullptr)};
+extern const ScanKernels scan = {CCDL_SCANS(Add, (run<Add, double, vd, double>)), CCDL_SCANS(Mul, nullptr),
+                                 CCDL_SCAN_COLUMNS(Add), CCDL_SCAN_COLUMNS(Mul)};
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -10,14 +10,7 @@ namespace {
 
 CCDL_SI float log_of(float x) { return __builtin_logf(x); }
 CCDL_SI double log_of(double x) { return __builtin_log(x); }
-CCDL_SI vf vlog_lanes(vf x) {
-  for (int i = 0; i < VL; ++i) x[i] = __builtin_logf(x[i]);
-  return x;
-}
-CCDL_SI vd vlog_lanes(vd x) {
-  for (int i = 0; i < VD; ++i) x[i] = __builtin_log(x[i]);
-  return x;
-}
+CCDL_SI vd vlog(vd x) { return dlog(x); }
 template <class T>
 constexpr bool kWide = sizeof(T) >= 4;  // storing an intermediate in T loses nothing
 constexpr int kGroup = 4;
@@ -117,7 +110,7 @@ void forward_columns(const void* px, void* py, int64_t n, int64_t inner, int64_t
       if (!log && kWide<T>) to(y + j * inner, e, k);
       sum += e;
     }
-    const V c = log ? vlog_lanes(sum) : set1(typename Lanes<T>::S(1)) / sum;
+    const V c = log ? vlog(sum) : set1(typename Lanes<T>::S(1)) / sum;
     for (int64_t j = 0; j < n; ++j) {
       V v;
       if (log)
@@ -151,6 +144,19 @@ void backward_columns(const void* py, const void* pdy, void* pdx, int64_t n, int
   });
 }
 
+template <class T>
+void log_sum_exp_columns(const void* px, void* py, int64_t n, int64_t inner, int64_t columns) {
+  typedef typename Lanes<T>::V V;
+  each_vector<T>(columns, [&](int64_t offset, int k) {
+    const T* x = static_cast<const T*>(px) + offset;
+    V m = set1(kLow<T>), sum = {};
+    for (int64_t j = 0; j < n; ++j) m = vmax(at(x + j * inner, k), m);
+    m = select(vabs(m) < -kLow<T>, m, V{});
+    for (int64_t j = 0; j < n; ++j) sum += vexp(at(x + j * inner, k) - m);
+    to(static_cast<T*>(py) + offset, m + vlog(sum), k);
+  });
+}
+
 }  // namespace
 
 const SoftmaxKernels softmax = {
@@ -159,6 +165,8 @@ const SoftmaxKernels softmax = {
     {forward_columns<float16>, forward_columns<bfloat16>, forward_columns<float>, forward_columns<double>},
     {backward_columns<float16>, backward_columns<bfloat16>, backward_columns<float>,
      backward_columns<double>},
+    {log_sum_exp_columns<float16>, log_sum_exp_columns<bfloat16>, log_sum_exp_columns<float>,
+     log_sum_exp_columns<double>},
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -15,6 +15,9 @@ struct SoftmaxKernels {
                            bool log);
   void (*backward_inner[4])(const void* y, const void* dy, void* dx, int64_t n, int64_t inner, int64_t begin,
                             int64_t end, bool log);
+  // y[c] = max + log(sum(exp(x - max))) of columns [0, columns) of [n, inner]; an infinite maximum counts as
+  // 0 in the exponent
+  void (*log_sum_exp[4])(const void* x, void* y, int64_t n, int64_t inner, int64_t columns);
 };
 CCDL_SIMD_FAMILY(SoftmaxKernels, softmax)
 
