@@ -160,6 +160,9 @@ def test_compilers_are_accepted_without_effect():
     importlib.import_module("ccdl._dynamo.config").suppress_errors = False
     with ccdl.compiler.set_stance("force_eager"):
         pass
+    assert not importlib.import_module("ccdl._dynamo.utils").is_compile_supported("cpu") and ccdl.jit._script_if_tracing(one) is one
+    with importlib.import_module("ccdl._dynamo._trace_wrapped_higher_order_op").TransformGetItemToIndex():
+        assert ccdl.arange(3)[ccdl.tensor(2)].item() == 2
     assert ccdl.fx.wrap(one) is one
     with pytest.raises(AttributeError, match="tracer"):
         _ = ccdl.fx.no_such_name

@@ -71,6 +71,9 @@ def script_if_tracing(fn: Any) -> Any:
     return fn
 
 
+_script_if_tracing = script_if_tracing
+
+
 def script_method(fn: Any) -> Any:
     """``fn`` itself."""
     return fn
