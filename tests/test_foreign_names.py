@@ -174,7 +174,9 @@ def test_export_is_named_and_refused():
     assert not ccdl.onnx.is_in_onnx_export() and ccdl.onnx.TrainingMode.EVAL.value == 0
     with pytest.raises(RuntimeError, match="export is not implemented"):
         ccdl.onnx.export(ccdl.nn.ReLU(), (ccdl.ones(1),), "model.onnx")
-    from ccdl.jit.annotations import List
+    from ccdl.jit.annotations import BroadcastingList2, List
+
+    assert BroadcastingList2[int] == List[int]
 
     assert List[int] is not None
 

@@ -3,6 +3,17 @@
 import typing
 from typing import Any, Optional, Union
 
-__all__ = ["Any", "Dict", "List", "Optional", "Tuple", "Union"]
+__all__ = [
+    "Any",
+    "BroadcastingList1",
+    "BroadcastingList2",
+    "BroadcastingList3",
+    "Dict",
+    "List",
+    "Optional",
+    "Tuple",
+    "Union",
+]
 
 Dict, List, Tuple = (getattr(typing, name) for name in ("Dict", "List", "Tuple"))
+BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = List  # or one value for all
