@@ -136,7 +136,7 @@ bool conv_fits_strips(const ConvGrid<T>& grid, int64_t m) {
   const double fill = filled(width, conv_kernels<T>().lanes);
   if (m <= 2 && k >= 100 && fill >= 0.85) return true;     // the direct kernel loads once for every product
   if (conv_prefers_direct(grid, m) && grid.pixels[1] > 1)  // of a line they would be a table for each pixel
-    return fill >= 0.95 * DirectFill<T>(grid).best() && (m * grid.taps() >= 64 || k >= 256);
+    return width >= 32 && fill >= 0.95 * DirectFill<T>(grid).best() && (m * grid.taps() >= 64 || k >= 256);
   return fill >= (grid.step[2] > 1 ? 0.75 : 0.85);
 }
 

@@ -1,0 +1,15 @@
+// One channel per group with channels innermost, where conv_lanes.h does not take it: x, y (dx, dy) as in
+// conv_last.h, w of any strides.
+#pragma once
+#include <ccdl/kernels/conv.h>
+
+namespace ccdl::cpu {
+
+// y from x, or dx from dy (adjoint).
+template <class T>
+void conv_last_depthwise_sweep(const View& src, const View& w, const View& dst, const T* bias, bool relu,
+                               const ConvGeometry& g, bool adjoint);
+template <class T>
+void conv_last_depthwise_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
+
+}  // namespace ccdl::cpu
