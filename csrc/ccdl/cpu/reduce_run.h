@@ -107,10 +107,28 @@ void reduce_cols(const P& pol, const Plan& plan, const Source& src, const char* 
   }
 }
 
+// Whether short rows of another type than the kernels read are packed together, with the gaps between them.
+inline bool packs_short(const Plan& plan) {
+  const int64_t step = plan.out[plan.nout - 1].xs;
+  return step <= kBlock / 32 && step <= 4 * plan.reduced;
+}
+
 // Outputs o .. o + n of short contiguous rows.
 template <class P>
 void reduce_short(const P& pol, const Plan& plan, const Source& src, int64_t o, int64_t n, double* acc) {
   const Dim& inner = plan.out[plan.nout - 1];
+  if (src.packed) {
+    alignas(64) double buffer[kBlock];
+    const int64_t at_once = std::max<int64_t>(kBlock / inner.xs / 32, 1) * 32;
+    for (int64_t i = 0; i < n;) {
+      const int64_t rows = std::min({inner.size - (o + i) % inner.size, n - i, at_once});
+      simd_reduce().pack(src.dtype, src.data + plan.x_offset_out(o + i) * src.bytes, 1,
+                         (rows - 1) * inner.xs + plan.reduced, buffer);
+      pol.short_rows(buffer, rows, inner.xs, plan.reduced, o + i, acc + i);
+      i += rows;
+    }
+    return;
+  }
   for (int64_t i = 0; i < n;) {
     const int64_t rows = std::min(inner.size - (o + i) % inner.size, n - i);
     pol.short_rows(src.data + plan.x_offset_out(o + i) * src.bytes, rows, inner.xs, plan.reduced, o + i,
@@ -151,7 +169,7 @@ void run_rows(const P& pol, const Plan& plan, const Source& src) {
       for (; b < e; b += kBlock / 2) {
         const int64_t n = std::min(e - b, kBlock / 2);
         mine.init(acc, n);
-        if (plan.short_rows && !src.packed)
+        if (plan.short_rows && (!src.packed || packs_short(plan)))
           reduce_short(mine, plan, src, b, n, acc);
         else
           for (int64_t i = 0; i < n; ++i)
