@@ -131,12 +131,14 @@ void join_row(const T* const* part, int64_t parts, int64_t size, T* out) {
 template <class T>
 bool conv_fits_strips(const ConvGrid<T>& grid, int64_t m) {
   const int64_t width = grid.pixels[2], k = grid.channels * grid.taps();
-  if (!is_planar(grid) || grid.groups > 1 || grid.step[2] > 4 || grid.taps() == 1 || k > 1024 || m > 512)
+  if (!is_planar(grid) || (grid.groups > 1 && m < 4) || grid.step[2] > 4 || grid.taps() == 1 || k > 1024 ||
+      m > 512)
     return false;
   const double fill = filled(width, conv_kernels<T>().lanes);
   if (m <= 2 && k >= 100 && fill >= 0.85) return true;     // the direct kernel loads once for every product
   if (conv_prefers_direct(grid, m) && grid.pixels[1] > 1)  // of a line they would be a table for each pixel
-    return width >= 32 && fill >= 0.95 * DirectFill<T>(grid).best() && (m * grid.taps() >= 64 || k >= 256);
+    return width >= (grid.groups > 1 ? 8 : 32) && fill >= 0.95 * DirectFill<T>(grid).best() &&
+           (m * grid.taps() >= 64 || k >= 256);
   return fill >= (grid.step[2] > 1 ? 0.75 : 0.85);
 }
 
