@@ -1,6 +1,7 @@
 // Inner loops of the reductions over integers and of the counting ones over any type; same rules of inclusion
 // as vec.h.
 #pragma once
+#include <ccdl/cpu/simd/panel_moves.h>
 #include <ccdl/cpu/simd/vec.h>
 
 namespace ccdl::cpu::CCDL_ISA {
@@ -123,6 +124,14 @@ template <class Op, class T>
 void short_rows_int(const void* xv, int64_t rows, int64_t rs, int64_t n, const double*, void* accv) {
   const T* x = static_cast<const T*>(xv);
   int64_t* acc = static_cast<int64_t*>(accv);
+  if constexpr (sizeof(T) == 4 && (T)0.5f == 0) {  // integers; the shortest ones as the columns of a panel
+    constexpr int64_t kRows = 64;
+    alignas(64) uint32_t panel[7 * kRows];
+    for (; n < 8 && rows >= kRows; rows -= kRows, x += kRows * rs, acc += kRows) {
+      panel_from_rows((const uint32_t*)x, kRows, rs, n, panel, kRows);
+      col_int<Op, T>(panel, n, kRows, kRows, nullptr, acc);
+    }
+  }
   for (int64_t r = 0; r < rows; ++r, x += rs) {
     if (n >= 16) {
       acc[r] = Op::merge(acc[r], piece_int<Op>(x, n));
