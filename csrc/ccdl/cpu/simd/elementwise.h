@@ -64,7 +64,7 @@ struct ElementwisePlainKernels {
   ElementFn half_neg, half_abs;
 };
 
-CCDL_SIMD_FAMILY(ElementwiseUnaryKernels, elementwise_unary)
+CCDL_SIMD_FAMILY_V2(ElementwiseUnaryKernels, elementwise_unary)
 CCDL_SIMD_FAMILY(ElementwiseBackwardKernels, elementwise_backward)
 CCDL_SIMD_FAMILY(ElementwiseBinaryKernels, elementwise_binary)
 CCDL_SIMD_FAMILY(ElementwisePlainKernels, elementwise_plain)
