@@ -621,8 +621,7 @@ int traverse_autograd(const Tensor& x, visitproc visit, void* arg) {
 void clear_autograd(const Tensor& x) {
   autograd::Meta* m = autograd::meta_or_null(x);
   if (!m) return;
-  auto hooks = std::move(m->leaf_hooks.items);
-  m->leaf_hooks.items.clear();
+  const auto hooks = m->leaf_hooks.take();
   Ref<Node> fn = std::move(m->grad_fn);
 }
 

@@ -160,17 +160,13 @@ class Run {
       grads[0] = static_cast<AccumulateGrad*>(node)->run_hooks(std::move(grads[0]));
     NodeHooks* hooks = node->hooks_or_null();
     if (!hooks) return;
-    for (size_t i = 0; i < hooks->tensor.size() && i < grads.size(); ++i) {
-      const auto items = hooks->tensor[i].items;
-      for (const auto& [id, hook] : items)
+    for (size_t i = 0; i < grads.size(); ++i)
+      for (const auto& [id, hook] : NodeHooks::of(hooks->tensor, i))
         if (grads[i].defined())
           if (Tensor changed = hook(grads[i]); changed.defined()) grads[i] = changed;
-    }
-    for (size_t i = 0; i < hooks->retain.size() && i < grads.size(); ++i) {
-      const auto items = hooks->retain[i].items;
-      for (const auto& [id, hook] : items)
+    for (size_t i = 0; i < grads.size(); ++i)
+      for (const auto& [id, hook] : NodeHooks::of(hooks->retain, i))
         if (grads[i].defined()) hook(grads[i]);
-    }
   }
 
   void step(uint32_t index) {
@@ -187,12 +183,12 @@ class Run {
     TensorList out;
     if (any && leads_on) {
       if (NodeHooks* hooks = node->hooks_or_null())
-        for (const auto& [id, hook] : std::vector(hooks->pre.items)) hook(grads);
+        for (const auto& [id, hook] : hooks->pre.snapshot()) hook(grads);
       materialize(node, grads);
       out = apply(node, grads);
       if (anomaly().check_nan) refuse_nan(node, out);
       if (NodeHooks* hooks = node->hooks_or_null())
-        for (const auto& [id, hook] : std::vector(hooks->post.items)) hook(out, grads);
+        for (const auto& [id, hook] : hooks->post.snapshot()) hook(out, grads);
       if (!keep_graph_) node->release_saved();
       CCDL_CHECK(out.size() <= node->next().size() || node->next().empty(), Autograd,
                  "backward: ", node->name(), " returned ", out.size(), " gradients for ", node->next().size(),
@@ -402,13 +398,11 @@ Ref<Node> accumulator_of(const Tensor& leaf) {
 }
 
 void run_post_accumulate_hooks(const Tensor& leaf) {
-  const auto items = meta(leaf)->post_accumulate_hooks.items;
-  for (const auto& [id, hook] : items) hook(leaf);
+  for (const auto& [id, hook] : meta(leaf)->post_accumulate_hooks.snapshot()) hook(leaf);
 }
 
 Tensor AccumulateGrad::run_hooks(Tensor g) const {
-  const auto items = meta(variable())->leaf_hooks.items;
-  for (const auto& [id, hook] : items)
+  for (const auto& [id, hook] : meta(variable())->leaf_hooks.snapshot())
     if (Tensor changed = hook(g); changed.defined()) g = changed;
   return g;
 }
@@ -453,7 +447,7 @@ TensorList AccumulateGrad::apply(const TensorList& grads) {
   // Moved out of the list where no hook looks at it later, so that a gradient nobody else holds becomes .grad
   // without a copy.
   const Tensor leaf = variable();
-  Tensor g = hooks_ && !hooks_->post.items.empty() ? grads[0] : std::move(const_cast<Tensor&>(grads[0]));
+  Tensor g = hooks_ && !hooks_->post.snapshot().empty() ? grads[0] : std::move(const_cast<Tensor&>(grads[0]));
   CCDL_CHECK(g.sizes() == leaf.sizes(), Autograd, "AccumulateGrad: the gradient has sizes ", g.sizes(),
              " but the leaf has ", leaf.sizes());
   accumulate_grad(leaf, g);

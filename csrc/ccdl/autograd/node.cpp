@@ -72,9 +72,15 @@ Meta* meta(const Tensor& x) {
 
 static OutputInfo info_of(const Tensor& x) { return {x.sizes(), x.dtype(), x.device(), true}; }
 
+std::mutex& hook_lists() {
+  static std::mutex* const mutex = new std::mutex;  // outlives hooks that static objects hold
+  return *mutex;
+}
+
 namespace {
 
 HookList<TensorHook>& hook_slot(std::vector<HookList<TensorHook>>& lists, int output_nr) {
+  std::lock_guard lock(hook_lists());
   if (static_cast<int>(lists.size()) <= output_nr) lists.resize(output_nr + 1);
   return lists[output_nr];
 }

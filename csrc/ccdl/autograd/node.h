@@ -9,6 +9,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ccdl/core/small_vec.h>
@@ -40,20 +41,44 @@ using TensorHook = std::function<Tensor(const Tensor& grad)>;  // undefined resu
 using NodePreHook = std::function<void(TensorList& grads)>;    // may replace entries
 using NodePostHook = std::function<void(TensorList& grad_inputs, const TensorList& grads)>;
 
-// Hooks in registration order; removal by id.
+std::mutex& hook_lists();  // held while any list of hooks changes or is copied, never while a hook runs
+
+// Hooks in registration order; removal by id. A pass runs over a snapshot, so that a hook may be added or
+// removed meanwhile, by itself or by another thread.
 template <class F>
 struct HookList {
-  std::vector<std::pair<int64_t, F>> items;
+  using Items = std::vector<std::pair<int64_t, F>>;
+  Items items;
+  size_t count = 0;  // of items; read without the lock
   int64_t add(F f) {
     static std::atomic<int64_t> next_id{1};
     const int64_t id = next_id++;
+    std::lock_guard lock(hook_lists());
     items.emplace_back(id, std::move(f));
+    std::atomic_ref(count).store(items.size(), std::memory_order_release);
     return id;
   }
   bool remove(int64_t id) {
+    F removed;  // destroyed after the lock
+    std::lock_guard lock(hook_lists());
     for (auto it = items.begin(); it != items.end(); ++it)
-      if (it->first == id) return items.erase(it), true;
+      if (it->first == id) {
+        removed = std::move(it->second);
+        items.erase(it);
+        std::atomic_ref(count).store(items.size(), std::memory_order_release);
+        return true;
+      }
     return false;
+  }
+  Items take() {
+    std::lock_guard lock(hook_lists());
+    std::atomic_ref(count).store(0, std::memory_order_release);
+    return std::exchange(items, {});
+  }
+  Items snapshot() const {
+    if (std::atomic_ref(const_cast<size_t&>(count)).load(std::memory_order_acquire) == 0) return {};
+    std::lock_guard lock(hook_lists());
+    return items;
   }
 };
 
@@ -62,6 +87,10 @@ struct NodeHooks {
   std::vector<HookList<TensorHook>> retain;  // per output: see the final gradient, after the others
   HookList<NodePreHook> pre;
   HookList<NodePostHook> post;
+  static HookList<TensorHook>::Items of(const std::vector<HookList<TensorHook>>& lists, size_t output) {
+    std::lock_guard lock(hook_lists());
+    return output < lists.size() ? lists[output].items : HookList<TensorHook>::Items{};
+  }
 };
 
 class Node : public RefCounted {
@@ -90,7 +119,7 @@ class Node : public RefCounted {
     }
     return *hooks_;
   }
-  NodeHooks* hooks_or_null() { return hooks_.get(); }
+  NodeHooks* hooks_or_null() { return hooked_.load(std::memory_order_acquire) ? hooks_.get() : nullptr; }
 
   void* object = nullptr;  // the Python wrapper, not counted
 
