@@ -1,5 +1,7 @@
 """Hooks common to all modules, and the order in which hooks run."""
 
+import warnings
+
 import pytest
 
 import ccdl
@@ -45,10 +47,13 @@ def test_global_backward_hooks():
     assert log == ["ReLU", "Linear", "own", "Sequential"]
     assert ccdl.allclose(x.grad, want * 8)  # each of three modules doubled
     log.clear()
-    with hooks.register_module_backward_hook(lambda m, gi, go: (gi[0] * 0,) if isinstance(m, nn.Linear) else None):
+    older = []
+    with hooks.register_module_backward_hook(lambda m, gi, go: older.append((type(m).__name__, len(go)))):
         x.grad = None
         net(x).sum().backward()
-    assert log == ["own"] and x.grad.abs().sum().item() == 0
+        with pytest.raises(RuntimeError, match="Cannot use both"):
+            hooks.register_module_full_backward_hook(print)
+    assert log == ["own"] and older == [("ReLU", 1), ("Sequential", 1), ("Linear", 1)] and ccdl.equal(x.grad, want)
     with pytest.raises(TypeError, match="callable"):
         hooks.register_module_full_backward_hook(3)
     log.clear()
@@ -108,3 +113,75 @@ def test_global_hooks_as_pytorch():
         return log
 
     assert run(ccdl) == run(torch)
+
+
+def test_older_backward_hooks_warn_where_they_do_not_see_the_inputs_gradients():
+    class Made(nn.Module):
+        def __init__(self, function):
+            super().__init__()
+            self.forward = function
+            self.register_backward_hook(lambda *args: None)
+
+    a, b = ccdl.rand(2, requires_grad=True), ccdl.rand(2, requires_grad=True)
+    for function, args, text in (
+        (lambda m: m[0].clone(), ([a],), "does not take as input"),
+        (lambda x, y: [x.clone(), y.clone()], (a, b), "does not return"),
+        (lambda x, y: (x.clone(), y.clone()), (a, b), "different autograd Nodes"),
+        (lambda x: x.clone().clone(), (a,), "multiple autograd Nodes"),
+    ):
+        with pytest.warns(FutureWarning, match=text):
+            Made(function)(*args)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Made(lambda x: x * 2)(a)
+
+
+def test_inputs_without_gradients_stay_without_and_cannot_be_given_one():
+    seen = []
+
+    class Pair(nn.Module):
+        def forward(self, x, y):
+            seen.append((x.requires_grad, y.requires_grad))
+            return x * y
+
+    net = Pair()
+    net.register_full_backward_hook(lambda m, gi, go: seen.append([g is None for g in gi]))
+    net(ccdl.ones(2, requires_grad=True), ccdl.ones(2)).sum().backward()
+    assert seen == [(True, False), [False, True]]
+    layer = nn.Linear(2, 2)
+    layer.register_full_backward_hook(lambda m, gi, go: (ccdl.ones(1),))
+    with pytest.raises(RuntimeError, match="no input requires gradient"):
+        layer(ccdl.ones(1, 2)).sum().backward()
+
+
+def test_hooks_of_all_modules_can_be_dropped_by_exchanging_their_table():
+    from collections import OrderedDict
+
+    from ccdl.nn.modules import module as hooks
+
+    seen = []
+    handle = hooks.register_module_forward_hook(lambda *args: seen.append(1))
+    assert handle.id in handle.hooks_dict_ref()
+    nn.ReLU()(ccdl.ones(1))
+    hooks._global_forward_hooks = OrderedDict()
+    nn.ReLU()(ccdl.ones(1))
+    assert seen == [1]
+
+
+def test_hooks_of_loading_do_not_keep_their_module():
+    import copy
+    import gc
+    import weakref
+
+    net = nn.Linear(1, 1)
+    net.register_load_state_dict_pre_hook(lambda module, *args: setattr(module, "loaded", True))
+    twin = copy.deepcopy(net)
+    twin.load_state_dict(net.state_dict())
+    assert twin.loaded and not hasattr(net, "loaded")
+    gc.disable()
+    try:
+        alive = weakref.ref(net)
+        del net
+        assert alive() is None
+    finally:
+        gc.enable()

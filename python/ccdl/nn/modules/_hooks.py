@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+import weakref
 from collections import OrderedDict
 from itertools import count
 from typing import Any
@@ -27,20 +28,36 @@ __all__ = [
 _hook_ids = count()
 
 
+def _table(name: str) -> Any:
+    return property(lambda self: self.tables[name])
+
+
 class _Global:
-    """Hooks common to all modules, by kind."""
+    """Hooks common to all modules, by kind. The tables are module-level names of nn.modules.module, as in
+    PyTorch, where programs exchange them to drop all hooks."""
 
     def __init__(self) -> None:
-        self.forward_pre: OrderedDict[int, Any] = OrderedDict()
-        self.forward: OrderedDict[int, Any] = OrderedDict()
-        self.forward_with_kwargs: dict[int, bool] = {}
-        self.forward_always: dict[int, bool] = {}
-        self.backward_pre: OrderedDict[int, Any] = OrderedDict()
-        self.backward: OrderedDict[int, Any] = OrderedDict()
+        self.tables: dict[str, Any] = {
+            "_global_forward_pre_hooks": OrderedDict(),
+            "_global_forward_hooks": OrderedDict(),
+            "_global_forward_hooks_with_kwargs": OrderedDict(),
+            "_global_forward_hooks_always_called": OrderedDict(),
+            "_global_backward_pre_hooks": OrderedDict(),
+            "_global_backward_hooks": OrderedDict(),
+            "_global_is_full_backward_hook": None,
+        }
         self.parameter: OrderedDict[int, Any] = OrderedDict()
         self.buffer: OrderedDict[int, Any] = OrderedDict()
         self.module: OrderedDict[int, Any] = OrderedDict()
         self.on_call: set[int] = set()  # ids of those that a call has to look at
+
+    forward_pre = _table("_global_forward_pre_hooks")
+    forward = _table("_global_forward_hooks")
+    forward_with_kwargs = _table("_global_forward_hooks_with_kwargs")
+    forward_always = _table("_global_forward_hooks_always_called")
+    backward_pre = _table("_global_backward_pre_hooks")
+    backward = _table("_global_backward_hooks")
+    backward_is_full = _table("_global_is_full_backward_hook")
 
 
 GLOBAL = _Global()
@@ -54,6 +71,11 @@ class RemovableHandle:
     def __init__(self, *tables: Any) -> None:
         self.id = next(_hook_ids)
         self._tables = tables
+
+    @property
+    def hooks_dict_ref(self) -> Any:
+        """A function that returns the table of the hook, as PyTorch's weak reference to it does."""
+        return lambda: self._tables[0]
 
     def remove(self) -> None:
         for table in self._tables:
@@ -81,7 +103,7 @@ def _add_global(table, hook, *more):
     if not callable(hook):
         raise TypeError(f"register_module hook: hook is {type(hook).__name__}, must be callable")
     handle = _add_hook(table, hook, False, GLOBAL.on_call, *more)
-    if table not in (GLOBAL.parameter, GLOBAL.buffer, GLOBAL.module):
+    if all(table is not other for other in (GLOBAL.parameter, GLOBAL.buffer, GLOBAL.module)):
         GLOBAL.on_call.add(handle.id)
     return handle
 
@@ -142,12 +164,23 @@ def register_module_full_backward_hook(hook: Any) -> Any:
     Linear ccdl.Size([1, 2])
     Sequential ccdl.Size([1, 2])
     """
-    return _add_global(GLOBAL.backward, hook)
+    return _add_global_backward(hook, full=True)
 
 
 def register_module_backward_hook(hook: Any) -> Any:
-    """PyTorch's older name; the same as :func:`register_module_full_backward_hook`."""
-    return register_module_full_backward_hook(hook)
+    """PyTorch's older kind, for every module: see :meth:`Module.register_backward_hook`."""
+    return _add_global_backward(hook, full=False)
+
+
+def _add_global_backward(hook: Any, full: bool) -> Any:
+    if GLOBAL.backward and GLOBAL.backward_is_full is not full:
+        raise RuntimeError(
+            "Cannot use both regular backward hooks and full backward hooks as a global Module hook. Please "
+            "use only one of them."
+        )
+    handle = _add_global(GLOBAL.backward, hook)
+    GLOBAL.tables["_global_is_full_backward_hook"] = full
+    return handle
 
 
 def register_module_parameter_registration_hook(hook: Any) -> Any:
@@ -171,12 +204,32 @@ def register_module_module_registration_hook(hook: Any) -> Any:
     return _add_global(GLOBAL.module, hook)
 
 
+class _BoundHook:
+    """``hook(module, ...)`` of a module that holds this: no strong reference back to it."""
+
+    def __init__(self, hook: Any, module: Any) -> None:
+        self.__setstate__((hook, module))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.hook(self.module(), *args, **kwargs)
+
+    def __getstate__(self) -> Any:
+        return self.hook, self.module()
+
+    def __setstate__(self, state: Any) -> None:
+        self.hook, module = state
+        self.module = weakref.ref(module)
+        functools.update_wrapper(self, self.hook, updated=())
+
+
 def _in_place_only(hook):
     @functools.wraps(hook)
     def checked(*args):
         if hook(*args) is not None:
-            raise RuntimeError("a state_dict post-hook must edit the dict in place and return None")
+            raise RuntimeError("state_dict post-hook must return None: it edits the dict in place")
 
+    if hasattr(hook, "__dict__"):
+        hook._from_public_api = True
     return checked
 
 
@@ -218,9 +271,16 @@ class HookMethods:
                         args = result if isinstance(result, tuple) else (result,)
             around = None
             before = (*GLOBAL.backward_pre.values(), *self._backward_pre_hooks.values())
-            own = tuple(self._backward_hooks.values())
-            older = () if self._is_full_backward_hook else own
-            after = (*GLOBAL.backward.values(), *(own if self._is_full_backward_hook else ()))
+            older: tuple[Any, ...] = ()
+            after: tuple[Any, ...] = ()
+            for full, table in (
+                (GLOBAL.backward_is_full, GLOBAL.backward),
+                (self._is_full_backward_hook, self._backward_hooks),
+            ):
+                if full:
+                    after += tuple(table.values())
+                else:
+                    older += tuple(table.values())
             if (before or after) and _C.is_grad_enabled():
                 around = BackwardHooks(self, before, after, args)
                 args = around.inputs
@@ -230,7 +290,7 @@ class HookMethods:
                 result = self._run_forward_hook(key, hook, args, kwargs, output)
                 output = output if result is None else result
             if older and _C.is_grad_enabled():
-                hook_last_node(self, older, output)
+                hook_last_node(self, older, args, output)
             return output if around is None else around.outputs(output)
         except Exception:
             for key, hook in self._all_forward_hooks():
@@ -322,16 +382,21 @@ class HookMethods:
         return _add_hook(self._state_dict_hooks, _in_place_only(hook))
 
     def _register_state_dict_hook(self, hook):
+        if getattr(hook, "_from_public_api", False):
+            raise RuntimeError(
+                "Cannot register the same function as the state dict post hook that was previously "
+                "registered via register_state_dict_post_hook"
+            )
         return _add_hook(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook: Any) -> Any:
         """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
         error_msgs)`` before this module takes its values."""
-        return _add_hook(self._load_state_dict_pre_hooks, functools.partial(hook, self))
+        return _add_hook(self._load_state_dict_pre_hooks, _BoundHook(hook, self))
 
     def _register_load_state_dict_pre_hook(self, hook, with_module=False):
         return _add_hook(
-            self._load_state_dict_pre_hooks, functools.partial(hook, self) if with_module else hook
+            self._load_state_dict_pre_hooks, _BoundHook(hook, self) if with_module else hook
         )
 
     def register_load_state_dict_post_hook(self, hook: Any) -> Any:

@@ -40,6 +40,9 @@ __all__ = [
 
 _Tensor = _C.Tensor
 
+globals().update(GLOBAL.tables)
+GLOBAL.tables = globals()
+
 
 def _indent(text, spaces):
     first, *rest = text.split("\n")
