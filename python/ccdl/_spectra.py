@@ -93,7 +93,7 @@ def stft(
     hop_length = n_fft // 4 if hop_length is None else hop_length
     win_length = n_fft if win_length is None else win_length
     single = input.dim() == 1
-    parts: Any = input._parts if is_complex else input.unsqueeze(-1)  # [B, L, 1 or 2]
+    parts: Any = input._parts if isinstance(input, ComplexTensor) else input.unsqueeze(-1)  # [B, L, 1 or 2]
     parts = parts.unsqueeze(0) if single else parts
     if center and n_fft > 0:
         from .nn.functional import pad

@@ -213,9 +213,9 @@ CASES = [
             else "",
             errors=[
                 ErrorCase(
-                    lambda T: T.zeros(3).scatter_reduce(0, T.tensor([0]), T.ones(1), "max"),
+                    lambda T: T.zeros(3).scatter_reduce(0, T.tensor([0]), T.ones(1), "most"),
                     ValueError,
-                    ("scatter_reduce", "max"),
+                    ("scatter_reduce", "most"),
                 )
             ],
         )
