@@ -197,8 +197,12 @@ def test_special_functions_in_float() -> None:
         ("erfinv", special.erfinv, -1, 1, 4),
         ("lgamma", lambda x: np.where(x == -np.inf, np.inf, special.gammaln(x)), 0.1, 50, 2.5),
         ("lgamma", lambda x: np.where(x == -np.inf, np.inf, special.gammaln(x)), 0.9, 2.2, 1.5),
+        ("lgamma", lambda x: np.where(x == -np.inf, np.inf, special.gammaln(x)), -40, 0.5, 1.5),
     ):
         check_function(name, reference, rng.uniform(low, high, 20011).astype(np.float32), ulps)
+    sizes = (10 ** rng.uniform(-45, 38.5, 20011)).astype(np.float32)
+    signed = np.concatenate([sizes, -sizes, -np.arange(1.0, 999.0, dtype=np.float32)])
+    check_function("lgamma", lambda x: np.where(x == -np.inf, np.inf, special.gammaln(x)), signed, 1.5)
     near_one = (1 - 10 ** rng.uniform(-7, 0, 20011)).astype(np.float32)
     check_function("erfinv", special.erfinv, near_one, 4)
 

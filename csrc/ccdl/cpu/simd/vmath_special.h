@@ -3,8 +3,6 @@
 #pragma once
 #include <ccdl/cpu/simd/vmath_double.h>
 
-extern "C" float lgammaf_r(float x, int* sign);
-
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
@@ -44,32 +42,46 @@ CCDL_SI vf verfinv(vf x) {
   return select(vabs(x) == 1.0f, x * kInfF, r);
 }
 
-__attribute__((noinline, unused)) float lane_lgamma(float x) {
-  int sign;
-  return x == -kInfF ? kInfF : lgammaf_r(x, &sign);
+// log(|sin(pi x)| / pi): the series of the sine over the distance to the next whole number
+CCDL_SI vd log_sine(vd x) {
+  static constexpr double coef[] = {1.7165384749821422e-10,
+                                    -7.304711822217769e-09,
+                                    2.531217404137026e-07,
+                                    -6.975873661656377e-06,
+                                    0.00014842879303107092,
+                                    -0.0023460810354558226,
+                                    0.02614784781765479,
+                                    -0.1907518241220842,
+                                    0.8117424252833535,
+                                    -1.6449340668482264,
+                                    1.0};
+  constexpr double whole = 6755399441055744.0;  // 1.5 2^52: adding it rounds
+  const vd f = select(dabs(x) < 8388608.0, x - ((x + whole) - whole), vd{}), z = f * f;
+  vd p = set1(coef[0]);
+  for (int i = 1; i < 11; ++i) p = fma(p, z, set1(coef[i]));
+  return dlog(dabs(f * p));
 }
-// Stirling's series at X = x, or at x + 8 below 8 less the log of the eight factors; in double, where the
-// zeros at 1 and 2 keep their digits. Arguments below 1/2 go to the C library.
+// Stirling's series at X = y, or at y + 8 below 8 less the log of the eight factors; in double, where the
+// zeros at 1 and 2 keep their digits. Below 0 by reflection: log(pi / |sin(pi x)|) less its value at 1 - x.
 CCDL_SI vd lgamma_half(vd x) {
-  const vl low = x < 8.0;
-  vd product = x;
-  for (int k = 1; k < 8; ++k) product = product * (x + (double)k);
-  const vd X = select(low, x + 8.0, x), z = 1.0 / (X * X);
+  const vl minus = (vl)(x > 0.0) == 0;
+  const vd y = select(minus, 1.0 - x, x);
+  const vl low = y < 8.0;
+  vd product = y;
+  for (int k = 1; k < 8; ++k) product = product * (y + (double)k);
+  const vd X = select(low, y + 8.0, y), z = 1.0 / (X * X);
   static constexpr double coef[] = {-3617.0 / 122400, 1.0 / 156,  -691.0 / 360360, 1.0 / 1188,
                                     -1.0 / 1680,      1.0 / 1260, -1.0 / 360,      1.0 / 12};
   vd p = set1(coef[0]);
   for (int i = 1; i < 8; ++i) p = fma(p, z, set1(coef[i]));
-  const vd r = fma(X - 0.5, dlog(X), 0.918938533204672742 - X) + p / X;
-  return select(x == __builtin_inf(), x, r - select(low, dlog(product), vd{}));
+  vd r = fma(X - 0.5, dlog(X), 0.918938533204672742 - X) + p / X;
+  r = r - select(low, dlog(product), vd{});
+  if (any_lane(minus)) r = select(minus, -log_sine(x) - r, r);
+  return select(y == __builtin_inf(), y, r);
 }
 CCDL_SI vf vlgamma(vf x) {
-  vf r = narrow(lgamma_half(widen_low(x)), lgamma_half(widen_high(x)));
-  r = select((x == 1.0f) | (x == 2.0f), vf{}, r);
-  const vi far = (vi)(x >= 0.5f) == 0;
-  if (any_lane(far))
-    for (int i = 0; i < VL; ++i)
-      if (far[i]) r[i] = lane_lgamma(x[i]);
-  return r;
+  const vf r = narrow(lgamma_half(widen_low(x)), lgamma_half(widen_high(x)));
+  return select((x == 1.0f) | (x == 2.0f), vf{}, r);
 }
 
 CCDL_SI vf vnextafter(vf x, vf y) {  // the neighbour in the order of the bits
