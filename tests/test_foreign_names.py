@@ -279,3 +279,15 @@ def test_writes_through_data_are_not_counted():
     p.data = ccdl.zeros(2)
     assert p._version == 0
     q.sum().backward()
+
+
+def test_states_of_device_generators_as_reversible_layers_save_them() -> None:
+    from ccdl.utils.checkpoint import get_device_states, set_device_states
+
+    assert ccdl.cuda._initialized in (False, True)
+    devices, states = get_device_states(ccdl.ones(1), {"x": [ccdl.ones(1)]})
+    assert devices == [] and states == []
+    set_device_states(devices, states)
+    with ccdl.random.fork_rng(devices=devices, enabled=True):
+        first = ccdl.rand(3)
+    assert ccdl.equal(first, ccdl.rand(3))

@@ -89,3 +89,20 @@ def test_cuda_is_absent() -> None:
         with pytest.raises(RuntimeError, match="(?i)cuda"):  # built without it, or no driver: the message says which
             needs_a_device()
     assert ccdl.ones(2).sum().item() == 2  # and nothing else has suffered
+
+
+def test_thread_local_storage_leaves_room_for_other_libraries() -> None:
+    """libccdl's is reserved in every thread at once, from the 1.6 KB that glibc keeps for libraries loaded late."""
+    import struct
+
+    mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libccdl" in line}
+    assert len(mapped) == 1, mapped
+    header = Path(mapped.pop()).read_bytes()[:4096]
+    limit = 1400 if ccdl.cuda.is_available() else 640  # emulated devices take the rest
+    (offset,), (size, count) = struct.unpack_from("<Q", header, 32), struct.unpack_from("<HH", header, 54)
+    sizes = [
+        struct.unpack_from("<Q", header, offset + i * size + 40)[0]
+        for i in range(count)
+        if struct.unpack_from("<I", header, offset + i * size)[0] == 7  # PT_TLS
+    ]
+    assert sizes and sum(sizes) <= limit

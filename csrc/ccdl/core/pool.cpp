@@ -47,16 +47,19 @@ void empty(Lists& lists) noexcept {
 }
 
 // Gives everything back when the thread ends; what the thread frees later goes to the system.
+// The lists are not thread-local themselves: static storage of that kind is scarce (core/tls.h).
 struct Owner {
-  Lists lists;
-  Owner() {
-    for (size_t i = 0; i < kClasses; ++i) lists.of[i].room = kKeptBytes / ((i + 1) * kStep);
-    t_lists = &lists;
+  Lists* lists;
+  Owner() : lists(new (std::nothrow) Lists) {
+    if (!lists) return;
+    for (size_t i = 0; i < kClasses; ++i) lists->of[i].room = kKeptBytes / ((i + 1) * kStep);
+    t_lists = lists;
   }
   ~Owner() {
     t_lists = &g_none;
     t_ended = true;
-    empty(lists);
+    if (lists) empty(*lists);
+    delete lists;
   }
 };
 

@@ -34,6 +34,8 @@ def _sync_count() -> int:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "_initialized":  # read by code that saves the state of random generators
+        return _C._cuda_is_initialized()
     if name == "amp":
         import importlib
 

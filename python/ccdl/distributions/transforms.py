@@ -15,6 +15,7 @@ from .transform_base import (
     Transform,
     identity_transform,
 )
+from .transform_base import _InverseTransform as _InverseTransform
 from .utils import broadcast_all, eps_of, sum_rightmost, tiny_of
 
 __all__ = [

@@ -13,7 +13,14 @@ from .. import _C
 from ..autograd.function import Function
 from ..errors import RuntimeError as CcdlRuntimeError
 
-__all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential", "noop_context_fn"]
+__all__ = [
+    "CheckpointError",
+    "checkpoint",
+    "checkpoint_sequential",
+    "get_device_states",
+    "noop_context_fn",
+    "set_device_states",
+]
 
 
 class CheckpointError(CcdlRuntimeError):
@@ -23,6 +30,43 @@ class CheckpointError(CcdlRuntimeError):
 def noop_context_fn() -> tuple[Any, Any]:
     """Two contexts that do nothing."""
     return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
+    """(devices, states): the CUDA devices of the tensors among ``args``, nested ones included, and the state
+    of the random generator of each.
+
+    >>> import ccdl
+    >>> from ccdl.utils.checkpoint import get_device_states
+    >>> get_device_states(ccdl.ones(2))
+    ([], [])
+    """
+    found: set[int] = set()
+
+    def look(value: Any) -> None:
+        if isinstance(value, _C.Tensor):
+            if value.is_cuda:
+                found.add(value.get_device())
+        elif isinstance(value, dict):
+            for part in value.values():
+                look(part)
+        elif isinstance(value, (tuple, list)):
+            for part in value:
+                look(part)
+
+    look(args)
+    from .. import cuda
+
+    devices = sorted(found)
+    return devices, [cuda.get_rng_state(device) for device in devices]
+
+
+def set_device_states(devices: Any, states: Any, *, device_type: str | None = None) -> None:
+    """Puts the generators of ``devices`` into the ``states`` that :func:`get_device_states` gave."""
+    from .. import cuda
+
+    for device, state in zip(devices, states):
+        cuda.set_rng_state(state, device)
 
 
 def checkpoint(
