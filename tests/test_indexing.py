@@ -420,8 +420,8 @@ def test_long_rows_are_sorted_alike_by_any_number_of_threads(dtype, rows, column
             ccdl.set_num_threads(threads)
             for descending, want in ((False, order), (True, falling)):
                 values, at = ccdl.sort(t, 1, descending=descending, stable=True)
-                np.testing.assert_array_equal(at.numpy(), want)
-                np.testing.assert_array_equal(values.numpy(), np.take_along_axis(x, want, 1))
+                np.testing.assert_array_equal(at.cpu().numpy(), want)
+                np.testing.assert_array_equal(values.cpu().numpy(), np.take_along_axis(x, want, 1))
                 for k in (1, 7, 500, 20_000):
                     values, at = ccdl.topk(t, k, 1, largest=descending)
                     np.testing.assert_array_equal(at.cpu().numpy(), want[:, :k])
@@ -452,19 +452,19 @@ def test_a_list_with_more_than_numbers_is_a_tuple_of_indices():
     rows, columns = [0, 1, 3], [1, 0, 2]
     for index in ([rows, columns], [ccdl.tensor(rows), columns], [slice(0, 2), 1], [Ellipsis, 0], [None, 0], [rows, 1], [(0, 1), (1, 0)],
                   [rows, slice(None), slice(1, 3)], [[True, False, True, False], [0, 1]]):
-        expected = a[tuple(i.numpy() if isinstance(i, ccdl.Tensor) else i for i in index)]
-        np.testing.assert_array_equal(x[index].numpy(), expected)
+        expected = a[tuple(i.cpu().numpy() if isinstance(i, ccdl.Tensor) else i for i in index)]
+        np.testing.assert_array_equal(x[index].cpu().numpy(), expected)
         y, b = x.clone(), a.copy()
         y[index] = -1
-        b[tuple(i.numpy() if isinstance(i, ccdl.Tensor) else i for i in index)] = -1
-        np.testing.assert_array_equal(y.numpy(), b)
-    np.testing.assert_array_equal(x[rows].numpy(), a[rows])
-    np.testing.assert_array_equal(x[[True, False, True, False]].numpy(), a[[0, 2]])
+        b[tuple(i.cpu().numpy() if isinstance(i, ccdl.Tensor) else i for i in index)] = -1
+        np.testing.assert_array_equal(y.cpu().numpy(), b)
+    np.testing.assert_array_equal(x[rows].cpu().numpy(), a[rows])
+    np.testing.assert_array_equal(x[[True, False, True, False]].cpu().numpy(), a[[0, 2]])
     long = [[0]] + [[1]] * 31  # a long list is an array
-    np.testing.assert_array_equal(x[long].numpy(), a[np.array(long)])
+    np.testing.assert_array_equal(x[long].cpu().numpy(), a[np.array(long)])
     y = ccdl.arange(16.0).view(4, 4).requires_grad_()
     y[[[1, 1, 3, 2, 1, 2], [0]]].sum().backward()
-    np.testing.assert_array_equal(y.grad.numpy()[:, 0], [0, 3, 2, 1])
+    np.testing.assert_array_equal(y.grad.cpu().numpy()[:, 0], [0, 3, 2, 1])
     with pytest.raises(IndexError):
         x[[rows, columns, rows, columns]]
 
@@ -477,8 +477,8 @@ def test_leading_ones_of_an_assigned_value_are_dropped():
         count = a[index].shape
         b = np.broadcast_to(value, (1, 1) + count) if count[-1] == 3 else np.full((1, 1) + count, 7.0)
         a[index] = b[0, 0]
-        x[tuple(ccdl.from_numpy(i) if isinstance(i, np.ndarray) else i for i in index)] = ccdl.from_numpy(b.copy())
-        np.testing.assert_array_equal(x.numpy(), a)
+        x[tuple(ccdl.tensor(i) if isinstance(i, np.ndarray) else i for i in index)] = ccdl.tensor(b)
+        np.testing.assert_array_equal(x.cpu().numpy(), a)
     with pytest.raises(RuntimeError, match="shape"):
         x[[0, 1]] = ccdl.ones(2, 2, 3, dtype=ccdl.float64)
 
@@ -497,5 +497,5 @@ def test_scatter_reduce_knows_the_extrema_by_both_names(name, ufunc):
     x = ccdl.from_numpy(expected.copy())
     ufunc.at(expected, index, source)
     arguments = (0, ccdl.from_numpy(index), ccdl.from_numpy(source), name)
-    np.testing.assert_array_equal(x.scatter_reduce(*arguments).numpy(), expected)
-    np.testing.assert_array_equal(x.scatter_reduce_(*arguments).numpy(), expected)
+    np.testing.assert_array_equal(x.scatter_reduce(*arguments).cpu().numpy(), expected)
+    np.testing.assert_array_equal(x.scatter_reduce_(*arguments).cpu().numpy(), expected)

@@ -28,8 +28,8 @@ def test_tangents_follow_the_chain_rule() -> None:
         y = (dual.sin() * dual).exp()
         primal, tangent = fw.unpack_dual(y)
         assert not primal.requires_grad and not tangent.requires_grad
-        np.testing.assert_allclose(primal.numpy(), np.exp(np.sin(x) * x), rtol=1e-14)
-        np.testing.assert_allclose(tangent.numpy(), np.exp(np.sin(x) * x) * (np.cos(x) * x + np.sin(x)) * t, rtol=1e-13)
+        np.testing.assert_allclose(primal.cpu().numpy(), np.exp(np.sin(x) * x), rtol=1e-14)
+        np.testing.assert_allclose(tangent.cpu().numpy(), np.exp(np.sin(x) * x) * (np.cos(x) * x + np.sin(x)) * t, rtol=1e-13)
         assert fw.unpack_dual(y).tangent is not None, "unpacking twice works"
         assert fw.unpack_dual(ccdl.ones(2)).tangent is None
         assert fw.unpack_dual(dual > 0).tangent is None
@@ -102,7 +102,7 @@ def test_against_pytorch() -> None:
             d = dual_module.make_dual(lib.tensor(x), lib.tensor(t))
             y = lib.softmax(d @ d.t() + d.mean(), 1).cumsum(0)[:, 1:]
             out = dual_module.unpack_dual(y)
-            return out.primal.numpy(), out.tangent.numpy()
+            return out.primal.cpu().numpy(), out.tangent.cpu().numpy()
 
     import torch.autograd.forward_ad as reference
 
@@ -173,7 +173,7 @@ def test_without_a_write_nothing_is_cloned_and_graphs_let_go() -> None:
         assert len(context.cloned) == 0
         b.sum().backward()
         assert len(context.original) == len(context.cloned) == 0
-    np.testing.assert_allclose(a.grad.numpy(), np.exp([1.0, 2.0]), rtol=1e-15)
+    np.testing.assert_allclose(a.grad.cpu().numpy(), np.exp([1.0, 2.0]), rtol=1e-15)
 
 
 def test_the_limits_of_the_context() -> None:

@@ -74,7 +74,7 @@ def test_a_gradient_is_laid_out_as_its_leaf(create_graph):
     b = ccdl.randn(2, 3, 4, 5).requires_grad_()
     (a * b).sum().backward(create_graph=create_graph)
     assert b.grad.stride() == b.stride()
-    np.testing.assert_array_equal(b.grad.detach().numpy(), a.detach().numpy())
+    np.testing.assert_array_equal(b.grad.detach().cpu().numpy(), a.detach().cpu().numpy())
     if not create_graph:
         assert a.grad.stride() == a.stride()
     c = ccdl.empty_strided((2, 2), (4, 2)).fill_(1).requires_grad_()
@@ -139,10 +139,10 @@ def test_batched_gradients_are_the_rows_of_a_jacobian():
     x = ccdl.tensor([1.0, 2.0, 3.0], requires_grad=True)
     unused = ccdl.ones(2, requires_grad=True)
     g, none = grad(x ** 3, (x, unused), ccdl.eye(3), is_grads_batched=True, create_graph=True, allow_unused=True)
-    np.testing.assert_allclose(g.detach().numpy(), np.diag([3.0, 12.0, 27.0]), rtol=1e-6)
+    np.testing.assert_allclose(g.detach().cpu().numpy(), np.diag([3.0, 12.0, 27.0]), rtol=1e-6)
     assert none is None
     (second,) = grad(g.sum(), x)
-    np.testing.assert_allclose(second.numpy(), [6.0, 12.0, 18.0], rtol=1e-6)
+    np.testing.assert_allclose(second.cpu().numpy(), [6.0, 12.0, 18.0], rtol=1e-6)
     with pytest.raises(RuntimeError, match="first dimension"):
         grad(x.sum(), x, ccdl.tensor(1.0), is_grads_batched=True)
 

@@ -31,18 +31,18 @@ CASES = [
 def test_patterns(pattern: str, sizes: dict[str, int], want: np.ndarray) -> None:
     got = rearrange(ccdl.tensor(X), pattern, **sizes)
     assert got.shape == want.shape
-    np.testing.assert_array_equal(got.numpy(), want)
+    np.testing.assert_array_equal(got.cpu().numpy(), want)
 
 
 def test_lists_ones_numbers_and_gradients() -> None:
     parts = [ccdl.tensor(x) for x in X]
-    np.testing.assert_array_equal(rearrange(parts, "b h w c -> h w c b").numpy(), X.transpose(1, 2, 3, 0))
+    np.testing.assert_array_equal(rearrange(parts, "b h w c -> h w c b").cpu().numpy(), X.transpose(1, 2, 3, 0))
     assert rearrange(ccdl.ones(1, 3, 1), "1 n 1 -> n").shape == (3,)
     assert rearrange(ccdl.tensor(5.0), "-> 1 1").shape == (1, 1) and rearrange(ccdl.tensor(5.0), " -> ").shape == ()
     x = ccdl.ones(2, 6, requires_grad=True)
     weight = ccdl.arange(12.0).reshape(3, 2, 2)
     (rearrange(x, "a (b c) -> b c a", b=3) * weight).sum().backward()
-    np.testing.assert_array_equal(x.grad.numpy(), weight.permute(2, 0, 1).reshape(2, 6).numpy())
+    np.testing.assert_array_equal(x.grad.cpu().numpy(), weight.permute(2, 0, 1).reshape(2, 6).cpu().numpy())
 
 
 @pytest.mark.parametrize("pattern, sizes, part", [

@@ -32,12 +32,12 @@ def test_gradients_of_pieces(name: str, used: str) -> None:
         loss = loss + (i + 1) * (pieces[i] ** 3).sum()
         want[:, a:b] += 3 * (i + 1) * x[:, a:b] ** 2
     (grad,) = ccdl.autograd.grad(loss, leaf, create_graph=True)
-    np.testing.assert_allclose(grad.detach().numpy(), want, rtol=1e-12)
+    np.testing.assert_allclose(grad.detach().cpu().numpy(), want, rtol=1e-12)
     (second,) = ccdl.autograd.grad(grad.sum(), leaf)
     weights = np.zeros_like(x)
     for i in chosen:
         weights[:, slice(*places[i])] += 6 * (i + 1)
-    np.testing.assert_allclose(second.numpy(), weights * x, rtol=1e-12)
+    np.testing.assert_allclose(second.cpu().numpy(), weights * x, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["split", "chunk", "unbind"])
