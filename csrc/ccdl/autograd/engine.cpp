@@ -420,9 +420,9 @@ bool same_layout(const Tensor& variable, const Tensor& g) {
 }  // namespace
 
 void accumulate_grad(const Tensor& variable, const Tensor& g) {
-  static std::mutex mutexes[16];
   Meta* m = meta(variable);
-  std::lock_guard lock(mutexes[(reinterpret_cast<uintptr_t>(variable.impl()) >> 6) % 16]);
+  Tensor old;  // leaves after the lock
+  std::lock_guard lock(grad_mutex(variable));
   if (!m->grad.defined()) {
     const bool ours = g.impl()->use_count() == 1 && g.storage()->use_count() == 1 && same_layout(variable, g);
     if (grad_enabled()) {
@@ -437,7 +437,8 @@ void accumulate_grad(const Tensor& variable, const Tensor& g) {
       m->grad = copy;
     }
   } else if (grad_enabled()) {
-    m->grad = ops::add(m->grad, g);
+    old = m->grad;
+    m->grad = ops::add(old, g);
   } else {
     ops::add_(m->grad, g);
   }

@@ -167,9 +167,17 @@ void set_requires_grad(const Tensor& x, bool value) {
   meta(x)->requires_grad = value;
 }
 
+// A pass on another thread may be adding to it.
+std::mutex& grad_mutex(const Tensor& x) {
+  static std::mutex mutexes[16];
+  return mutexes[(reinterpret_cast<uintptr_t>(x.impl()) >> 6) % 16];
+}
+
 Tensor grad(const Tensor& x) {
   Meta* m = meta_or_null(x);
-  return m ? m->grad : Tensor();
+  if (!m) return Tensor();
+  std::lock_guard lock(grad_mutex(x));
+  return m->grad;
 }
 
 void set_grad(const Tensor& x, const Tensor& g) {
@@ -186,7 +194,10 @@ void set_grad(const Tensor& x, const Tensor& g) {
   } else if (!meta_or_null(x)) {
     return;
   }
-  meta(x)->grad = g;
+  Meta* m = meta(x);
+  Tensor old = g;  // leaves after the lock
+  std::lock_guard lock(grad_mutex(x));
+  std::swap(m->grad, old);
 }
 
 Tensor detach(const Tensor& x) { return alias(x, x.sizes(), x.strides(), x.offset()); }

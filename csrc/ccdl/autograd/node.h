@@ -191,6 +191,7 @@ Ref<Node> grad_fn(const Tensor& x);   // regenerated for a view whose base was w
 Edge gradient_edge(const Tensor& x);  // grad_fn, or the accumulator of a leaf that requires grad
 void set_requires_grad(const Tensor& x, bool value);  // leafs only; floating dtypes only
 Tensor grad(const Tensor& x);
+std::mutex& grad_mutex(const Tensor& x);             // held while .grad of the leaf is read or written
 void set_grad(const Tensor& x, const Tensor& grad);  // checks shape, dtype, device
 Tensor detach(const Tensor& x);                      // shares storage and version, no history
 Tensor data_of(const Tensor& x);                     // shares storage, counts its own writes, no history
