@@ -8,6 +8,7 @@
 #include "signature.h"
 
 #include <ccdl/core/dispatch.h>
+#include <ccdl/core/op_timer.h>
 
 namespace ccdl::python {
 
@@ -30,6 +31,7 @@ std::map<std::string, OpObject*>& registry(bool method) {
 
 PyObject* call_row(const Signature& s, const Args& a) {
   const OpName name(s.name.c_str());  // what errors met later on the device are reported under
+  const OpTimer timer(s.name.c_str());
   try {
     return s.row->call(a);
   } catch (...) {

@@ -4,6 +4,7 @@
 #include <ccdl/core/allocator.h>
 #include <ccdl/core/device_api.h>
 #include <ccdl/core/matmul_precision.h>
+#include <ccdl/core/op_timer.h>
 #include <ccdl/core/parallel.h>
 #include <ccdl/core/system.h>
 #include <ccdl/cpu/isa.h>
@@ -33,6 +34,19 @@ PyObject* stats(const Args&) {
       static_cast<long long>(m.peak_reserved), "allocations", static_cast<long long>(m.allocations), "frees",
       static_cast<long long>(m.frees), "system_allocations", static_cast<long long>(m.system_allocations),
       "limit_bytes", static_cast<long long>(memory_limit()));
+}
+
+PyObject* op_times(const Args&) {
+  const std::vector<OpTime> times = take_op_times();
+  PyObject* list = PyList_New(static_cast<Py_ssize_t>(times.size()));
+  for (size_t i = 0; list && i < times.size(); ++i) {
+    const OpTime& t = times[i];
+    PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i),
+                    Py_BuildValue("(sLLLO)", t.name.c_str(), static_cast<long long>(t.start),
+                                  static_cast<long long>(t.end), static_cast<long long>(t.thread),
+                                  t.backward ? Py_True : Py_False));
+  }
+  return list;
 }
 
 PyObject* none() { return Py_NewRef(Py_None); }
@@ -90,6 +104,15 @@ const Row kRows[] = {
        set_alloc_fault(a.integer(0));
        return none();
      }},
+    {"_set_op_timing(bool on) -> None",
+     [](const Args& a) {
+       set_op_timing(a.boolean(0));
+       return none();
+     }},
+    {"_take_op_times() -> object", op_times},
+    {"_timing_thread() -> int", [](const Args&) { return wrap(timing_thread()); }},
+    {"_use_count(Tensor self) -> int",
+     [](const Args& a) { return wrap(static_cast<int64_t>(a.tensor(0).impl()->use_count())); }},
     {"_isa_level() -> str", [](const Args&) { return wrap(std::string(cpu::isa_name(cpu::isa_level()))); }},
     {"_isa_supported() -> object",
      [](const Args&) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include <ccdl/core/op_timer.h>
 #include <ccdl/ops/activation.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/matmul.h>
@@ -118,6 +119,19 @@ int meta_init(PyObject* cls, PyObject* args, PyObject* kwargs) {
   reinterpret_cast<PyTypeObject*>(cls)->tp_dealloc =
       tensor_dealloc;  // subclasses take part in the ownership flip
   return 0;
+}
+
+// _swap_impl(a, b): each object gets the other's tensor and attributes; class and slots are swapped in
+// Python.
+PyObject* swap_impl(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 2 || !is_tensor(args[0]) || !is_tensor(args[1])) {
+    PyErr_SetString(PyExc_TypeError, "_swap_impl: expected two Tensors");
+    return nullptr;
+  }
+  std::swap(obj(args[0])->tensor, obj(args[1])->tensor);
+  std::swap(obj(args[0])->dict, obj(args[1])->dict);
+  for (int i = 0; i < 2; ++i) obj(args[i])->tensor.impl()->object = args[i];
+  Py_RETURN_NONE;
 }
 
 // Tensor(2, 3): uninitialised memory; Tensor([...]): values; both of the default dtype.
@@ -245,10 +259,12 @@ PyObject* unary(PyObject* a, const F& f) {
 
 #define CCDL_BINARY(name, call)                                                             \
   PyObject* name(PyObject* a, PyObject* b) {                                                \
+    const OpTimer timer(&#name[3]);                                                         \
     return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return call; }); \
   }
 #define CCDL_INPLACE(name, call)                                                       \
   PyObject* name(PyObject* a, PyObject* b) {                                           \
+    const OpTimer timer(&#name[3]);                                                    \
     return inplace(a, b, [](const Tensor& x, const ops::Operand& y) { return call; }); \
   }
 CCDL_BINARY(nb_add, ops::add(x, y))
@@ -292,6 +308,7 @@ Tensor with_casts(const char* op, const ops::Operand& x, const ops::Operand& y, 
 
 PyObject* nb_pow(PyObject* a, PyObject* b, PyObject* m) {
   if (m != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  const OpTimer timer("pow");
   return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) {
     return with_casts("pow", x, y,
                       [](const ops::Operand& u, const ops::Operand& v) { return ops::pow(u, v); });
@@ -304,6 +321,7 @@ PyObject* nb_ipow(PyObject* a, PyObject* b, PyObject*) {
 }
 PyObject* nb_matmul(PyObject* a, PyObject* b) {
   if (!is_tensor(a) || !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
+  const OpTimer timer("matmul");
   return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) {
     return with_casts("matmul", x, y, [](const ops::Operand& u, const ops::Operand& v) {
       return ops::matmul(u.tensor, v.tensor);
@@ -311,6 +329,7 @@ PyObject* nb_matmul(PyObject* a, PyObject* b) {
   });
 }
 PyObject* nb_neg(PyObject* a) {
+  const OpTimer timer("neg");
   return unary(a, [](const Tensor& x) { return ops::neg(x); });
 }
 PyObject* nb_pos(PyObject* a) { return Py_NewRef(a); }
@@ -458,9 +477,11 @@ bool init_tensor_type(PyObject* module) {
       {"__dictoffset__", T_PYSSIZET, offsetof(TensorObject, dict), READONLY, nullptr},
       {"__weaklistoffset__", T_PYSSIZET, offsetof(TensorObject, weakrefs), READONLY, nullptr},
       {nullptr, 0, 0, 0, nullptr}};
-  static PyMethodDef methods[] = {{"_make_subclass", reinterpret_cast<PyCFunction>(fn(make_subclass)),
-                                   METH_FASTCALL | METH_STATIC, nullptr},
-                                  {nullptr, nullptr, 0, nullptr}};
+  static PyMethodDef methods[] = {
+      {"_make_subclass", reinterpret_cast<PyCFunction>(fn(make_subclass)), METH_FASTCALL | METH_STATIC,
+       nullptr},
+      {"_swap_impl", reinterpret_cast<PyCFunction>(fn(swap_impl)), METH_FASTCALL | METH_STATIC, nullptr},
+      {nullptr, nullptr, 0, nullptr}};
   PyType_Slot slots[] = {{Py_tp_new, fn(tensor_new)},
                          {Py_tp_dealloc, fn(tensor_dealloc)},
                          {Py_tp_traverse, fn(tensor_traverse)},

@@ -68,8 +68,8 @@ newaxis = None
 _SUBMODULES = frozenset(
     "__config__ _VF _dynamo _inductor accelerator amp autograd backends compiler cpu cuda distributed "
     "distributions errors fft func functional futures fx hub jit library linalg models mps "
-    "multiprocessing nn onnx ops optim overrides profiler random serialization signal sparse special storage "
-    "testing text torch_version train types utils version vision xpu".split()
+    "multiprocessing nn onnx ops optim overrides profiler quasirandom random serialization signal "
+    "sparse special storage testing text torch_version train types utils version vision xpu".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).
@@ -111,6 +111,7 @@ _LAZY = {
     "view_as_real": ("_complex", "view_as_real"),
     "stft": ("_spectra", "stft"),
     "istft": ("_spectra", "istft"),
+    "histogramdd": ("_histograms", "histogramdd"),
     "sparse_coo_tensor": ("sparse", "sparse_coo_tensor"),
     "GradScaler": ("amp", "GradScaler"),
     "TypedStorage": ("storage", "TypedStorage"),

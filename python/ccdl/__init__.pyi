@@ -30,6 +30,7 @@ from . import ops as ops
 from . import optim as optim
 from . import overrides as overrides
 from . import profiler as profiler
+from . import quasirandom as quasirandom
 from . import random as random
 from . import serialization as serialization
 from . import signal as signal
@@ -139,6 +140,7 @@ from ._functions import unsafe_split_with_sizes as unsafe_split_with_sizes
 from ._functions import vander as vander
 from ._functions import xlogy_ as xlogy_
 from ._functions import zero_ as zero_
+from ._histograms import histogramdd as histogramdd
 from ._shapes import broadcast_shapes as broadcast_shapes
 from ._spectra import istft as istft
 from ._spectra import stft as stft

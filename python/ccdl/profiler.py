@@ -1,7 +1,7 @@
-"""Wall-clock times of named ranges under the names of PyTorch's profiler.
+"""Wall-clock times of ops and named ranges under the names of PyTorch's profiler.
 
-``record_function`` ranges entered while a :class:`profile` is active are counted and timed; single ops are
-not.
+Ops called from Python, nodes of a backward pass and ``record_function`` ranges are counted and timed on the
+host while a :class:`profile` is active. A CUDA op's time is that of its launch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
+
+from . import _C
+from ._profiler_events import EventList
 
 __all__ = [
     "ProfilerAction",
@@ -58,13 +61,15 @@ class record_function:
         self.name, self.args = name, args
 
     def __enter__(self) -> record_function:
-        self._start = time.perf_counter_ns()
+        self._start = time.monotonic_ns()
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        end = time.perf_counter_ns()
-        for profiler in _active:
-            profiler._add(self.name, self._start, end)
+        end = time.monotonic_ns()
+        if _active:
+            thread = _C._timing_thread()
+            for profiler in _active:
+                profiler._add(self.name, self._start, end, thread)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
@@ -75,39 +80,22 @@ class record_function:
         return wrapper
 
 
-class _Average:
-    """All ranges of a name: ``key``, ``count``, ``cpu_time_total`` and ``cpu_time`` (mean), in us."""
-
-    def __init__(self, key: str) -> None:
-        self.key, self.count, self.cpu_time_total = key, 0, 0.0
-
-    @property
-    def cpu_time(self) -> float:
-        return self.cpu_time_total / self.count if self.count else 0.0
-
-    @property
-    def self_cpu_time_total(self) -> float:
-        return self.cpu_time_total
-
-
-class _Averages(list[_Average]):
-    def table(self, sort_by: str | None = None, row_limit: int = 100, **options: Any) -> str:
-        """The ranges as text, the longest first."""
-        rows = sorted(self, key=lambda r: -(r.count if sort_by == "count" else r.cpu_time_total))[:row_limit]
-        width = max([4, *(len(r.key) for r in rows)])
-        lines = [f"{'Name':<{width}}  {'CPU total (us)':>16}  {'CPU time avg (us)':>18}  {'# of Calls':>10}"]
-        lines += [
-            f"{r.key:<{width}}  {r.cpu_time_total:>16.3f}  {r.cpu_time:>18.3f}  {r.count:>10}" for r in rows
-        ]
-        return "\n".join(lines) + "\n"
-
-
 class profile:
-    """Collects the ranges entered while it is active; ``step()`` follows the ``schedule``.
+    """Collects ops, backward nodes and named ranges while it is active; ``step()`` follows the ``schedule``.
+
+    An op ``y = ccdl.exp(x)`` appears as ``aten::exp``, a node of the graph under its name (``ExpBackward``).
 
     Args:
+        activities, record_shapes, profile_memory, with_stack, with_flops, with_modules: accepted; host times
+            are taken whatever they say.
         schedule: a function of the step number, see :func:`schedule`; all steps are recorded without one.
         on_trace_ready: called with the profiler when a recorded cycle ends.
+
+    >>> import ccdl
+    >>> with ccdl.profiler.profile() as p:
+    ...     y = ccdl.exp(ccdl.ones(2))
+    >>> [event.name for event in p.events()]
+    ['aten::ones', 'aten::exp']
     """
 
     def __init__(
@@ -116,26 +104,37 @@ class profile:
         activities: Any = None,
         schedule: Callable[[int], ProfilerAction] | None = None,
         on_trace_ready: Callable[[profile], Any] | None = None,
+        record_shapes: bool = False,
+        profile_memory: bool = False,
+        with_stack: bool = False,
+        with_flops: bool = False,
+        with_modules: bool = False,
         **options: Any,
     ) -> None:
         self._schedule, self._ready = schedule, on_trace_ready
         self.step_num = 0
-        self._events: list[tuple[str, int, int]] = []
+        self.profile_memory = profile_memory
+        self._metadata: dict[str, Any] = {}
+        self._times: list[tuple[str, int, int, int]] = []
         self._action = ProfilerAction.RECORD if schedule is None else schedule(0)
 
-    def _add(self, name: str, start: int, end: int) -> None:
+    def _add(self, name: str, start: int, end: int, thread: int) -> None:
         if self._action in (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE):
-            self._events.append((name, start, end))
+            self._times.append((name, start, end, thread))
 
     def start(self) -> None:
         """Begins to collect."""
+        _collect()
         _active.append(self)
+        _C._set_op_timing(True)
 
     def stop(self) -> None:
         """Ends; ``on_trace_ready`` is called if something was recorded."""
+        _collect()
         with contextlib.suppress(ValueError):
             _active.remove(self)
-        if self._ready is not None and self._events:
+        _C._set_op_timing(bool(_active))
+        if self._ready is not None and self._times:
             self._ready(self)
 
     def __enter__(self) -> profile:
@@ -147,32 +146,76 @@ class profile:
 
     def step(self) -> None:
         """Marks the end of a training step."""
+        _collect()
         if self._action is ProfilerAction.RECORD_AND_SAVE and self._ready is not None:
             self._ready(self)
-            self._events = []
+            self._times = []
         self.step_num += 1
         if self._schedule is not None:
             self._action = self._schedule(self.step_num)
 
+    def events(self) -> EventList:
+        """Every op and range in the order they began: see :class:`~ccdl._profiler_events.FunctionEvent`."""
+        _collect()
+        return EventList.of_times(self._times)
+
     def key_averages(
         self, group_by_input_shape: bool = False, group_by_stack_n: int = 0, **options: Any
-    ) -> _Averages:
+    ) -> EventList:
         """One row per name; ``.table()`` shows them."""
-        rows: dict[str, _Average] = {}
-        for name, start, end in self._events:
-            row = rows.setdefault(name, _Average(name))
-            row.count += 1
-            row.cpu_time_total += (end - start) / 1000
-        return _Averages(rows.values())
+        return self.events().key_averages()
+
+    def add_metadata(self, key: str, value: str) -> None:
+        """Text that :meth:`export_chrome_trace` writes with the trace."""
+        self._metadata[key] = value
+
+    def add_metadata_json(self, key: str, value: str) -> None:
+        """The same for a value written as JSON."""
+        self._metadata[key] = json.loads(value)
 
     def export_chrome_trace(self, path: str) -> None:
         """Writes the ranges in the format of Chrome's trace viewer."""
-        events = [
-            {"name": n, "ph": "X", "ts": a / 1000, "dur": (b - a) / 1000, "pid": 0, "tid": 0}
-            for n, a, b in self._events
-        ]
-        with open(path, "w") as file:
-            json.dump({"traceEvents": events}, file)
+        self.events().export_chrome_trace(path, self._metadata)
+
+
+def _collect() -> None:
+    """Hands what the engine has timed to the profilers at work."""
+    for name, start, end, thread, backward in _C._take_op_times():
+        if not backward and (name.startswith("_") or name in _QUESTIONS):
+            continue
+        label = name if backward else "aten::" + _OPERATORS.get(name, name)
+        for profiler in _active:
+            profiler._add(label, start, end, thread)
+
+
+# They look at a tensor and compute nothing.
+_QUESTIONS = frozenset(
+    "data_ptr dim element_size get_device is_complex is_contiguous is_floating_point is_grad_enabled "
+    "is_inference ndimension numel register_hook requires_grad_ retain_grad size storage_offset "
+    "stride".split()
+)
+
+# Ops called through operators: x += y is add_.
+_OPERATORS = {
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "shl": "bitwise_left_shift",
+    "shr": "bitwise_right_shift",
+    "iadd": "add_",
+    "isub": "sub_",
+    "imul": "mul_",
+    "idiv": "div_",
+    "ifloordiv": "floor_divide_",
+    "imod": "remainder_",
+    "iand": "bitwise_and_",
+    "ior": "bitwise_or_",
+    "ixor": "bitwise_xor_",
+    "ishl": "bitwise_left_shift_",
+    "ishr": "bitwise_right_shift_",
+}
 
 
 def schedule(

@@ -6,6 +6,7 @@
 #include <ccdl/autograd/accumulate.h>
 #include <ccdl/autograd/run_table.h>
 #include <ccdl/autograd/saved_hooks.h>
+#include <ccdl/core/op_timer.h>
 #include <ccdl/core/tls.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
@@ -208,6 +209,7 @@ class Run {
   }
 
   TensorList apply(Node* node, const TensorList& grads) {
+    const OpTimer timer(node->name(), true);
     if (!capturing_) return node->apply(grads);
     Asked asked{node, std::vector<char>(node->next().size())};
     for (size_t i = 0; i < asked.wanted.size(); ++i) {
