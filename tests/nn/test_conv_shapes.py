@@ -1,6 +1,6 @@
 """The convolution kernels that a shape chooses, against sums over shifted slices: bordered planes of large depthwise
 filters, split columns of stride 2, patches of wide steps, filters as large as the input, added products and windows,
-strips of rows, channels in the lanes."""
+strips of rows, channels in the lanes, images of few pixels turned to channels innermost, taps that meet padding alone."""
 
 from __future__ import annotations
 
@@ -60,6 +60,16 @@ CASES = [
     ("conv2d", (2, 18, 9, 7), (18, 1, 2, 3), {"stride": 3, "groups": 18}),
     ("conv2d", (2, 18, 7, 7), (18, 1, 7, 7), {"padding": 9, "dilation": 2, "groups": 18}),
     ("conv1d", (2, 24, 40), (24, 1, 4), {"stride": 2, "padding": 1, "groups": 24}),
+    ("conv2d", (9, 16, 7, 7), (100, 16, 2, 2), {}),
+    ("conv2d", (2, 3, 100, 100), (70, 3, 10, 10), {"stride": 5}),
+    ("conv2d", (2, 100, 15, 17), (20, 100, 1, 1), {"stride": 2}),
+    ("conv3d", (2, 100, 4, 5, 6), (20, 100, 1, 1, 1), {"stride": (1, 2, 3)}),
+    ("conv2d", (3, 20, 7, 7), (24, 20, 3, 3), {"padding": 12, "dilation": 12}),
+    ("conv2d", (2, 20, 5, 9), (24, 20, 3, 5), {"padding": (4, 6), "dilation": (4, 3)}),
+    ("conv2d", (2, 6, 1, 1), (8, 6, 3, 3), {"padding": 1}),
+    ("conv2d", (2, 6, 1, 4), (8, 6, 4, 3), {"padding": (3, 1), "stride": 2}),
+    ("conv2d", (2, 24, 2, 1), (24, 1, 3, 3), {"padding": 1, "groups": 24}),
+    ("conv1d", (2, 16, 3), (16, 16, 3), {"padding": 8, "dilation": 4}),
 ]
 
 

@@ -9,6 +9,8 @@
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
 #include <ccdl/cpu/conv_strips.h>
+#include <ccdl/cpu/conv_trim.h>
+#include <ccdl/cpu/conv_turned.h>
 #include <ccdl/kernels/conv.h>
 
 namespace ccdl::cpu {
@@ -247,6 +249,13 @@ void sweep_split(Sweep<T> s) {
   sweep_packed(s);
 }
 
+// Whether none of the kernels without panels takes the sweep.
+template <class T>
+bool is_packed(const Sweep<T>& s) {
+  return !(s.m == 1 && conv_fits_planes(s.grid)) && !conv_fits_strips(s.grid, s.m) &&
+         !conv_prefers_direct(s.grid, s.m);
+}
+
 template <class T>
 void run_sweep(const Sweep<T>& s) {
   if (s.grid.batch == 0 || s.m == 0 || s.grid.image() == 0) return;
@@ -285,6 +294,8 @@ void forward(const View& x, const View& w, const void* bias, const View& y, cons
              relu};
   if (s.k() == 0)
     return fill(s.dst, y.numel(), s.bias, y.sizes[1], std::max<int64_t>(1, plane_size(y)), relu);
+  if (is_packed(s) && conv_prefers_turned(x, w, y, g, false))
+    return conv_turned_forward<T>(x, w, bias, y, g, relu);
   run_sweep(s);
 }
 
@@ -427,6 +438,7 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
   if (conv_fits_strip_phases(dy, w, dx, g)) return conv_backward_input_strips<T>(dy, w, dx, g);
   if (conv_prefers_added(dy, w, dx, g)) return conv_backward_input_added<T>(dy, w, dx, g);
   if (conv_prefers_windows(dy, w, dx, g)) return conv_backward_input_windows<T>(dy, w, dx, g);
+  if (conv_prefers_turned(dx, w, dy, g, true)) return conv_turned_backward_input<T>(dy, w, dx, g);
   int64_t phases[3], phase[3] = {0, 0, 0};  // those that dx has positions of
   for (int d = 0; d < 3; ++d) phases[d] = std::min(g.stride[d], dx.sizes[d + 2]);
   if (phases[0] * phases[1] * phases[2] == 1) {
@@ -470,6 +482,12 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
 
 void conv_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& geometry,
                   Activation activation) {
+  const ConvTrim trim(x, w, y, geometry);
+  if (trim.useful()) {
+    const Compact some(trim.part(w));
+    copy_cast(trim.part(w), some.view);
+    return conv_forward(x, some.view, bias, y, trim.geometry, activation);
+  }
   const bool relu = activation == Activation::Relu;
   if (x.dtype == DType::Float64)
     forward<double>(x, w, bias, y, geometry, relu);
@@ -478,6 +496,12 @@ void conv_forward(const View& x, const View& w, const void* bias, const View& y,
 }
 
 void conv_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& geometry) {
+  const ConvTrim trim(dx, w, dy, geometry);
+  if (trim.useful()) {
+    const Compact some(trim.part(w));
+    copy_cast(trim.part(w), some.view);
+    return conv_backward_input(dy, some.view, dx, trim.geometry);
+  }
   if (dy.dtype == DType::Float64)
     backward_input<double>(dy, w, dx, geometry);
   else

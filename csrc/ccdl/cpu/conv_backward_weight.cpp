@@ -6,6 +6,7 @@
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
 #include <ccdl/cpu/conv_strips.h>
+#include <ccdl/cpu/conv_trim.h>
 
 namespace ccdl::cpu {
 namespace {
@@ -187,6 +188,13 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
 }  // namespace
 
 void conv_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& geometry) {
+  const ConvTrim trim(x, dw, dy, geometry);
+  if (trim.useful()) {
+    const Compact some(trim.part(dw));
+    conv_backward_weight(x, dy, some.view, trim.geometry);
+    std::memset(dw.data, 0, static_cast<size_t>(dw.numel() * (dw.dtype == DType::Float64 ? 8 : 4)));
+    return copy_cast(some.view, trim.part(dw));
+  }
   if (x.dtype == DType::Float64)
     backward_weight<double>(x, dy, dw, geometry);
   else

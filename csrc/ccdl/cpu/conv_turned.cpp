@@ -1,0 +1,102 @@
+// Copies with channels innermost around conv_last.h: turning costs a tenth of a nanosecond an element, one
+// output sums over hundreds.
+#include <ccdl/cpu/buffer.h>
+#include <ccdl/cpu/conv_parts.h>
+#include <ccdl/cpu/conv_turned.h>
+#include <ccdl/kernels/elementwise.h>
+
+namespace ccdl::cpu {
+namespace {
+
+// A buffer that lies as `like` would with channels innermost.
+template <class T>
+struct Turned {
+  Buffer<T> data;
+  View view;
+  explicit Turned(const View& like) : data(like.numel()), view(like) {
+    view.data = data.get();
+    view.strides[1] = 1;
+    int64_t stride = like.sizes[1];
+    for (int d = 4; d >= 2; --d) {
+      view.strides[d] = stride;
+      stride *= like.sizes[d];
+    }
+    view.strides[0] = stride;
+  }
+  const Turned& filled(const View& from) const {
+    copy_cast(from, view);
+    return *this;
+  }
+};
+
+// One tap that steps over pixels: only those it reads.
+bool reads_some(const View& w, const ConvGeometry& g) {
+  return plane_size(w) == 1 && g.padding[0] + g.padding[1] + g.padding[2] == 0 &&
+         g.stride[0] * g.stride[1] * g.stride[2] > 1;
+}
+View read_pixels(const View& x, const View& y, const ConvGeometry& g) {
+  View v = x;
+  for (int d = 0; d < 3; ++d) {
+    v.sizes[d + 2] = y.sizes[d + 2];
+    v.strides[d + 2] *= g.stride[d];
+  }
+  return v;
+}
+ConvGeometry without_steps(ConvGeometry g) {
+  std::fill(g.stride, g.stride + 3, 1);
+  return g;
+}
+
+}  // namespace
+
+// Measured beside the panels of planes: ahead up to about 300 pixels an image (1.0 to 1.5, a matrix of few
+// pixels and many channels up to 3), behind from 500 on. Wide steps of long sums: 1.2 to 1.9 for any image.
+bool conv_prefers_turned(const View& x, const View& w, const View& y, const ConvGeometry& g, bool adjoint) {
+  if (g.groups != 1 || x.numel() == 0 || y.numel() == 0 || w.numel() == 0) return false;
+  int64_t phases = 1;
+  for (int d = 0; d < 3; ++d) phases *= std::min(g.stride[d], x.sizes[d + 2]);
+  const int64_t pixels = adjoint ? ceil_div(plane_size(x), phases) : plane_size(y),
+                k = adjoint ? ceil_div(w.sizes[0] * plane_size(w), phases) : w.sizes[1] * plane_size(w),
+                m = adjoint ? w.sizes[1] * phases : w.sizes[0];
+  if (k < 48 || m < 16) return false;
+  if (reads_some(w, g) && w.sizes[1] >= 96) return true;
+  return pixels <= 300 || (!adjoint && g.stride[2] > 2 && k >= 256 && m >= 64);
+}
+
+template <class T>
+void conv_turned_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g,
+                         bool relu) {
+  if (reads_some(w, g)) {
+    const Turned<T> some(read_pixels(x, y, g));
+    some.filled(read_pixels(x, y, g));
+    const Turned<T> to(y);
+    conv_last_forward<T>(some.view, w, bias, to.view, without_steps(g), relu);
+    return copy_cast(to.view, y);
+  }
+  const Turned<T> from(x), filters(w), to(y);
+  conv_last_forward<T>(from.filled(x).view, filters.filled(w).view, bias, to.view, g, relu);
+  copy_cast(to.view, y);
+}
+
+template <class T>
+void conv_turned_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
+  if (reads_some(w, g)) {
+    const Turned<T> from(dy), some(read_pixels(dx, dy, g));
+    conv_last_backward_input<T>(from.filled(dy).view, w, some.view, without_steps(g));
+    std::memset(dx.data, 0, static_cast<size_t>(dx.numel()) * sizeof(T));
+    return copy_cast(some.view, read_pixels(dx, dy, g));
+  }
+  const Turned<T> from(dy), filters(w), to(dx);
+  conv_last_backward_input<T>(from.filled(dy).view, filters.filled(w).view, to.view, g);
+  copy_cast(to.view, dx);
+}
+
+#define CCDL_CONV_TURNED(T)                                                                \
+  template void conv_turned_forward<T>(const View&, const View&, const void*, const View&, \
+                                       const ConvGeometry&, bool);                         \
+  template void conv_turned_backward_input<T>(const View&, const View&, const View&, const ConvGeometry&);
+CCDL_CONV_TURNED(float)
+CCDL_CONV_TURNED(double)
+#undef CCDL_CONV_TURNED
+
+}  // namespace ccdl::cpu
