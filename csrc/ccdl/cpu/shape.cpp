@@ -1,5 +1,5 @@
 // Rearranging kernels. Everything is a strided copy of boxes where the value does not matter; sums (pad,
-// fold, resample backward) are split along dimensions whose elements never meet and run in a fixed order
+// fold) are split along dimensions whose elements never meet and run in a fixed order
 // inside, so results do not depend on the thread count.
 #pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <ccdl/kernels/shape.h>
@@ -298,112 +298,6 @@ void overlapping_add_walk(const Walk& w, T* y, const T* x) {
   });
 }
 
-struct Lines {
-  int64_t outer = 1, n_in, n_out, inner = 1;
-  Lines(const View& in, const View& out, int dim) : n_in(in.sizes[dim]), n_out(out.sizes[dim]) {
-    for (int d = 0; d < dim; ++d) outer *= in.sizes[d];
-    for (int d = dim + 1; d < in.ndim; ++d) inner *= in.sizes[d];
-  }
-};
-
-// The table in the type of the sums.
-template <class A>
-const A* weights_as(const View& weight) {
-  const int64_t n = weight.sizes[0] * weight.sizes[1];
-  A* out = scratch<A>(kTableSlot, n);
-  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<A>(weight.ptr<const double>()[i]);
-  return out;
-}
-
-template <class T>
-void resample_typed(const View& x, const Lines& l, const View& index, const View& weight, const View& y) {
-  using A = typename Accumulator<T>::type;
-  const int64_t taps = index.sizes[1];
-  const int64_t* at = index.ptr<const int64_t>();
-  const A* wt = weights_as<A>(weight);
-  constexpr int64_t kBlock = 128;
-  parallel_for(l.outer * l.n_out, kWalkGrain / (l.inner * taps + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t outer = r / l.n_out, o = r % l.n_out;
-      const T* from = x.ptr<const T>() + outer * l.n_in * l.inner;
-      T* to = y.ptr<T>() + r * l.inner;
-      for (int64_t b = 0; b < l.inner; b += kBlock) {
-        const int64_t m = l.inner - b < kBlock ? l.inner - b : kBlock;
-        if (taps == 1 && wt[o] == 1) {
-          copy_row(from + at[o] * l.inner + b, 1, to + b, 1, m);
-          continue;
-        }
-        A sum[kBlock];
-        std::fill_n(sum, m, A(0));
-        for (int64_t t = o * taps; t < (o + 1) * taps; ++t) {
-          const T* row = from + at[t] * l.inner + b;
-          const A k = wt[t];
-          if (k == 0) continue;
-          for (int64_t i = 0; i < m; ++i) sum[i] += k * static_cast<A>(row[i]);
-        }
-        for (int64_t i = 0; i < m; ++i) to[b + i] = static_cast<T>(sum[i]);
-      }
-    }
-  });
-}
-
-// The last dimension: one sum per output. kTaps = 0: any number.
-template <class T, int kTaps>
-void resample_rows(const View& x, const Lines& l, const View& index, const View& weight, const View& y) {
-  using A = typename Accumulator<T>::type;
-  const int64_t taps = kTaps ? kTaps : index.sizes[1];
-  const int64_t* at = index.ptr<const int64_t>();
-  const A* wt = weights_as<A>(weight);
-  bool copies = true;  // every weight is 1
-  for (int64_t o = 0; kTaps == 1 && o < l.n_out; ++o) copies = copies && wt[o] == 1;
-  parallel_for(l.outer, kWalkGrain / (l.n_out * taps + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* from = x.ptr<const T>() + r * l.n_in;
-      T* to = y.ptr<T>() + r * l.n_out;
-      if (kTaps == 1 && copies) {
-        for (int64_t o = 0; o < l.n_out; ++o) to[o] = from[at[o]];
-        continue;
-      }
-      for (int64_t o = 0; o < l.n_out; ++o) {
-        A sum = 0;
-        for (int64_t t = 0; t < taps; ++t) {
-          const A k = wt[o * taps + t], v = static_cast<A>(from[at[o * taps + t]]);
-          sum += k == 0 ? A(0) : k * v;
-        }
-        to[o] = static_cast<T>(sum);
-      }
-    }
-  });
-}
-
-template <class T>
-void resample_backward_typed(const View& dy, const Lines& l, const View& index, const View& weight,
-                             const View& dx) {
-  using A = typename Accumulator<T>::type;
-  const int64_t taps = index.sizes[1];
-  const int64_t* at = index.ptr<const int64_t>();
-  const A* wt = weights_as<A>(weight);
-  parallel_for(l.outer, kWalkGrain / (l.n_out * l.inner * taps + 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t outer = begin; outer < end; ++outer) {
-      const T* g = dy.ptr<const T>() + outer * l.n_out * l.inner;
-      summed<T>(dx.ptr<T>() + outer * l.n_in * l.inner, l.n_in * l.inner, [&](A* sum) {
-        for (int64_t o = 0, e = 0; o < l.n_out; ++o) {
-          for (int64_t t = 0; t < taps; ++t, ++e) {
-            const A k = wt[e];
-            if (k == 0) continue;
-            const T* from = g + o * l.inner;
-            A* to = sum + at[e] * l.inner;
-            if (l.inner == 1)
-              *to += k * static_cast<A>(*from);
-            else
-              for (int64_t i = 0; i < l.inner; ++i) to[i] += k * static_cast<A>(from[i]);
-          }
-        }
-      });
-    }
-  });
-}
-
 }  // namespace
 
 void cat(const View* inputs, int64_t n, int dim, const View& y) {
@@ -468,7 +362,23 @@ void triangle(const View& x, int64_t diagonal, bool upper, const View& y) {
   });
 }
 
-void pad(const View& x, const int64_t* before, PadMode mode, const void* value, const View& y) {
+void pad(const View& x0, const int64_t* before0, PadMode mode, const void* value, const View& y0) {
+  View x = x0, y = y0;
+  int64_t before[kMaxDims];
+  std::copy_n(before0, y.ndim, before);
+  if (mode == PadMode::Constant) {  // rows that are whole are one row with those beside them
+    for (int d = y.ndim - 1;
+         d > 0 && before[d] == 0 && x.sizes[d] == y.sizes[d] && y.strides[d] == 1 && x.strides[d] == 1 &&
+         x.strides[d - 1] == x.sizes[d] && y.strides[d - 1] == y.sizes[d];
+         --d) {
+      const int64_t n = y.sizes[d];
+      x.sizes[d - 1] *= n;
+      y.sizes[d - 1] *= n;
+      x.strides[d - 1] = y.strides[d - 1] = 1;
+      before[d - 1] *= n;
+      x.ndim = y.ndim = d;
+    }
+  }
   const PadTables table(x, y, before, mode);
   by_item_size(y.dtype, [&](auto t) {
     using T = decltype(t);
@@ -541,29 +451,6 @@ void as_strided_scatter_add(const View& buffer, std::span<const int64_t> sizes,
                               x.ptr<const T>() + begin * w.strides[split][1]);
     });
   });
-}
-
-void resample(const View& x, int dim, const View& index, const View& weight, const View& y) {
-  const Lines l(x, y, dim);
-  by_floating(y.dtype, [&](auto t) {
-    using T = decltype(t);
-    if (l.inner > 1) return resample_typed<T>(x, l, index, weight, y);
-    switch (index.sizes[1]) {
-      case 1:
-        return resample_rows<T, 1>(x, l, index, weight, y);
-      case 2:
-        return resample_rows<T, 2>(x, l, index, weight, y);
-      case 4:
-        return resample_rows<T, 4>(x, l, index, weight, y);
-      default:
-        return resample_rows<T, 0>(x, l, index, weight, y);
-    }
-  });
-}
-
-void resample_backward(const View& dy, int dim, const View& index, const View& weight, const View& dx) {
-  const Lines l(dx, dy, dim);
-  by_floating(dx.dtype, [&](auto t) { resample_backward_typed<decltype(t)>(dy, l, index, weight, dx); });
 }
 
 int64_t repeat_count(const View& repeats) {

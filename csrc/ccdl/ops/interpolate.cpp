@@ -267,18 +267,24 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
   for (int64_t n : out) sizes.push_back(n);
   if (checked_bytes("interpolate", sizes, x.dtype()) > int64_t{1} << 30)
     (void)empty(sizes, x.dtype(), x.device());  // what cannot fit is refused before weights are worked out
-  // Shrinking dimensions first, so that the others work on less; equal ones from the last, whose sums are the
-  // slow ones.
+  // Shrinking dimensions first, so that the others work on less; among equals the last one, whose sums are
+  // the slow ones, where it has less to do: at the end when shrinking, at the beginning when growing.
   Dims order;
-  for (size_t d = out.size(); d-- > 0;) order.push_back(static_cast<int64_t>(d));
+  for (size_t d = 0; d < out.size(); ++d) order.push_back(static_cast<int64_t>(d));
   auto growth = [&](int64_t d) {
     return static_cast<double>(out[static_cast<size_t>(d)]) / static_cast<double>(x.size(d + 2));
   };
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return growth(a) < growth(b); });
-  Tensor y = x;
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    const double ga = growth(a), gb = growth(b);
+    return ga != gb ? ga < gb : ga > 1 ? a > b : a < b;
+  });
+  // channels_last: along rows of pixels, whose channels are neighbours
+  const bool last = x.suggest_memory_format() == MemoryFormat::ChannelsLast;
+  const Tensor from = last ? permute(x, Dims{0, 2, 3, 1}) : x;
+  Tensor y = from;
   for (int64_t at : order) {
     const auto d = static_cast<size_t>(at);
-    const int64_t dim = at + 2, n = x.size(dim);
+    const int64_t dim = last ? at + 1 : at + 2, n = from.size(dim);
     Axis a{n, out[d], used[d] > 0 ? 1.0 / used[d] : static_cast<double>(n) / static_cast<double>(out[d]),
            align_corners.value_or(false), antialias};
     if (a.align_corners)
@@ -294,9 +300,8 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
       y = resample_op(y, dim, taps);
     }
   }
-  if (y.same(x)) return clone(x);
-  return x.suggest_memory_format() == MemoryFormat::ChannelsLast ? contiguous(y, MemoryFormat::ChannelsLast)
-                                                                 : y;
+  if (y.same(from)) return clone(x);
+  return last ? permute(y, Dims{0, 3, 1, 2}) : y;
 }
 
 }  // namespace ccdl::ops

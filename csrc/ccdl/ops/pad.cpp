@@ -78,7 +78,7 @@ struct PadBackward : Node {
 };
 
 Tensor pad_move(const Tensor& x, const Dims& before, PadMode mode, double value, const Dims& sizes) {
-  Tensor y = empty(sizes, x.dtype(), x.device(), x.suggest_memory_format());
+  Tensor y = empty(sizes, x.dtype(), x.device());
   const Tensor fill = scalar_tensor(Scalar(value), x.dtype());
   CCDL_KERNEL(x, pad(x.view(), before.data(), mode, fill.data(), y.view()));
   if (needs_graph(x)) {
@@ -130,6 +130,12 @@ Tensor pad(const Tensor& x, IntSpan padding, const std::string& mode_name, doubl
       positive[i] = 0;
     }
     if (!(positive == Dims(padding))) return pad(kept, positive, mode_name, value);
+  }
+  if (x.suggest_memory_format() == MemoryFormat::ChannelsLast) {  // the channels of a pixel move together
+    const Tensor last = permute(x, Dims{0, 2, 3, 1});
+    const Tensor y = pad_move(last, Dims{before[0], before[2], before[3], before[1]}, mode, value,
+                              Dims{sizes[0], sizes[2], sizes[3], sizes[1]});
+    return permute(y, Dims{0, 3, 1, 2});
   }
   return pad_move(x, before, mode, value, sizes);
 }

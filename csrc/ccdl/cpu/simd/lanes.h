@@ -55,7 +55,12 @@ CCDL_SI vd ldn(const double* p, int n, double fill = 0) {
 template <class H>
 CCDL_SI vf ldn_half(const H* p, int n, float fill) {
   H t[VL];
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  const __m256i bits = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p);
+  __builtin_memcpy(t, &bits, sizeof t);
+#else
   for (int i = 0; i < VL; ++i) t[i] = i < n ? p[i] : H(0.0f);
+#endif
   vi lane;
   for (int i = 0; i < VL; ++i) lane[i] = i;
   return select(lane < n, load_half(t), set1(fill));  // fill must not be rounded to the half format
@@ -82,7 +87,13 @@ template <class H>
 CCDL_SI void stn_half(H* p, vf v, int n) {
   H t[VL];
   store_half(t, v);
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  __m256i bits;
+  __builtin_memcpy(&bits, t, sizeof t);
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), bits);
+#else
   for (int i = 0; i < n; ++i) p[i] = t[i];
+#endif
 }
 CCDL_SI void stn(float16* p, vf v, int n) { stn_half(p, v, n); }
 CCDL_SI void stn(bfloat16* p, vf v, int n) { stn_half(p, v, n); }
