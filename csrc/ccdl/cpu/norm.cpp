@@ -1,7 +1,10 @@
 // Layer, rms, batch and group normalisation. The unit of work is a row (layer, rms), a channel with all its
 // images, so that the second pass finds it in L2 (batch), a block of rows (batch, channels innermost), or a
 // group (group norm). Sums over rows go to one partial row per fixed block, added in block order.
+#include <algorithm>
+#include <memory>
 #include <type_traits>
+#include <utility>
 
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/float_index.h>
@@ -14,7 +17,8 @@ namespace ccdl::cpu {
 namespace {
 
 constexpr int64_t kChunkElements = 32768;
-constexpr int64_t kMaxBlocks = 64;  // partial rows of the sums over rows
+constexpr int64_t kMaxBlocks = 64;     // partial rows of the sums over rows
+constexpr int64_t kFewPositions = 64;  // up to here a channel's coefficients are repeated for each of them
 
 int64_t items_per_chunk(int64_t n) { return n >= kChunkElements ? 1 : kChunkElements / (n < 1 ? 1 : n); }
 double rstd_of(double var, double eps) { return 1.0 / __builtin_sqrt(var + eps); }
@@ -32,43 +36,53 @@ int64_t rows_per_block(int64_t m, int64_t n) {
   return least > even ? least : even;
 }
 
-// Both are shared by layer norm and rms norm (mean.data == null).
-void rows_forward(const View& x, const View& weight, const View& bias, const View& y, const View& mean,
-                  const View& rstd, double eps) {
-  const int64_t n = x.sizes[1], grain = (items_per_chunk(n) + 3) / 4 * 4;  // rows go by fours
-  parallel_for(x.sizes[0], grain, [&](int64_t begin, int64_t end) {
+// Rows of `slices` times n elements, each slice with statistics and a part of w and b of its own.
+struct RowShape {
+  int64_t rows, slices, n;
+  int64_t width() const { return slices * n; }
+};
+RowShape whole_rows(const View& x) { return {x.sizes[0], 1, x.sizes[1]}; }
+
+// Both are shared by layer norm, rms norm (mean.data == null) and group norm of few positions. w and b: null
+// or of x's dtype.
+void rows_forward(const RowShape& s, const View& x, const void* w, const void* b, const View& y,
+                  const View& mean, const View& rstd, double eps) {
+  const int64_t width = s.width(), grain = (items_per_chunk(width) + 3) / 4 * 4;  // rows go by fours
+  parallel_for(s.rows, grain, [&](int64_t begin, int64_t end) {
     simd_norm().layer_forward[float_index(x.dtype)](
-        element(x, begin * n), weight.data, bias.data, element(y, begin * n),
-        mean.data ? element(mean, begin) : nullptr, element(rstd, begin), end - begin, n, eps);
+        element(x, begin * width), w, b, element(y, begin * width),
+        mean.data ? element(mean, begin * s.slices) : nullptr, element(rstd, begin * s.slices),
+        (end - begin) * s.slices, s.n, s.slices, eps);
   });
 }
 
-void rows_backward(const View& x, const View& weight, const View& mean, const View& rstd, const View& dy,
-                   const View& dx, const View& dweight, const View& dbias, void* workspace) {
-  const int64_t m = x.sizes[0], n = x.sizes[1];
+// dw, db: null or [width] of dtype out. workspace: partial rows, see layer_norm_workspace_bytes.
+void rows_backward(const RowShape& s, const View& x, const void* w, const View& mean, const View& rstd,
+                   const View& dy, const View& dx, void* dw, void* db, DType out, void* workspace) {
+  const int64_t m = s.rows, n = s.width();
   const int t = float_index(x.dtype);
   const DType stat = stat_dtype(x.dtype);
   const int64_t width = n * item_size(stat), per_block = rows_per_block(m, n),
                 blocks = (m + per_block - 1) / per_block;
-  const bool columns = dweight.data || dbias.data, past = 3 * m * n * item_size(x.dtype) >= kPastFrom;
+  const bool past = 3 * m * n * item_size(x.dtype) >= kPastFrom;
   char* partial = static_cast<char*>(workspace);
   parallel_for(m, per_block, [&](int64_t begin, int64_t end) {
-    char* dw = columns && dweight.data ? partial + begin / per_block * 2 * width : nullptr;
-    char* db = columns && dbias.data ? partial + (begin / per_block * 2 + 1) * width : nullptr;
-    if (dw) __builtin_memset(dw, 0, static_cast<size_t>(width));
-    if (db) __builtin_memset(db, 0, static_cast<size_t>(width));
+    char* dw_block = dw ? partial + begin / per_block * 2 * width : nullptr;
+    char* db_block = db ? partial + (begin / per_block * 2 + 1) * width : nullptr;
+    if (dw_block) __builtin_memset(dw_block, 0, static_cast<size_t>(width));
+    if (db_block) __builtin_memset(db_block, 0, static_cast<size_t>(width));
     simd_norm().layer_backward[t](
-        element(x, begin * n), weight.data, mean.data ? element(mean, begin) : nullptr, element(rstd, begin),
-        element(dy, begin * n), dx.data ? element(dx, begin * n) : nullptr, dw, db, end - begin, n, past);
+        element(x, begin * n), w, mean.data ? element(mean, begin * s.slices) : nullptr,
+        element(rstd, begin * s.slices), element(dy, begin * n), dx.data ? element(dx, begin * n) : nullptr,
+        dw_block, db_block, (end - begin) * s.slices, s.n, s.slices, past);
   });
-  if (!columns) return;
+  if (!dw && !db) return;
   parallel_for(n, items_per_chunk(blocks), [&](int64_t begin, int64_t end) {
-    for (int which = 0; which < 2; ++which) {
-      const View& out = which == 0 ? dweight : dbias;
-      if (out.data)
-        simd_norm().add_rows[t](partial + which * width + begin * item_size(stat), blocks, 2 * n,
-                                element(out, begin), end - begin);
-    }
+    for (int which = 0; which < 2; ++which)
+      if (void* to = which == 0 ? dw : db)
+        simd_norm().add_rows[float_index(out)](partial + which * width + begin * item_size(stat), blocks,
+                                               2 * n, static_cast<char*>(to) + begin * item_size(out),
+                                               end - begin);
   });
 }
 
@@ -203,24 +217,26 @@ int64_t layer_norm_workspace_bytes(int64_t m, int64_t n, DType t) {
 
 void layer_norm_forward(const View& x, const View& weight, const View& bias, const View& y, const View& mean,
                         const View& rstd, double eps) {
-  rows_forward(x, weight, bias, y, mean, rstd, eps);
+  rows_forward(whole_rows(x), x, weight.data, bias.data, y, mean, rstd, eps);
 }
 
 void layer_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,
                          const View& dy, const View& dx, const View& dweight, const View& dbias,
                          void* workspace) {
-  rows_backward(x, weight, mean, rstd, dy, dx, dweight, dbias, workspace);
+  rows_backward(whole_rows(x), x, weight.data, mean, rstd, dy, dx, dweight.data, dbias.data, x.dtype,
+                workspace);
 }
 
 void rms_norm_forward(const View& x, const View& weight, const View& y, const View& rstd, double eps) {
   const View absent = {};
-  rows_forward(x, weight, absent, y, absent, rstd, eps);
+  rows_forward(whole_rows(x), x, weight.data, nullptr, y, absent, rstd, eps);
 }
 
 void rms_norm_backward(const View& x, const View& weight, const View& rstd, const View& dy, const View& dx,
                        const View& dweight, void* workspace) {
   View absent = {};
-  rows_backward(x, weight, absent, rstd, dy, dx, dweight, absent, workspace);
+  rows_backward(whole_rows(x), x, weight.data, absent, rstd, dy, dx, dweight.data, nullptr, x.dtype,
+                workspace);
 }
 
 void batch_norm_forward_train(const View& x, const View& weight, const View& bias, const View& running_mean,
@@ -257,7 +273,8 @@ void batch_norm_forward_eval(const View& x, const View& weight, const View& bias
     *scale = static_cast<S>(rstd_of(read_float(running_var, c), eps) * read_or(weight, c, 1.0));
     *shift = static_cast<S>(read_or(bias, c, 0.0));
   };
-  if (!g.last) {  // nothing to gather over the images: walk the planes in memory order
+  const bool small = !g.last && g.s <= kFewPositions && g.n > 1;
+  if (!g.last && !small) {  // nothing to gather over the images: walk the planes in memory order
     parallel_for(g.n * g.c, items_per_chunk(g.s), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         double mu, scale, shift;
@@ -268,11 +285,18 @@ void batch_norm_forward_eval(const View& x, const View& weight, const View& bias
     return;
   }
   const auto rows = [&](auto zero) {
-    TemporaryBuffer<decltype(zero)> memory(3 * g.c);
-    auto *mean = memory.get(), *scale = mean + g.c, *shift = scale + g.c;
-    for (int64_t c = 0; c < g.c; ++c) coefficients(c, mean + c, scale + c, shift + c);
-    g.for_rows([&](int64_t, int64_t row, int64_t count) {
-      simd_norm().row_scale[t](element(x, row * g.c), element(y, row * g.c), count, g.c, mean, scale, shift);
+    const int64_t repeat = small ? g.s : 1, width = g.c * repeat;
+    TemporaryBuffer<decltype(zero)> memory(3 * width);
+    auto *mean = memory.get(), *scale = mean + width, *shift = scale + width;
+    for (int64_t c = 0; c < g.c; ++c) {
+      decltype(zero) own[3];
+      coefficients(c, own, own + 1, own + 2);
+      for (int k = 0; k < 3; ++k) std::fill_n(mean + k * width + c * repeat, repeat, own[k]);
+    }
+    const int64_t height = items_per_chunk(width);
+    parallel_for(g.n * g.s / repeat, height, [&](int64_t begin, int64_t end) {
+      simd_norm().row_scale[t](element(x, begin * width), element(y, begin * width), end - begin, width, mean,
+                               scale, shift);
     });
   };
   x.dtype == DType::Float64 ? rows(0.0) : rows(0.0f);
@@ -306,8 +330,72 @@ void batch_norm_backward(const View& x, const View& weight, const View& mean, co
   });
 }
 
+namespace {
+
+// Group norm of few positions as rows of C S elements, w and b repeated for each of them. A vector of another
+// dtype than x, or one image (whose repeated vectors would be as long as itself), goes channel by channel.
+bool as_rows(const View& x, const View& weight, const View& bias) {
+  const int64_t s = x.sizes[2];
+  return (s == 1 || (s <= kFewPositions && x.sizes[0] > 1)) &&
+         (weight.data == nullptr || weight.dtype == x.dtype) &&
+         (bias.data == nullptr || bias.dtype == x.dtype);
+}
+RowShape group_rows(const View& x, int64_t groups) {
+  return {x.sizes[0], groups, x.sizes[1] / groups * x.sizes[2]};
+}
+
+class Repeated {
+ public:
+  Repeated(const View& v, int64_t times) : data_(v.data) {
+    if (v.data == nullptr || times == 1) return;
+    const int64_t item = item_size(v.dtype), n = v.sizes[0];
+    memory_ = std::make_unique<TemporaryBuffer<char>>(n * times * item);
+    data_ = memory_->get();
+    const auto fill = [&](auto zero) {
+      using T = decltype(zero);
+      for (int64_t c = 0; c < n; ++c)
+        std::fill_n(static_cast<T*>(data_) + c * times, times, v.ptr<const T>()[c]);
+    };
+    item == 2 ? fill(uint16_t{}) : item == 4 ? fill(uint32_t{}) : fill(uint64_t{});
+  }
+  const void* data() const { return data_; }
+
+ private:
+  std::unique_ptr<TemporaryBuffer<char>> memory_;
+  void* data_;
+};
+
+// S: the stat dtype's type, that of dweight and dbias.
+template <class S>
+void group_rows_backward(const View& x, const View& weight, const View& mean, const View& rstd,
+                         const View& dy, const View& dx, const View& dweight, const View& dbias,
+                         int64_t groups) {
+  const RowShape shape = group_rows(x, groups);
+  const int64_t channels = x.sizes[1], s = x.sizes[2], width = shape.width();
+  const Repeated w(weight, s);
+  const int64_t bytes = layer_norm_workspace_bytes(shape.rows, width, x.dtype);
+  const bool columns = dweight.data || dbias.data;
+  TemporaryBuffer<S> memory(columns ? bytes / static_cast<int64_t>(sizeof(S)) + 2 * width : 1);
+  S *dw = memory.get(), *db = dw + width;
+  rows_backward(shape, x, w.data(), mean, rstd, dy, dx, dweight.data ? dw : nullptr,
+                dbias.data ? db : nullptr, mean.dtype, db + width);
+  for (int64_t c = 0; columns && c < channels; ++c)
+    for (const auto& [view, from] : {std::pair<const View*, const S*>{&dweight, dw}, {&dbias, db}}) {
+      if (view->data == nullptr) continue;
+      double sum = 0;
+      for (int64_t i = 0; i < s; ++i) sum += static_cast<double>(from[c * s + i]);
+      write_float(*view, c, sum);
+    }
+}
+
+}  // namespace
+
 void group_norm_forward(const View& x, const View& weight, const View& bias, const View& y, const View& mean,
                         const View& rstd, int64_t groups, double eps) {
+  if (as_rows(x, weight, bias)) {
+    const Repeated w(weight, x.sizes[2]), b(bias, x.sizes[2]);
+    return rows_forward(group_rows(x, groups), x, w.data(), b.data(), y, mean, rstd, eps);
+  }
   const int64_t channels = x.sizes[1], s = x.sizes[2], d = channels / groups;
   const int t = float_index(x.dtype);
   parallel_for(x.sizes[0] * groups, items_per_chunk(d * s), [&](int64_t begin, int64_t end) {
@@ -330,6 +418,10 @@ void group_norm_forward(const View& x, const View& weight, const View& bias, con
 void group_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,
                          const View& dy, const View& dx, const View& dweight, const View& dbias,
                          int64_t groups, void* workspace) {
+  if (as_rows(x, weight, {}))
+    return x.dtype == DType::Float64
+               ? group_rows_backward<double>(x, weight, mean, rstd, dy, dx, dweight, dbias, groups)
+               : group_rows_backward<float>(x, weight, mean, rstd, dy, dx, dweight, dbias, groups);
   const int64_t n = x.sizes[0], channels = x.sizes[1], s = x.sizes[2], d = channels / groups;
   const int t = float_index(x.dtype);
   double* sums = static_cast<double*>(workspace);  // [N, C, 2]: sum dy, sum dy (x - mean)

@@ -205,12 +205,13 @@ CCDL_SI double rstd_of(double var, double eps) { return 1.0 / __builtin_sqrt(var
 
 template <class T>
 void layer_forward(const void* px, const void* pw, const void* pb, void* py, void* pmean, void* prstd,
-                   int64_t rows, int64_t n, double eps) {
+                   int64_t rows, int64_t n, int64_t slices, double eps) {
   typedef ScalarOf<T> S;
   const T *x = static_cast<const T*>(px), *w = static_cast<const T*>(pw), *b = static_cast<const T*>(pb);
   T* y = static_cast<T*>(py);
   S *mean = static_cast<S*>(pmean), *rstd = static_cast<S*>(prstd);
   const int64_t group = n <= kBlock ? kGroup : 1;
+  int64_t slice = 0;
   for (int64_t first = 0; first < rows; first += group, x += group * n, y += group * n) {
     const int count = (int)(rows - first < group ? rows - first : group);
     double center[kGroup], scale[kGroup];
@@ -225,7 +226,11 @@ void layer_forward(const void* px, const void* pw, const void* pb, void* py, voi
       if (mean) mean[first + r] = (S)center[r];
       rstd[first + r] = (S)scale[r];
     }
-    for (int r = 0; r < count; ++r) row_affine<T>(x + r * n, w, b, y + r * n, n, center[r], scale[r]);
+    for (int r = 0; r < count; ++r) {
+      row_affine<T>(x + r * n, w ? w + slice * n : w, b ? b + slice * n : b, y + r * n, n, center[r],
+                    scale[r]);
+      if (++slice == slices) slice = 0;
+    }
   }
 }
 
@@ -233,14 +238,18 @@ void layer_forward(const void* px, const void* pw, const void* pb, void* py, voi
 // row, in the order of memory: rows side by side, or prefetches, leave the hardware's prefetcher behind.
 template <class T, bool kPast>
 CCDL_SI void backward_rows(const void* px, const void* pw, const void* pmean, const void* prstd,
-                           const void* pdy, void* pdx, void* pdw, void* pdb, int64_t rows, int64_t n) {
+                           const void* pdy, void* pdx, void* pdw, void* pdb, int64_t rows, int64_t n,
+                           int64_t slices) {
   typedef ScalarOf<T> S;
   typedef VecOf<T> V;
   constexpr int kN = Lanes<T>::kN;
-  const T* w = static_cast<const T*>(pw);
   const S *mean = static_cast<const S*>(pmean), *rstd = static_cast<const S*>(prstd);
-  S *dw = static_cast<S*>(pdw), *db = static_cast<S*>(pdb);
+  int64_t slice = 0;
   for (int64_t r = 0; r < rows; ++r) {
+    const T* w = pw ? static_cast<const T*>(pw) + slice * n : nullptr;
+    S *dw = pdw ? static_cast<S*>(pdw) + slice * n : nullptr,
+      *db = pdb ? static_cast<S*>(pdb) + slice * n : nullptr;
+    if (++slice == slices) slice = 0;
     const T *x = static_cast<const T*>(px) + r * n, *dy = static_cast<const T*>(pdy) + r * n;
     const S mu = mean ? mean[r] : S(0);
     const V m = set1(mu), s = set1(rstd[r]);
@@ -272,14 +281,14 @@ CCDL_SI void backward_rows(const void* px, const void* pw, const void* pmean, co
 }
 template <class T>
 void layer_backward(const void* px, const void* pw, const void* pmean, const void* prstd, const void* pdy,
-                    void* pdx, void* pdw, void* pdb, int64_t rows, int64_t n, bool past) {
+                    void* pdx, void* pdw, void* pdb, int64_t rows, int64_t n, int64_t slices, bool past) {
   if constexpr (kStoresPast<T>) {
     if (past && pdx && rows_on_lines(pdx, n * (int64_t)sizeof(T))) {
-      backward_rows<T, true>(px, pw, pmean, prstd, pdy, pdx, pdw, pdb, rows, n);
+      backward_rows<T, true>(px, pw, pmean, prstd, pdy, pdx, pdw, pdb, rows, n, slices);
       return fence_past();
     }
   }
-  backward_rows<T, false>(px, pw, pmean, prstd, pdy, pdx, pdw, pdb, rows, n);
+  backward_rows<T, false>(px, pw, pmean, prstd, pdy, pdx, pdw, pdb, rows, n, slices);
 }
 
 // Sums over the rows of float or double columns, in double.
