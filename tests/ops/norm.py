@@ -64,7 +64,8 @@ def channel_samples(*leading):
     """x [N, C, ...] with and without weight and bias; leading(rng, x) gives arguments between x and them."""
 
     def samples(rng):
-        for shape in [(4, 3), (2, 3, 5), (2, 2, 3, 4), (2, 4, 1, 2, 2), (0, 3, 4), (3, 17, 9), (2, 33, 3, 3), (11, 70), (203, 600)]:
+        for shape in [(4, 3), (2, 3, 5), (2, 2, 3, 4), (2, 4, 1, 2, 2), (0, 3, 4), (3, 17, 9), (2, 33, 3, 3), (11, 70), (203, 600),
+                      (8, 3, 2), (9, 5, 7), (70, 33, 4, 4), (8, 3, 32)]:
             x = rng.standard_normal(shape) + 0.5
             first = [f(rng, x) for f in leading]
             k = max(x.size // shape[1], 1)
@@ -75,7 +76,8 @@ def channel_samples(*leading):
 
 
 def group_samples(rng):
-    for shape, groups in [((2, 4, 3), 2), ((2, 4, 2, 2), 1), ((3, 4, 3), 4), ((0, 4, 3), 2), ((2, 6, 5, 7), 3), ((2, 6), 2)]:
+    for shape, groups in [((2, 4, 3), 2), ((2, 4, 2, 2), 1), ((3, 4, 3), 4), ((0, 4, 3), 2), ((2, 6, 5, 7), 3), ((2, 6), 2), ((3, 6), 3), ((3, 6), 6),
+                          ((67, 40), 5), ((3, 34), 2), ((2, 6, 8, 8), 3), ((2, 6, 5, 13), 3), ((1, 6, 3), 2), ((65, 9, 3), 9), ((2, 2, 4100), 1)]:
         x = rng.standard_normal(shape) + 0.5
         yield Sample(x, groups).but(grad=x.size <= 64, k=x.size)
         yield Sample(x, groups, rng.standard_normal(shape[1]), rng.standard_normal(shape[1])).but(grad=x.size <= 64, k=x.size)

@@ -51,13 +51,6 @@ struct Axes {
     return 0;  // unreachable unless the index is being changed meanwhile
   }
 
-  // The offset an index of the only axis stands for; false outside.
-  CCDL_INLINE bool place(int64_t raw, int64_t* out) const {
-    const uint64_t j = wrapped(axis[0], raw);
-    *out = static_cast<int64_t>(j * static_cast<uint64_t>(axis[0].step));
-    return j < size_of(axis[0]);
-  }
-
   // The only axis: use(i, offset) for i in [0, n), up to the first bad index, which is returned (-1: none).
   template <class F>
   CCDL_INLINE int64_t each(const int64_t* off, int64_t n, const F& use) const {
@@ -146,22 +139,15 @@ Walk index_walk(const IndexAxis* axes, int n, const View& a, const View& b) {
 // unless the table lies in the second cache.
 template <class T>
 void get_table_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64_t>& first) {
-  constexpr int64_t kAhead = 4, kLines = 32;
-  const int64_t n = w.sizes[1], si = w.strides[0][0], sx = w.strides[0][1], sy = w.strides[0][2];
+  constexpr int64_t kItem = sizeof(T), kAhead = 8;
+  const int64_t n = w.sizes[1], si = w.strides[0][0], sy = w.strides[0][2];
   const int64_t* index = ax.axis[0].index.ptr<const int64_t>();
-  const size_t bytes = static_cast<size_t>(n) * sizeof(T);
-  const int64_t lines = std::min<int64_t>((static_cast<int64_t>(bytes) + 63) / 64, kLines);
-  const bool far = ax.axis[0].size > (1 << 19) / static_cast<int64_t>(bytes);
+  const bool far = ax.axis[0].size > (1 << 19) / (n * kItem);
   parallel_for(w.sizes[0], kWalkGrain / n + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      int64_t at;
-      if (far && i + kAhead < end && ax.place(index[(i + kAhead) * si], &at)) {
-        const char* p = reinterpret_cast<const char*>(x + (i + kAhead) * sx + at);
-        for (int64_t l = 0; l < lines; ++l) __builtin_prefetch(p + 64 * l);
-      }
-      if (!ax.place(index[i * si], &at)) return keep_first(first, i * n);
-      move_bytes(y + i * sy, x + i * sx + at, bytes);
-    }
+    const int64_t bad = simd_index().move_rows(
+        x, ax.axis[0].step * kItem, index + begin * si, si, ax.axis[0].size, ax.wrap, y + begin * sy,
+        sy * kItem, n * kItem, end - begin, far ? std::max<int64_t>(kAhead * 256 / (n * kItem), 2) : 0);
+    if (bad >= 0) keep_first(first, (begin + bad) * n);
   });
 }
 
@@ -171,7 +157,8 @@ void get_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64
   const int k = ax.count;
   const int64_t sx = w.inner()[k], sy = w.inner()[k + 1];
   const bool constant = ax.constant_row();
-  if (constant && k == 1 && w.ndim == 2 && sx == 1 && sy == 1) return get_table_rows(w, ax, x, y, first);
+  if (constant && k == 1 && w.ndim == 2 && sx == 1 && sy == 1 && w.strides[0][k] == 0)
+    return get_table_rows(w, ax, x, y, first);
   const bool gathers = k == 1 && sx == 0 && sy == 1 && ax.inner[0] == 1 && ax.axis[0].step == 1 && !ax.wrap;
   walk_all(w, [&](const int64_t* off, int64_t n, int64_t position) {
     int64_t at[kPiece];

@@ -2,6 +2,7 @@
 // images, so that the second pass finds it in L2 (batch), a block of rows (batch, channels innermost), or a
 // group (group norm). Sums over rows go to one partial row per fixed block, added in block order.
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -17,7 +18,8 @@ namespace ccdl::cpu {
 namespace {
 
 constexpr int64_t kChunkElements = 32768;
-constexpr int64_t kMaxBlocks = 64;     // partial rows of the sums over rows
+constexpr int64_t kMaxBlocks = 64;                   // partial rows of the sums over rows
+constexpr int64_t kFewImages = 8, kShortPlane = 32;  // batch norm: images from which short planes go by rows
 constexpr int64_t kFewPositions = 64;  // up to here a channel's coefficients are repeated for each of them
 
 int64_t items_per_chunk(int64_t n) { return n >= kChunkElements ? 1 : kChunkElements / (n < 1 ? 1 : n); }
@@ -86,14 +88,20 @@ void rows_backward(const RowShape& s, const View& x, const void* w, const View& 
   });
 }
 
-// Geometry of [N, C, S] in either layout. With `last`, channel c of row r (of N S) is at r * C + c.
+// Geometry of [N, C, S] in either layout. By rows: column k of row r is at r * columns() + k and belongs to
+// channel k / repeat; repeat is 1 with the channels innermost, S where planes are too short to go one by one.
 struct Channels {
-  int64_t n, c, s;
-  bool last;
+  int64_t n, c, s, repeat = 1;
+  bool by_rows;
   explicit Channels(const View& x) : n(x.sizes[0]), c(x.sizes[1]), s(x.sizes[2]) {
-    last = c > 1 && (s == 1 || (x.strides[1] == 1 && x.strides[2] == c));
+    by_rows = c > 1 && (s == 1 || (x.strides[1] == 1 && x.strides[2] == c));
+    if (by_rows || n < kFewImages || s > kShortPlane) return;
+    by_rows = true;
+    repeat = s;
   }
   int64_t per_channel() const { return n * s; }
+  int64_t columns() const { return c * repeat; }
+  int64_t rows() const { return n * (s / repeat); }
   int64_t offset(int64_t image, int64_t channel) const { return (image * c + channel) * s; }
   template <class F>
   void for_channels(const F& fn) const {
@@ -103,14 +111,19 @@ struct Channels {
   }
   // Blocks of rows that stay in L2 between two passes: fn(block, first row, rows).
   int64_t block_rows() const {
-    const int64_t even = (n * s + kMaxBlocks - 1) / kMaxBlocks, least = 2 * kChunkElements / c;
+    const int64_t even = (rows() + kMaxBlocks - 1) / kMaxBlocks, least = 2 * kChunkElements / columns();
     return even > least ? even : least > 8 ? least : 8;
   }
-  int64_t blocks() const { return (n * s + block_rows() - 1) / block_rows(); }
+  int64_t blocks() const { return (rows() + block_rows() - 1) / block_rows(); }
   template <class F>
   void for_rows(const F& fn) const {
     const int64_t height = block_rows();
-    parallel_for(n * s, height, [&](int64_t begin, int64_t end) { fn(begin / height, begin, end - begin); });
+    parallel_for(rows(), height, [&](int64_t begin, int64_t end) { fn(begin / height, begin, end - begin); });
+  }
+  // The coefficients of channel c, one vector of columns() for each.
+  template <class S>
+  void spread(int64_t channel, std::initializer_list<std::pair<S*, double>> values) const {
+    for (const auto& [to, value] : values) std::fill_n(to + channel * repeat, repeat, static_cast<S>(value));
   }
 };
 
@@ -144,41 +157,44 @@ struct Backward {
   }
 };
 
-// S: the stat dtype's type. Coefficients of all channels lie in [n, C] of S.
+// S: the stat dtype's type. Coefficients of all columns lie in [n, columns] of S.
 template <class S>
 void forward_train_rows(const Channels& g, const View& x, const View& y, const TrainForward& finish) {
   const int t = float_index(x.dtype);
-  const int64_t c = g.c, blocks = g.blocks(), height = g.block_rows();
-  TemporaryBuffer<S> memory((3 * blocks + 3) * c);
-  S *partial = memory.get(), *mean = partial + 3 * blocks * c, *scale = mean + c, *shift = scale + c;
+  const int64_t width = g.columns(), blocks = g.blocks(), height = g.block_rows();
+  TemporaryBuffer<S> memory((3 * blocks + 3) * width);
+  S *partial = memory.get(), *mean = partial + 3 * blocks * width, *scale = mean + width,
+    *shift = scale + width;
   g.for_rows([&](int64_t block, int64_t row, int64_t rows) {
-    simd_norm().row_moments[t](element(x, row * c), rows, c, partial + 3 * block * c);
+    simd_norm().row_moments[t](element(x, row * width), rows, width, partial + 3 * block * width);
   });
-  TemporaryBuffer<double> wide(2 * c);
-  double *mu = wide.get(), *m2 = mu + c;
-  for (int64_t i = 0; i < 2 * c; ++i) mu[i] = 0;
+  TemporaryBuffer<double> wide(2 * width);
+  double *mu = wide.get(), *m2 = mu + width;
+  for (int64_t i = 0; i < 2 * width; ++i) mu[i] = 0;
   double before = 0;
-  for (int64_t block = 0; block < blocks; ++block) {  // join(), for all channels at once
-    const S *p = partial + 3 * block * c, *rest = p + c, *squares = rest + c;
-    const double left = static_cast<double>(g.n * g.s - block * height), full = static_cast<double>(height);
+  for (int64_t block = 0; block < blocks; ++block) {  // join(), for all columns at once
+    const S *p = partial + 3 * block * width, *rest = p + width, *squares = rest + width;
+    const double left = static_cast<double>(g.rows() - block * height), full = static_cast<double>(height);
     const double count = left < full ? left : full, share = count / (before + count);
     const double each = 1 / count, weight = before * share;
-    for (int64_t i = 0; i < c; ++i) {
+    for (int64_t i = 0; i < width; ++i) {
       const double more = static_cast<double>(rest[i]), d = static_cast<double>(p[i]) + more * each - mu[i];
       m2[i] += static_cast<double>(squares[i]) - more * more * each + d * d * weight;
       mu[i] += d * share;
     }
     before += count;
   }
-  for (int64_t i = 0; i < c; ++i) {
+  for (int64_t c = 0; c < g.c; ++c) {
+    Moments all = {before, mu[c * g.repeat], m2[c * g.repeat]};
+    for (int64_t i = 1; i < g.repeat; ++i)
+      all = join(all, {before, mu[c * g.repeat + i], m2[c * g.repeat + i]});
     double a, b;
-    finish(i, mu[i], m2[i], &a, &b);
-    mean[i] = static_cast<S>(mu[i]);
-    scale[i] = static_cast<S>(a);
-    shift[i] = static_cast<S>(b);
+    finish(c, all.mean, all.m2, &a, &b);
+    g.spread<S>(c, {{mean, all.mean}, {scale, a}, {shift, b}});
   }
   g.for_rows([&](int64_t, int64_t row, int64_t rows) {
-    simd_norm().row_scale[t](element(x, row * c), element(y, row * c), rows, c, mean, scale, shift);
+    simd_norm().row_scale[t](element(x, row * width), element(y, row * width), rows, width, mean, scale,
+                             shift);
   });
 }
 
@@ -186,25 +202,29 @@ template <class S>
 void backward_rows(const Channels& g, const View& x, const View& mean, const View& dy, const View& dx,
                    const Backward& finish) {
   const int t = float_index(x.dtype);
-  const int64_t c = g.c, blocks = g.blocks();
-  TemporaryBuffer<S> memory((2 * blocks + 5) * c);
-  S *partial = memory.get(), *sums = partial + 2 * blocks * c, *a = sums + 2 * c, *b = a + c, *shift = b + c;
+  const int64_t width = g.columns(), blocks = g.blocks();
+  TemporaryBuffer<S> memory((2 * blocks + 6) * width);
+  S *partial = memory.get(), *sums = partial + 2 * blocks * width, *dots = sums + width, *a = dots + width,
+    *b = a + width, *shift = b + width, *mu = shift + width;
+  for (int64_t c = 0; c < g.c; ++c) g.spread<S>(c, {{mu, read_float(mean, c)}});
   g.for_rows([&](int64_t block, int64_t row, int64_t rows) {
-    simd_norm().row_grad_sums[t](element(x, row * c), element(dy, row * c), rows, c, mean.data,
-                                 partial + 2 * block * c);
+    simd_norm().row_grad_sums[t](element(x, row * width), element(dy, row * width), rows, width, mu,
+                                 partial + 2 * block * width);
   });
-  simd_norm().add_rows[float_index(mean.dtype)](partial, blocks, 2 * c, sums, 2 * c);
-  for (int64_t i = 0; i < c; ++i) {
-    double own[3];
-    finish(i, static_cast<double>(sums[i]), static_cast<double>(sums[c + i]), own, own + 1, own + 2);
-    a[i] = static_cast<S>(own[0]);
-    b[i] = static_cast<S>(own[1]);
-    shift[i] = static_cast<S>(own[2]);
+  simd_norm().add_rows[float_index(mean.dtype)](partial, blocks, 2 * width, sums, 2 * width);
+  for (int64_t c = 0; c < g.c; ++c) {
+    double sum = 0, dot = 0, own[3];
+    for (int64_t i = c * g.repeat; i < (c + 1) * g.repeat; ++i) {
+      sum += static_cast<double>(sums[i]);
+      dot += static_cast<double>(dots[i]);
+    }
+    finish(c, sum, dot, own, own + 1, own + 2);
+    g.spread<S>(c, {{a, own[0]}, {b, own[1]}, {shift, own[2]}});
   }
   if (!dx.data) return;
   g.for_rows([&](int64_t, int64_t row, int64_t rows) {
-    simd_norm().row_grad_scale[t](element(x, row * c), element(dy, row * c), element(dx, row * c), rows, c,
-                                  mean.data, a, b, shift);
+    simd_norm().row_grad_scale[t](element(x, row * width), element(dy, row * width), element(dx, row * width),
+                                  rows, width, mu, a, b, shift);
   });
 }
 
@@ -246,7 +266,7 @@ void batch_norm_forward_train(const View& x, const View& weight, const View& bia
   const TrainForward finish = {weight,      bias, running_mean,
                                running_var, mean, rstd,
                                momentum,    eps,  static_cast<double>(g.per_channel())};
-  if (g.last)
+  if (g.by_rows)
     return x.dtype == DType::Float64 ? forward_train_rows<double>(g, x, y, finish)
                                      : forward_train_rows<float>(g, x, y, finish);
   const int t = float_index(x.dtype);
@@ -267,46 +287,37 @@ void batch_norm_forward_eval(const View& x, const View& weight, const View& bias
                              const View& running_var, const View& y, double eps) {
   const Channels g(x);
   const int t = float_index(x.dtype);
-  const auto coefficients = [&](int64_t c, auto* mu, auto* scale, auto* shift) {
-    using S = std::remove_pointer_t<decltype(mu)>;
-    *mu = static_cast<S>(read_float(running_mean, c));
-    *scale = static_cast<S>(rstd_of(read_float(running_var, c), eps) * read_or(weight, c, 1.0));
-    *shift = static_cast<S>(read_or(bias, c, 0.0));
-  };
-  const bool small = !g.last && g.s <= kFewPositions && g.n > 1;
-  if (!g.last && !small) {  // nothing to gather over the images: walk the planes in memory order
+  const auto run = [&](auto zero) {
+    using S = decltype(zero);
+    const int64_t width = g.columns();
+    TemporaryBuffer<S> memory(3 * width);
+    S *mean = memory.get(), *scale = mean + width, *shift = scale + width;
+    for (int64_t c = 0; c < g.c; ++c)
+      g.spread<S>(c, {{mean, read_float(running_mean, c)},
+                      {scale, rstd_of(read_float(running_var, c), eps) * read_or(weight, c, 1.0)},
+                      {shift, read_or(bias, c, 0.0)}});
+    if (g.by_rows)
+      return g.for_rows([&](int64_t, int64_t row, int64_t rows) {
+        simd_norm().row_scale[t](element(x, row * width), element(y, row * width), rows, width, mean, scale,
+                                 shift);
+      });
+    // Nothing to gather over the images: walk the planes in memory order.
     parallel_for(g.n * g.c, items_per_chunk(g.s), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        double mu, scale, shift;
-        coefficients(i % g.c, &mu, &scale, &shift);
-        simd_norm().affine[t](element(x, i * g.s), element(y, i * g.s), g.s, mu, scale, shift, 0);
+        const int64_t c = i % g.c;
+        simd_norm().affine[t](element(x, i * g.s), element(y, i * g.s), g.s, static_cast<double>(mean[c]),
+                              static_cast<double>(scale[c]), static_cast<double>(shift[c]), 0);
       }
     });
-    return;
-  }
-  const auto rows = [&](auto zero) {
-    const int64_t repeat = small ? g.s : 1, width = g.c * repeat;
-    TemporaryBuffer<decltype(zero)> memory(3 * width);
-    auto *mean = memory.get(), *scale = mean + width, *shift = scale + width;
-    for (int64_t c = 0; c < g.c; ++c) {
-      decltype(zero) own[3];
-      coefficients(c, own, own + 1, own + 2);
-      for (int k = 0; k < 3; ++k) std::fill_n(mean + k * width + c * repeat, repeat, own[k]);
-    }
-    const int64_t height = items_per_chunk(width);
-    parallel_for(g.n * g.s / repeat, height, [&](int64_t begin, int64_t end) {
-      simd_norm().row_scale[t](element(x, begin * width), element(y, begin * width), end - begin, width, mean,
-                               scale, shift);
-    });
   };
-  x.dtype == DType::Float64 ? rows(0.0) : rows(0.0f);
+  x.dtype == DType::Float64 ? run(0.0) : run(0.0f);
 }
 
 void batch_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,
                          const View& dy, const View& dx, const View& dweight, const View& dbias, bool train) {
   const Channels g(x);
   const Backward finish = {weight, rstd, dweight, dbias, static_cast<double>(g.per_channel()), train};
-  if (g.last)
+  if (g.by_rows)
     return x.dtype == DType::Float64 ? backward_rows<double>(g, x, mean, dy, dx, finish)
                                      : backward_rows<float>(g, x, mean, dy, dx, finish);
   const int t = float_index(x.dtype);

@@ -45,6 +45,101 @@ int64_t gather(const void* from, const int64_t* at, int64_t size, void* to, int6
   return -1;
 }
 
+#if !defined(__AVX512F__)
+// N bytes from both ends of a row, which may overlap.
+template <int N>
+CCDL_SI void move_ends(char* y, const char* x, int64_t bytes) {
+  char first[N], last[N];
+  __builtin_memcpy(first, x, N);
+  __builtin_memcpy(last, x + bytes - N, N);
+  __builtin_memcpy(y, first, N);
+  __builtin_memcpy(y + bytes - N, last, N);
+}
+#endif
+// A row of kVectors whole vectors, or of `bytes` where it is 0: the last vector overlaps the one before.
+template <int kVectors>
+CCDL_SI void move_row(char* y, const char* x, int64_t bytes) {
+  vf v;
+  if constexpr (kVectors > 0) {
+#pragma GCC unroll 8
+    for (int k = 0; k < kVectors; ++k) {
+      __builtin_memcpy(&v, x + k * VB, VB);
+      __builtin_memcpy(y + k * VB, &v, VB);
+    }
+  } else if (bytes >= VB) {
+    vf last;
+    __builtin_memcpy(&last, x + bytes - VB, VB);
+    for (int64_t j = 0; j + VB <= bytes; j += VB) {
+      __builtin_memcpy(&v, x + j, VB);
+      __builtin_memcpy(y + j, &v, VB);
+    }
+    __builtin_memcpy(y + bytes - VB, &last, VB);
+  } else {
+#if defined(__AVX512F__)
+    const __mmask64 live = ((__mmask64)1 << bytes) - 1;
+    _mm512_mask_storeu_epi8(y, live, _mm512_maskz_loadu_epi8(live, x));
+#else
+    if (bytes >= 16)
+      move_ends<16>(y, x, bytes);
+    else if (bytes >= 8)
+      move_ends<8>(y, x, bytes);
+    else if (bytes >= 4)
+      move_ends<4>(y, x, bytes);
+    else if (bytes >= 2)
+      move_ends<2>(y, x, bytes);
+    else
+      *y = *x;
+#endif
+  }
+}
+
+// An index of rows and what becomes of it: negative ones count from the end where lift is the number of rows.
+struct RowIndex {
+  const int64_t* p;
+  int64_t stride;
+  uint64_t size, lift;
+  __attribute__((always_inline)) uint64_t operator[](int64_t i) const {
+    const uint64_t raw = (uint64_t)p[i * stride];
+    return raw + ((uint64_t)((int64_t)raw >> 63) & lift);
+  }
+};
+template <int kVectors>
+CCDL_SI int64_t move_rows_of(const char* x, int64_t step, const RowIndex& at, char* y, int64_t y_step,
+                             int64_t bytes, int64_t n, int64_t ahead) {
+  constexpr int64_t kLines = 32;
+  const int64_t asked = bytes < kLines * 64 ? bytes : kLines * 64;
+  for (int64_t i = 0; i < n; ++i) {
+    if (ahead && i + ahead < n) {
+      const char* later =
+          x + (int64_t)(at[i + ahead] * (uint64_t)step);  // fetching from anywhere is no fault
+      for (int64_t line = 0; line < asked; line += 64) __builtin_prefetch(later + line);
+      __builtin_prefetch(later + asked - 1);
+    }
+    const uint64_t j = at[i];
+    if (j >= at.size) return i;
+    move_row<kVectors>(y + i * y_step, x + (int64_t)(j * (uint64_t)step), bytes);
+  }
+  return -1;
+}
+int64_t move_rows(const void* px, int64_t step, const int64_t* index, int64_t index_stride, int64_t size,
+                  bool wrap, void* py, int64_t y_step, int64_t bytes, int64_t n, int64_t ahead) {
+  const RowIndex at = {index, index_stride, (uint64_t)size, wrap ? (uint64_t)size : 0};
+  const char* x = (const char*)px;
+  char* y = (char*)py;
+  switch (bytes) {
+    case VB:
+      return move_rows_of<1>(x, step, at, y, y_step, bytes, n, ahead);
+    case 2 * VB:
+      return move_rows_of<2>(x, step, at, y, y_step, bytes, n, ahead);
+    case 4 * VB:
+      return move_rows_of<4>(x, step, at, y, y_step, bytes, n, ahead);
+    case 8 * VB:
+      return move_rows_of<8>(x, step, at, y, y_step, bytes, n, ahead);
+    default:
+      return move_rows_of<0>(x, step, at, y, y_step, bytes, n, ahead);
+  }
+}
+
 template <class T>
 void add(T* __restrict y, const T* __restrict x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] += x[i];
@@ -218,6 +313,7 @@ void finish_stores() {
 
 extern const IndexKernels index = {
     {gather<uint8_t>, gather<uint16_t>, gather<uint32_t>, gather<uint64_t>},
+    move_rows,
     add<float>,
     add<double>,
     {sum_rows<float>, sum_rows<double>, sum_rows<float16>, sum_rows<bfloat16>},
