@@ -83,6 +83,20 @@ int64_t bad_start(const View& starts, int64_t n) {
   return -1;
 }
 
+// The position of the first index outside [0, V), and the index; or -1.
+int64_t bad_index(const int64_t* id, int64_t n, int64_t V, int64_t* found) {
+  constexpr int64_t kBlock = 64;
+  for (int64_t b = 0; b < n; b += kBlock) {
+    const int64_t end = std::min(b + kBlock, n);
+    int64_t bad = 0;
+    for (int64_t i = b; i < end; ++i) bad |= id[i] | (V - 1 - id[i]);  // negative outside
+    if (bad >= 0) continue;
+    for (int64_t i = b; i < end; ++i)
+      if (id[i] < 0 || id[i] >= V) return *found = id[i], i;
+  }
+  return -1;
+}
+
 // What a bag is made of: its look-ups without padding, and their scale.
 template <class A>
 struct Bag {
@@ -145,8 +159,8 @@ IndexFault embedding_bag_forward(const View& w, const View& index, const View& s
   const int64_t n = index.sizes[0], B = y.sizes[0], D = y.sizes[1], V = w.sizes[0], stride = w.strides[0];
   const int64_t *id = index.ptr<const int64_t>(), *start = starts.ptr<const int64_t>();
   if (const int64_t bad = bad_start(starts, n); bad >= 0) return {kStartsFault, start[bad]};
-  for (int64_t i = 0; i < n; ++i)
-    if (static_cast<uint64_t>(id[i]) >= static_cast<uint64_t>(V)) return {0, id[i]};
+  int64_t found;
+  if (bad_index(id, n, V, &found) >= 0) return {0, found};
   by_floating(y.dtype, [&](auto t) {
     using T = decltype(t);
     using A = typename Accumulator<T>::type;
@@ -184,8 +198,8 @@ IndexFault embedding_bag_backward_scale(const View& dy, const View& w, const Vie
                                         int64_t padding_idx, const View& dscale) {
   const int64_t n = index.sizes[0], D = w.sizes[1], V = w.sizes[0];
   const int64_t *id = index.ptr<const int64_t>(), *from = bag.ptr<const int64_t>();
-  for (int64_t i = 0; i < n; ++i)
-    if (static_cast<uint64_t>(id[i]) >= static_cast<uint64_t>(V)) return {0, id[i]};
+  int64_t found;
+  if (bad_index(id, n, V, &found) >= 0) return {0, found};
   by_floating(w.dtype, [&](auto t) {
     using T = decltype(t);
     using A = typename Accumulator<T>::type;

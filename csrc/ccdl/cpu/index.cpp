@@ -144,7 +144,7 @@ void get_table_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic
   const int64_t* index = ax.axis[0].index.ptr<const int64_t>();
   const bool far = ax.axis[0].size > (1 << 19) / (n * kItem);
   parallel_for(w.sizes[0], kWalkGrain / n + 1, [&](int64_t begin, int64_t end) {
-    const int64_t bad = simd_index().move_rows(
+    const int64_t bad = simd_index().get_rows(
         x, ax.axis[0].step * kItem, index + begin * si, si, ax.axis[0].size, ax.wrap, y + begin * sy,
         sy * kItem, n * kItem, end - begin, far ? std::max<int64_t>(kAhead * 256 / (n * kItem), 2) : 0);
     if (bad >= 0) keep_first(first, (begin + bad) * n);
@@ -223,6 +223,15 @@ void put_range(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<in
   const int k = ax.count;
   const int64_t sy = w.inner()[k], ss = w.inner()[k + 1];
   const bool constant = ax.constant_row();
+  if constexpr (M == PutMode::Set)
+    if (constant && k == 1 && w.ndim == 2 && sy == 1 && ss == 1 && w.strides[0][k] == 0) {
+      constexpr int64_t kItem = sizeof(T);
+      if (simd_index().put_rows(y, ax.axis[0].step * kItem, ax.axis[0].index.ptr<const int64_t>(),
+                                w.strides[0][0], ax.axis[0].size, ax.wrap, src, w.strides[0][k + 1] * kItem,
+                                w.sizes[1] * kItem, w.sizes[0]) >= 0)
+        keep_first(fault, 0);
+      return;
+    }
   walk_range(w, 0, w.numel, [&](const int64_t* off, int64_t n, int64_t position) {
     int64_t at[kPiece];
     T* to = y + off[k];

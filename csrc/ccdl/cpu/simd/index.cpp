@@ -66,6 +66,8 @@ CCDL_SI void move_row(char* y, const char* x, int64_t bytes) {
       __builtin_memcpy(&v, x + k * VB, VB);
       __builtin_memcpy(y + k * VB, &v, VB);
     }
+  } else if (bytes > 4096) {
+    __builtin_memcpy(y, x, (unsigned long)bytes);
   } else if (bytes >= VB) {
     vf last;
     __builtin_memcpy(&last, x + bytes - VB, VB);
@@ -103,41 +105,48 @@ struct RowIndex {
     return raw + ((uint64_t)((int64_t)raw >> 63) & lift);
   }
 };
-template <int kVectors>
-CCDL_SI int64_t move_rows_of(const char* x, int64_t step, const RowIndex& at, char* y, int64_t y_step,
+// kPut: the other way, to the rows of a table.
+template <int kVectors, bool kPut>
+CCDL_SI int64_t move_rows_of(char* table, int64_t step, const RowIndex& at, char* y, int64_t y_step,
                              int64_t bytes, int64_t n, int64_t ahead) {
   constexpr int64_t kLines = 32;
   const int64_t asked = bytes < kLines * 64 ? bytes : kLines * 64;
   for (int64_t i = 0; i < n; ++i) {
     if (ahead && i + ahead < n) {
-      const char* later =
-          x + (int64_t)(at[i + ahead] * (uint64_t)step);  // fetching from anywhere is no fault
-      for (int64_t line = 0; line < asked; line += 64) __builtin_prefetch(later + line);
-      __builtin_prefetch(later + asked - 1);
+      const uintptr_t later = (uintptr_t)table + at[i + ahead] * (uint64_t)step;  // anywhere, if it is bad
+      for (int64_t line = 0; line < asked; line += 64) __builtin_prefetch((const void*)(later + line));
+      __builtin_prefetch((const void*)(later + asked - 1));
     }
     const uint64_t j = at[i];
     if (j >= at.size) return i;
-    move_row<kVectors>(y + i * y_step, x + (int64_t)(j * (uint64_t)step), bytes);
+    char *row = table + (int64_t)(j * (uint64_t)step), *other = y + i * y_step;
+    move_row<kVectors>(kPut ? row : other, kPut ? other : row, bytes);
   }
   return -1;
 }
-int64_t move_rows(const void* px, int64_t step, const int64_t* index, int64_t index_stride, int64_t size,
-                  bool wrap, void* py, int64_t y_step, int64_t bytes, int64_t n, int64_t ahead) {
-  const RowIndex at = {index, index_stride, (uint64_t)size, wrap ? (uint64_t)size : 0};
-  const char* x = (const char*)px;
-  char* y = (char*)py;
+template <bool kPut>
+CCDL_SI int64_t move_rows(char* table, int64_t step, const RowIndex& at, char* y, int64_t y_step,
+                          int64_t bytes, int64_t n, int64_t ahead) {
   switch (bytes) {
     case VB:
-      return move_rows_of<1>(x, step, at, y, y_step, bytes, n, ahead);
+      return move_rows_of<1, kPut>(table, step, at, y, y_step, bytes, n, ahead);
     case 2 * VB:
-      return move_rows_of<2>(x, step, at, y, y_step, bytes, n, ahead);
+      return move_rows_of<2, kPut>(table, step, at, y, y_step, bytes, n, ahead);
     case 4 * VB:
-      return move_rows_of<4>(x, step, at, y, y_step, bytes, n, ahead);
-    case 8 * VB:
-      return move_rows_of<8>(x, step, at, y, y_step, bytes, n, ahead);
+      return move_rows_of<4, kPut>(table, step, at, y, y_step, bytes, n, ahead);
     default:
-      return move_rows_of<0>(x, step, at, y, y_step, bytes, n, ahead);
+      return move_rows_of<0, kPut>(table, step, at, y, y_step, bytes, n, ahead);
   }
+}
+int64_t get_rows(const void* table, int64_t step, const int64_t* index, int64_t index_stride, int64_t size,
+                 bool wrap, void* y, int64_t y_step, int64_t bytes, int64_t n, int64_t ahead) {
+  const RowIndex at = {index, index_stride, (uint64_t)size, wrap ? (uint64_t)size : 0};
+  return move_rows<false>((char*)table, step, at, (char*)y, y_step, bytes, n, ahead);
+}
+int64_t put_rows(void* table, int64_t step, const int64_t* index, int64_t index_stride, int64_t size,
+                 bool wrap, const void* x, int64_t x_step, int64_t bytes, int64_t n) {
+  const RowIndex at = {index, index_stride, (uint64_t)size, wrap ? (uint64_t)size : 0};
+  return move_rows<true>((char*)table, step, at, (char*)x, x_step, bytes, n, 0);
 }
 
 template <class T>
@@ -160,7 +169,8 @@ CCDL_SI void stream(double* y, vd v) { stream((float*)y, (vf)v); }
 CCDL_SI void stream(float16* y, vf v) { st(y, v); }
 CCDL_SI void stream(bfloat16* y, vf v) { st(y, v); }
 
-constexpr int64_t kAhead = 8;  // rows asked for ahead of use
+// Rows asked for ahead of use: about 4 KB of them.
+constexpr int64_t rows_ahead(int64_t bytes) { return bytes <= 128 ? 16 : 8; }
 
 // U vectors of columns, the last of them with `live` lanes where Tail.
 template <class T, int U, bool Tail>
@@ -168,6 +178,7 @@ CCDL_SI void sum_columns(const T* x, int64_t stride, const int64_t* at, const ty
                          int64_t count, int64_t known, typename Lanes<T>::S divisor, T* y, int live,
                          bool streams) {
   using L = Lanes<T>;
+  constexpr int64_t kAhead = rows_ahead(U * VB);
   typename L::V sum[U] = {};
   for (int64_t k = 0; k < count; ++k) {
     const T* row = x + at[k] * stride;
@@ -313,7 +324,8 @@ void finish_stores() {
 
 extern const IndexKernels index = {
     {gather<uint8_t>, gather<uint16_t>, gather<uint32_t>, gather<uint64_t>},
-    move_rows,
+    get_rows,
+    put_rows,
     add<float>,
     add<double>,
     {sum_rows<float>, sum_rows<double>, sum_rows<float16>, sum_rows<bfloat16>},

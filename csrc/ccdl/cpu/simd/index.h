@@ -10,11 +10,15 @@ struct IndexKernels {
   // y[i] = x[at[i]], elements of 1 << k bytes, for i < n up to the first at[i] outside [0, size): its
   // position, or -1.
   int64_t (*gather[4])(const void* x, const int64_t* at, int64_t size, void* y, int64_t n);
-  // Rows of `bytes`: y + i * y_step = x + index[i * index_stride] * step, steps in bytes, for i < n up to the
-  // first index outside [0, size) (with wrap from -size on): its position, or -1. The row `ahead` later is
-  // asked for on the way, unless ahead is 0.
-  int64_t (*move_rows)(const void* x, int64_t step, const int64_t* index, int64_t index_stride, int64_t size,
-                       bool wrap, void* y, int64_t y_step, int64_t bytes, int64_t n, int64_t ahead);
+  // Rows of `bytes`: y + i * y_step = table + index[i * index_stride] * step, steps in bytes, for i < n up to
+  // the first index outside [0, size) (with wrap from -size on): its position, or -1. The row `ahead` later
+  // is asked for on the way, unless ahead is 0.
+  int64_t (*get_rows)(const void* table, int64_t step, const int64_t* index, int64_t index_stride,
+                      int64_t size, bool wrap, void* y, int64_t y_step, int64_t bytes, int64_t n,
+                      int64_t ahead);
+  // The other way; of several rows for one place the last one stays.
+  int64_t (*put_rows)(void* table, int64_t step, const int64_t* index, int64_t index_stride, int64_t size,
+                      bool wrap, const void* x, int64_t x_step, int64_t bytes, int64_t n);
   // y[i] += x[i].
   void (*add_float)(float* y, const float* x, int64_t n);
   void (*add_double)(double* y, const double* x, int64_t n);
