@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <type_traits>
 
 #include <ccdl/cpu/scratch.h>
@@ -16,7 +17,8 @@
 namespace ccdl::cpu {
 namespace {
 
-constexpr int64_t kPiece = 256;  // offsets resolved at a time
+constexpr int64_t kPiece = 256;     // offsets resolved at a time
+constexpr int64_t kShortRow = 128;  // elements up to which rows are not walked one by one
 constexpr int64_t kNoFault = INT64_MAX;
 
 struct Axes {
@@ -160,6 +162,17 @@ void get_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64
   if (constant && k == 1 && w.ndim == 2 && sx == 1 && sy == 1 && w.strides[0][k] == 0)
     return get_table_rows(w, ax, x, y, first);
   const bool gathers = k == 1 && sx == 0 && sy == 1 && ax.inner[0] == 1 && ax.axis[0].step == 1 && !ax.wrap;
+  if (gathers && w.ndim == 2 && w.sizes[1] <= kShortRow) {
+    const int64_t n = w.sizes[1], rows = w.sizes[0];
+    const auto strides = w.strides[0];
+    parallel_for(rows, kWalkGrain / n + 1, [&](int64_t begin, int64_t end) {
+      const int64_t bad = simd_index().gather_rows[width_index(sizeof(T))](
+          x + begin * strides[1], strides[1], ax.axis[0].index.ptr<const int64_t>() + begin * strides[0],
+          strides[0], ax.axis[0].size, y + begin * strides[2], strides[2], n, end - begin);
+      if (bad >= 0) keep_first(first, begin * n + bad);
+    });
+    return;
+  }
   walk_all(w, [&](const int64_t* off, int64_t n, int64_t position) {
     int64_t at[kPiece];
     const T* from = x + off[k];
@@ -213,8 +226,16 @@ CCDL_INLINE T combine(T y, T s) {
       return static_cast<T>(static_cast<A>(y) * static_cast<A>(s));
   } else {
     const A a = static_cast<A>(y), b = static_cast<A>(s);
-    if (M == PutMode::Max) return a >= b || a != a ? y : s;
-    return a <= b || a != a ? y : s;
+    const bool kept = (M == PutMode::Max ? a >= b : a <= b) | (a != a);  // as likely as not: no branch
+    if constexpr (sizeof(T) == 1) {
+      return kept ? y : s;
+    } else {
+      using Bits = std::conditional_t<sizeof(T) == 8, uint64_t,
+                                      std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>>;
+      const Bits all = static_cast<Bits>(-static_cast<Bits>(kept));
+      return std::bit_cast<T>(
+          static_cast<Bits>((std::bit_cast<Bits>(y) & all) | (std::bit_cast<Bits>(s) & ~all)));
+    }
   }
 }
 
@@ -230,6 +251,20 @@ void put_range(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<in
                                 w.strides[0][0], ax.axis[0].size, ax.wrap, src, w.strides[0][k + 1] * kItem,
                                 w.sizes[1] * kItem, w.sizes[0]) >= 0)
         keep_first(fault, 0);
+      return;
+    }
+  if constexpr (M == PutMode::Set || M == PutMode::Add)
+    if (k == 1 && w.ndim == 2 && sy == 0 && ss == 1 && ax.inner[0] == 1 && ax.axis[0].step == 1 && !ax.wrap &&
+        w.sizes[1] <= kShortRow) {
+      const auto strides = w.strides[0];
+      const int64_t *index = ax.axis[0].index.ptr<const int64_t>(), n = w.sizes[1];
+      const uint64_t size = static_cast<uint64_t>(ax.axis[0].size);
+      for (int64_t r = 0; r < w.sizes[0]; ++r, y += strides[1], src += strides[2], index += strides[0])
+        for (int64_t i = 0; i < n; ++i) {
+          if (static_cast<uint64_t>(index[i]) >= size) [[unlikely]]
+            return keep_first(fault, 0);
+          y[index[i]] = combine<T, M>(y[index[i]], src[i]);
+        }
       return;
     }
   walk_range(w, 0, w.numel, [&](const int64_t* off, int64_t n, int64_t position) {
@@ -503,13 +538,13 @@ void masked_coordinates(const View& mask, const View& out) {
   int64_t* rows = out.ptr<int64_t>();
   parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
     int64_t k = before[begin / kWalkGrain], at[kMaxDims], found[kPiece];
+    int64_t rest = begin, offset = 0;
+    for (int d = last; d >= 0; --d) {
+      at[d] = rest % mask.sizes[d];
+      rest /= mask.sizes[d];
+      offset += at[d] * mask.strides[d];
+    }
     for (int64_t position = begin; position < end;) {  // one piece of a row of the mask at a time
-      int64_t rest = position, offset = 0;
-      for (int d = last; d >= 0; --d) {
-        at[d] = rest % mask.sizes[d];
-        rest /= mask.sizes[d];
-        offset += at[d] * mask.strides[d];
-      }
       const uint8_t* m = mask.ptr<const uint8_t>() + offset;
       int64_t n = width - at[last] < end - position ? width - at[last] : end - position;
       n = n < kPiece ? n : kPiece;
@@ -520,9 +555,16 @@ void masked_coordinates(const View& mask, const View& out) {
       }
       for (int d = 0; d < last; ++d)
         for (int64_t i = 0; i < count; ++i) rows[d * total + k + i] = at[d];
-      __builtin_memcpy(rows + last * total + k, found, static_cast<size_t>(count) * sizeof(int64_t));
+      move_bytes(rows + last * total + k, found, static_cast<size_t>(count) * sizeof(int64_t));
       k += count;
       position += n;
+      at[last] += n;
+      offset += n * sm;
+      for (int d = last; d > 0 && at[d] == mask.sizes[d]; --d) {
+        offset += mask.strides[d - 1] - at[d] * mask.strides[d];
+        at[d] = 0;
+        ++at[d - 1];
+      }
     }
   });
 }

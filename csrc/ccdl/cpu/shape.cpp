@@ -7,28 +7,13 @@
 #include <algorithm>
 #include <type_traits>
 
+#include <ccdl/cpu/copy_view.h>
 #include <ccdl/cpu/scratch.h>
-#include <ccdl/cpu/walk.h>
 
 namespace ccdl::cpu {
 namespace {
 
 constexpr int kTableSlot = 0, kSumSlot = 1;  // scratch of the caller, of a chunk
-
-View moved(const View& v, int64_t offset) {
-  View r = v;
-  r.data = static_cast<char*>(v.data) + offset * item_size(v.dtype);
-  return r;
-}
-
-void copy_view(const View& x, const View& y) {
-  const View* views[] = {&x, &y};
-  const Walk w = make_walk(views, 2);
-  by_item_size(y.dtype, [&](auto t) {
-    using T = decltype(t);
-    copy_walk<T>(w, x.ptr<const T>(), y.ptr<T>());
-  });
-}
 
 void roll_box(View x, View y, const int64_t* shift, int d) {
   for (; d < x.ndim; ++d) {
@@ -299,16 +284,6 @@ void overlapping_add_walk(const Walk& w, T* y, const T* x) {
 }
 
 }  // namespace
-
-void cat(const View* inputs, int64_t n, int dim, const View& y) {
-  int64_t at = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    View to = moved(y, at * y.strides[dim]);
-    to.sizes[dim] = inputs[i].sizes[dim];
-    copy_view(inputs[i], to);
-    at += inputs[i].sizes[dim];
-  }
-}
 
 void roll(const View& x, const int64_t* shift, const View& y) { roll_box(x, y, shift, 0); }
 

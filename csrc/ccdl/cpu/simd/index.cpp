@@ -7,9 +7,8 @@ namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
 template <class T>
-int64_t gather(const void* from, const int64_t* at, int64_t size, void* to, int64_t n) {
-  const T* __restrict x = (const T*)from;
-  T* __restrict y = (T*)to;
+CCDL_SI int64_t gather_row(const T* __restrict x, const int64_t* at, int64_t size, T* __restrict y,
+                           int64_t n) {
   const uint64_t limit = (uint64_t)size;
   int64_t i = 0;
 #if defined(__AVX512F__)
@@ -42,6 +41,19 @@ int64_t gather(const void* from, const int64_t* at, int64_t size, void* to, int6
     if ((uint64_t)at[i] >= limit) return i;
     y[i] = x[at[i]];
   }
+  return -1;
+}
+template <class T>
+int64_t gather(const void* from, const int64_t* at, int64_t size, void* to, int64_t n) {
+  return gather_row((const T*)from, at, size, (T*)to, n);
+}
+template <class T>
+int64_t gather_rows(const void* from, int64_t x_step, const int64_t* at, int64_t at_step, int64_t size,
+                    void* to, int64_t y_step, int64_t n, int64_t rows) {
+  const T* x = (const T*)from;
+  T* y = (T*)to;
+  for (int64_t r = 0; r < rows; ++r, x += x_step, at += at_step, y += y_step)
+    if (const int64_t bad = gather_row(x, at, size, y, n); bad >= 0) return r * n + bad;
   return -1;
 }
 
@@ -147,6 +159,20 @@ int64_t put_rows(void* table, int64_t step, const int64_t* index, int64_t index_
                  bool wrap, const void* x, int64_t x_step, int64_t bytes, int64_t n) {
   const RowIndex at = {index, index_stride, (uint64_t)size, wrap ? (uint64_t)size : 0};
   return move_rows<true>((char*)table, step, at, (char*)x, x_step, bytes, n, 0);
+}
+
+void join_rows(const void* const* from, const int64_t* bytes, int64_t n, void* to, int64_t begin,
+               int64_t end) {
+  char* y = (char*)to;
+  for (int64_t r = begin; r < end; ++r)
+    for (int64_t i = 0; i < n; ++i) {
+      const char* x = (const char*)from[i] + r * bytes[i];
+      if (bytes[i] == 4 * VB)
+        move_row<4>(y, x, bytes[i]);
+      else
+        move_row<0>(y, x, bytes[i]);
+      y += bytes[i];
+    }
 }
 
 template <class T>
@@ -324,8 +350,10 @@ void finish_stores() {
 
 extern const IndexKernels index = {
     {gather<uint8_t>, gather<uint16_t>, gather<uint32_t>, gather<uint64_t>},
+    {gather_rows<uint8_t>, gather_rows<uint16_t>, gather_rows<uint32_t>, gather_rows<uint64_t>},
     get_rows,
     put_rows,
+    join_rows,
     add<float>,
     add<double>,
     {sum_rows<float>, sum_rows<double>, sum_rows<float16>, sum_rows<bfloat16>},

@@ -10,6 +10,9 @@ struct IndexKernels {
   // y[i] = x[at[i]], elements of 1 << k bytes, for i < n up to the first at[i] outside [0, size): its
   // position, or -1.
   int64_t (*gather[4])(const void* x, const int64_t* at, int64_t size, void* y, int64_t n);
+  // The same for rows of n; steps in elements, the position counts through the rows.
+  int64_t (*gather_rows[4])(const void* x, int64_t x_step, const int64_t* at, int64_t at_step, int64_t size,
+                            void* y, int64_t y_step, int64_t n, int64_t rows);
   // Rows of `bytes`: y + i * y_step = table + index[i * index_stride] * step, steps in bytes, for i < n up to
   // the first index outside [0, size) (with wrap from -size on): its position, or -1. The row `ahead` later
   // is asked for on the way, unless ahead is 0.
@@ -19,6 +22,9 @@ struct IndexKernels {
   // The other way; of several rows for one place the last one stays.
   int64_t (*put_rows)(void* table, int64_t step, const int64_t* index, int64_t index_stride, int64_t size,
                       bool wrap, const void* x, int64_t x_step, int64_t bytes, int64_t n);
+  // Rows begin to end of n arrays whose rows have bytes[i] each, side by side; y is where the first one goes.
+  void (*join_rows)(const void* const* from, const int64_t* bytes, int64_t n, void* y, int64_t begin,
+                    int64_t end);
   // y[i] += x[i].
   void (*add_float)(float* y, const float* x, int64_t n);
   void (*add_double)(double* y, const double* x, int64_t n);
