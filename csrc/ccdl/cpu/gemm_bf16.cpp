@@ -13,11 +13,18 @@ using P = Problem<bfloat16>;
 constexpr int64_t kPanelBytes = 480 << 10;  // packed B of a chunk, half of a 1 MB second-level cache
 constexpr int64_t kStrip = 64;              // rows whose float sums are kept and rounded together
 
-// C rows [i0, i0 + rows) x columns [j0, j0 + columns) = post(acc), converted row by row.
-void round_rows(const P& p, const float* acc, int64_t batch, int64_t i0, int64_t rows, int64_t j0,
-                int64_t columns, float* row) {
+// C rows [i0, i0 + rows) x columns [j0, j0 + columns) = post(acc), converted row by row. row: 2 columns.
+void round_rows(const P& p, const GemmBf16Kernels& kernels, const float* acc, int64_t batch, int64_t i0,
+                int64_t rows, int64_t j0, int64_t columns, float* row) {
   const auto& gemm = simd_gemm();
   float* before = row + columns;
+  if (p.beta == 0 && p.alpha == 1 && p.bias != nullptr && p.bias_row == 0 && p.bias_column == 1) {
+    gemm.to_float[1](p.bias + j0, row, columns);
+    for (int64_t i = 0; i < rows; ++i)
+      kernels.add_bias(acc + i * columns, row, p.relu, p.c + batch * p.c_batch + (i0 + i) * p.c_row + j0,
+                       columns);
+    return;
+  }
   for (int64_t i = 0; i < rows; ++i) {
     bfloat16* c = p.c + batch * p.c_batch + (i0 + i) * p.c_row + j0;
     const float* a = acc + i * columns;
@@ -96,10 +103,10 @@ void multiply_panels(const P& p, const GemmBf16Kernels& kernels) {
                    g.k = depth;
                    g.accumulate = k0 > 0;
                    kernels.block(g);
-                   if (whole) round_rows(p, acc, batch, i0 + i, g.m, j0, columns, row);
+                   if (whole) round_rows(p, kernels, acc, batch, i0 + i, g.m, j0, columns, row);
                  }
                }
-               if (!whole) round_rows(p, acc, batch, i0, rows, j0, columns, row);
+               if (!whole) round_rows(p, kernels, acc, batch, i0, rows, j0, columns, row);
              });
 }
 
@@ -111,7 +118,7 @@ void multiply_dots(const P& p, const GemmBf16Kernels& kernels) {
                Buffer<float> acc(p.m * columns), row(2 * columns);
                kernels.dots(p.a + batch * p.a_batch, p.a_row, p.b + batch * p.b_batch + j0 * p.b_column,
                             p.b_column, acc, columns, p.m, columns, p.k);
-               round_rows(p, acc, batch, 0, p.m, j0, columns, row);
+               round_rows(p, kernels, acc, batch, 0, p.m, j0, columns, row);
              });
 }
 

@@ -20,6 +20,7 @@ namespace {
 
 constexpr int64_t kGrain = 32 * 1024;  // elements per task
 constexpr int64_t kLanes = 64;         // lanes that advance together
+constexpr int64_t kFewLanes = 16;      // below, a panel of them is not worth it
 constexpr int64_t kPiece = 64 * 1024;  // elements of a piece of a long contiguous lane
 
 template <class T>
@@ -194,6 +195,26 @@ void scan_short(const T* x, T* y, int64_t n, int64_t lanes, int64_t xl, int64_t 
   }
 }
 
+// Long contiguous lanes side by side, a panel's width at a time: the first row of the panel is what came
+// before it.
+template <class T>
+void scan_pieces(ScanKernels::Columns columns, T first, const T* x, T* y, int64_t n, int64_t lanes,
+                 int64_t xl, int64_t yl) {
+  alignas(64) T panel[(kPanelWidth + 1) * kLanes] = {};
+  const PanelKernels& move = simd_panel();
+  for (int64_t b = 0; b < lanes; b += kLanes) {
+    const int64_t m = std::min(kLanes, lanes - b);
+    std::fill_n(panel, kLanes, first);
+    for (int64_t i = 0; i < n; i += kPanelWidth) {
+      const int64_t width = std::min(kPanelWidth, n - i);
+      move.from_rows[panel_item(sizeof(T))](x + b * xl + i, m, xl, width, panel + kLanes, kLanes);
+      columns(panel, width + 1, kLanes, kLanes);
+      move.to_rows[panel_item(sizeof(T))](panel + kLanes, kLanes, m, width, y + b * yl + i, yl);
+      std::copy_n(panel + width * kLanes, kLanes, panel);
+    }
+  }
+}
+
 template <class Step, class T>
 void scan_typed(const View& x, const View& y, int dim, bool reverse) {
   Line line{x.ndim ? x.sizes[dim] : 1, x.ndim ? x.strides[dim] : 0, x.ndim ? y.strides[dim] : 0};
@@ -230,6 +251,10 @@ void scan_typed(const View& x, const View& y, int dim, bool reverse) {
     }
   }
   for_lanes(views, 2, dim, [&](const int64_t* off, int64_t n, const int64_t* inner) {
+    if constexpr (std::is_same_v<Step, ProdStep> && std::is_same_v<T, double>)
+      if (n >= kFewLanes && line.xs == 1 && line.ys == 1)
+        return scan_pieces<T>(simd_scan().prod_columns[static_cast<int>(DType::Float64)], 1.0, xp + off[0],
+                              yp + off[1], line.n, n, inner[0], inner[1]);
     const bool together = n > 1 && std::abs(line.ys) >= inner[1];
     if (together) return scan_lanes<Step>(xp + off[0], yp + off[1], line, n, inner[0], inner[1]);
     const T* xl = xp + off[0];
@@ -270,40 +295,15 @@ CCDL_INLINE bool takes_over(A v, A best) {
 template <class T>
 using ExtremeOf = std::conditional_t<std::is_integral_v<T>, T, std::conditional_t<sizeof(T) == 2, float, T>>;
 
-// How many of n contiguous elements, in whole blocks, are not taken over by any of theirs; they are written.
-template <bool Largest, class T>
-__attribute__((optimize("vect-cost-model=dynamic"))) int64_t extreme_kept(const T* __restrict x,
-                                                                          T* __restrict y,
-                                                                          int64_t* __restrict index,
-                                                                          int64_t n, T best, int64_t at) {
-  constexpr int kBlock = 32;
-  int64_t i = 0;
-  for (; i + kBlock <= n; i += kBlock) {
-    int any = 0;
-    for (int j = 0; j < kBlock; ++j)
-      any |= (x[i + j] != x[i + j]) | (Largest ? x[i + j] >= best : x[i + j] <= best);
-    if (any) break;
-    for (int j = 0; j < kBlock; ++j) y[i + j] = best;
-    for (int j = 0; j < kBlock; ++j) index[i + j] = at;
-  }
-  return i;
-}
-
 // One lane. A new extreme is rare or usual, seldom in between: a branch costs less than waiting for the last
-// one, and where it was rare lately whole blocks are looked through first.
+// one.
 template <bool Largest, class T>
 void extreme_lane(const T* x, T* y, int64_t* index, int64_t n, const ExtremeStrides& s) {
   using A = ExtremeOf<T>;
   A best = from_element<A>(x[0]);
   T kept = x[0];
   int64_t at = 0;
-  [[maybe_unused]] const bool contiguous = s.step[0] == 1 && s.step[1] == 1 && s.step[2] == 1;
   for (int64_t i = 0; i < n; ++i) {
-    if constexpr (std::is_same_v<T, A>)
-      if (contiguous && i % 32 == 0 && at + 32 < i) {
-        i += extreme_kept<Largest>(x + i, y + i, index + i, n - i, kept, at);
-        if (i == n) break;
-      }
     const T element = x[i * s.step[0]];
     const A v = from_element<A>(element);
     if (__builtin_expect(takes_over<Largest>(v, best), 0)) {
@@ -340,6 +340,9 @@ void extreme_typed(const View& x, const View& y, const View& indices, int dim) {
   const View* views[] = {&x, &y, &indices};
   ExtremeStrides s;
   for (int k = 0; k < 3; ++k) s.step[k] = x.ndim ? views[k]->strides[dim] : 0;
+  constexpr int64_t kUnit[] = {1, 1, 1};
+  const auto rows = simd_scan().extreme_rows[Largest][static_cast<int>(x.dtype)];
+  const auto columns = simd_scan().extreme_columns[Largest][static_cast<int>(x.dtype)];
   for_lanes(views, 3, dim, [&](const int64_t* off, int64_t lanes, const int64_t* inner) {
     ExtremeStrides here = s;
     std::copy_n(inner, 3, here.lane);
@@ -347,6 +350,10 @@ void extreme_typed(const View& x, const View& y, const View& indices, int dim) {
     T* yp = y.ptr<T>() + off[1];
     int64_t* ip = indices.ptr<int64_t>() + off[2];
     int64_t j = 0;
+    if (rows && std::equal(s.step, s.step + 3, kUnit))
+      return rows(xp, inner[0], yp, inner[1], ip, inner[2], n, lanes);
+    if (columns && std::equal(inner, inner + 3, kUnit))
+      j = columns(xp, s.step[0], yp, s.step[1], ip, s.step[2], n, lanes);
     const bool near = std::abs(s.step[1]) >= inner[1];
     for (; near && j + 8 <= lanes; j += 8)
       extreme_lanes<Largest, 8>(xp + j * inner[0], yp + j * inner[1], ip + j * inner[2], n, here);

@@ -1,6 +1,7 @@
 // Unique values, insertion points, membership and histograms, on the keys of sort_keys.h.
 #include <ccdl/kernels/sort.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <type_traits>
@@ -55,6 +56,17 @@ int64_t unique_groups(const View& x, bool consecutive, const View& order, const 
   int64_t groups = 0;
   by_dtype(x.dtype, [&](auto tag) {
     const auto* p = x.ptr<decltype(tag)>();
+    if (m == 1) {
+      uint64_t before = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        const auto v = p[o[i]];
+        const uint64_t key = sort_key(v);
+        groups += (i == 0) | (key != before) | is_nan_value(v);
+        g[i] = groups - 1;
+        before = key;
+      }
+      return;
+    }
     for (int64_t i = 0; i < n; ++i) {
       bool same = i > 0;
       for (int64_t j = 0; same && j < m; ++j) {
@@ -72,9 +84,17 @@ void unique_fill(const View& x, const View& order, const View& group, const View
                  const View& counts) {
   const int64_t n = x.sizes[0], bytes = x.sizes[1] * item_size(x.dtype);
   const int64_t *o = order.ptr<int64_t>(), *g = group.ptr<int64_t>();
+  const bool single = x.sizes[1] == 1;
+  if (single && y.data)
+    by_item_size(x.dtype, [&](auto tag) {
+      using T = decltype(tag);
+      for (int64_t i = 0; i < n; ++i)
+        if (i == 0 || g[i] != g[i - 1]) y.ptr<T>()[g[i]] = x.ptr<const T>()[o[i]];
+    });
+  if (single && !inverse.data && !counts.data) return;
   for (int64_t i = 0; i < n; ++i) {
     const bool first = i == 0 || g[i] != g[i - 1];
-    if (first && y.data)
+    if (first && y.data && !single)
       copy_rows(static_cast<const char*>(x.data), o[i], static_cast<char*>(y.data), g[i], bytes);
     if (inverse.data) inverse.ptr<int64_t>()[o[i]] = g[i];
     if (counts.data) {
@@ -84,25 +104,63 @@ void unique_fill(const View& x, const View& order, const View& group, const View
   }
 }
 
+namespace {
+
+uint64_t key_of(uint64_t key) { return key; }
+template <class T>
+uint64_t key_of(T v) {
+  return sort_key(v);
+}
+
+// Insertion points of K values in s [n] (elements, or their keys as uint64), side by side and without
+// branches: halves are taken as often as not.
+template <int K, bool kRight, class S, class T>
+void insertion_points(const S* s, int64_t n, const T* values, int64_t* y) {
+  uint64_t key[K];
+  int64_t low[K] = {};
+  for (int k = 0; k < K; ++k) key[k] = sort_key(values[k]);
+  const auto before = [&](int64_t at, uint64_t v) {
+    const uint64_t other = key_of(s[at]);
+    return kRight ? other <= v : other < v;
+  };
+  for (int64_t length = n; length > 0;) {  // of `length` elements from low on, the middle one
+    const int64_t half = (length + 1) / 2;
+    for (int k = 0; k < K; ++k) low[k] += half & -static_cast<int64_t>(before(low[k] + half - 1, key[k]));
+    length -= half;
+  }
+  for (int k = 0; k < K; ++k) y[k] = low[k];
+}
+
+}  // namespace
+
 void searchsorted(const View& sequence, const View& values, const View& y, bool right) {
+  constexpr int kTogether = 8;
   const int64_t n = sequence.sizes[1], m = values.sizes[1];
   const bool shared = sequence.sizes[0] == 1;
   by_dtype(sequence.dtype, [&](auto tag) {
     using T = decltype(tag);
-    parallel_for(values.sizes[0] * m, kGrain, [&](int64_t b, int64_t e) {
-      for (; b < e; ++b) {
-        const T* s = sequence.ptr<T>() + (shared ? 0 : b / m * n);
-        const uint64_t key = sort_key(values.ptr<T>()[b]);
-        int64_t lo = 0, hi = n;
-        while (lo < hi) {
-          const int64_t mid = lo + (hi - lo) / 2;
-          const uint64_t k = sort_key(s[mid]);
-          if (right ? k <= key : k < key)
-            lo = mid + 1;
-          else
-            hi = mid;
-        }
-        y.ptr<int64_t>()[b] = lo;
+    // The calling thread's buffer is only read by the others.
+    uint64_t* keys = shared && n <= values.sizes[0] * m ? scratch<uint64_t>(0, n + 1) : nullptr;
+    for (int64_t i = 0; keys && i < n; ++i) keys[i] = sort_key(sequence.ptr<T>()[i]);
+    parallel_for(values.sizes[0] * m, kGrain, [&, keys](int64_t b, int64_t e) {
+      while (b < e) {
+        const int64_t end = shared ? e : std::min(e, (b / m + 1) * m);
+        const T* v = values.ptr<T>();
+        int64_t* out = y.ptr<int64_t>();
+        const auto take = [&](auto count, const auto* s) {
+          constexpr int K = decltype(count)::value;
+          for (; b + K <= end; b += K)
+            right ? insertion_points<K, true>(s, n, v + b, out + b)
+                  : insertion_points<K, false>(s, n, v + b, out + b);
+        };
+        const auto all = [&](const auto* s) {
+          take(std::integral_constant<int, kTogether>(), s);
+          take(std::integral_constant<int, 1>(), s);
+        };
+        if (keys)
+          all(static_cast<const uint64_t*>(keys));
+        else
+          all(sequence.ptr<const T>() + (shared ? 0 : b / m * n));
       }
     });
   });

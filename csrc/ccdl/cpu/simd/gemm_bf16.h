@@ -30,6 +30,8 @@ struct GemmBf16Kernels {
   // out[i * out_row + j] = sum_k x[i * x_row + k] y[j * y_row + k], m <= 4
   void (*dots)(const bfloat16* x, int64_t x_row, const bfloat16* y, int64_t y_row, float* out,
                int64_t out_row, int64_t m, int64_t n, int64_t k);
+  // c[j] = sums[j] + bias[j], with relu what is negative as zero
+  void (*add_bias)(const float* sums, const float* bias, bool relu, bfloat16* c, int64_t n);
 };
 
 #if defined(__x86_64__)

@@ -2,7 +2,7 @@
 // memory (32-bit loads at any address), B panels packed as pairs. Inputs below the smallest normal number
 // count as zero.
 #include <ccdl/cpu/simd/gemm_bf16.h>
-#include <ccdl/cpu/simd/vec.h>
+#include <ccdl/cpu/simd/lanes.h>
 #include <immintrin.h>
 
 #define CCDL_UNROLL _Pragma("GCC unroll 16")
@@ -244,9 +244,17 @@ void dots(const bfloat16* x, int64_t x_row, const bfloat16* y, int64_t y_row, fl
   }
 }
 
+void add_bias(const float* sums, const float* bias, bool relu, bfloat16* c, int64_t n) {
+  each_vector<bfloat16>(n, [&](int64_t j, int count) {
+    vf v = at(sums + j, count) + at(bias + j, count);
+    if (relu) v = select(v < 0, vf{}, v);
+    to(c + j, v, count);
+  });
+}
+
 }  // namespace
 
 extern const GemmBf16Kernels gemm_bf16;
-const GemmBf16Kernels gemm_bf16 = {kMr, kNr, block, pack_b, pack_a, dots};
+const GemmBf16Kernels gemm_bf16 = {kMr, kNr, block, pack_b, pack_a, dots, add_bias};
 
 }  // namespace ccdl::cpu::CCDL_ISA

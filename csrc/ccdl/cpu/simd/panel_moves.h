@@ -22,6 +22,14 @@ struct PanelVec<uint64_t> {
   static constexpr int kN = VD;
 };
 
+#if CCDL_VB >= 32
+template <>
+struct PanelVec<uint16_t> {
+  typedef uint16_t V __attribute__((vector_size(VB / 2)));
+  static constexpr int kN = VL;
+};
+#endif
+
 #if CCDL_VB == 64
 // Rows of N items of 4 bytes without gaps: 16 rows are N vectors, from which each of the panel's picks its
 // lanes. kBack: the other way.
@@ -112,14 +120,16 @@ CCDL_SI V panel_load(const T* p, int n) {  // the first n elements
   V v;
 #if defined(__AVX512F__)
   if (n < kN) {
-    if constexpr (sizeof(T) == 4)
+    if constexpr (sizeof(T) == 2)
+      return (V)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p);
+    else if constexpr (sizeof(T) == 4)
       return (V)_mm512_maskz_loadu_epi32((__mmask16)((1u << n) - 1u), p);
     else
       return (V)_mm512_maskz_loadu_epi64((__mmask8)((1u << n) - 1u), p);
   }
 #endif
   (void)n, (void)kN;
-  __builtin_memcpy(&v, p, VB);
+  __builtin_memcpy(&v, p, sizeof(v));
   return v;
 }
 template <class V, class T>
@@ -127,7 +137,9 @@ CCDL_SI void panel_store(T* p, V v, int n) {
   constexpr int kN = PanelVec<T>::kN;
 #if defined(__AVX512F__)
   if (n < kN) {
-    if constexpr (sizeof(T) == 4)
+    if constexpr (sizeof(T) == 2)
+      _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), (__m256i)v);
+    else if constexpr (sizeof(T) == 4)
       _mm512_mask_storeu_epi32(p, (__mmask16)((1u << n) - 1u), (__m512i)v);
     else
       _mm512_mask_storeu_epi64(p, (__mmask8)((1u << n) - 1u), (__m512i)v);
@@ -135,7 +147,7 @@ CCDL_SI void panel_store(T* p, V v, int n) {
   }
 #endif
   (void)n, (void)kN;
-  __builtin_memcpy(p, &v, VB);
+  __builtin_memcpy(p, &v, sizeof(v));
 }
 
 // Elements [at, at + n) of kN rows, n at most a vector.
@@ -149,7 +161,7 @@ CCDL_SI void panel_from_block(const T* x, int64_t rs, int n, T* out, int64_t wid
   transpose_block<V, V, kN>(v);
 #pragma GCC unroll 16
   for (int k = 0; k < kN; ++k)
-    if (k < n) __builtin_memcpy(out + k * width, &v[k], VB);
+    if (k < n) __builtin_memcpy(out + k * width, &v[k], sizeof(V));
 }
 template <class T>
 CCDL_SI void panel_to_block(const T* in, int64_t width, int n, T* y, int64_t rs) {
@@ -158,7 +170,7 @@ CCDL_SI void panel_to_block(const T* in, int64_t width, int n, T* y, int64_t rs)
   V v[kN] = {};
 #pragma GCC unroll 16
   for (int k = 0; k < kN; ++k)
-    if (k < n) __builtin_memcpy(&v[k], in + k * width, VB);
+    if (k < n) __builtin_memcpy(&v[k], in + k * width, sizeof(V));
   transpose_block<V, V, kN>(v);
 #pragma GCC unroll 16
   for (int k = 0; k < kN; ++k) panel_store<V>(y + k * rs, v[k], n);
