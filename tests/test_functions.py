@@ -184,3 +184,20 @@ def test_a_large_factorisation_can_be_interrupted():
         time.sleep(5)
     assert time.time() - start < 3
     np.testing.assert_array_equal(ccdl.linalg.svdvals(ccdl.eye(3)).numpy(), 1)
+
+
+def test_sizes_add_in_any_order() -> None:
+    size = ccdl.Size([2, 3])
+    for joined in ((1,) + size, size + (1,), size + size, () + size):
+        assert type(joined) is ccdl.Size
+    assert (1,) + size == (1, 2, 3)
+    for other in ([1], 1):
+        with pytest.raises(TypeError):
+            size + other  # type: ignore[operator]
+    assert (size + np.array([1, 2])).tolist() == [3, 5]
+
+
+def test_new_makes_the_sizes_it_is_given() -> None:
+    x = ccdl.ones(2)
+    assert x.new(ccdl.Size([])).shape == () and x.new(ccdl.Size([3, 4])).shape == (3, 4)
+    assert x.new(3, 4).shape == (3, 4) and x.new().shape == (0,)

@@ -4,6 +4,7 @@
 #include <ccdl/autograd/accumulate.h>
 #include <ccdl/autograd/saved_hooks.h>
 
+#include "held.h"
 #include "py_tensor.h"
 #include "signature.h"
 
@@ -13,23 +14,6 @@ using autograd::Node;
 using autograd::SavedTensor;
 
 namespace {
-
-struct Gil {
-  PyGILState_STATE state = PyGILState_Ensure();
-  ~Gil() { PyGILState_Release(state); }
-};
-
-// A Python object owned by C++ state that may die on any thread, with or without the GIL.
-struct Held {
-  explicit Held(PyObject* o) : object(Py_NewRef(o)) {}
-  ~Held() {
-    if (!Py_IsInitialized()) return;
-    Gil gil;
-    Py_DECREF(object);
-  }
-  PyObject* object;
-};
-using HeldRef = std::shared_ptr<Held>;
 
 // ---- hooks ----
 
@@ -62,7 +46,10 @@ struct PyVariableHook {  // after the gradient was accumulated, before an op wri
     PyObject* r = PyObject_CallOneArg(f->object, arg);
     Py_DECREF(arg);
     if (!r) throw PyError{};
+    const bool none = r == Py_None;
     Py_DECREF(r);
+    CCDL_CHECK(none, Runtime,
+               "register_post_accumulate_grad_hook: Tensor post accumulate grad hooks should return None.");
   }
 };
 
@@ -70,7 +57,8 @@ void replace_all(TensorList* list, PyObject* r, const char* who) {
   if (!r) throw PyError{};
   if (r != Py_None) {
     PyObject* t = PyTuple_Check(r) ? Py_NewRef(r) : PyTuple_Pack(1, r);
-    bool ok = PyTuple_GET_SIZE(t) == static_cast<Py_ssize_t>(list->size());
+    const Py_ssize_t given = PyTuple_GET_SIZE(t);
+    bool ok = given == static_cast<Py_ssize_t>(list->size());
     for (Py_ssize_t i = 0; ok && i < PyTuple_GET_SIZE(t); ++i) {
       PyObject* o = PyTuple_GET_ITEM(t, i);
       ok = o == Py_None || is_tensor(o);
@@ -78,7 +66,8 @@ void replace_all(TensorList* list, PyObject* r, const char* who) {
     }
     Py_DECREF(t);
     Py_DECREF(r);
-    CCDL_CHECK(ok, Runtime, who, ": the hook must return None or one Tensor (or None) per gradient");
+    CCDL_CHECK(ok, Runtime, who, ": the hook must return None or one Tensor (or None) per gradient: got ",
+               given, ", but expected ", list->size());
     return;
   }
   Py_DECREF(r);
@@ -265,6 +254,9 @@ PyObject* row_record_function(const Args& a) {
       fail(ErrorKind::Autograd, str(a.string(1), ": an output already has a history; return fresh tensors"));
   for (const Tensor& d : dirty) autograd::check_inplace(a.string(1).c_str(), d);
   autograd::record(node.get(), inputs, recorded);
+  for (const Tensor& y : recorded)
+    if (y.defined() && outputs.size() > 1 && autograd::is_view(y))
+      autograd::meta(y)->view_kind = autograd::Meta::ViewKind::Multi;
   for (size_t i = 0; i < results.size(); ++i) {
     // A gradient of zeros for the outputs that have none.
     if (results[i].defined() && !node->outputs()[i].is_set)
@@ -550,6 +542,12 @@ const Row kRows[] = {
     {"is_anomaly_enabled() -> bool", [](const Args&) { return wrap(autograd::anomaly().enabled.load()); }},
     {"is_anomaly_check_nan_enabled() -> bool",
      [](const Args&) { return wrap(autograd::anomaly().check_nan.load()); }},
+    {"_queue_callback(object callback) -> None",
+     [](const Args& a) {
+       check_callable("queue_callback", a.object(0));
+       autograd::queue_callback(PyCallback{std::make_shared<Held>(a.object(0))});
+       return Py_NewRef(Py_None);
+     }},
     {"_current_graph_task() -> int", [](const Args&) { return wrap(autograd::current_graph_task()); }},
     {"_will_execute(object node) -> bool",
      [](const Args& a) {

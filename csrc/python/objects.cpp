@@ -248,6 +248,10 @@ PyObject* as_size(PyObject* t) {
 PyObject* size_concat(PyObject* a, PyObject* b) {
   return as_size(PyTuple_Type.tp_as_sequence->sq_concat(a, b));
 }
+PyObject* size_add(PyObject* a, PyObject* b) {  // also (1,) + Size
+  if (PyTuple_Check(a) && PyTuple_Check(b)) return size_concat(a, b);
+  Py_RETURN_NOTIMPLEMENTED;
+}
 PyObject* size_repeat(PyObject* a, Py_ssize_t n) {
   return as_size(PyTuple_Type.tp_as_sequence->sq_repeat(a, n));
 }
@@ -489,6 +493,7 @@ bool init_objects(PyObject* module) {
   SizeType = make_type("ccdl.Size", 0,
                        {{Py_tp_new, fn(size_new)},
                         {Py_tp_repr, fn(size_repr)},
+                        {Py_nb_add, fn(size_add)},
                         {Py_sq_concat, fn(size_concat)},
                         {Py_sq_repeat, fn(size_repeat)},
                         {Py_mp_subscript, fn(size_subscript)},

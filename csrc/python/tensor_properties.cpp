@@ -18,7 +18,8 @@ template <class F>
 int set(PyObject* o, PyObject* value, const char* name, const F& f) {
   try {
     if (!value) {
-      PyErr_Format(PyExc_AttributeError, "Tensor.%s cannot be deleted", name);
+      PyErr_Format(PyExc_RuntimeError, "Deleting tensor's %s is not allowed. Delete the tensor instead.",
+                   name);
       return -1;
     }
     return f(unwrap(o), value);

@@ -46,7 +46,7 @@ const Row kRows[] = {
        PyObject* given = a.object(1);  // new(2, 3) and new(x.shape) are sizes, new([2, 3]) is data
        const bool data = given && (PyList_Check(given) || PyTuple_CheckExact(given));
        if (data) return call("new", a.self(), given);
-       return a.run([&] { return empty(a.ints(1).empty() ? Dims{0} : a.ints(1), x.dtype(), x.device()); });
+       return a.run([&] { return empty(given ? a.ints(1) : Dims{0}, x.dtype(), x.device()); });
      }},
     {"new(Tensor self, object data) -> Tensor",
      [](const Args& a) { return call("new", a.self(), a.object(1)); }},

@@ -41,15 +41,15 @@ def copy(x):
 
 
 def as_subclass(x, cls):
-    """A leaf of the subclass over the same memory."""
+    """An object of the subclass over the same memory, with the same history."""
     if not (isinstance(cls, type) and issubclass(cls, _C.Tensor)):
         raise TypeError(f"as_subclass(): argument 'cls' must be a subclass of Tensor, got {cls!r}")
     if cls is _C.Tensor:
         return x
     if not x.is_leaf:
-        raise RuntimeError(
-            "as_subclass: only leaves of the graph can become objects of another class; detach() it first"
-        )
+        y = x.view_as(x)
+        y.__class__ = cls
+        return y
     return _C.Tensor._make_subclass(cls, x.detach(), x.requires_grad)
 
 

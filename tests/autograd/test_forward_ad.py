@@ -64,6 +64,32 @@ def test_modules_and_reverse_over_forward() -> None:
     assert abs(w.grad[1, 2].item() - ((high - low) / (2 * eps)).item()) < 1e-3
 
 
+def test_no_grad_hides_the_history_and_not_the_tangent() -> None:
+    layer = nn.Linear(2, 1, bias=False).double()
+    x, t = ccdl.tensor([1.0, 2.0], dtype=ccdl.float64), ccdl.tensor([1.0, -1.0], dtype=ccdl.float64)
+
+    def along() -> tuple[ccdl.Tensor, ccdl.Tensor]:
+        return fw.unpack_dual((layer(fw.make_dual(x, t)) ** 2).sum())
+
+    with fw.dual_level():
+        free = along()
+        assert free[0].requires_grad and free[1].requires_grad and fw._current_level == 0
+        with ccdl.no_grad():
+            inside = along()
+        with ccdl.set_grad_enabled(False), ccdl.enable_grad(), ccdl.no_grad():
+            nested = along()
+        assert ccdl.no_grad()(along)()[1].requires_grad is False
+        assert along()[1].requires_grad, "the switch was put back"
+    with ccdl.no_grad():
+        with fw.dual_level():
+            outside = along()
+        assert not (layer.weight * 2).requires_grad
+    assert ccdl.is_grad_enabled() and fw._current_level == -1
+    for primal, tangent in (inside, nested, outside):
+        assert not primal.requires_grad and not tangent.requires_grad
+        assert ccdl.equal(primal, free[0].detach()) and ccdl.equal(tangent, free[1].detach())
+
+
 def test_levels() -> None:
     one = ccdl.ones(1)
     with pytest.raises(RuntimeError, match="no level"):
@@ -79,7 +105,7 @@ def test_levels() -> None:
             fw.make_dual(ccdl.ones(1, dtype=ccdl.int64), one)
         with pytest.raises(ValueError, match="Expected tangent to be floating"):
             fw.make_dual(one, ccdl.ones(1, dtype=ccdl.int64))
-        with pytest.raises(RuntimeError, match="same size"):
+        with pytest.raises(RuntimeError, match="different size"):
             fw.make_dual(one, ccdl.ones(2))
         for bad in (None, 1.0):
             with pytest.raises(TypeError, match="make_dual: tangent"):

@@ -32,6 +32,9 @@ Ref<Node> accumulator_of(const Tensor& leaf);  // the one accumulator of that le
 void accumulate_grad(const Tensor& variable, const Tensor& grad);
 void run_post_accumulate_hooks(const Tensor& leaf);
 
+// Runs f at the end of the pass that is going on on this thread; an error outside of one.
+void queue_callback(std::function<void()> f);
+
 // Anomaly mode, for all threads: a backward whose node returns NaN is an error that names the node.
 struct Anomaly {
   std::atomic<bool> enabled{false}, check_nan{false};

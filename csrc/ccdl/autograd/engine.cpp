@@ -61,16 +61,30 @@ class Run {
     captured_.push_back(edge.node);  // a leaf outside the graph has no other owner of its node
     table_[table_.at(edge.node.get())].captures.emplace_back(edge.output_nr, position);
   }
+  // The gradient arrives at that node, which then runs as it would in a pass without choice.
+  void want(const Edge& edge) {
+    capturing_ = true;
+    captured_.push_back(edge.node);
+    table_[table_.at(edge.node.get())].execute = true;
+  }
+  void call_at_end(std::function<void()> f) { callbacks_.push_back(std::move(f)); }
   TensorList execute(size_t results) {
     result_.resize(results);
     count_dependencies();
     if (capturing_) mark_needed();
-    GradModeGuard mode(create_graph_);
     struct Current {
       Run* before;
       explicit Current(Run* run) : before(std::exchange(t_run, run)) {}
       ~Current() { t_run = before; }
     } current(this);
+    run_nodes();
+    for (size_t i = 0; i < callbacks_.size(); ++i) std::exchange(callbacks_[i], nullptr)();
+    return std::move(result_);
+  }
+
+ private:
+  void run_nodes() {
+    GradModeGuard mode(create_graph_);
     for (const auto& root : roots_) make_ready(table_.find(root.get()));
     auto& ready = memory_->ready;
     while (!ready.empty()) {
@@ -79,10 +93,7 @@ class Run {
       ready.pop_back();
       step(i);
     }
-    return std::move(result_);
   }
-
- private:
   // Accumulators first, then the latest recorded.
   static uint64_t priority(Node* node) {
     return node->sequence() | (node->is_accumulator() ? uint64_t{1} << 63 : 0);
@@ -148,7 +159,7 @@ class Run {
       return a->sequence() < b->sequence();
     });
     // An in-place write can hang an older node behind a newer one, so repeat until nothing changes.
-    for (uint32_t i : order) table_[i].needed = !table_[i].captures.empty();
+    for (uint32_t i : order) table_[i].needed = table_[i].execute || !table_[i].captures.empty();
     for (bool changed = true; changed;) {
       changed = false;
       for (uint32_t i : order)
@@ -172,7 +183,7 @@ class Run {
 
   void step(uint32_t index) {
     Node* const node = table_[index].node;  // the roots hold it
-    const bool needed = table_[index].needed;
+    const bool needed = table_[index].needed, execute = table_[index].execute;
     TensorList grads = std::move(table_[index].grads);
     const auto captures = std::move(table_[index].captures);
     grads.resize(std::max(grads.size(), node->outputs().size()));
@@ -180,7 +191,7 @@ class Run {
     for (const auto& [output_nr, position] : captures) result_[position] = grads[output_nr];
     bool any = false;
     for (const Tensor& g : grads) any = any || g.defined();
-    const bool leads_on = !capturing_ || (needed && has_needed_next(node));
+    const bool leads_on = !capturing_ || (needed && (execute || has_needed_next(node)));
     TensorList out;
     if (any && leads_on) {
       if (NodeHooks* hooks = node->hooks_or_null())
@@ -230,7 +241,7 @@ class Run {
       CCDL_CHECK(!out[i].defined() || !is_floating(out[i].dtype()) ||
                      !ops::item(ops::any(ops::isnan(out[i]))).to_bool(),
                  Autograd, "backward: Function '", node->name(), "' returned nan values in its ", i,
-                 "th output");
+                 "th output.");
   }
 
   bool has_needed_next(Node* node) {
@@ -255,7 +266,7 @@ class Run {
     if (!(g.sizes() == info.sizes)) {
       CCDL_CHECK(is_expandable_to(info.sizes, g.sizes()), Autograd, "backward: ", from->name(),
                  " returned an invalid gradient at index ", input, ": got ", g.sizes(),
-                 " but expected a shape compatible with ", info.sizes);
+                 " but expected shape compatible with ", info.sizes);
       g = ops::sum_to(g, info.sizes);
     }
     if (g.dtype() != info.dtype || !(g.device() == info.device))
@@ -267,17 +278,18 @@ class Run {
   std::unique_ptr<RunMemory> memory_;
   RunTable& table_ = memory_->table;
   std::vector<Ref<Node>> roots_, captured_;
+  std::vector<std::function<void()>> callbacks_;
   TensorList result_;
 };
 
-Tensor root_grad(const char* op, const Tensor& y, const Tensor& given) {
+Tensor root_grad(const char* op, size_t i, const Tensor& y, const Tensor& given) {
   if (!given.defined()) {
     CCDL_CHECK(y.numel() == 1, Autograd, op, ": grad can be implicitly created only for scalar outputs, got ",
                describe(y), "; pass a gradient of that shape or reduce it, for example with .sum()");
     return ops::ones(y.sizes(), y.dtype(), y.device());
   }
-  CCDL_CHECK(given.sizes() == y.sizes(), Autograd, op, ": Mismatch in shape: the gradient has sizes ",
-             given.sizes(), " but the output has ", y.sizes());
+  CCDL_CHECK(given.sizes() == y.sizes(), Autograd, op, ": Mismatch in shape: grad_output[", i,
+             "] has a shape of ", given.sizes(), " and output[", i, "] has a shape of ", y.sizes(), ".");
   return given.dtype() == y.dtype() ? given : ops::to(given, y.dtype());
 }
 
@@ -288,16 +300,20 @@ void add_roots(const char* op, Run& run, const TensorList& outputs, const Tensor
     CCDL_CHECK(outputs[i].defined() && requires_grad(outputs[i]), Autograd, op, ": element ", i,
                " of tensors does not require grad and does not have a grad_fn");
     run.add_root(gradient_edge(outputs[i]),
-                 root_grad(op, outputs[i], grad_outputs.empty() ? Tensor() : grad_outputs[i]));
+                 root_grad(op, i, outputs[i], grad_outputs.empty() ? Tensor() : grad_outputs[i]));
   }
+}
+
+void check_differentiated(const char* op, const Tensor& x, size_t i) {
+  CCDL_CHECK(x.defined() && requires_grad(x), Autograd, op,
+             ": One of the differentiated Tensors does not require grad (input ", i, ")");
 }
 
 TensorList run_captured(const char* op, const TensorList& outputs, const TensorList& inputs,
                         const TensorList& grad_outputs, bool keep_graph, bool create_graph) {
   Run run(keep_graph, create_graph);
   for (size_t i = 0; i < inputs.size(); ++i) {
-    CCDL_CHECK(inputs[i].defined() && requires_grad(inputs[i]), Autograd, op,
-               ": One of the differentiated Tensors does not require grad (input ", i, ")");
+    check_differentiated(op, inputs[i], i);
     run.capture(gradient_edge(inputs[i]), i);
   }
   add_roots(op, run, outputs, grad_outputs);
@@ -317,18 +333,23 @@ Anomaly& anomaly() {
 }
 
 int64_t current_graph_task() { return t_run ? t_run->id : -1; }
+void queue_callback(std::function<void()> f) {
+  CCDL_CHECK(t_run, Autograd, "queue_callback: Final callbacks can only be installed during backward pass.");
+  t_run->call_at_end(std::move(f));
+}
 bool will_execute(Node* node) { return t_run && t_run->will_execute(node); }
 
 void backward(const TensorList& outputs, const TensorList& grad_outputs, bool keep_graph, bool create_graph,
               const TensorList& inputs) {
   if (!inputs.empty()) {
-    const TensorList g = run_captured("backward", outputs, inputs, grad_outputs, keep_graph, create_graph);
-    GradModeGuard mode(create_graph);
-    for (size_t i = 0; i < inputs.size(); ++i)
-      if (g[i].defined()) {
-        accumulate_grad(inputs[i], g[i]);
-        run_post_accumulate_hooks(inputs[i]);
-      }
+    Run run(keep_graph, create_graph);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      check_differentiated("backward", inputs[i], i);
+      retain_grad(inputs[i]);
+      run.want(gradient_edge(inputs[i]));
+    }
+    add_roots("backward", run, outputs, grad_outputs);
+    run.execute(0);
     return;
   }
   Run run(keep_graph, create_graph);
@@ -342,7 +363,7 @@ TensorList grad(const TensorList& outputs, const TensorList& inputs, const Tenso
   for (size_t i = 0; i < g.size(); ++i)
     CCDL_CHECK(allow_unused || g[i].defined(), Autograd,
                "grad: One of the differentiated Tensors appears to not have been used in the graph (input ",
-               i, "); set allow_unused=True if this is the desired behavior");
+               i, "). Set allow_unused=True if this is the desired behavior");
   return g;
 }
 

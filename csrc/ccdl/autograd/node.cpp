@@ -270,12 +270,30 @@ void record(Node* node, std::span<const Tensor> inputs, std::span<const Tensor> 
 
 // ---- in place ----
 
+// A view may be written with a history when its own can be rebuilt from its base.
+static void check_view(const char* op, const Meta* m) {
+  if (m->view_kind == Meta::ViewKind::Single) return;
+  CCDL_CHECK(m->view_kind != Meta::ViewKind::NoGrad || m->grad_fn, Autograd, op,
+             ": A view was created in no_grad mode and is being modified inplace with grad mode enabled; "
+             "move both into no_grad or both outside of it");
+  const char* maker = m->grad_fn ? m->grad_fn->name() : "a function";
+  CCDL_CHECK(m->view_kind != Meta::ViewKind::Multi, Autograd, op, ": Output ", m->output_nr, " of ", maker,
+             " is a view and is being modified inplace. This view is the output of a function that returns "
+             "multiple views. Such functions do not allow the output views to be modified inplace: clone() "
+             "it first or use narrow/select");
+  // made in the forward of a custom Function, without a history until that was recorded
+  fail(ErrorKind::Autograd,
+       str(op, ": Output ", m->output_nr, " of ", maker,
+           " is a view and is being modified inplace. This view was created inside a custom Function (or "
+           "because an input was returned as-is), whose backward the write would override: clone() the "
+           "output of the custom Function"));
+}
+
 static void check_inplace_allowed(const char* op, const Tensor& x) {
   CCDL_CHECK(!x.storage()->read_only(), Runtime, op, ": the tensor (", describe(x),
              ") shares read-only memory with another library; clone it before writing");
-  CCDL_CHECK(
-      !x.impl()->inference || inference_mode_enabled(), Autograd, op,
-      ": in-place update to an inference tensor outside inference_mode is not allowed; clone it first");
+  CCDL_CHECK(!x.impl()->inference || inference_mode_enabled(), Autograd, op,
+             ": Inplace update to inference tensor outside InferenceMode is not allowed; clone() it first");
   if (x.numel() > 1)
     for (int64_t d = 0; d < x.dim(); ++d)
       CCDL_CHECK(x.stride(d) != 0 || x.size(d) <= 1, Runtime, op,
@@ -284,19 +302,15 @@ static void check_inplace_allowed(const char* op, const Tensor& x) {
                  describe(x), ", strides ", x.strides(),
                  "); clone() the tensor before performing the operation");
   Meta* m = meta_or_null(x);
-  if (!m || !grad_enabled() || !requires_grad(x)) return;
+  if (!m || !grad_enabled()) return;
+  if (!requires_grad(x) && !(m->base.defined() && requires_grad(m->base))) return;
   if (!m->base.defined()) {
     CCDL_CHECK(!is_leaf(x), Autograd, op,
                ": a leaf Variable that requires grad is being used in an in-place operation (", describe(x),
                "); wrap the update in ccdl.no_grad() or work on a clone");
     return;
   }
-  CCDL_CHECK(m->view_kind != Meta::ViewKind::Multi, Autograd, op,
-             ": output of a function that returns multiple views is being modified inplace; clone() it first "
-             "or use narrow/select");
-  CCDL_CHECK(m->view_kind != Meta::ViewKind::NoGrad, Autograd, op,
-             ": a view was created in no_grad mode and is being modified inplace with grad mode enabled; "
-             "create it outside no_grad");
+  check_view(op, m);
   CCDL_CHECK(!is_leaf(m->base), Autograd, op,
              ": a view of a leaf Variable that requires grad is being used in an in-place operation; wrap "
              "the update in "
@@ -361,9 +375,7 @@ void rebase_history(const Tensor& x, Edge history) {
     move_history(m, history.node, history.output_nr);
     return;
   }
-  CCDL_CHECK(m->view_kind == Meta::ViewKind::Single, Autograd,
-             "in-place write: the target is a view made by an op with several outputs or under no_grad; "
-             "clone() it first");
+  check_view("in-place write", m);
   const Tensor& base = m->base;
   auto node = make_ref<CopySlices>();
   node->base_sizes = base.sizes();

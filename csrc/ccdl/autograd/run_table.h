@@ -15,7 +15,8 @@ struct Pending {  // a node that is part of this run
   bool needed = true;    // leads to something wanted
   bool seen = false;     // reached from a root
   bool queued = false;
-  uint64_t owned = 0;  // bit i: grads[i] was made by this run's own addition and may be added into
+  bool execute = false;  // wanted for itself, whatever it leads to
+  uint64_t owned = 0;    // bit i: grads[i] was made by this run's own addition and may be added into
   TensorList grads;
   std::vector<std::pair<int, size_t>> captures;  // (output_nr, position in the result)
 };

@@ -132,7 +132,7 @@ Tensor SavedTensor::get(Node* holder) const {
   CCDL_CHECK(!released_, Autograd, "backward: ", holder->name(),
              ": Trying to backward through the graph a second time (or directly access saved tensors after "
              "they have already been "
-             "freed); pass retain_graph=True to the first backward() or grad()");
+             "freed). Specify retain_graph=True in the first backward() or grad()");
   if (output_nr_ <= kPackedInput) return run_unpack(tensor_, holder, kPackedInput - 1 - output_nr_);
   CCDL_CHECK(
       tensor_.version() == version_, Autograd, "backward: ", holder->name(),

@@ -270,8 +270,10 @@ Tensor resize_(const Tensor& x, IntSpan sizes) {
 
 void set_data(const Tensor& x, const Tensor& source) {
   CCDL_CHECK(source.defined(), Type, "data: expected a Tensor");
-  CCDL_CHECK(!requires_grad(x) || is_floating(source.dtype()), Autograd,
-             "data: a tensor that requires grad needs floating-point data, got ", describe(source));
+  CCDL_CHECK(
+      !requires_grad(x) || is_floating(source.dtype()), Autograd,
+      "data: data set to a tensor that requires gradients must be floating point or complex dtype, got ",
+      describe(source));
   TensorImpl* impl = x.impl();
   if (!impl->own_version) impl->own_version = make_ref<VersionCounter>(x.version());  // the count goes on
   impl->storage = source.storage();

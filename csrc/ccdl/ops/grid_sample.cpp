@@ -17,10 +17,10 @@ namespace {
 constexpr const char* kOp = "grid_sample";
 
 GridSampleOptions options_of(const std::string& mode, const std::string& padding, bool align) {
-  CCDL_CHECK(mode == "bilinear" || mode == "nearest" || mode == "bicubic", Value, kOp, ": mode is '", mode,
-             "', must be one of ('bilinear', 'nearest', 'bicubic')");
+  CCDL_CHECK(mode == "bilinear" || mode == "nearest" || mode == "bicubic", Value, kOp,
+             ": expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '", mode, "'");
   CCDL_CHECK(padding == "zeros" || padding == "border" || padding == "reflection", Value, kOp,
-             ": padding_mode is '", padding, "', must be one of ('zeros', 'border', 'reflection')");
+             ": expected padding_mode to be 'zeros', 'border' or 'reflection', but got: '", padding, "'");
   return {mode == "bilinear"  ? GridMode::Bilinear
           : mode == "nearest" ? GridMode::Nearest
                               : GridMode::Bicubic,
@@ -35,13 +35,14 @@ void check(const Tensor& x, const Tensor& grid, const GridSampleOptions& o) {
   CCDL_CHECK((x.dim() == 4 || x.dim() == 5) && x.dim() == grid.dim(), Shape, kOp,
              ": expected 4-d or 5-d input and grid of the same rank, got ", shapes);
   CCDL_CHECK(o.mode != GridMode::Bicubic || x.dim() == 4, Shape, kOp,
-             ": bicubic interpolation takes 4-d input, got ", shapes);
-  CCDL_CHECK(x.size(0) == grid.size(0), Shape, kOp, ": input and grid must have the same batch size, got ",
+             ": bicubic interpolation only supports 4D input, got ", shapes);
+  CCDL_CHECK(x.size(0) == grid.size(0), Shape, kOp, ": expected grid and input to have same batch size, got ",
              shapes);
-  CCDL_CHECK(grid.size(-1) == x.dim() - 2, Shape, kOp, ": the last size of grid must be ", x.dim() - 2,
-             ", got ", shapes);
+  CCDL_CHECK(grid.size(-1) == x.dim() - 2, Shape, kOp, ": expected grid to have size ", x.dim() - 2,
+             " in last dimension, got ", shapes);
   for (int64_t d = 2; d < x.dim(); ++d)
-    CCDL_CHECK(x.size(d) > 0, Shape, kOp, ": input must have pixels, got ", shapes);
+    CCDL_CHECK(x.size(d) > 0, Shape, kOp, ": expected input to have non-empty spatial dimensions, got ",
+               shapes);
   CCDL_CHECK(x.dtype() == grid.dtype() && is_floating(x.dtype()), DType, kOp,
              ": input and grid must have one floating-point dtype, got ", dtype_name(x.dtype()), " and ",
              dtype_name(grid.dtype()));

@@ -163,7 +163,8 @@ WindowShape window_shape(const char* op, IntSpan kernel, IntSpan dilation, IntSp
     const int64_t room = size[i] + 2 * s.padding[i] - s.dilation[i] * (s.kernel[i] - 1) - 1;
     CCDL_CHECK(room >= 0, Runtime, op, ": Given spatial size ", size[0], " x ", size[1], ", kernel_size ",
                Dims(kernel), ", dilation ", Dims(dilation), ", padding ", Dims(padding),
-               ": the sliding blocks do not fit, their number must be at least one");
+               ": calculated shape of the array of sliding blocks as ", room / s.stride[i] + (room >= 0),
+               " along dimension ", i, ", but its components must be at least one");
     s.blocks[i] = room / s.stride[i] + 1;
   }
   return s;

@@ -107,7 +107,9 @@ def backward(
     if inputs is not None:
         inputs = _as_tuple(inputs)
         if not inputs:
-            raise RuntimeError("backward: inputs is empty; leave it out to reach every leaf")
+            raise RuntimeError(
+                "backward: `inputs` argument to backward() cannot be empty; leave it out to reach every leaf"
+            )
     _C._run_backward(tensors, grads, bool(retain_graph), bool(create_graph), inputs, True, True)
 
 
@@ -142,7 +144,10 @@ def grad(
     (tensor(6.),)
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("grad: materialize_grads=True needs allow_unused=True or None")
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            "allow_unused=False."
+        )
     if is_grads_batched:
         rest = (create_graph, only_inputs, allow_unused, False, materialize_grads)
         return _batched_grad(outputs, inputs, grad_outputs, retain_graph, *rest)
@@ -170,10 +175,18 @@ def _batched_grad(outputs, inputs, grad_outputs, retain_graph, create_graph, *re
     rows = {g.shape[0] if g.dim() else None for g in grads if g is not None}
     if len(rows) != 1 or None in rows or 0 in rows:
         raise RuntimeError(
-            "grad: is_grads_batched=True needs grad_outputs with one common first dimension, got "
+            "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch "
+            "dimension: grad needs grad_outputs with one common first dimension, got "
             f"{[None if g is None else tuple(g.shape) for g in grads]}"
         )
     (count,) = rows
+    for i, (y, g) in enumerate(zip(outputs, grads)):
+        if g is not None and g.shape[1:] != y.shape:
+            raise RuntimeError(
+                "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the "
+                f"batch dimension: grad_output[{i}] has the shape {list(g.shape)}, its rows must have "
+                f"that of output[{i}], {list(y.shape)}"
+            )
     results = []
     for i in range(count):
         row = [None if g is None else g[i] for g in grads]
@@ -210,6 +223,18 @@ class Variable(metaclass=_VariableMeta):
         if not isinstance(data, _C.Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")
         return data.detach().requires_grad_(bool(requires_grad))
+
+    class _execution_engine:
+        """What code for distributed training asks of PyTorch's engine."""
+
+        @staticmethod
+        def queue_callback(callback: Any) -> None:
+            """Runs ``callback()`` at the end of the backward that is going on.
+
+            Raises:
+                RuntimeError: no backward is going on on this thread.
+            """
+            _C._queue_callback(callback)
 
 
 class set_detect_anomaly:

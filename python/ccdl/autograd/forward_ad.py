@@ -3,7 +3,7 @@
 ccdl differentiates in reverse; the tangent of a result comes from two reverse passes over what was recorded
 between :func:`make_dual` and :func:`unpack_dual`: v -> J'v is linear, and the derivative of <J'v, t> by v is
 Jt (J. Townsend, "A new trick for calculating Jacobian vector products", 2017). So the operations in between
-must be recorded, which :class:`ccdl.no_grad` prevents.
+are recorded, under :class:`ccdl.no_grad` too: what :func:`unpack_dual` returns there has no history.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from .. import _C
 from ..errors import RuntimeError as CcdlRuntimeError
-from .grad_mode import enable_grad
+from .grad_mode import _asked, _dual_levels, enable_grad
 
 __all__ = [
     "UnpackedDualTensor",
@@ -33,7 +33,8 @@ class _Dual(NamedTuple):
     tangent: _C.Tensor
 
 
-_levels: list[dict[int, _Dual]] = []
+_levels: list[dict[int, _Dual]] = _dual_levels
+_before: list[bool] = []  # grad mode outside of each level
 
 
 def enter_dual_level() -> int:
@@ -49,6 +50,8 @@ def enter_dual_level() -> int:
     """
     if _levels:
         raise CcdlRuntimeError("Nested forward mode AD is not supported at the moment")
+    _asked.mode = _C._set_grad_enabled(True)
+    _before.append(_asked.mode)
     _levels.append({})
     return len(_levels) - 1
 
@@ -69,6 +72,7 @@ def exit_dual_level(*, level: int | None = None) -> None:
             "supported."
         )
     _levels.pop()
+    _C._set_grad_enabled(_before.pop())
 
 
 def make_dual(tensor: _C.Tensor, tangent: _C.Tensor, *, level: int | None = None) -> _C.Tensor:
@@ -105,8 +109,9 @@ def make_dual(tensor: _C.Tensor, tangent: _C.Tensor, *, level: int | None = None
             raise ValueError(f"Expected {name} to be floating point or complex, but got: {x.dtype}")
     if tensor.shape != tangent.shape:
         raise CcdlRuntimeError(
-            f"make_dual: Expected tangent to have the same size as the primal, but got "
-            f"{tuple(tangent.shape)} and {tuple(tensor.shape)}"
+            "make_dual: Trying to set a forward gradient that has a different size than that of the original "
+            "Tensor, this is not supported. Tensor is of size "
+            f"{list(tensor.shape)} while the given forward gradient is of size {list(tangent.shape)}."
         )
     with enable_grad():
         value = tensor.view_as(tensor) if tensor.requires_grad else tensor.detach().requires_grad_()
@@ -151,14 +156,15 @@ def unpack_dual(tensor: _C.Tensor, *, level: int | None = None) -> UnpackedDualT
         return UnpackedDualTensor(tensor, None)
     duals = list(table.values())
     inputs = tuple(d.value for d in duals)
+    recording = _asked.mode
     with enable_grad():
         direction = _C.zeros_like(tensor).requires_grad_()
         pulled = _C._run_backward((tensor,), (direction,), True, True, inputs, True, False)
         used = [(g, d) for g, d in zip(pulled, duals) if g is not None]
-        outside = _requires_outside(tensor, inputs)
+        outside = recording and _requires_outside(tensor, inputs)
         if not used:
             return UnpackedDualTensor(tensor, None)
-        tracked = outside or any(d.tangent.requires_grad for _, d in used)
+        tracked = outside or recording and any(d.tangent.requires_grad for _, d in used)
         reached = [(g, d.tangent.to(g.dtype)) for g, d in used if g.requires_grad]
         tangent = None
         if reached:
@@ -199,6 +205,12 @@ class dual_level:
                 return function(*args, **kwargs)
 
         return wrapper
+
+
+def __getattr__(name: str) -> Any:
+    if name == "_current_level":  # -1: none is open
+        return len(_levels) - 1
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _table(level: int | None) -> dict[int, _Dual] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 from .. import _C
@@ -35,7 +36,13 @@ class FunctionCtx:
         self._to_save = tensors
 
     def save_for_forward(self, *tensors: Any) -> None:
-        """Accepted without effect: there is no forward-mode differentiation."""
+        """Accepted without effect: derivatives along a direction come from ``backward``."""
+        for t in tensors:
+            if t is not None and not isinstance(t, _C.Tensor):
+                raise TypeError(
+                    "save_for_forward expects all arguments to be tensors; you should save non-tensors as "
+                    f"attributes on ctx, got {type(t).__name__}"
+                )
 
     def mark_dirty(self, *tensors: Any) -> None:
         """Names the inputs that forward changed in place; they must be returned."""
@@ -133,9 +140,20 @@ class Function:
     tensor(6.)
     """
 
+    generate_vmap_rule = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
+            f"{type(self)} should not be instantiated: methods of autograd functions are static; use "
+            f"{type(self).__name__}.apply(...)",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
-            f"{type(self).__name__} should not be instantiated; use {type(self).__name__}.apply(...)"
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style "
+            f"autograd function with static forward method: {type(self).__name__}.apply(...)"
         )
 
     @staticmethod

@@ -22,7 +22,22 @@ __all__ = [
     "set_multithreading_enabled",
 ]
 
-_set_grad_enabled = _C._set_grad_enabled
+_dual_levels: list[Any] = []  # those of forward_ad that are open
+
+
+class _Asked(threading.local):
+    mode = True  # what the switches below say while a dual level is open
+
+
+_asked = _Asked()
+
+
+def _set_grad_enabled(mode: bool) -> bool:
+    """The mode before. Within a dual level recording goes on whatever is asked for: tangents need it."""
+    if not _dual_levels:
+        return _C._set_grad_enabled(mode)
+    previous, _asked.mode = _asked.mode, mode
+    return previous
 
 
 class _GradSwitch:
@@ -49,8 +64,8 @@ class _GradSwitch:
     def __call__(self, target: Any) -> Any:
         if inspect.isclass(target):
             warnings.warn(
-                f"{type(self).__name__}: decorating the class {target.__name__} reaches its __init__ alone, "
-                "not its other methods; decorate those you mean",
+                f"Decorating classes is deprecated: {type(self).__name__} of the class {target.__name__} "
+                "reaches its __init__ alone, not its other methods; decorate those you mean",
                 FutureWarning,
                 stacklevel=2,
             )
@@ -145,17 +160,17 @@ class set_grad_enabled(_GradSwitch):
     def __init__(self, mode: Any) -> None:
         super().__init__()
         self.mode = bool(mode)
-        self._outer = _C._set_grad_enabled(self.mode)
+        self._outer = _set_grad_enabled(self.mode)
 
     def _fresh(self):
         return set_grad_enabled(self.mode)
 
     def __call__(self, target: Any) -> Any:
-        _C._set_grad_enabled(self._outer)
+        _set_grad_enabled(self._outer)
         return super().__call__(target)
 
     def __enter__(self) -> None:
-        _C._set_grad_enabled(self.mode)
+        _set_grad_enabled(self.mode)
         self._previous.append(self._outer)
 
 

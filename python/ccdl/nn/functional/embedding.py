@@ -113,8 +113,8 @@ def embedding_bag(
     """
     if per_sample_weights is not None and tuple(per_sample_weights.shape) != tuple(input.shape):
         raise errors.ValueError(
-            f"embedding_bag: per_sample_weights is {list(per_sample_weights.shape)}, "
-            f"must have the input's size {list(input.shape)}"
+            "embedding_bag: per_sample_weights must have the same shape as the input "
+            f"({list(input.shape)}), got {list(per_sample_weights.shape)}"
         )
     if weight.dim() != 2:
         raise errors.ValueError(f"embedding_bag: weight has to be 2-d, got {list(weight.shape)}")
@@ -124,7 +124,10 @@ def embedding_bag(
         name = "scale_grad_by_freq" if scale_grad_by_freq else "sparse"
         raise errors.ValueError(f"embedding_bag: mode 'max' does not support {name}=True")
     if per_sample_weights is not None and mode != "sum":
-        raise errors.NotImplementedError(f"embedding_bag: per_sample_weights needs mode='sum', got {mode!r}")
+        raise errors.NotImplementedError(
+            "embedding_bag: per_sample_weights was not None; it is only supported for mode='sum' "
+            f"(got mode={mode!r})"
+        )
     row = _padding_row("embedding_bag", padding_idx, weight, errors.RuntimeError)
     if max_norm is not None:
         _renorm(weight, input, max_norm, norm_type)

@@ -20,7 +20,10 @@ __all__ = [
 def _sizes(op: str, value: Any, n: int) -> tuple[int, ...]:
     sizes = (value,) * n if isinstance(value, int) else tuple(value)
     if len(sizes) != n or any(s < 1 for s in sizes):
-        raise errors.RuntimeError(f"{op}: expected {n} positive sizes, got {value}")
+        raise errors.RuntimeError(
+            f"{op}: kernel_size and output_size must either be a single int or a tuple of {n} positive ints, "
+            f"got {value}"
+        )
     return sizes
 
 
@@ -51,18 +54,19 @@ def _fractional(
             raise errors.ValueError(f"{op}: output_ratio must be between 0 and 1 (got {output_ratio})")
         output_size = [int(s * r) for s, r in zip(x.shape[-n:], ratios)]
     out = _sizes(op, output_size, n)
-    for size, k, o in zip(x.shape[-n:], kernel, out):
+    for name, size, k, o in zip(("time", "height", "width")[-n:], x.shape[-n:], kernel, out):
         if o + k - 1 > size:
             raise errors.RuntimeError(
-                f"{op}: kernel {kernel} and output {out} do not fit into the input {list(input.shape)}: "
-                "output + kernel - 1 may not exceed its size"
+                f"{op}: pool size ({k}) and output size ({o}) too large relative to input {name} ({size}) of "
+                f"{list(input.shape)}: output + kernel - 1 may not exceed it"
             )
     count, channels = x.shape[:2]
     if samples is None:
         samples = _C.rand(count, channels, n, dtype=x.dtype, device=x.device)
     elif tuple(samples.shape) != (count, channels, n):
         raise errors.RuntimeError(
-            f"{op}: _random_samples must be [{count}, {channels}, {n}], got {list(samples.shape)}"
+            f"{op}: Expect _random_samples to have shape [{count}, {channels}, {n}], got "
+            f"{list(samples.shape)}"
         )
     # Position of every element of every window in the flattened input: [N, C, o1, .., on, k1, .., kn]
     position: Any = 0

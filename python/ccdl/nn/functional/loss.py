@@ -249,8 +249,8 @@ def binary_cross_entropy(
     reduction = _reduction("binary_cross_entropy", reduction, size_average, reduce)
     if tuple(target.shape) != tuple(input.shape):
         raise errors.ValueError(
-            f"binary_cross_entropy: target is {list(target.shape)}, must have the input's size "
-            f"{list(input.shape)}"
+            f"binary_cross_entropy: Using a target size ({list(target.shape)}) that is different to the "
+            f"input size ({list(input.shape)}) is not allowed: both must have the same size"
         )
     if not target.is_floating_point():
         raise errors.DTypeError(
@@ -285,8 +285,8 @@ def binary_cross_entropy_with_logits(
     reduction = _reduction("binary_cross_entropy_with_logits", reduction, size_average, reduce)
     if tuple(target.shape) != tuple(input.shape):
         raise errors.ValueError(
-            f"binary_cross_entropy_with_logits: target is {list(target.shape)}, must have the input's size "
-            f"{list(input.shape)}"
+            f"binary_cross_entropy_with_logits: Target size ({list(target.shape)}) must be the same as input "
+            f"size ({list(input.shape)})"
         )
     _check_fits("binary_cross_entropy_with_logits", "input", input, weight=weight, pos_weight=pos_weight)
     return _C.binary_cross_entropy_with_logits(
@@ -374,10 +374,11 @@ def gaussian_nll_loss(
             var = var.unsqueeze(-1)
         elif var.dim() != input.dim() or sum(v for n, v in zip(input.shape, var.shape) if n != v) != 1:
             raise errors.ValueError(
-                f"gaussian_nll_loss: var is {list(var.shape)}, must fit the input's size {list(input.shape)}"
+                f"gaussian_nll_loss: var is of incorrect size: {list(var.shape)} does not fit the input's "
+                f"{list(input.shape)}"
             )
     if bool((var < 0).any()):
-        raise errors.ValueError("gaussian_nll_loss: var has negative entries")
+        raise errors.ValueError("gaussian_nll_loss: var has negative entry/entries")
     value = var.detach().clamp(min=eps) - var.detach() + var  # limited below, gradient as if it were not
     loss = 0.5 * (value.log() + (input - target) ** 2 / value)
     if full:

@@ -111,9 +111,13 @@ def cosine_embedding_loss(
     reduction = _reduction("cosine_embedding_loss", reduction, size_average, reduce)
     _check_fits("cosine_embedding_loss", "input1", input1, input2=input2)
     if input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1 or target.dim() > 1:
+        n = target.dim()
+        rule = "0D or 1D target tensor expected"
+        if n < 2:
+            rule = f"{n}D target tensor expects {n + 1}D input tensors"
         raise errors.ShapeError(
-            "cosine_embedding_loss: expected inputs [N, D] with target [N], or [D] with a 0-d target, got "
-            f"{list(input1.shape)}, {list(input2.shape)} and {list(target.shape)}"
+            f"cosine_embedding_loss: {rule}, but found sizes {list(input1.shape)}, {list(input2.shape)} and "
+            f"target {list(target.shape)}"
         )
     input1, input2, target = _C._autocast("cosine_embedding_loss", [input1, input2, target])
     dim = target.dim()

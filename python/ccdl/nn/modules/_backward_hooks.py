@@ -165,7 +165,9 @@ class BackwardHooks:
     def _see_inputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         if self.grad_output is None:  # outputs did not take part in this backward
             return grads
-        return _gather(self._finish(_spread(grads, self.args)), self.args)
+        changed = _gather(self._finish(_spread(grads, self.args)), self.args)
+        self.grad_output = None  # a second derivative may come here by another way than through the outputs
+        return changed
 
     def _see_outputs(self, outputs: tuple[Any, ...], grads: tuple[Any, ...]) -> tuple[Any, ...]:
         grad_output = _spread(grads, outputs)

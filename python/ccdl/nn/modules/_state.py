@@ -108,8 +108,8 @@ class StateMethods:
             value = state_dict[key]
             if not isinstance(value, _Tensor):
                 error_msgs.append(
-                    f'While copying the parameter named "{key}", expected a Tensor but got '
-                    f"{type(value).__name__}."
+                    f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object '
+                    f"from checkpoint but received {type(value)}"
                 )
                 continue
             lazy = (UninitializedParameter, UninitializedBuffer)

@@ -39,7 +39,57 @@ __all__ = [
     "LazyInstanceNorm1d",
     "LazyInstanceNorm2d",
     "LazyInstanceNorm3d",
+    "LazyModuleMixin",
 ]
+
+
+class LazyModuleMixin:
+    """For modules of your own whose parameters take their shapes from the first input.
+
+    Write ``class LazyThing(LazyModuleMixin, Thing)``, make its parameters :class:`UninitializedParameter`,
+    and materialize them in ``initialize_parameters(*inputs)``, which the first call runs. The module then
+    becomes ``cls_to_become``, where that is given.
+
+    >>> import ccdl
+    >>> from ccdl import nn
+    >>> class LazyScale(nn.modules.lazy.LazyModuleMixin, nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.scale = nn.UninitializedParameter()
+    ...     def initialize_parameters(self, x):
+    ...         self.scale.materialize(x.shape[-1:])
+    ...         nn.init.ones_(self.scale)
+    ...     def forward(self, x):
+    ...         return x * self.scale
+    >>> LazyScale()(ccdl.ones(1, 2)).shape
+    ccdl.Size([1, 2])
+    """
+
+    cls_to_become: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        module: Any = self
+        module._initialize_hook = module.register_forward_pre_hook(self._infer_parameters, with_kwargs=True)
+
+    def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
+        """Gives the parameters their shapes and values, from the inputs of the first call."""
+        raise NotImplementedError(f"initialize_parameters is not implemented for {type(self).__name__}")
+
+    def has_uninitialized_params(self) -> bool:
+        """Whether a parameter or buffer has no shape yet."""
+        module: Any = self
+        own = (*module._parameters.values(), *module._buffers.values())
+        return any(isinstance(t, (UninitializedParameter, UninitializedBuffer)) for t in own)
+
+    def _infer_parameters(self, module: Any, args: Any, kwargs: Any) -> None:
+        module.initialize_parameters(*args, **kwargs)
+        if module.has_uninitialized_params():
+            raise RuntimeError(f"module {type(module).__name__} has not been fully initialized")
+        module._initialize_hook.remove()
+        del module._initialize_hook
+        if self.cls_to_become is not None:
+            module.__class__ = self.cls_to_become
 
 
 class _LazyConv(_ConvNd):
