@@ -253,7 +253,7 @@ class set_detect_anomaly:
     ...         (x.sqrt() * 0).backward()
     ...     except RuntimeError as error:
     ...         print(error)
-    backward: Function 'SqrtBackward' returned nan values in its 0th output
+    backward: Function 'SqrtBackward' returned nan values in its 0th output.
     """
 
     def __init__(self, mode: Any, check_nan: bool = True) -> None:
