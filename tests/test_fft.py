@@ -67,3 +67,51 @@ def test_gradients(n):
 def test_errors(call, error):
     with pytest.raises(error):
         call()
+
+
+@pytest.mark.parametrize("n", [7, 64, 80, 256, 257, 300, 512, 2048, 2310])
+def test_real_spectra_of_single_precision(n):
+    x, z = real(3, n).float(), numbers(3, n // 2 + 1)
+    want = np.fft.rfft(x.numpy().astype(np.float64))
+    np.testing.assert_allclose(ccdl.fft.rfft(x).numpy(), want, rtol=1e-5, atol=2e-6 * n**0.5)
+    half = ccdl.complex(z.real.float(), z.imag.float())
+    want = np.fft.irfft(half.numpy().astype(np.complex128), n)
+    np.testing.assert_allclose(ccdl.fft.irfft(half, n).numpy(), want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [80, 257, 300, 2310])
+def test_gradients_are_those_of_the_transform(n):
+    """Of <g, F x>: F is linear, so that its gradient is the transposed transform of g."""
+    x, g = real(n).requires_grad_(), numbers(n // 2 + 1, seed=3)
+    (ccdl.view_as_real(ccdl.fft.rfft(x)) * ccdl.view_as_real(g)).sum().backward()
+    padded = np.concatenate([g.numpy(), np.zeros(n - n // 2 - 1)])
+    np.testing.assert_allclose(x.grad.numpy(), np.fft.fft(padded.conj()).real, atol=1e-10 * n)
+    parts = ccdl.view_as_real(g).clone().requires_grad_()
+    w = real(n, seed=5)
+    (ccdl.fft.irfft(ccdl.view_as_complex(parts), n) * w).sum().backward()
+    want = np.fft.rfft(w.numpy()) / n
+    want[1 : (n + 1) // 2] *= 2
+    np.testing.assert_allclose(parts.grad.numpy(), np.stack([want.real, want.imag], -1), atol=1e-12 * n)
+    assert parts.grad[0, 1].item() == 0 and (n % 2 == 1 or parts.grad[-1, 1].item() == 0)
+
+
+def test_matrices_made_in_inference_mode_serve_training():
+    with ccdl.inference_mode():
+        ccdl.fft.rfft(ccdl.ones(2, 61)), ccdl.fft.fft(ccdl.ones(2, 620))
+    x, y = ccdl.ones(2, 61).requires_grad_(), ccdl.ones(2, 620).requires_grad_()
+    ccdl.fft.rfft(x).real.sum().backward()
+    ccdl.fft.fft(y).real.sum().backward()
+    assert x.grad.shape == (2, 61) and y.grad.shape == (2, 620)
+
+
+def test_autocast_keeps_single_precision():
+    x = real(2, 100).float()
+    with ccdl.autocast("cpu", dtype=ccdl.bfloat16):
+        y = ccdl.fft.fft(x)
+        assert y.dtype is ccdl.complex64 and ccdl.equal(y.real, ccdl.fft.fft(x).real)
+    np.testing.assert_allclose(y.numpy(), np.fft.fft(x.numpy()), rtol=1e-4, atol=1e-4)
+
+
+def test_no_lines():
+    assert ccdl.fft.rfft(ccdl.ones(0, 300)).shape == (0, 151) and ccdl.fft.fft(ccdl.ones(0, 5)).shape == (0, 5)
+    assert ccdl.fft.irfft(numbers(0, 151), n=300).shape == (0, 300)

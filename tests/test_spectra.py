@@ -127,6 +127,12 @@ def test_complex_products_and_assignment():
     a, b, c = a
     for equation, operands in (("ij,ij->i", (a, b)), ("ij,kj->ik", (a, x)), ("ij,ik,il->jkl", (a, b, c)), ("ij->ji", (a,)), ("ij,ij,ij,ij->", (a, b, c, a))):
         np.testing.assert_allclose(ccdl.einsum(equation, *operands).numpy(), np.einsum(equation, *(t.numpy() for t in operands)), rtol=1e-11, atol=1e-11)
+    wide, square = ccdl.complex(real(5, 3, 4, seed=7), real(5, 3, 4, seed=8)), a[:, :3]
+    for equation, operands in (("ij,kj->ik", (x, a)), ("nij,jk->nik", (wide, b.transpose(0, 1))), ("jk,...ij->...ik", (b.transpose(0, 1), wide)), ("ij,nij->n", (a, wide)),
+                               ("ij,jk", (square, c)), ("ii,ij->j", (square, a)), ("nij,j->", (wide, x[0])), ("i,j->ij", (a[0], b[1]))):  # fmt: skip
+        got = ccdl.einsum(equation, *operands)
+        np.testing.assert_allclose(got.numpy(), np.einsum(equation, *(t.numpy() for t in operands)), rtol=1e-11, atol=1e-11)
+        assert ccdl.view_as_real(got).is_contiguous()
     np.testing.assert_allclose((a @ b.transpose(0, 1)).numpy(), a.numpy() @ b.numpy().T, rtol=1e-11)
     np.testing.assert_allclose(ccdl.matmul(x, b.transpose(0, 1)).numpy(), x.numpy() @ b.numpy().T, rtol=1e-11)
     for power in (1, 3, 0.5, -2):

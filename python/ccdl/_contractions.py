@@ -66,6 +66,12 @@ def _contracted(equation: str, operands: list[Any]) -> Any:
         return _C._einsum(equation, operands)
     from ._complex import ComplexTensor
 
+    left, arrow, right = equation.partition("->")
+    terms = left.split(",")
+    if len(operands) == len(terms) == 2 and arrow:
+        free = [c for c in _LETTERS if c not in equation]
+        if len(free) > 1:
+            return ComplexTensor(_pairwise(terms, right, operands, *free[:2]).contiguous())
     sums: list[Any] = [None, None]
     choices = [(x.real, x.imag) if isinstance(x, ComplexTensor) else (x,) for x in operands]
     for picked in itertools.product(*(range(len(parts)) for parts in choices)):
@@ -74,6 +80,25 @@ def _contracted(equation: str, operands: list[Any]) -> Any:
         term = -term if turns % 4 in (2, 3) else term
         sums[turns % 2] = term if sums[turns % 2] is None else sums[turns % 2] + term
     return ComplexTensor(_C.stack(sums, -1))
+
+
+def _pairwise(terms: list[str], right: str, operands: list[Any], row: str, column: str) -> _C.Tensor:
+    """Two operands as one contraction of real tensors: the smaller one becomes the matrices of its numbers,
+    [[re, im], [-im, re]], by which pairs (re, im) are multiplied."""
+    from ._complex import ComplexTensor
+
+    numbers = [isinstance(x, ComplexTensor) for x in operands]
+    if not all(numbers):
+        k = numbers.index(True)
+        real = [x._parts if i == k else x for i, x in enumerate(operands)]
+        terms = [t + row if i == k else t for i, t in enumerate(terms)]
+        return _C._einsum(f"{','.join(terms)}->{right}{row}", real)
+    small = int(operands[1].numel() <= operands[0].numel())
+    parts = operands[small]._parts
+    real = [x._parts for x in operands]
+    real[small] = _C.stack([parts, _C.stack([-parts[..., 1], parts[..., 0]], -1)], -2)
+    terms = [t + row + column if i == small else t + row for i, t in enumerate(terms)]
+    return _C._einsum(f"{','.join(terms)}->{right}{column}", real)
 
 
 def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:

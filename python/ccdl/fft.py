@@ -1,8 +1,6 @@
 """Discrete Fourier transforms over real tensors and :class:`ComplexTensor` pairs, with gradients.
 
-Composed of matrix products: short or prime lengths multiply by the matrix of roots of unity, composite ones
-n = a b take the transforms of length a, turn them by roots of order n and take those of length b (Cooley and
-Tukey, 1965). The roots are computed in float64 from exact residues. float32 and float64.
+Composed of matrix products, see ``_fourier.py``. float32 and float64; under autocast they keep their dtype.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from typing import Any
 from . import _C, errors
 from ._C import Tensor
 from ._complex import ComplexTensor, as_complex
+from ._fourier import transform
 
 __all__ = [
     "fft",
@@ -35,38 +34,6 @@ __all__ = [
     "rfftn",
 ]
 
-_DENSE = 64  # up to this length one product with the matrix of roots
-
-
-def _roots(rows: int, columns: int, n: int, sign: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part of exp(sign 2 pi i j k / n), j < rows, k < columns."""
-    j = _C.arange(rows, dtype=_C.int64).unsqueeze(1)
-    angle = (j * _C.arange(columns, dtype=_C.int64) % n).to(_C.float64) * (sign * 2 * math.pi / n)
-    real, imag = (t.to(dtype=like.dtype, device=like.device) for t in (angle.cos(), angle.sin()))
-    return real, imag
-
-
-def _divisor(n: int) -> int:
-    """The largest divisor of ``n`` up to its root; 1 for a prime."""
-    return next(d for d in range(math.isqrt(n), 0, -1) if n % d == 0)
-
-
-def _transform(re: Tensor, im: Tensor, sign: int) -> tuple[Tensor, Tensor]:
-    """The unscaled transform along the last dimension."""
-    n = re.shape[-1]
-    a = 1 if n <= _DENSE else _divisor(n)
-    if a == 1:
-        c, s = _roots(n, n, n, sign, re)
-        return re @ c - im @ s, re @ s + im @ c
-    b = n // a
-    re, im = (t.unflatten(-1, (a, b)).transpose(-1, -2) for t in (re, im))
-    re, im = _transform(re, im, sign)
-    c, s = _roots(b, a, n, sign, re)
-    re, im = re * c - im * s, re * s + im * c
-    re, im = _transform(re.transpose(-1, -2), im.transpose(-1, -2), sign)
-    return re.transpose(-1, -2).flatten(-2), im.transpose(-1, -2).flatten(-2)
-
-
 def _scale(name: str, n: int, norm: str | None, inverse: bool) -> float:
     if norm not in (None, "backward", "ortho", "forward"):
         raise errors.RuntimeError(f"{name}: Invalid normalization mode: {norm!r}")
@@ -83,31 +50,43 @@ def _input(name: str, x: Any) -> ComplexTensor:
     return as_complex(x)
 
 
-def _resized(name: str, z: ComplexTensor, n: int | None, dim: int) -> ComplexTensor:
-    """Cut or filled with zeros to ``n`` along ``dim``."""
-    if not z.ndim or not -z.ndim <= dim < z.ndim:
-        raise errors.IndexError(
-            f"{name}: Dimension out of range, got {dim} for {z.ndim} dimensions"
-        )
-    dim %= z.ndim
-    length = z.shape[dim]
+def _lines(name: str, x: Any, n: int | None, dim: int, count: int | None = None) -> Tensor:
+    """Lines along ``dim`` as [.., count, parts], cut or filled with zeros to ``count`` (or ``n``, the length)
+    numbers."""
+    if isinstance(x, Tensor) and x.dtype in (_C.float32, _C.float64):
+        t = x.unsqueeze(-1)
+    else:
+        t = _input(name, x)._parts
+    ndim = t.dim() - 1
+    if not ndim or not -ndim <= dim < ndim:
+        raise errors.IndexError(f"{name}: Dimension out of range, got {dim} for {ndim} dimensions")
+    dim %= ndim
+    length = t.shape[dim]
     n = length if n is None else n
     if n < 1:
         raise errors.RuntimeError(f"{name}: Invalid number of data points ({n}) specified")
-    parts = z._parts.narrow(dim, 0, min(n, length))
-    if n > length:
-        fill = list(parts.shape)
-        fill[dim] = n - length
-        parts = _C.cat([parts, _C.zeros(fill, dtype=parts.dtype, device=parts.device)], dim)
-    return ComplexTensor(parts)
+    n = n if count is None else count
+    t = t.transpose(dim, -2)
+    if n < length:
+        t = t.narrow(-2, 0, n)
+    elif n > length:
+        t = _C.cat([t, t.new_zeros(*t.shape[:-2], n - length, t.shape[-1])], -2)
+    return t
 
 
-def _one(name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool) -> ComplexTensor:
-    z = _resized(name, _input(name, x), n, dim)
-    re, im = (t.transpose(dim, -1) for t in (z.real, z.imag))
-    re, im = _transform(re, im, 1 if inverse else -1)
-    factor = _scale(name, re.shape[-1], norm, inverse)
-    return ComplexTensor(_C.stack([t.transpose(dim, -1) * factor for t in (re, im)], -1))
+def _placed(y: Tensor, dim: int) -> Any:
+    """Lines [.., n, 2] back along ``dim``."""
+    ndim = y.dim() - 1
+    return ComplexTensor(y if dim % ndim == ndim - 1 else y.transpose(dim % ndim, -2).contiguous())
+
+
+def _one(
+    name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool, out: str = "whole"
+) -> Any:
+    t = _lines(name, x, n, dim)
+    n = t.shape[-2]
+    factor = _scale(name, n, norm, inverse)
+    return _placed(transform(t, n, 1 if inverse else -1, factor, out=out), dim)
 
 
 def fft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
@@ -133,8 +112,7 @@ def rfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = Non
     """The first n // 2 + 1 values of :func:`fft` of real numbers; the others are their conjugates."""
     if isinstance(input, ComplexTensor):
         raise errors.RuntimeError("rfft expects a real input tensor, but got a complex one")
-    whole = _one("rfft", input, n, dim, norm, False)
-    return ComplexTensor(whole._parts.narrow(dim % whole.ndim, 0, whole.shape[dim] // 2 + 1))
+    return _one("rfft", input, n, dim, norm, False, "half")
 
 
 def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
@@ -146,17 +124,9 @@ def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = No
     n = 2 * (z.shape[dim] - 1) if n is None else n
     if n < 1:
         raise errors.RuntimeError(f"irfft: Invalid number of data points ({n}) specified")
-    half = _resized("irfft", z, n // 2 + 1, dim)
-    mirrored = half._parts.narrow(dim, 1, (n - 1) // 2).flip(dim)
-    mirrored = _C.stack([mirrored[..., 0], -mirrored[..., 1]], -1)
-    keep_real = _C.tensor([1.0, 0.0], dtype=mirrored.dtype, device=mirrored.device)
-    first = half._parts.narrow(dim, 0, 1) * keep_real
-    rest = half._parts.narrow(dim, 1, n // 2)
-    if n % 2 == 0 and n > 1:  # the middle one is real
-        middle = rest.narrow(dim, n // 2 - 1, 1) * keep_real
-        rest = _C.cat([rest.narrow(dim, 0, n // 2 - 1), middle], dim)
-    whole = ComplexTensor(_C.cat([first, rest, mirrored], dim))
-    return _one("irfft", whole, None, dim, norm, True).real
+    half = _lines("irfft", z, None, dim, n // 2 + 1)
+    y = transform(half, n, 1, _scale("irfft", n, norm, True), half=True, out="real")
+    return y if dim == z.ndim - 1 else y.transpose(dim, -1).contiguous()
 
 
 def _dims(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
