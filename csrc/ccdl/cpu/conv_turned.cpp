@@ -50,8 +50,8 @@ ConvGeometry without_steps(ConvGeometry g) {
 }  // namespace
 
 // Measured beside the panels of planes: ahead up to about 300 pixels an image (1.0 to 1.5, a matrix of few
-// pixels and many channels up to 3), behind from 500 on. Wide steps of long sums: 1.2 to 1.9 for any image, to 4.5 for few
-// filters (a patch is copied run by run).
+// pixels and many channels up to 3), behind from 500 on. Wide steps of long sums: 1.2 to 1.9 for any image,
+// to 4.5 for few filters (a patch is copied run by run).
 bool conv_prefers_turned(const View& x, const View& w, const View& y, const ConvGeometry& g, bool adjoint) {
   if (g.groups != 1 || x.numel() == 0 || y.numel() == 0 || w.numel() == 0) return false;
   int64_t phases = 1;
