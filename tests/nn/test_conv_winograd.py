@@ -118,9 +118,57 @@ def test_bits_do_not_depend_on_threads() -> None:
         ccdl.set_num_threads(before)
 
 
-@pytest.mark.parametrize("options", [{"stride": 2}, {"stride": (1, 2)}, {"dilation": 2}, {"groups": 2}, {"padding": 3}], ids=str)
+# dilated (phases of one, two and four sizes, one of them alone), three-dimensional, both; x, w, options
+SLICES = [
+    ((2, 32, 13, 11), (36, 32, 3, 3), {"padding": 3, "dilation": 3}),
+    ((3, 40, 12, 14), (33, 40, 3, 3), {"padding": (2, 4), "dilation": 2}),
+    ((2, 33, 14, 16), (32, 33, 3, 3), {"padding": (0, 2), "dilation": (2, 1)}),
+    ((4, 64, 11, 9), (32, 64, 3, 3), {"padding": (5, 4), "dilation": (5, 4)}),
+    ((2, 32, 5, 12, 11), (34, 32, 1, 3, 3), {"padding": (0, 1, 1)}),
+    ((2, 17, 5, 12, 11), (20, 17, 3, 3, 3), {"padding": 1}),
+    ((2, 32, 4, 12, 10), (32, 32, 2, 3, 3), {"padding": (3, 2, 2), "dilation": (2, 2, 2)}),
+    ((9, 16, 4, 34, 34), (48, 16, 3, 3, 3), {"padding": (0, 1, 1)}),
+]
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["planes", "channels_last"])
+@pytest.mark.parametrize("case", SLICES, ids=str)
+def test_dilated_and_three_dimensional_filters(case: tuple, last: bool) -> None:
+    """Other sums than the direct ones (a tensor with an infinity takes those), as exact, on any number of threads."""
+    x_shape, w_shape, options = case
+    conv = F.conv2d if len(x_shape) == 4 else F.conv3d
+    layout = ccdl.contiguous_format if not last else ccdl.channels_last if len(x_shape) == 4 else ccdl.channels_last_3d
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(s) for s in (x_shape, w_shape, w_shape[:1]))
+    dy = rng.standard_normal(conv(ccdl.tensor(x), ccdl.tensor(w), **options).shape)
+
+    def run(dtype: ccdl.dtype, images: int = 1) -> list[np.ndarray]:
+        xs, dys = (np.concatenate([v] + [np.full_like(v[:1], np.inf)] * (images - 1)) for v in (x, dy))
+        xt, wt, bt, dt = (ccdl.tensor(v.astype(np.float32)).to(dtype) for v in (xs, w, b, dys))
+        xt, wt, dt = (v.contiguous(memory_format=layout) for v in (xt, wt, dt))
+        y = conv(xt.requires_grad_(), wt.requires_grad_(), bt, **options)
+        y.backward(dt)
+        return [v.detach().numpy() for v in (y, xt.grad, wt.grad)]
+
+    exact, got, direct = run(ccdl.float64), run(ccdl.float32), run(ccdl.float32, 2)
+    for what, a, want in zip(("y", "dx", "dw"), got, exact):
+        np.testing.assert_allclose(a, want, rtol=0, atol=2e-6 * float(np.abs(want).max()), err_msg=what)
+    for what, a, plain, want in zip(("y", "dx"), got, direct, exact):
+        plain = plain[:x_shape[0]]
+        assert not np.array_equal(a, plain), f"{what}: minimal filtering was not taken"
+        assert rms(a - want) <= 3 * rms(plain - want), what
+    before = ccdl.get_num_threads()
+    try:
+        ccdl.set_num_threads(1 if before > 1 else 3)
+        for a, other in zip(got, run(ccdl.float32)):
+            np.testing.assert_array_equal(a, other)
+    finally:
+        ccdl.set_num_threads(before)
+
+
+@pytest.mark.parametrize("options", [{"stride": 2}, {"stride": (1, 2)}, {"dilation": 2, "padding": 1}, {"groups": 2}, {"padding": 3}], ids=str)
 def test_what_is_excluded(options: dict) -> None:
-    """Stride, dilation, groups and wide padding at sizes that would otherwise be filtered."""
+    """Stride, a padding that the dilation does not divide, groups and wide padding at sizes that would otherwise be filtered."""
     rng = np.random.default_rng(1)
     x = rng.standard_normal((8, 64, 12, 12)).astype(np.float32)
     w = rng.standard_normal((64, 64 // options.get("groups", 1), 3, 3)).astype(np.float32)

@@ -8,6 +8,7 @@
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
+#include <ccdl/cpu/conv_slices.h>
 #include <ccdl/cpu/conv_strips.h>
 #include <ccdl/cpu/conv_trim.h>
 #include <ccdl/cpu/conv_turned.h>
@@ -276,10 +277,14 @@ void forward(const View& x, const View& w, const void* bias, const View& y, cons
              bool relu) {
   if constexpr (sizeof(T) == 4) {
     WinogradShape shape;
-    if (winograd_shape(x, w, y, g, &shape) && winograd_fits(shape) &&
-        winograd_forward(shape, x.ptr<T>(), winograd_filters(w, false), static_cast<const T*>(bias), relu,
-                         y.ptr<T>()))
+    if (winograd_shape(x, w, y, g, &shape)) {
+      if (winograd_fits(shape) && winograd_forward(shape, x.ptr<T>(), winograd_filters(w, false),
+                                                   static_cast<const T*>(bias), relu, y.ptr<T>()))
+        return;
+    } else if (conv_fits_slices(x, w, y, g) &&
+               conv_slices_forward(x, w, static_cast<const T*>(bias), y, g, relu)) {
       return;
+    }
   }
   const bool summed = conv_is_last(x, y) && plane_size(w) <= 9 && g.stride[2] > 1;  // no copy pays
   if (!summed && conv_fits_lanes<T>(x, w, y, g))
@@ -430,6 +435,8 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
       if (winograd_fits(shape) &&
           winograd_forward(shape, dy.ptr<T>(), winograd_filters(w, true), nullptr, false, dx.ptr<T>()))
         return;
+    } else if (conv_fits_slices(dx, w, dy, g) && conv_slices_backward_input(dy, w, dx, g)) {
+      return;
     }
   }
   if (conv_fits_lanes<T>(dx, w, dy, g)) return conv_lanes_sweep<T>(dy, w, dx, nullptr, false, g, true);

@@ -5,6 +5,7 @@
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
+#include <ccdl/cpu/conv_slices.h>
 #include <ccdl/cpu/conv_strips.h>
 #include <ccdl/cpu/conv_trim.h>
 
@@ -136,9 +137,13 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
   if (grid.batch == 0 || grid.image() == 0) return fill<T>(dw.ptr<T>(), size, nullptr, 1, 1, false);
   if constexpr (sizeof(T) == 4) {
     WinogradShape shape;
-    if (winograd_shape(x, dw, dy, g, &shape) && winograd_fits(shape) &&
-        winograd_backward_weight(shape, x.ptr<T>(), dy.ptr<T>(), dw.ptr<T>(), dw.strides[1] == 1))
+    if (winograd_shape(x, dw, dy, g, &shape)) {
+      if (winograd_fits(shape) &&
+          winograd_backward_weight(shape, x.ptr<T>(), dy.ptr<T>(), dw.ptr<T>(), dw.strides[1] == 1))
+        return;
+    } else if (conv_fits_slices(x, dw, dy, g) && conv_slices_backward_weight(x, dy, dw, g)) {
       return;
+    }
   }
   if (conv_fits_lanes<T>(x, dw, dy, g)) return conv_lanes_backward_weight<T>(x, dy, dw, g);
   if (last) return conv_last_backward_weight<T>(x, dy, dw, g);

@@ -1,33 +1,10 @@
 // Copies with channels innermost around conv_last.h: turning costs a tenth of a nanosecond an element, one
 // output sums over hundreds.
-#include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_turned.h>
-#include <ccdl/kernels/elementwise.h>
 
 namespace ccdl::cpu {
 namespace {
-
-// A buffer that lies as `like` would with channels innermost.
-template <class T>
-struct Turned {
-  Buffer<T> data;
-  View view;
-  explicit Turned(const View& like) : data(like.numel()), view(like) {
-    view.data = data.get();
-    view.strides[1] = 1;
-    int64_t stride = like.sizes[1];
-    for (int d = 4; d >= 2; --d) {
-      view.strides[d] = stride;
-      stride *= like.sizes[d];
-    }
-    view.strides[0] = stride;
-  }
-  const Turned& filled(const View& from) const {
-    copy_cast(from, view);
-    return *this;
-  }
-};
 
 // One tap that steps over pixels: only those it reads.
 bool reads_some(const View& w, const ConvGeometry& g) {

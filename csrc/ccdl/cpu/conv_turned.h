@@ -2,9 +2,32 @@
 // the result turned back. Images of few pixels and wide steps, whose pixels would be gathered element by
 // element.
 #pragma once
+#include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/conv_last.h>
+#include <ccdl/kernels/elementwise.h>
 
 namespace ccdl::cpu {
+
+// A buffer that lies as `like` would with channels innermost.
+template <class T>
+struct Turned {
+  Buffer<T> data;
+  View view;
+  explicit Turned(const View& like) : data(like.numel()), view(like) {
+    view.data = data.get();
+    view.strides[1] = 1;
+    int64_t stride = like.sizes[1];
+    for (int d = 4; d >= 2; --d) {
+      view.strides[d] = stride;
+      stride *= like.sizes[d];
+    }
+    view.strides[0] = stride;
+  }
+  const Turned& filled(const View& from) const {
+    copy_cast(from, view);
+    return *this;
+  }
+};
 
 // Of planes; adjoint: x and y are dx and dy.
 bool conv_prefers_turned(const View& x, const View& w, const View& y, const ConvGeometry& g, bool adjoint);
