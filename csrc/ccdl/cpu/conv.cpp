@@ -272,6 +272,11 @@ void run_sweep(const Sweep<T>& s) {
     sweep_packed(s);
 }
 
+// Depthwise with channels innermost: read where it lies, but for images whose pixels each meet other taps.
+bool prefers_summed(const View& x, const View& w, const View& y) {
+  return conv_is_last(x, y) && (plane_size(w) <= 9 || y.sizes[4] >= 3 * w.sizes[4]);
+}
+
 template <class T>
 void forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g,
              bool relu) {
@@ -286,8 +291,7 @@ void forward(const View& x, const View& w, const void* bias, const View& y, cons
       return;
     }
   }
-  const bool summed = conv_is_last(x, y) && plane_size(w) <= 9 && g.stride[2] > 1;  // no copy pays
-  if (!summed && conv_fits_lanes<T>(x, w, y, g))
+  if (!prefers_summed(x, w, y) && conv_fits_lanes<T>(x, w, y, g))
     return conv_lanes_sweep(x, w, y, static_cast<const T*>(bias), relu, g, false);
   if (conv_is_last(x, y)) return conv_last_forward<T>(x, w, bias, y, g, relu);
   if (conv_is_whole(x, w, y, g)) return conv_whole_forward(x, w, bias, y, relu);
@@ -439,7 +443,8 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
       return;
     }
   }
-  if (conv_fits_lanes<T>(dx, w, dy, g)) return conv_lanes_sweep<T>(dy, w, dx, nullptr, false, g, true);
+  if (!prefers_summed(dx, w, dy) && conv_fits_lanes<T>(dx, w, dy, g))
+    return conv_lanes_sweep<T>(dy, w, dx, nullptr, false, g, true);
   if (conv_is_last(dx, dy)) return conv_last_backward_input<T>(dy, w, dx, g);
   if (conv_is_whole(dx, w, dy, g)) return conv_whole_backward_input(dy, w, dx);
   if (conv_fits_strip_phases(dy, w, dx, g)) return conv_backward_input_strips<T>(dy, w, dx, g);

@@ -37,12 +37,12 @@ struct Reads {
         if (s >= 0 && s < source) at[static_cast<size_t>(p)].emplace_back(t, s);
       }
   }
-  // Pixels from p on that read through the same taps, each `advance` further.
-  int64_t same(int64_t p) const {
+  // Pixels p, p + by, ... that read through the same taps, each `advance` further.
+  int64_t same(int64_t p, int64_t by) const {
     const auto& first = at[static_cast<size_t>(p)];
     int64_t n = 1;
-    for (; p + n < static_cast<int64_t>(at.size()); ++n) {
-      const auto& other = at[static_cast<size_t>(p + n)];
+    for (; p + n * by < static_cast<int64_t>(at.size()); ++n) {
+      const auto& other = at[static_cast<size_t>(p + n * by)];
       bool equal = other.size() == first.size();
       for (size_t t = 0; t < first.size() && equal; ++t)
         equal = other[t].first == first[t].first && other[t].second == first[t].second + n * advance;
@@ -77,25 +77,37 @@ void conv_last_depthwise_sweep(const View& src, const View& w, const View& dst, 
   for (int d = 0; d < 3; ++d)
     reads.emplace_back(dst.sizes[d + 2], src.sizes[d + 2], w.sizes[d + 2], g.stride[d], g.padding[d],
                        g.dilation[d], adjoint);
-  const int64_t rows = dst.sizes[2] * dst.sizes[3], width = dst.sizes[4];
+  const int64_t rows = dst.sizes[2] * dst.sizes[3], width = dst.sizes[4], row = src.sizes[4] * channels,
+                all = src.numel(), by = adjoint ? g.stride[2] : 1;  // by: between pixels of the same taps
   const int64_t work = std::max<int64_t>(1, width * channels * plane_size(w));
+  // Pixels of a row from which on the taps are others, once for all rows.
+  struct Run {
+    int64_t begin, count;
+  };
+  std::vector<Run> runs;
+  for (int64_t p = 0; p < std::min(by, width); ++p)
+    for (int64_t q = p; q < width; q += runs.back().count * by) runs.push_back({q, reads[2].same(q, by)});
   parallel_for(batch * rows, std::max<int64_t>(1, (kConvChunkWork / 4) / work), [&](int64_t r, int64_t end) {
     std::vector<ConvTap> taps(static_cast<size_t>(plane_size(w)));
     for (; r < end; ++r) {
       const int64_t n = r / rows, d = r % rows / dst.sizes[3], h = r % dst.sizes[3];
+      const auto &deep = reads[0].at[static_cast<size_t>(d)], &high = reads[1].at[static_cast<size_t>(h)];
       const T* image = src.ptr<T>() + n * plane_size(src) * channels;
       T* out = dst.ptr<T>() + r * width * channels;
-      for (int64_t q = 0; q < width;) {
+      // The rows that the next one reads first, also across images.
+      const int64_t last = high.empty() ? -1 : std::max(high.front().second, high.back().second),
+                    from = std::min(all, ((n * src.sizes[2] + d) * src.sizes[3] + last + 1) * row);
+      const int64_t fetched = std::min(all - from, reads[1].advance * row);
+      for (const Run& run : runs) {
         int64_t count = 0;
-        for (const auto& [td, sd] : reads[0].at[static_cast<size_t>(d)])
-          for (const auto& [th, sh] : reads[1].at[static_cast<size_t>(h)])
-            for (const auto& [tw, sw] : reads[2].at[static_cast<size_t>(q)])
+        for (const auto& [td, sd] : deep)
+          for (const auto& [th, sh] : high)
+            for (const auto& [tw, sw] : reads[2].at[static_cast<size_t>(run.begin)])
               taps[static_cast<size_t>(count++)] = {((sd * src.sizes[3] + sh) * src.sizes[4] + sw) * channels,
                                                     ((td * w.sizes[3] + th) * w.sizes[4] + tw) * channels};
-        const int64_t pixels = reads[2].same(q);
         conv_kernels<T>().tap_sum({image, reads[2].advance * channels, taps.data(), count, weights, bias,
-                                   relu, out + q * channels, pixels, channels});
-        q += pixels;
+                                   relu, out + run.begin * channels, by * channels, run.count, channels,
+                                   src.ptr<T>() + from, run.count * by * 2 > width ? fetched : 0});
       }
     }
   });

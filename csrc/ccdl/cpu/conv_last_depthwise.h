@@ -1,4 +1,5 @@
-// One channel per group with channels innermost, where conv_lanes.h does not take it: x, y (dx, dy) as in
+// One channel per group with channels innermost, read where it lies (conv.cpp chooses between this
+// and conv_lanes.h): x, y (dx, dy) as in
 // conv_last.h, w of any strides.
 #pragma once
 #include <ccdl/kernels/conv.h>

@@ -439,7 +439,7 @@ CCDL_SI void tap_sum_block(const ConvTapSum<T>& g, int64_t p, int64_t c, int lan
   CCDL_UNROLL for (int i = 0; i < P; ++i) CCDL_UNROLL for (int v = 0; v < V; ++v) {
     Vec<T> y = acc[i][v];
     if (g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
-    to(g.out + (p + i) * g.channels + c + v * L, y, v == V - 1 ? lanes : L);
+    to(g.out + (p + i) * g.out_step + c + v * L, y, v == V - 1 ? lanes : L);
   }
 }
 
@@ -454,8 +454,13 @@ CCDL_SI void tap_sum_pixels(const ConvTapSum<T>& g, int64_t p) {
 
 template <class T>
 void tap_sum(const ConvTapSum<T>& g) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  const int64_t share = (g.ahead_count / (g.pixels / 4 + 1) / kLine + 1) * kLine;
   int64_t p = 0;
-  for (; p + 4 <= g.pixels; p += 4) tap_sum_pixels<T, 4>(g, p);
+  for (const T *a = g.ahead, *end = a + g.ahead_count; p + 4 <= g.pixels; p += 4) {
+    for (const T* stop = a + share < end ? a + share : end; a < stop; a += kLine) __builtin_prefetch(a);
+    tap_sum_pixels<T, 4>(g, p);
+  }
   for (; p < g.pixels; ++p) tap_sum_pixels<T, 1>(g, p);
 }
 

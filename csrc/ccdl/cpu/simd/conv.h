@@ -84,7 +84,7 @@ struct ConvTap {
   int64_t source, weight;
 };
 
-// out[p * channels + c] = bias[c] + sum over taps of src[p * step + source + c] * w[weight + c] (relu), p <
+// out[p * out_step + c] = bias[c] + sum over taps of src[p * step + source + c] * w[weight + c] (relu), p <
 // pixels; bias may be null.
 template <class T>
 struct ConvTapSum {
@@ -95,7 +95,9 @@ struct ConvTapSum {
   const T *w, *bias;
   bool relu;
   T* out;
-  int64_t pixels, channels;
+  int64_t out_step, pixels, channels;
+  const T* ahead;  // what the caller reads next, fetched meanwhile
+  int64_t ahead_count;
 };
 
 // Four rows of a plane: out[i * out_row + x] = bias + sum over r < rows and t < columns of
