@@ -162,37 +162,21 @@ bool int_from(PyObject* o, int64_t* out) {
   return true;
 }
 
-bool sequence_items(PyObject* o, PyObject*** items, Py_ssize_t* n) {
-  if (PyTuple_Check(o)) {
-    *items = reinterpret_cast<PyTupleObject*>(o)->ob_item;
-    *n = PyTuple_GET_SIZE(o);
-    return true;
-  }
-  if (PyList_Check(o)) {
-    *items = reinterpret_cast<PyListObject*>(o)->ob_item;
-    *n = PyList_GET_SIZE(o);
-    return true;
-  }
-  return false;
-}
+bool is_items(PyObject* o) { return PyTuple_Check(o) || PyList_Check(o); }
 
 bool ints_from(PyObject* o, int fill, Slot* s) {
   Dims* out = &s->ints;
   int64_t one = 0;
-  PyObject** items;
-  Py_ssize_t n;
   out->clear();
-  if (sequence_items(o, &items, &n)) {
-    if (n > kMaxDims) {
-      for (Py_ssize_t i = 0; i < n; ++i) {
-        if (!int_from(items[i], &one)) return false;
-        s->make_lists().many.push_back(one);
-      }
-      return true;
-    }
+  if (is_items(o)) {
+    const Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
     for (Py_ssize_t i = 0; i < n; ++i) {
-      if (!int_from(items[i], &one)) return false;
-      out->push_back(one);
+      const Owned item(entry_of(o, i, n));
+      if (!int_from(item.o, &one)) return false;
+      if (n > kMaxDims)
+        s->make_lists().many.push_back(one);
+      else
+        out->push_back(one);
     }
     return true;
   }
@@ -321,17 +305,18 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, Args* a) {
     case ArgType::Floats:
     case ArgType::Bools:
     case ArgType::Tensors: {
-      PyObject** items;
-      Py_ssize_t n;
-      if (!sequence_items(o, &items, &n)) return false;
+      if (!is_items(o)) return false;
+      const Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
       for (Py_ssize_t i = 0; i < n; ++i) {
+        const Owned held(entry_of(o, i, n));
+        PyObject* item = held.o;
         Scalar v;
         if (p.type == ArgType::Tensors) {
-          if (!is_tensor(items[i]) && !(p.none_items && items[i] == Py_None)) return false;
-          s->make_lists().tensors.push_back(items[i] == Py_None ? Tensor() : unwrap(items[i]));
-          if (items[i] != Py_None) *work += unwrap(items[i]).numel();
+          if (!is_tensor(item) && !(p.none_items && item == Py_None)) return false;
+          s->make_lists().tensors.push_back(item == Py_None ? Tensor() : unwrap(item));
+          if (item != Py_None) *work += unwrap(item).numel();
         } else {
-          if (!number_from(items[i], &v)) return false;
+          if (!number_from(item, &v)) return false;
           s->make_lists().reals.push_back(v.to_double());
           if (s->ints.size() < kMaxDims) s->ints.push_back(v.to_int());
         }
@@ -389,11 +374,23 @@ Signature::Signature(const Row* r) : row(r) {
   casts = ops::cast_policies(name);
 }
 
+PyObject* entry_of(PyObject* items, Py_ssize_t i, Py_ssize_t n) {
+  CCDL_CHECK(PySequence_Fast_GET_SIZE(items) == n, Runtime, "a list changed its size while it was read");
+  return Py_NewRef(PySequence_Fast_GET_ITEM(items, i));
+}
+
+std::string utf8(PyObject* o) {
+  Py_ssize_t n = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(o, &n);
+  if (!text) throw PyError{};
+  return {text, static_cast<size_t>(n)};
+}
+
 int Signature::find(PyObject* key) const {
   for (size_t i = 0; i < params.size(); ++i)
     if (params[i].interned == key) return static_cast<int>(i);
   const char* k = PyUnicode_AsUTF8(key);
-  if (!k) return -1;
+  if (!k) throw PyError{};
   if (std::strcmp(k, "axis") == 0) k = "dim";
   if (std::strcmp(k, "keepdims") == 0) k = "keepdim";
   if (std::strcmp(k, "x") == 0 || std::strcmp(k, "a") == 0 || std::strcmp(k, "x1") == 0) k = "input";
@@ -403,15 +400,22 @@ int Signature::find(PyObject* key) const {
   return -1;
 }
 
+static std::string plain_type_name(PyObject* o) { return is_tensor(o) ? "Tensor" : Py_TYPE(o)->tp_name; }
+
+// "list of Tensor and NoneType": a container with the first two types in it. One level only, for a list may
+// hold itself.
 static std::string type_name(PyObject* o) {
-  if (is_tensor(o)) return "Tensor";
-  std::string n = Py_TYPE(o)->tp_name;
-  if ((PyTuple_Check(o) || PyList_Check(o)) && PySequence_Size(o) > 0) {
-    PyObject* first = PySequence_GetItem(o, 0);
-    n = std::string(PyTuple_Check(o) ? "tuple of " : "list of ") + (first ? type_name(first) : "?");
-    Py_XDECREF(first);
+  if (!PyTuple_Check(o) && !PyList_Check(o)) return plain_type_name(o);
+  std::string first, second;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o) && second.empty(); ++i) {
+    const std::string name = plain_type_name(PySequence_Fast_GET_ITEM(o, i));
+    if (first.empty())
+      first = name;
+    else if (name != first)
+      second = " and " + name;
   }
-  return n;
+  if (first.empty()) return Py_TYPE(o)->tp_name;
+  return (PyTuple_Check(o) ? "tuple of " : "list of ") + first + second;
 }
 
 // Binds the arguments of one call. False: they do not fit; *why then says how (when why is not null).
@@ -466,7 +470,7 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
     PyObject* key = PyTuple_GET_ITEM(kwnames, k);
     const int i = find(key);
     if (i < 0 || (is_method && i == 0))
-      return reject(str(name, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'"));
+      return reject(str(name, "() got an unexpected keyword argument '", utf8(key), "'"));
     if (a->slots_[i].given)
       return reject(str(name, "() got multiple values for argument '", params[i].name, "'"));
     if (!convert(params[i], args[nargs + k], &a->slots_[i], a)) return bad_type(i, args[nargs + k], true);
@@ -537,7 +541,7 @@ std::string Signature::shown_args(PyObject* const* args, Py_ssize_t nargs, PyObj
   const Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
   for (Py_ssize_t i = 0; i < nargs + nkw; ++i) {
     if (i) out += ", ";
-    if (i >= nargs) out += std::string(PyUnicode_AsUTF8(PyTuple_GET_ITEM(kwnames, i - nargs))) + "=";
+    if (i >= nargs) out += utf8(PyTuple_GET_ITEM(kwnames, i - nargs)) + "=";
     out += type_name(args[i]);
   }
   return out + ")";
@@ -545,9 +549,7 @@ std::string Signature::shown_args(PyObject* const* args, Py_ssize_t nargs, PyObj
 
 std::string Args::string(int i) const {
   if (!slots_[i].given) return signature_->params[i].default_string;
-  const char* text = PyUnicode_AsUTF8(slots_[i].object);
-  if (!text) throw PyError{};
-  return text;
+  return utf8(slots_[i].object);
 }
 
 std::optional<std::string> Args::string_or(int i) const {

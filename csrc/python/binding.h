@@ -73,6 +73,20 @@ bool number_from(PyObject* o, Scalar* out, bool* large = nullptr);  // numbers; 
 PyObject* guarded(PyObject* (*f)(void*), void* context);
 void raise_current_exception();  // inside catch (...)
 struct PyError {};               // thrown when a Python exception is already set
+struct Owned {                   // a reference of ours, given back at the end of the scope
+  PyObject* o;
+  explicit Owned(PyObject* p) : o(p) {
+    if (!o) throw PyError{};
+  }
+  ~Owned() { Py_XDECREF(o); }
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  PyObject* release() { return std::exchange(o, nullptr); }
+};
+// Entry i of a list or tuple that has n. Asking an entry for its number may run Python, which may change the
+// list it stands in: entries are looked up anew and held while they are looked at.
+PyObject* entry_of(PyObject* items, Py_ssize_t i, Py_ssize_t n);
+std::string utf8(PyObject* o);  // a str in UTF-8, whole; throws where it has no UTF-8 form (lone surrogates)
 
 // ---- arguments ----
 enum class ArgType : uint8_t {

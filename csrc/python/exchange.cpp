@@ -346,11 +346,7 @@ Tensor import_dlpack(PyObject* o) {
   Py_DECREF(kwargs);
   Py_DECREF(empty_args);
   Py_DECREF(method);
-  if (!capsule) throw PyError{};
-  struct Drop {
-    PyObject* o;
-    ~Drop() { Py_DECREF(o); }
-  } drop{capsule};
+  const Owned held(capsule);
   return import_capsule(capsule);
 }
 

@@ -1,4 +1,6 @@
 // Tensors from Python data: nested sequences, numbers, arrays and tensors.
+#include <ccdl/core/allocator.h>
+
 #include "py_tensor.h"
 #include "signature.h"
 
@@ -42,6 +44,9 @@ bool element_from(PyObject* o, Scalar* s) {
 PyObject* items_of(PyObject* o) {
   if (PyList_Check(o) || PyTuple_Check(o)) return Py_NewRef(o);
   const Py_ssize_t n = PySequence_Size(o);
+  CCDL_CHECK(n <= memory_limit() / static_cast<int64_t>(sizeof(PyObject*)), Memory,
+             "tensor: a sequence that says it has ", static_cast<int64_t>(n),
+             " items does not fit in memory");
   PyObject* items = n < 0 ? nullptr : PyList_New(0);
   for (Py_ssize_t i = 0; items && i < n; ++i) {
     PyObject* item = PySequence_GetItem(o, i);
@@ -81,15 +86,13 @@ void discover(PyObject* o, int depth, Found* f, bool first) {
     return;
   }
   if (is_sequence(o)) {
-    PyObject* fast = items_of(o);
-    const Py_ssize_t n = PySequence_Fast_GET_SIZE(fast);
+    const Owned items(items_of(o));
+    const Py_ssize_t n = PySequence_Fast_GET_SIZE(items.o);
     if (first) f->sizes.push_back(n);
-    struct Drop {
-      PyObject* o;
-      ~Drop() { Py_DECREF(o); }
-    } drop{fast};
-    for (Py_ssize_t i = 0; i < n; ++i)
-      discover(PySequence_Fast_GET_ITEM(fast, i), depth + 1, f, first && i == 0);
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      const Owned item(entry_of(items.o, i, n));
+      discover(item.o, depth + 1, f, first && i == 0);
+    }
     return;
   }
   Scalar s;
@@ -192,15 +195,14 @@ void fill(PyObject* o, const Tensor& out, int depth, int64_t* at) {
                  static_cast<long long>(sizes[depth]), depth, Py_TYPE(o)->tp_name);
     throw PyError{};
   }
-  PyObject* fast = items_of(o);
-  struct Drop {
-    PyObject* o;
-    ~Drop() { Py_DECREF(o); }
-  } drop{fast};
-  CCDL_CHECK(PySequence_Fast_GET_SIZE(fast) == sizes[depth], Value, "tensor: expected sequence of length ",
-             sizes[depth], " at dim ", depth, " (got ", static_cast<int64_t>(PySequence_Fast_GET_SIZE(fast)),
-             ")");
-  for (Py_ssize_t i = 0; i < sizes[depth]; ++i) fill(PySequence_Fast_GET_ITEM(fast, i), out, depth + 1, at);
+  const Owned items(items_of(o));
+  const Py_ssize_t n = PySequence_Fast_GET_SIZE(items.o);
+  CCDL_CHECK(n == sizes[depth], Value, "tensor: expected sequence of length ", sizes[depth], " at dim ",
+             depth, " (got ", static_cast<int64_t>(n), ")");
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    const Owned item(entry_of(items.o, i, n));
+    fill(item.o, out, depth + 1, at);
+  }
 }
 
 PyObject* row_tensor(const Args& a) {

@@ -151,14 +151,13 @@ bool list_is_tuple(PyObject* o) {
 }
 
 void parse(Key* key, PyObject* o, const Tensor& x) {
+  // A list becomes a tuple: what an entry runs when it is read may change the list.
+  const Owned tuple(list_is_tuple(o) ? PyList_AsTuple(o) : Py_NewRef(o));
   PyObject* const* entries = &o;
   Py_ssize_t n = 1;
-  if (PyTuple_Check(o)) {
-    entries = reinterpret_cast<PyTupleObject*>(o)->ob_item;
-    n = PyTuple_GET_SIZE(o);
-  } else if (list_is_tuple(o)) {
-    entries = reinterpret_cast<PyListObject*>(o)->ob_item;
-    n = PyList_GET_SIZE(o);
+  if (PyTuple_Check(tuple.o)) {
+    entries = reinterpret_cast<PyTupleObject*>(tuple.o)->ob_item;
+    n = PyTuple_GET_SIZE(tuple.o);
   }
   CCDL_CHECK(n <= 2 * kMaxDims, Index, "index: too many entries in the index, ", n);
   TensorList tensors(static_cast<size_t>(n));

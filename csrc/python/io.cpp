@@ -8,23 +8,9 @@
 namespace ccdl::python {
 namespace {
 
-struct Owned {  // releases its reference at the end of the scope
-  PyObject* o;
-  explicit Owned(PyObject* p) : o(p) {
-    if (!o) throw PyError{};
-  }
-  ~Owned() { Py_XDECREF(o); }
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-  PyObject* release() { return std::exchange(o, nullptr); }
-};
-
 std::string text(PyObject* o, const char* what) {
   CCDL_CHECK(PyUnicode_Check(o), Type, "save: ", what, " must be a string, got ", Py_TYPE(o)->tp_name);
-  Py_ssize_t n = 0;
-  const char* p = PyUnicode_AsUTF8AndSize(o, &n);
-  if (p == nullptr) throw PyError{};
-  return {p, static_cast<size_t>(n)};
+  return utf8(o);
 }
 
 std::string path_of(PyObject* o) {

@@ -88,9 +88,10 @@ struct DeviceObject {
 PyTypeObject* DeviceType;
 thread_local Device t_default_device;
 
-bool parse_device(const char* text, Device* out, bool* has_index) {
+bool parse_device(const std::string& whole, Device* out, bool* has_index) {
+  const char* text = whole.c_str();
   const char* colon = std::strchr(text, ':');
-  const std::string kind = colon ? std::string(text, colon) : std::string(text);
+  const std::string kind = colon ? std::string(text, colon) : whole;
   *has_index = colon != nullptr;
   if (kind == "cpu")
     out->kind = DeviceKind::Cpu;
@@ -103,7 +104,7 @@ bool parse_device(const char* text, Device* out, bool* has_index) {
   if (colon) {
     char* end = nullptr;
     const long v = std::strtol(colon + 1, &end, 10);
-    CCDL_CHECK(end != colon + 1 && *end == 0 && v >= 0 && v < 1024, Runtime,
+    CCDL_CHECK(colon[1] >= '0' && colon[1] <= '9' && end == text + whole.size() && v < 1024, Runtime,
                "device: Invalid device string: '", text, "'; the form is 'cuda:0'");
     out->index = static_cast<int16_t>(v);
   }
@@ -130,7 +131,7 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
     if (Py_TYPE(type) == DeviceType) return Py_NewRef(type);
     bool has_index = false;
     if (PyUnicode_Check(type)) {
-      parse_device(PyUnicode_AsUTF8(type), &d, &has_index);
+      parse_device(utf8(type), &d, &has_index);
       if (index != Py_None) {
         const long v = PyLong_AsLong(index);
         if (v == -1 && PyErr_Occurred()) return nullptr;
@@ -441,7 +442,7 @@ bool device_from(PyObject* o, Device* out) {
     *out = reinterpret_cast<DeviceObject*>(o)->device;
     has_index = reinterpret_cast<DeviceObject*>(o)->has_index;
   } else if (PyUnicode_Check(o)) {
-    parse_device(PyUnicode_AsUTF8(o), out, &has_index);
+    parse_device(utf8(o), out, &has_index);
   }
   if (Py_TYPE(o) == DeviceType || PyUnicode_Check(o)) {
     if (out->is_cuda() && !has_index) out->index = static_cast<int16_t>(cu::current_device());

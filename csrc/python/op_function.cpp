@@ -40,11 +40,12 @@ PyObject* call_row(const Signature& s, const Args& a) {
   }
 }
 
-// The `__torch_function__` of an argument (or of an entry of a list) that is no tensor and has one; or null.
-PyObject* override_of(PyObject* o, PyTypeObject** type) {
+// The `__torch_function__` of an argument (or of an entry of a list: one level, for a list may hold itself)
+// that is no tensor and has one; or null.
+PyObject* override_of(PyObject* o, PyTypeObject** type, bool entry = false) {
   if (PyTuple_CheckExact(o) || PyList_CheckExact(o)) {
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i)
-      if (PyObject* found = override_of(PySequence_Fast_GET_ITEM(o, i), type)) return found;
+    for (Py_ssize_t i = 0; !entry && i < PySequence_Fast_GET_SIZE(o); ++i)
+      if (PyObject* found = override_of(PySequence_Fast_GET_ITEM(o, i), type, true)) return found;
     return nullptr;
   }
   if (is_tensor(o) || PyLong_Check(o) || PyFloat_Check(o) || o == Py_None) return nullptr;

@@ -65,8 +65,8 @@ Scalar order_of(const char* op, PyObject* p) {
   Scalar v;
   if (!p || p == Py_None) return 2.0;
   if (number_from(p, &v)) return v;
-  const char* text = PyUnicode_Check(p) ? PyUnicode_AsUTF8(p) : nullptr;
-  const std::string name = text ? text : "";
+  const bool text = PyUnicode_Check(p);
+  const std::string name = text ? utf8(p) : "";
   if (name == "fro") return 2.0;
   if (name == "inf") return std::numeric_limits<double>::infinity();
   if (name == "-inf") return -std::numeric_limits<double>::infinity();

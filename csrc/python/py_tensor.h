@@ -14,7 +14,7 @@ PyGetSetDef* tensor_properties();  // tensor_properties.cpp
 int traverse_autograd(const Tensor& x, visitproc visit,
                       void* arg);  // autograd.cpp: Python objects held by hooks and nodes
 void clear_autograd(const Tensor& x);
-PyObject* wrap_node(const Ref<autograd::Node>& node);  // autograd.cpp: the Python view of a grad_fn
+PyObject* wrap_node(const Ref<autograd::Node>& node);  // autograd_nodes.cpp: the Python view of a grad_fn
 PyObject* strided_layout();
 Tensor tensor_from_buffer(PyObject* o, const char* op);  // exchange.cpp: shares the memory
 

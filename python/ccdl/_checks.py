@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ._C import Tensor
 from .errors import ShapeError, TypeError, ValueError
 
-__all__ = ["check_count", "check_sizes", "check_tensors", "named"]
+__all__ = ["check_count", "check_sizes", "check_tensors", "items", "named"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -29,6 +29,13 @@ def check_count(op: str, name: str, count: Any, most: int) -> None:
     """ValueError for a number of repetitions in Python that would not end within seconds."""
     if isinstance(count, int) and count > most:
         raise ValueError(f"{op}: {name} is {count}, must be at most {most}")
+
+
+def items(op: str, name: str, value: Any) -> tuple[Any, ...]:
+    """The entries of a sequence; an iterator, which may have no end, is refused."""
+    if not hasattr(value, "__len__"):
+        raise TypeError(f"{op}: argument '{name}' must be a sequence, not {type(value).__name__}")
+    return tuple(value)
 
 
 def check_sizes(op: str, **sizes: Any) -> None:

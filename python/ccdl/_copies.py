@@ -7,7 +7,7 @@ from typing import Any
 
 from . import _C, errors
 from ._C import Tensor
-from ._checks import check_tensors
+from ._checks import check_tensors, items
 from ._contractions import _write
 
 __all__ = [
@@ -89,9 +89,10 @@ def as_strided_scatter(
     tensor([[1., 0.],
             [0., 1.]])
     """
-    if tuple(src.shape) != tuple(size):
+    size = items("as_strided_scatter", "size", size)
+    if tuple(src.shape) != size:
         raise errors.ShapeError(
-            f"as_strided_scatter: expected src to have a size equal to the slice of input, {tuple(size)}, "
+            f"as_strided_scatter: expected src to have a size equal to the slice of input, {size}, "
             f"got {tuple(src.shape)}"
         )
     offset = input.storage_offset() if storage_offset is None else storage_offset

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from . import _C, errors
 from ._C import Tensor
-from ._checks import check_count, check_tensors
+from ._checks import check_count, check_tensors, items
 from ._contractions import _write
 from ._functional_names import (
     addmv_,
@@ -286,7 +286,7 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     """
     if edge_order not in (1, 2):
         raise errors.RuntimeError(f"gradient: only supports edge_order=1 and edge_order=2, got {edge_order}")
-    dims = list(_indices(input.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    dims = list(_indices(input.dim())) if dim is None else [dim] if isinstance(dim, int) else items("gradient", "dim", dim)
     for d in dims:
         if not -input.dim() <= d < input.dim():
             raise errors.IndexError(
@@ -305,7 +305,7 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     if isinstance(spacing, (int, float)):
         steps: list[Any] = [spacing] * len(dims)
     else:
-        steps = list(spacing)
+        steps = list(items("gradient", "spacing", spacing))
     if len(steps) != len(dims):
         raise errors.RuntimeError(
             f"gradient: expected spacing to be a number or to have one entry per dimension, got {len(steps)} "

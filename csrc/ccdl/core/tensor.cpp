@@ -160,7 +160,10 @@ void set_tensors_are_inference(bool on) { t_inference = on; }
 static Tensor make(IntSpan sizes, const Dims& strides, DType dtype, Device device, int64_t elements) {
   CCDL_CHECK(static_cast<int>(dtype) < kNumDTypes, Type, "empty: dtype ", dtype_name(dtype),
              " is reserved and not supported; use float32 or float64");
-  auto storage = Storage::allocate(elements * item_size(dtype), device);
+  int64_t bytes = 0;  // an expanded tensor may have more elements than memory has bytes
+  CCDL_CHECK(!__builtin_mul_overflow(elements, static_cast<int64_t>(item_size(dtype)), &bytes), Value,
+             "empty: the size in bytes of ", dtype_name(dtype), " ", Dims(sizes), " overflows 64 bits");
+  auto storage = Storage::allocate(bytes, device);
   auto impl = make_ref<TensorImpl>(std::move(storage), Dims(sizes), strides, 0, dtype);
   impl->inference = t_inference;
   return Tensor(std::move(impl));

@@ -7,7 +7,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
-from ..._checks import check_tensors
+from ..._checks import check_tensors, items
 
 __all__ = [
     "fractional_max_pool2d",
@@ -18,7 +18,7 @@ __all__ = [
 
 
 def _sizes(op: str, value: Any, n: int) -> tuple[int, ...]:
-    sizes = (value,) * n if isinstance(value, int) else tuple(value)
+    sizes = (value,) * n if isinstance(value, int) else items(op, "size", value)
     if len(sizes) != n or any(s < 1 for s in sizes):
         raise errors.RuntimeError(
             f"{op}: kernel_size and output_size must either be a single int or a tuple of {n} positive ints, "
@@ -49,7 +49,7 @@ def _fractional(
     x = input if input.dim() == n + 2 else input.unsqueeze(0)
     kernel = _sizes(op, kernel_size, n)
     if output_size is None:
-        ratios = (output_ratio,) * n if isinstance(output_ratio, float) else tuple(output_ratio)
+        ratios = (output_ratio,) * n if isinstance(output_ratio, float) else items(op, "output_ratio", output_ratio)
         if any(not 0 < r < 1 for r in ratios):
             raise errors.ValueError(f"{op}: output_ratio must be between 0 and 1 (got {output_ratio})")
         output_size = [int(s * r) for s, r in zip(x.shape[-n:], ratios)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
-from ..._checks import check_tensors
+from ..._checks import check_tensors, items
 
 __all__ = [
     "batch_norm",
@@ -85,7 +85,7 @@ def layer_norm(
     >>> F.layer_norm(ccdl.tensor([[0., 2.]]), (2,))
     tensor([[-1.0000,  1.0000]])
     """
-    return _C.layer_norm(input, tuple(normalized_shape), weight=weight, bias=bias, eps=eps)
+    return _C.layer_norm(input, items("layer_norm", "normalized_shape", normalized_shape), weight=weight, bias=bias, eps=eps)
 
 
 def group_norm(
@@ -187,7 +187,7 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Any = None, eps: Any 
     >>> F.rms_norm(ccdl.tensor([[3., 4.]]), (2,))
     tensor([[0.8485, 1.1314]])
     """
-    return _C.rms_norm(input, tuple(normalized_shape), weight=weight, eps=eps)
+    return _C.rms_norm(input, items("rms_norm", "normalized_shape", normalized_shape), weight=weight, eps=eps)
 
 
 def local_response_norm(

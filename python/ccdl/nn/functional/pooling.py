@@ -6,13 +6,12 @@ the last window starts inside the input or its left padding. Padding may be at m
 
 from __future__ import annotations
 
-import builtins
 import math
 from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
-from ..._checks import check_tensors
+from ..._checks import check_tensors, items
 from ..._contractions import to_out
 
 __all__ = [
@@ -195,7 +194,7 @@ def _unpool_size(op, input, n, kernel_size, stride, padding, output_size):
     ]
     if output_size is None:
         return default
-    wanted = list(output_size)[-n:]
+    wanted = items(op, "output_size", output_size)[-n:]
     for got, usual, s in zip(wanted, default, stride):
         if not usual - s < got < usual + s:
             raise errors.ValueError(
@@ -388,10 +387,7 @@ def _adaptive_size(input, output_size, n):
     if isinstance(output_size, int) or not isinstance(input, Tensor):
         return (output_size,) * n
     if not isinstance(output_size, (tuple, list)):  # a tensor or an array of sizes
-        try:
-            output_size = tuple(output_size)
-        except builtins.TypeError:
-            return output_size
+        output_size = items(f"adaptive pooling in {n}-d", "output_size", output_size)
     if n == 1 and None in output_size:
         raise errors.TypeError("adaptive pooling in 1-d: argument 'output_size' must be an int, not None")
     if len(output_size) != n:

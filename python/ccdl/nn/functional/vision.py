@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
-from ..._checks import check_tensors
+from ..._checks import check_tensors, items
 
 __all__ = ["affine_grid", "channel_shuffle", "grid_sample", "pixel_shuffle", "pixel_unshuffle"]
 
@@ -92,7 +92,8 @@ def affine_grid(theta: Any, size: Any, align_corners: Any = None) -> Tensor:
     """
     if not theta.is_floating_point():
         raise ValueError(f"affine_grid: Expected theta to have floating point type, but got {theta.dtype}")
-    spatial = tuple(size)[2:]
+    size = items("affine_grid", "size", size)
+    spatial = size[2:]
     n = len(spatial)
     if n not in (2, 3):
         raise NotImplementedError(f"affine_grid: size is {list(size)}, must be 4-d or 5-d")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
-from ..._checks import check_sizes
+from ..._checks import check_sizes, items
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
@@ -20,7 +20,7 @@ __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "
 
 def _ntuple(value, n):
     """``value`` repeated n times if it is a number, else as a tuple."""
-    return (value,) * n if isinstance(value, int) else tuple(value)
+    return (value,) * n if isinstance(value, int) else items("convolution", "size", value)
 
 
 class _ConvNd(Module):
@@ -265,7 +265,7 @@ class _ConvTranspose(_ConvNd):
             return self.output_padding
         n = self._n
         lead = input.dim() - n
-        output_size = list(output_size)
+        output_size = items(type(self).__name__, "output_size", output_size)
         if len(output_size) == lead + n:
             output_size = output_size[lead:]
         if len(output_size) != n:

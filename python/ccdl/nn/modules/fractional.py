@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..._C import Tensor
+from ..._checks import items
 from .. import functional as F
 from .module import Module
 from .normalization import LocalResponseNorm
@@ -30,7 +31,7 @@ class _FractionalMaxPool(Module):
             raise ValueError(f"{name} requires specifying either an output size, or a pooling ratio")
         if output_size is not None and output_ratio is not None:
             raise ValueError("only one of output_size and output_ratio may be specified")
-        self.kernel_size = (kernel_size,) * n if isinstance(kernel_size, int) else tuple(kernel_size)
+        self.kernel_size = (kernel_size,) * n if isinstance(kernel_size, int) else items("fractional_max_pool", "kernel_size", kernel_size)
         self.return_indices = return_indices
         self.register_buffer("_random_samples", _random_samples)
         self.output_size = (output_size,) * n if isinstance(output_size, int) else output_size

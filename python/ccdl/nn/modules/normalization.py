@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
-from ..._checks import check_sizes
+from ..._checks import check_sizes, items
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
@@ -253,7 +253,9 @@ class LayerNorm(Module):
         super().__init__()
         check_sizes(type(self).__name__, normalized_shape=normalized_shape)
         self.normalized_shape = (
-            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+            (normalized_shape,)
+            if isinstance(normalized_shape, int)
+            else items(type(self).__name__, "normalized_shape", normalized_shape)
         )
         self.eps = eps
         self.elementwise_affine = elementwise_affine
@@ -361,7 +363,9 @@ class RMSNorm(Module):
         super().__init__()
         check_sizes(type(self).__name__, normalized_shape=normalized_shape)
         self.normalized_shape = (
-            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+            (normalized_shape,)
+            if isinstance(normalized_shape, int)
+            else items(type(self).__name__, "normalized_shape", normalized_shape)
         )
         self.eps = eps
         self.elementwise_affine = elementwise_affine
