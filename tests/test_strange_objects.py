@@ -5,6 +5,7 @@ Python's kinds, and the next call works."""
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any
 
 import pytest
@@ -102,6 +103,20 @@ def test_more_elements_than_an_address_can_name(name: str) -> None:
     x = ccdl.ones(1, 1).expand(2**31, 2**31)
     with pytest.raises((ValueError, MemoryError, RuntimeError)):
         getattr(x, name)(*{"cumsum": (0,), "flip": (0,)}.get(name, ()))
+
+
+@pytest.mark.parametrize("shape", [(0, 2**40), (2**40, 0), (2**40, 3, 0), (0, 3, 2**40), (3, 0, 2**40)])
+@pytest.mark.parametrize("call", [
+    lambda x: x.sort(0), lambda x: x.sort(-1), lambda x: x.argsort(0), lambda x: x.msort(), lambda x: x.triu(), lambda x: x.clone().tril_(),
+    ccdl.linalg.svdvals, ccdl.linalg.matrix_rank, lambda x: ccdl.linalg.qr(x, mode="r"), lambda x: x.cumsum(0), lambda x: x.softmax(-1),
+    lambda x: F.conv1d(x, x), lambda x: x.topk(0, 0), lambda x: x.flip(0), lambda x: x.roll(1, 0), lambda x: x + x, lambda x: x.sum(),
+])  # fmt: skip
+def test_no_elements_beside_a_huge_size(call: Any, shape: tuple[int, ...]) -> None:
+    """Time goes with the elements, not with the sizes: 2^40 rows of none take none."""
+    begin = time.process_time()
+    with contextlib.suppress(RuntimeError, ValueError, MemoryError, IndexError):
+        call(ccdl.empty(shape))
+    assert time.process_time() - begin < 2
 
 
 def test_iterators_without_an_end() -> None:

@@ -4,6 +4,7 @@ argument."""
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from .errors import ShapeError, TypeError, ValueError
 
 __all__ = ["check_count", "check_sizes", "check_tensors", "items", "named"]
 
+_MOST_ITEMS = 64  # of a sequence that is neither a list nor a tuple
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -32,10 +34,12 @@ def check_count(op: str, name: str, count: Any, most: int) -> None:
 
 
 def items(op: str, name: str, value: Any) -> tuple[Any, ...]:
-    """The entries of a sequence; an iterator, which may have no end, is refused."""
-    if not hasattr(value, "__len__"):
-        raise TypeError(f"{op}: argument '{name}' must be a sequence, not {type(value).__name__}")
-    return tuple(value)
+    """The entries of a short sequence; an iterator, which may have no end, is refused."""
+    if isinstance(value, (tuple, list)):
+        return tuple(value)
+    if not hasattr(value, "__len__") or len(value) > _MOST_ITEMS:
+        raise TypeError(f"{op}: argument '{name}' must be a short sequence, not {type(value).__name__}")
+    return tuple(itertools.islice(value, len(value)))
 
 
 def check_sizes(op: str, **sizes: Any) -> None:

@@ -167,10 +167,11 @@ def range(
 
 def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
     """Uninitialised memory of ``size`` whose dimensions lie in memory in the order ``physical_layout``."""
-    order = [int(d) for d in physical_layout]
+    size = items("empty_permuted", "size", size)
+    order = [int(d) for d in items("empty_permuted", "physical_layout", physical_layout)]
     if sorted(order) != [*_indices(len(size))]:
         raise errors.RuntimeError(
-            f"empty_permuted: physical_layout must be a permutation of the dimensions of {tuple(size)}, got "
+            f"empty_permuted: physical_layout must be a permutation of the dimensions of {size}, got "
             f"{tuple(order)}"
         )
     made = _options(**options)
@@ -286,7 +287,8 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     """
     if edge_order not in (1, 2):
         raise errors.RuntimeError(f"gradient: only supports edge_order=1 and edge_order=2, got {edge_order}")
-    dims = list(_indices(input.dim())) if dim is None else [dim] if isinstance(dim, int) else items("gradient", "dim", dim)
+    wanted = (dim,) if isinstance(dim, int) else dim
+    dims = list(_indices(input.dim()) if wanted is None else items("gradient", "dim", wanted))
     for d in dims:
         if not -input.dim() <= d < input.dim():
             raise errors.IndexError(

@@ -122,30 +122,52 @@ Tensor recorded(ConvBackward::Kind kind, const Tensor& a, const Tensor& b, const
   return y;
 }
 
+// No products go into y: it is set to 0. Sizes beside a 0 may be of any magnitude, and no kernel walks them.
+bool nothing_to_sum(const Tensor& y, const Tensor& a, const Tensor& b) {
+  if (y.numel() > 0 && a.numel() > 0 && b.numel() > 0) return false;
+  const NoGradGuard no_grad;
+  fill_(y, Scalar(0.0));
+  return true;
+}
+
+Dims channel_sizes(int64_t dims) {  // of a bias beside [N, C, ...]
+  Dims sizes(static_cast<size_t>(dims), 1);
+  sizes[1] = -1;
+  return sizes;
+}
+
 Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g) {
   const Tensor xc = operand(x, g.format), wc = operand(w, g.w_format),
                bc = bias.defined() ? operand(bias, MemoryFormat::Contiguous) : bias,
                y = result_like(g.y_sizes, x, g.format);
-  CCDL_KERNEL(y, conv_forward(spatial_view(xc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
-                              bias.defined() ? bc.data() : nullptr, spatial_view(y, g.dims, g.format),
-                              g.kernel, Activation::None));
+  if (nothing_to_sum(y, xc, wc)) {
+    const NoGradGuard no_grad;
+    if (bias.defined()) copy_(y, reshape(bc, channel_sizes(y.dim())));
+  } else {
+    CCDL_KERNEL(y, conv_forward(spatial_view(xc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
+                                bias.defined() ? bc.data() : nullptr, spatial_view(y, g.dims, g.format),
+                                g.kernel, Activation::None));
+  }
   return recorded(ConvBackward::kProduct, x, w, bias, g, finished(y, x, g));
 }
 
 Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
   const Tensor dc = operand(dy, g.format), wc = operand(w, g.w_format),
                dx = result_like(g.x_sizes, dy, g.format);
-  CCDL_KERNEL(dx,
-              conv_backward_input(spatial_view(dc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
-                                  spatial_view(dx, g.dims, g.format), g.kernel));
+  if (!nothing_to_sum(dx, dc, wc))
+    CCDL_KERNEL(dx,
+                conv_backward_input(spatial_view(dc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
+                                    spatial_view(dx, g.dims, g.format), g.kernel));
   return recorded(ConvBackward::kAdjointInput, dy, w, {}, g, finished(dx, dy, g));
 }
 
 Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g) {
   const Tensor xc = operand(x, g.format), dc = operand(dy, g.format),
                dw = result_like(g.w_sizes, x, g.w_format);
-  CCDL_KERNEL(dw, conv_backward_weight(spatial_view(xc, g.dims, g.format), spatial_view(dc, g.dims, g.format),
-                                       spatial_view(dw, g.dims, g.w_format), g.kernel));
+  if (!nothing_to_sum(dw, xc, dc))
+    CCDL_KERNEL(dw,
+                conv_backward_weight(spatial_view(xc, g.dims, g.format), spatial_view(dc, g.dims, g.format),
+                                     spatial_view(dw, g.dims, g.w_format), g.kernel));
   return recorded(ConvBackward::kAdjointWeight, x, dy, {}, g, as_dtype(dw, x.dtype()));
 }
 

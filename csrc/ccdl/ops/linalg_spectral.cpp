@@ -132,6 +132,7 @@ Panel panel_of(const Tensor& reflectors, const Tensor& tau) {
 }
 
 void factor_qr(const Tensor& at, const Tensor& tau, const Tensor& scratch) {
+  if (tau.numel() == 0) return;  // no reflector, however many columns there are
   CCDL_KERNEL(at, linalg_qr(at.view(), tau.view(), scratch.view()));
 }
 
@@ -170,7 +171,7 @@ Qr qr_of(const Tensor& at, int64_t columns) {
   const Tensor scratch = work_space(at, {batch, whole(at) ? 0 : std::max(n, columns)});
   factor_qr(at, tau, scratch);
   Qr r{work_space(at, {batch, columns, m}), at};
-  if (columns > 0) CCDL_KERNEL(at, linalg_qr_form(at.view(), tau.view(), r.qt.view(), scratch.view()));
+  if (r.qt.numel() > 0) CCDL_KERNEL(at, linalg_qr_form(at.view(), tau.view(), r.qt.view(), scratch.view()));
   return r;
 }
 

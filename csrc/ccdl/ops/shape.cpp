@@ -51,7 +51,7 @@ struct DiagEmbedBackward : Node {
 Tensor triangle_op(const char* op, const Tensor& x, int64_t diagonal, bool upper) {
   CCDL_CHECK(x.dim() >= 2, Shape, op, ": input tensor must have at least 2 dimensions, got ", describe(x));
   Tensor y = empty_like(x);
-  CCDL_KERNEL(x, triangle(x.view(), diagonal, upper, y.view()));
+  if (x.numel() > 0) CCDL_KERNEL(x, triangle(x.view(), diagonal, upper, y.view()));
   if (needs_graph(x)) {
     auto node = make_ref<TriangleBackward>();
     node->diagonal = diagonal;

@@ -45,7 +45,8 @@ ValuesIndices select_one(const char* op, const char* node, const Tensor& x, int6
 ValuesIndices sort(const Tensor& x, int64_t dim, bool descending) {
   dim = wrap_dim("sort", dim, x.dim());
   Tensor values = empty_like(x), indices = empty_like(x, DType::Int64);
-  CCDL_KERNEL(x, sort(x.view(), static_cast<int>(dim), descending, values.view(), indices.view()));
+  if (x.numel() > 0)
+    CCDL_KERNEL(x, sort(x.view(), static_cast<int>(dim), descending, values.view(), indices.view()));
   if (needs_graph(x)) record_selection("SortBackward", x, values, indices, dim, false);
   return {values, indices};
 }
@@ -55,7 +56,7 @@ Tensor argsort(const Tensor& x, int64_t dim, bool descending) {
   Tensor indices = empty_like(x, DType::Int64);
   View none = indices.view();
   none.data = nullptr;
-  CCDL_KERNEL(x, sort(x.view(), static_cast<int>(dim), descending, none, indices.view()));
+  if (x.numel() > 0) CCDL_KERNEL(x, sort(x.view(), static_cast<int>(dim), descending, none, indices.view()));
   return indices;
 }
 

@@ -49,7 +49,8 @@ def _fractional(
     x = input if input.dim() == n + 2 else input.unsqueeze(0)
     kernel = _sizes(op, kernel_size, n)
     if output_size is None:
-        ratios = (output_ratio,) * n if isinstance(output_ratio, float) else items(op, "output_ratio", output_ratio)
+        one = isinstance(output_ratio, float)
+        ratios = (output_ratio,) * n if one else items(op, "output_ratio", output_ratio)
         if any(not 0 < r < 1 for r in ratios):
             raise errors.ValueError(f"{op}: output_ratio must be between 0 and 1 (got {output_ratio})")
         output_size = [int(s * r) for s, r in zip(x.shape[-n:], ratios)]

@@ -85,7 +85,8 @@ def layer_norm(
     >>> F.layer_norm(ccdl.tensor([[0., 2.]]), (2,))
     tensor([[-1.0000,  1.0000]])
     """
-    return _C.layer_norm(input, items("layer_norm", "normalized_shape", normalized_shape), weight=weight, bias=bias, eps=eps)
+    shape = items("layer_norm", "normalized_shape", normalized_shape)
+    return _C.layer_norm(input, shape, weight=weight, bias=bias, eps=eps)
 
 
 def group_norm(

@@ -31,7 +31,9 @@ class _FractionalMaxPool(Module):
             raise ValueError(f"{name} requires specifying either an output size, or a pooling ratio")
         if output_size is not None and output_ratio is not None:
             raise ValueError("only one of output_size and output_ratio may be specified")
-        self.kernel_size = (kernel_size,) * n if isinstance(kernel_size, int) else items("fractional_max_pool", "kernel_size", kernel_size)
+        one = isinstance(kernel_size, int)
+        op = "fractional_max_pool"
+        self.kernel_size = (kernel_size,) * n if one else items(op, "kernel_size", kernel_size)
         self.return_indices = return_indices
         self.register_buffer("_random_samples", _random_samples)
         self.output_size = (output_size,) * n if isinstance(output_size, int) else output_size
