@@ -4,6 +4,8 @@
 #include "py_tensor.h"
 #include "signature.h"
 
+#include <ccdl/ops/promotion.h>
+
 namespace ccdl::python {
 
 namespace {
@@ -12,9 +14,8 @@ constexpr int kMaxDepth = kMaxDims;
 
 struct Found {  // what a walk over nested data learnt
   Dims sizes;
-  bool any = false, any_float = false, any_int = false, any_bool = false;
-  DType widest = DType::Bool;  // of tensors and arrays met as leaves
-  bool any_tensor = false;
+  std::optional<DType> dtype;  // all leaves' promoted; none: there are none
+  void meet(DType t) { dtype = dtype && *dtype != t ? ops::promote_types(*dtype, t) : t; }
 };
 
 bool has_buffer(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_Check(o) && !PyByteArray_Check(o); }
@@ -62,17 +63,7 @@ void discover(PyObject* o, int depth, Found* f, bool first) {
              ") in the nested data");
   if (is_tensor(o)) {
     const Tensor& t = unwrap(o);
-    f->any = f->any_tensor = true;
-    if (is_floating(t.dtype()))
-      f->any_float = true;
-    else if (t.dtype() == DType::Bool)
-      f->any_bool = true;
-    else
-      f->any_int = true;
-    f->widest = f->widest == DType::Bool || item_size(t.dtype()) > item_size(f->widest) ||
-                        (is_floating(t.dtype()) && !is_floating(f->widest))
-                    ? t.dtype()
-                    : f->widest;
+    f->meet(t.dtype());
     if (first)
       for (int64_t s : t.sizes()) f->sizes.push_back(s);
     return;
@@ -100,13 +91,10 @@ void discover(PyObject* o, int depth, Found* f, bool first) {
     fail(PyUnicode_Check(o) || PyBytes_Check(o) ? ErrorKind::Type : ErrorKind::DType,
          str("tensor: could not infer dtype of ", Py_TYPE(o)->tp_name,
              "; numbers, nested sequences of numbers, arrays and tensors are accepted"));
-  f->any = true;
-  if (s.is_float() && !PyLong_Check(o))
-    f->any_float = true;
-  else if (s.is_bool())
-    f->any_bool = true;
+  if (s.is_float() && !PyLong_Check(o))  // NumPy's float64 is a float and more
+    f->meet(!PyFloat_CheckExact(o) && has_buffer(o) ? DType::Float64 : default_dtype());
   else
-    f->any_int = true;
+    f->meet(s.is_bool() ? DType::Bool : DType::Int64);
 }
 
 template <class T>
@@ -272,12 +260,7 @@ Tensor tensor_from_object(PyObject* data, std::optional<DType> dtype, bool copy)
   }
   Found f;
   discover(data, 0, &f, true);
-  DType t = dtype                   ? *dtype
-            : f.any_tensor          ? f.widest
-            : f.any_float || !f.any ? default_dtype()
-            : f.any_int             ? DType::Int64
-                                    : DType::Bool;
-  Tensor out = empty(f.sizes, t);
+  Tensor out = empty(f.sizes, dtype ? *dtype : f.dtype.value_or(default_dtype()));
   int64_t at = 0;
   fill(data, out, 0, &at);
   return out;

@@ -96,6 +96,7 @@ from ._functions import fill_ as fill_
 from ._functions import frexp as frexp
 from ._functions import frobenius_norm as frobenius_norm
 from ._functions import gcd_ as gcd_
+from ._functions import get_deterministic_debug_mode as get_deterministic_debug_mode
 from ._functions import get_device as get_device
 from ._functions import get_num_interop_threads as get_num_interop_threads
 from ._functions import gradient as gradient
@@ -129,6 +130,7 @@ from ._functions import rrelu as rrelu
 from ._functions import rrelu_ as rrelu_
 from ._functions import scalar_tensor as scalar_tensor
 from ._functions import set_default_tensor_type as set_default_tensor_type
+from ._functions import set_deterministic_debug_mode as set_deterministic_debug_mode
 from ._functions import set_flush_denormal as set_flush_denormal
 from ._functions import set_num_interop_threads as set_num_interop_threads
 from ._functions import svd_lowrank as svd_lowrank

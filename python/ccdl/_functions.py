@@ -69,6 +69,7 @@ __all__ = [
     "fill_",
     "frexp",
     "frobenius_norm",
+    "get_deterministic_debug_mode",
     "gcd_",
     "get_device",
     "get_num_interop_threads",
@@ -101,6 +102,7 @@ __all__ = [
     "rrelu_",
     "scalar_tensor",
     "set_default_tensor_type",
+    "set_deterministic_debug_mode",
     "set_flush_denormal",
     "set_num_interop_threads",
     "svd_lowrank",
@@ -563,6 +565,36 @@ _deterministic_warn_only = False
 def is_deterministic_algorithms_warn_only_enabled() -> bool:
     """What :func:`ccdl.use_deterministic_algorithms` was told last; there is nothing to warn of."""
     return _deterministic_warn_only
+
+
+_deterministic_debug_mode = 0
+
+
+def get_deterministic_debug_mode() -> int:
+    """What :func:`set_deterministic_debug_mode` was told last; 0 at first."""
+    return _deterministic_debug_mode
+
+
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """Accepted without effect: every op is deterministic.
+
+    Args:
+        debug_mode: 0 or ``"default"``, 1 or ``"warn"``, 2 or ``"error"``.
+
+    Raises:
+        RuntimeError: another value.
+    """
+    global _deterministic_debug_mode
+    names = {"default": 0, "warn": 1, "error": 2}
+    if isinstance(debug_mode, bool) or not isinstance(debug_mode, (int, str)):
+        raise errors.TypeError(f"debug_mode must be str or int, but got {type(debug_mode).__name__}")
+    mode = names.get(debug_mode, -1) if isinstance(debug_mode, str) else debug_mode
+    if mode not in names.values():
+        raise errors.RuntimeError(
+            "invalid value of debug_mode, expected one of 0, 1, 2, 'default', 'warn', 'error', got "
+            f"{debug_mode!r}"
+        )
+    _deterministic_debug_mode = mode
 
 
 def is_distributed(input: Tensor) -> bool:

@@ -95,6 +95,11 @@ class DataLoader:
                     f"multiprocessing_context option should specify a valid start method in {methods!r}, but "
                     f"got multiprocessing_context={multiprocessing_context!r}"
                 )
+        elif multiprocessing_context is not None and not hasattr(multiprocessing_context, "get_start_method"):
+            raise TypeError(
+                "multiprocessing_context option should be a valid context object or a string specifying the "
+                f"start method, but got multiprocessing_context={multiprocessing_context!r}"
+            )
         if multiprocessing_context is not None and num_workers == 0:
             raise ValueError(
                 "multiprocessing_context can only be used with multi-process loading (num_workers > 0), but "

@@ -142,7 +142,7 @@ class WeightedRandomSampler(Sampler):
 
     def __iter__(self) -> Iterator[Any]:
         drawn = _C.multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator)
-        return iter(drawn.tolist())
+        yield from drawn.tolist()
 
     def __len__(self) -> int:
         return self.num_samples
