@@ -66,8 +66,8 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "__config__ _VF _dynamo _inductor accelerator amp autograd backends compiler cpu cuda distributed "
-    "distributions errors fft func functional futures fx hub jit library linalg models mps "
+    "__config__ _VF _dynamo _higher_order_ops _inductor accelerator amp autograd backends compiler cpu cuda "
+    "distributed distributions errors fft func functional futures fx hub jit library linalg models mps "
     "multiprocessing nn onnx ops optim overrides profiler quasirandom random serialization signal "
     "sparse special storage testing text torch_version train types utils version vision xpu".split()
 )
@@ -96,6 +96,8 @@ _LAZY = {
     "get_autocast_gpu_dtype": ("amp.autocast_mode", "get_autocast_gpu_dtype"),
     "set_autocast_gpu_dtype": ("amp.autocast_mode", "set_autocast_gpu_dtype"),
     "vmap": ("_vmap", "vmap"),
+    "cond": ("_higher_order_ops.control_flow", "cond"),
+    "while_loop": ("_higher_order_ops.control_flow", "while_loop"),
     "einsum": ("_contractions", "einsum"),
     "tensordot": ("_contractions", "tensordot"),
     "chain_matmul": ("_contractions", "chain_matmul"),

@@ -142,6 +142,8 @@ from ._functions import unsafe_split_with_sizes as unsafe_split_with_sizes
 from ._functions import vander as vander
 from ._functions import xlogy_ as xlogy_
 from ._functions import zero_ as zero_
+from ._higher_order_ops.control_flow import cond as cond
+from ._higher_order_ops.control_flow import while_loop as while_loop
 from ._histograms import histogramdd as histogramdd
 from ._shapes import broadcast_shapes as broadcast_shapes
 from ._spectra import istft as istft

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...backends import cuda as _switches
-from . import bias
+from . import bias, flex_attention
 
-__all__ = ["SDPBackend", "WARN_FOR_UNFUSED_KERNELS", "bias", "sdpa_kernel"]
+__all__ = ["SDPBackend", "WARN_FOR_UNFUSED_KERNELS", "bias", "flex_attention", "sdpa_kernel"]
 
 WARN_FOR_UNFUSED_KERNELS = False
 

@@ -24,6 +24,7 @@ from ._hooks import (
     registered,
 )
 from ._state import StateMethods
+from ._state import _IncompatibleKeys as _IncompatibleKeys
 
 __all__ = [
     "Module",
