@@ -5,6 +5,7 @@
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_last.h>
 #include <ccdl/cpu/conv_last_depthwise.h>
+#include <ccdl/cpu/conv_last_rows.h>
 #include <ccdl/cpu/conv_parts.h>
 
 namespace ccdl::cpu {
@@ -12,49 +13,6 @@ namespace {
 
 constexpr int64_t kLastPixels = 128;  // pixels of a block
 constexpr int64_t kLastDepth = 512;   // of the sum, gathered at a time
-
-// Taps of one dim in increasing shift: source position = pixel * step + shift.
-struct Taps {
-  std::vector<int64_t> shift, index;  // index: of the tap in w
-  int64_t size() const { return static_cast<int64_t>(shift.size()); }
-};
-
-// dst[n, pixel, j] = sum over (tap, channel) of src[n, pixel * step + shift(tap), channel] * w[tap, channel,
-// j]
-template <class T>
-struct LastSweep {
-  int64_t batch, channels, m;  // m: columns of the product
-  const T* src;
-  int64_t src_size[3], step[3], pixels[3];
-  Taps taps[3];
-  T* dst;
-  int64_t dst_batch, dst_stride[3];  // elements between pixels; a pixel is m adjacent elements
-  const T* w;
-  int64_t w_channel, w_column, w_tap[3];
-  const T* bias;
-  bool relu;
-
-  int64_t count() const { return taps[0].size() * taps[1].size() * taps[2].size(); }
-  int64_t k() const { return count() * channels; }
-  int64_t image() const { return pixels[0] * pixels[1] * pixels[2]; }
-  int64_t src_batch() const { return src_size[0] * src_size[1] * src_size[2] * channels; }
-  bool dense() const {
-    return dst_stride[2] == m && dst_stride[1] == m * pixels[2] &&
-           dst_stride[0] == m * pixels[2] * pixels[1] && dst_batch == m * image();
-  }
-  bool pointwise() const {  // rows of the product are the source itself
-    bool same = count() == 1;
-    for (int d = 0; d < 3 && same; ++d)
-      same = taps[d].shift[0] == 0 && step[d] == 1 && src_size[d] == pixels[d];
-    return same;
-  }
-  // Taps along a row that follow each other read adjacent pixels: one run.
-  bool rows_follow() const {
-    for (size_t t = 1; t < taps[2].shift.size(); ++t)
-      if (taps[2].shift[t] != taps[2].shift[t - 1] + 1) return false;
-    return true;
-  }
-};
 
 View matrix(const void* data, DType dtype, int64_t rows, int64_t columns, int64_t row, int64_t column) {
   View v{};
@@ -234,6 +192,7 @@ void sweep_last(const LastSweep<T>& s) {
                 matrix(s.dst, t, total, s.m, s.m, 1), 1, 0,
                 {s.bias, 0, 1, s.relu ? Activation::Relu : Activation::None});
   }
+  if (last_fits_rows(s)) return last_sweep_rows(s);
   const auto& kernels = gemm_kernels<T>();
   const int64_t depth = even_depth(k);
   const WeightPanels<T> panels(s, depth);

@@ -1,0 +1,106 @@
+// Tiles of pixels x vectors of channels in registers: per step of the sum each vector of weights is loaded
+// once, each pixel broadcast once.
+#include <ccdl/cpu/simd/conv_rows.h>
+#include <ccdl/cpu/simd/lanes.h>
+
+#define CCDL_UNROLL _Pragma("GCC unroll 16")
+
+namespace ccdl::cpu::CCDL_ISA {
+namespace {
+
+template <class T>
+using Vec = typename Lanes<T>::V;
+
+#if defined(__AVX512F__)
+constexpr int kVectors = 4;
+constexpr int pixels_for(int vectors) { return vectors == 1 ? 14 : 24 / vectors; }
+#else
+constexpr int kVectors = 2;
+constexpr int pixels_for(int vectors) { return vectors == 1 ? 8 : 4; }
+#endif
+
+template <class T, int P, int V>
+CCDL_SI void row_tile(const ConvRowSum<T>& g, int64_t p, int64_t j) {
+  constexpr int L = Lanes<T>::kN, kBases = (P + 2) / 3;
+  Vec<T> acc[P][V];
+  CCDL_UNROLL for (int v = 0; v < V; ++v) {
+    const Vec<T> first = g.bias != nullptr ? ld(g.bias + j + v * L) : Vec<T>{};
+    CCDL_UNROLL for (int i = 0; i < P; ++i) acc[i][v] = first;
+  }
+  const T* w = g.w + j;
+  const int64_t step = g.step;
+  for (int64_t r = 0; r < g.runs; ++r) {
+    const T* base[kBases];  // every third pixel: the others are one and two steps further
+    CCDL_UNROLL for (int b = 0; b < kBases; ++b) base[b] = g.rows[r] + (p + 3 * b) * step;
+    for (int64_t e = g.length; e > 0; --e, w += g.width) {
+      Vec<T> a[V];
+      CCDL_UNROLL for (int v = 0; v < V; ++v) a[v] = ld(w + v * L);
+      CCDL_UNROLL for (int i = 0; i < P; ++i) {
+        const Vec<T> x = set1(base[i / 3][i % 3 * step]);
+        CCDL_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = fma(x, a[v], acc[i][v]);
+      }
+      CCDL_UNROLL for (int b = 0; b < kBases; ++b)++ base[b];
+    }
+  }
+  CCDL_UNROLL for (int i = 0; i < P; ++i) CCDL_UNROLL for (int v = 0; v < V; ++v) {
+    Vec<T> y = acc[i][v];
+    if (g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
+    const int64_t left = g.m - j - v * L;
+    to(g.out + (p + i) * g.out_step + j + v * L, y, left < L ? (int)left : L);
+  }
+}
+
+// Tiles of P pixels, the last one over some pixels again.
+template <class T, int V>
+__attribute__((noinline)) void row_columns(const ConvRowSum<T>& g, int64_t j) {
+  constexpr int P = pixels_for(V), kHalf = P / 2;
+  int64_t p = 0;
+  if (g.pixels >= P) {
+    for (; p + P <= g.pixels; p += P) row_tile<T, P, V>(g, p, j);
+    if (g.pixels - p > kHalf) return row_tile<T, P, V>(g, g.pixels - P, j);
+    if (p < g.pixels) row_tile<T, kHalf, V>(g, g.pixels - kHalf, j);
+    return;
+  }
+  for (; p + kHalf <= g.pixels; p += kHalf) row_tile<T, kHalf, V>(g, p, j);
+  if (p > 0 && p < g.pixels) return row_tile<T, kHalf, V>(g, g.pixels - kHalf, j);
+  for (; p < g.pixels; ++p) row_tile<T, 1, V>(g, p, j);
+}
+
+template <class T>
+void sum(const ConvRowSum<T>& g) {
+  constexpr int64_t L = Lanes<T>::kN;
+  const int64_t vectors = g.width / L, groups = (vectors + kVectors - 1) / kVectors;
+  for (int64_t i = 0; i < groups; ++i) {
+    const int64_t first = vectors * i / groups, j = first * L;
+    switch (vectors * (i + 1) / groups - first) {
+      case 1:
+        row_columns<T, 1>(g, j);
+        break;
+      case 2:
+        row_columns<T, 2>(g, j);
+        break;
+#if defined(__AVX512F__)
+      case 3:
+        row_columns<T, 3>(g, j);
+        break;
+      case 4:
+        row_columns<T, 4>(g, j);
+        break;
+#endif
+      default:
+        break;
+    }
+  }
+}
+
+template <class T>
+constexpr ConvRowTypeKernels<T> kernels() {
+  return {Lanes<T>::kN, sum<T>};
+}
+
+}  // namespace
+
+extern const ConvRowKernels conv_rows;
+const ConvRowKernels conv_rows = {kernels<float>(), kernels<double>()};
+
+}  // namespace ccdl::cpu::CCDL_ISA

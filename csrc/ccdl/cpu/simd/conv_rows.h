@@ -1,0 +1,44 @@
+// Convolution with channels innermost on rows that need no mask for their borders: pixels times vectors of
+// output channels, the pixels read where they lie.
+#pragma once
+#include <ccdl/cpu/isa.h>
+#include <cstdint>
+
+namespace ccdl::cpu {
+
+// out[p * out_step + j] = bias[j] + sum over r < runs and e < length of rows[r][p * step + e] *
+// w[(r * length + e) * width + j] (relu), p < pixels, j < m. width: m rounded up to whole vectors, also of
+// bias (or null).
+template <class T>
+struct ConvRowSum {
+  const T* const* rows;
+  int64_t runs, length, step;
+  const T* w;
+  int64_t width;
+  const T* bias;
+  bool relu;
+  T* out;
+  int64_t out_step, pixels, m;
+};
+
+template <class T>
+struct ConvRowTypeKernels {
+  int lanes;
+  void (*sum)(const ConvRowSum<T>&);
+};
+
+struct ConvRowKernels {
+  ConvRowTypeKernels<float> f32;
+  ConvRowTypeKernels<double> f64;
+};
+CCDL_SIMD_FAMILY(ConvRowKernels, conv_rows)
+
+template <class T>
+inline const ConvRowTypeKernels<T>& conv_row_kernels() {
+  if constexpr (sizeof(T) == 4)
+    return simd_conv_rows().f32;
+  else
+    return simd_conv_rows().f64;
+}
+
+}  // namespace ccdl::cpu
