@@ -17,10 +17,16 @@ __all__ = ["jacobian", "hessian", "vjp", "jvp", "vhp", "hvp"]
 def _pack(value, op, what):
     if isinstance(value, _C.Tensor):
         return (value,), True
+    name = f"The {what}s given to {op}" if what != "v" else f"The v given to {op}"
+    if what == "output":
+        name = f"The outputs of the user-provided function given to {op}"
+    rule = f"{name} must be either a Tensor or a tuple of Tensors but"
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{rule} the given {what} has type {type(value).__name__}")
     value = tuple(value)
     for index, item in enumerate(value):
         if not isinstance(item, _C.Tensor):
-            raise TypeError(f"{op}: {what} {index} is {type(item).__name__}, must be a Tensor")
+            raise TypeError(f"{rule} the value at index {index} has type {type(item).__name__}")
     return value, False
 
 
@@ -44,16 +50,24 @@ def _call(func, inputs, op, strict):
     if strict:
         for index, y in enumerate(outputs):
             if not y.requires_grad:
-                raise RuntimeError(f"{op}: strict=True, but output {index} does not depend on the inputs")
+                raise RuntimeError(
+                    f"Output {index} of the user-provided function does not require gradients. The outputs "
+                    f"must be computed in a differentiable manner from the input in strict mode of {op}."
+                )
     return outputs, single
 
 
-def _fill(grads, inputs, op, strict):
+def _fill(grads, inputs, op, strict, what="The output of the user-provided function"):
     filled = []
     for index, (g, x) in enumerate(zip(grads, inputs)):
         if g is None:
             if strict:
-                raise RuntimeError(f"{op}: strict=True, but the outputs do not depend on input {index}")
+                raise RuntimeError(
+                    f"{what} is independent of input {index}. This is not allowed in strict mode of {op}."
+                    if what
+                    else "The jacobian of the user-provided function with respect to input "
+                    f"{index} is independent of the inputs. This is not allowed in strict mode of {op}."
+                )
             g = _C.zeros_like(x)
         filled.append(g)
     return tuple(filled)
@@ -71,14 +85,27 @@ def _safe_grad(outputs, inputs, seeds, create_graph):
 def _check_vectors(v, like, op, what):
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
-            raise RuntimeError(f"{op}: v may be left out only for a single {what} with one element")
+            where = "user-provided function returns"
+            if what == "input":
+                where = "input to the user-provided function is"
+            raise RuntimeError(
+                f"{op}: The vector v can only be None if the {where} a single Tensor with a single element"
+            )
         return tuple(_C.ones_like(x) for x in like)
     v, _ = _pack(v, op, "v")
     if len(v) != len(like):
-        raise RuntimeError(f"{op}: v has {len(v)} tensors, must have {len(like)}, one per {what}")
+        if len(like) == 1:
+            raise RuntimeError(f"{op}: The given v should contain a single Tensor. It has {len(v)}.")
+        raise RuntimeError(
+            f"{op}: v is a tuple of invalid length: should be {len(like)}, one per {what}, but got {len(v)}."
+        )
     for index, (a, b) in enumerate(zip(v, like)):
         if tuple(a.shape) != tuple(b.shape):
-            raise RuntimeError(f"{op}: v[{index}] has shape {list(a.shape)}, its {what} has {list(b.shape)}")
+            which = f"Entry {index} in v" if len(like) > 1 else "v"
+            raise RuntimeError(
+                f"{op}: {which} has invalid size: should be torch.Size({list(b.shape)}), that of its {what}, "
+                f"but got torch.Size({list(a.shape)})."
+            )
     return v
 
 
@@ -127,9 +154,14 @@ def jvp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, stric
 
 def _scalar(func, inputs, op, strict):
     outputs, single = _call(func, inputs, op, strict)
-    if not single or outputs[0].numel() != 1:
-        got = [list(y.shape) for y in outputs]
-        raise RuntimeError(f"{op}: func must return one tensor with a single element, got shapes {got}")
+    got = [list(y.shape) for y in outputs]
+    if not single:
+        raise RuntimeError(f"The function given to {op} should return a single Tensor, got shapes {got}")
+    if outputs[0].numel() != 1:
+        raise RuntimeError(
+            f"The Tensor returned by the function given to {op} should contain a single element, "
+            f"got shape {got[0]}"
+        )
     return outputs[0]
 
 
@@ -141,14 +173,7 @@ def vhp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, stric
     >>> ccdl.autograd.functional.vhp(lambda t: (t ** 3).sum(), x, ccdl.ones(2))[1]
     tensor([ 6., 12.])
     """
-    with _recording():
-        inputs, single_in = _pack(inputs, "vhp", "input")
-        v = _check_vectors(v, inputs, "vhp", "input")
-        inputs = _prepare(inputs, create_graph)
-        output = _scalar(func, inputs, "vhp", strict)
-        first = _fill(_safe_grad((output,), inputs, (_C.ones_like(output),), True), inputs, "vhp", strict)
-        product = _fill(_safe_grad(first, inputs, v, create_graph), inputs, "vhp", strict)
-    return _finish((output,), create_graph)[0], _unpack(_finish(product, create_graph), single_in)
+    return _hessian_product("vhp", func, inputs, v, create_graph, strict)
 
 
 def hvp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
@@ -159,10 +184,21 @@ def hvp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, stric
     >>> ccdl.autograd.functional.hvp(lambda t: (t ** 3).sum(), x, ccdl.ones(2))[1]
     tensor([ 6., 12.])
     """
-    return vhp(func, inputs, v, create_graph, strict)
+    return _hessian_product("hvp", func, inputs, v, create_graph, strict)
 
 
-def _jacobian_rows(y, inputs, create_graph, strict, op):
+def _hessian_product(op, func, inputs, v, create_graph, strict):
+    with _recording():
+        inputs, single_in = _pack(inputs, op, "input")
+        v = _check_vectors(v, inputs, op, "input")
+        inputs = _prepare(inputs, create_graph)
+        output = _scalar(func, inputs, op, strict)
+        first = _fill(_safe_grad((output,), inputs, (_C.ones_like(output),), True), inputs, op, strict)
+        product = _fill(_safe_grad(first, inputs, v, create_graph), inputs, op, strict, None)
+    return _finish((output,), create_graph)[0], _unpack(_finish(product, create_graph), single_in)
+
+
+def _jacobian_rows(y, inputs, create_graph, strict, op, what):
     """Per input the stacked gradients of each entry of ``y``: shape y.shape + x.shape."""
     flat = y.reshape(-1)
     rows = [[] for _ in inputs]
@@ -171,7 +207,7 @@ def _jacobian_rows(y, inputs, create_graph, strict, op):
             grads = _grad(flat[j], inputs, retain_graph=True, create_graph=create_graph, allow_unused=True)
         else:
             grads = (None,) * len(inputs)
-        for k, g in enumerate(_fill(grads, inputs, op, strict)):
+        for k, g in enumerate(_fill(grads, inputs, op, strict, what)):
             rows[k].append(g)
     shape = tuple(y.shape)
     return tuple(
@@ -202,13 +238,15 @@ def jacobian(
     tensor([[2., 0.],
             [0., 4.]])
     """
+    _check_strict("jacobian", strict, vectorize)
     with _recording():
         inputs, single_in = _pack(inputs, "jacobian", "input")
         inputs = _prepare(inputs, create_graph)
         outputs, single_out = _call(func, inputs, "jacobian", strict)
         table = []
-        for y in outputs:
-            row = _finish(_jacobian_rows(y, inputs, create_graph, strict, "jacobian"), create_graph)
+        for index, y in enumerate(outputs):
+            what = f"Output {index} of the user-provided function"
+            row = _finish(_jacobian_rows(y, inputs, create_graph, strict, "jacobian", what), create_graph)
             table.append(_unpack(row, single_in))
     return _unpack(table, single_out)
 
@@ -228,18 +266,28 @@ def hessian(
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
+    _check_strict("hessian", strict, vectorize)
     with _recording():
         inputs, single_in = _pack(inputs, "hessian", "input")
         inputs = _prepare(inputs, create_graph)
         output = _scalar(func, inputs, "hessian", strict)
-        first = _fill(_safe_grad((output,), inputs, (_C.ones_like(output),), True), inputs, "hessian", strict)
+        first = _safe_grad((output,), inputs, (_C.ones_like(output),), True)
+        first = _fill(first, inputs, "hessian", strict, None)
         table = tuple(
             _unpack(
-                _finish(_jacobian_rows(g, inputs, create_graph, strict, "hessian"), create_graph), single_in
+                _finish(_jacobian_rows(g, inputs, create_graph, strict, "hessian", None), create_graph),
+                single_in,
             )
             for g in first
         )
     return _unpack(table, single_in)
+
+
+def _check_strict(op, strict, vectorize):
+    if strict and vectorize:
+        raise RuntimeError(
+            f"{op}: `strict=True` and `vectorize=True` are not supported together; set one of them to False"
+        )
 
 
 def _recording():
