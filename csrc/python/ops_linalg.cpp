@@ -230,6 +230,14 @@ static const Row kRows[] = {
        return fields(a, "linalg_qr", {"Q", "R"},
                      [&] { return ops::linalg_qr("linalg.qr", a.tensor(0), mode); });
      }},
+    {"_linalg_householder_product(Tensor a, Tensor tau) -> Tensor",
+     [](const Args& a) {
+       return a.run([&] { return ops::linalg_householder_product(a.tensor(0), a.tensor(1)); });
+     }},
+    {"_linalg_geqrf(Tensor a) -> tuple[Tensor, Tensor]",
+     [](const Args& a) {
+       return fields(a, "geqrf", {"a", "tau"}, [&] { return ops::linalg_geqrf(a.tensor(0)); });
+     }},
     {"_linalg_eigh(Tensor a, str uplo) -> tuple[Tensor, Tensor]",
      [](const Args& a) {
        const std::string uplo = a.string(1);

@@ -1,6 +1,7 @@
 // Rows of the losses. Reductions arrive by name.
 #include "binding.h"
 
+#include <ccdl/ops/ctc.h>
 #include <ccdl/ops/loss.h>
 
 namespace ccdl::python {
@@ -64,6 +65,14 @@ static const Row kRows[] = {
      [](const Args& a) {
        const LossReduction r = ops::parse_reduction("kl_div", a.string(2));
        return a.run([&] { return ops::kl_div(a.tensor(0), a.tensor(1), r, a.boolean(3)); });
+     }},
+    {"_ctc_loss(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank, bool "
+     "zero_infinity) -> Tensor",
+     [](const Args& a) {
+       return a.run([&] {
+         return ops::ctc_loss(a.tensor(0), a.tensor(1), a.all_ints(2), a.all_ints(3), a.integer(4),
+                              a.boolean(5));
+       });
      }},
 };
 void bind_loss(PyObject* m) { add_rows(m, kRows); }

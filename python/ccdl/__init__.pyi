@@ -145,6 +145,7 @@ from ._functions import zero_ as zero_
 from ._higher_order_ops.control_flow import cond as cond
 from ._higher_order_ops.control_flow import while_loop as while_loop
 from ._histograms import histogramdd as histogramdd
+from ._segments import segment_reduce as segment_reduce
 from ._shapes import broadcast_shapes as broadcast_shapes
 from ._spectra import istft as istft
 from ._spectra import stft as stft
@@ -172,6 +173,8 @@ from .autograd.grad_mode import inference_mode as inference_mode
 from .autograd.grad_mode import no_grad as no_grad
 from .autograd.grad_mode import set_grad_enabled as set_grad_enabled
 from .errors import OutOfMemoryError as OutOfMemoryError
+from .linalg._reflectors import geqrf as geqrf
+from .linalg._reflectors import ormqr as ormqr
 from .nn.functional import channel_shuffle as channel_shuffle
 from .nn.functional import cosine_similarity as cosine_similarity
 from .nn.functional import pairwise_distance as pairwise_distance

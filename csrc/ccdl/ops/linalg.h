@@ -24,8 +24,11 @@ TensorList linalg_slogdet(const char* op, const Tensor& a);  // sign, log |det|
 Tensor linalg_det(const char* op, const Tensor& a);
 TensorList linalg_lu(const char* op, const Tensor& a);         // P, L, U with A = P L U
 TensorList linalg_lu_factor(const char* op, const Tensor& a);  // LU packed, pivots from 1 (Int32), info
-Tensor linalg_swap_rows(const Tensor& x, const Tensor& pivots, bool inverse);      // pivots from 1
-TensorList linalg_qr(const char* op, const Tensor& a, const std::string& mode);    // Q, R
+Tensor linalg_swap_rows(const Tensor& x, const Tensor& pivots, bool inverse);    // pivots from 1
+TensorList linalg_qr(const char* op, const Tensor& a, const std::string& mode);  // Q, R
+// The first n columns of H_1 H_2 ... of a [.., m, n] and tau [.., k], k <= n <= m; checked by the caller.
+Tensor linalg_householder_product(const Tensor& a, const Tensor& tau);
+TensorList linalg_geqrf(const Tensor& a);  // R over the reflectors, tau
 TensorList linalg_eigh(const char* op, const Tensor& a, const std::string& uplo);  // w, V
 Tensor linalg_eigvalsh(const char* op, const Tensor& a, const std::string& uplo);
 TensorList linalg_svd(const char* op, const Tensor& a, bool full);  // U, S, Vh

@@ -121,10 +121,6 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) ->
     """The first n columns of ``H_1 H_2 ... H_k``, ``H_i = I - tau_i v_i v_i^T`` with v_i in column i of ``A``
     [..., m, n] (1 on the diagonal, 0 above), k <= n.
 
-    By products of matrices: ``I - V T V^T`` with ``T^-1 = diag(1 / tau) + triu(V^T V, 1)`` (R. Schreiber,
-    C. Van Loan, A storage-efficient WY representation for products of Householder transformations, SIAM J.
-    Sci. Stat. Comput. 1989).
-
     >>> import ccdl
     >>> ccdl.linalg.householder_product(ccdl.tensor([[1., 0.], [1., 1.]]), ccdl.tensor([1., 0.]))
     tensor([[ 0., -1.],
@@ -150,12 +146,7 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) ->
             "linalg.householder_product: Expected batch dimensions of tau to be equal to input.shape[:-2], "
             f"got {tuple(tau.shape)} and {tuple(A.shape)}"
         )
-    k = tau.shape[-1]
-    v = A[..., :k].tril(-1) + _C.eye(m, k, dtype=A.dtype, device=A.device)
-    scaled = tau.unsqueeze(-1) * v.mT
-    inverse = (scaled @ v).triu(1) + _C.eye(k, dtype=A.dtype, device=A.device)
-    w = _C._linalg_solve_triangular(inverse, scaled[..., :n], True, True, True)
-    return into(out, _C.eye(m, n, dtype=A.dtype, device=A.device) - v @ w)
+    return into(out, _C._linalg_householder_product(A, tau))
 
 
 def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:

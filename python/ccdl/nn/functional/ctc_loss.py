@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ... import _C, errors
@@ -32,8 +31,9 @@ def ctc_loss(
         zero_infinity: losses without a valid alignment become 0.
 
     Source: Graves et al., 2006. The recursion alpha_t(s) = (alpha_{t-1}(s) + alpha_{t-1}(s-1) [+
-    alpha_{t-1}(s-2)]) y_t(l'_s) over the label sequence l' with blanks between runs in the log domain, all
-    samples at once.
+    alpha_{t-1}(s-2)]) y_t(l'_s) over the label sequence l' with blanks between runs in the log domain.
+
+    The gradient given to ``log_probs`` is the loss' derivative, 0 for a sample without an alignment.
 
     >>> import ccdl, ccdl.nn.functional as F
     >>> lp = ccdl.zeros(2, 1, 2) - ccdl.log(ccdl.tensor(2.))
@@ -68,25 +68,11 @@ def ctc_loss(
         raise errors.ShapeError(
             f"ctc_loss: target_lengths add up to {sum(target_lengths)}, targets has {width} entries"
         )
-    labels, lists = [], _target_lists(targets, target_lengths)
-    longest = 2 * max(target_lengths, default=0) + 1
-    skip = []
-    for row in lists:
-        extended = [blank]
-        for label in row:
-            if not 0 <= label < classes or label == blank:
-                raise errors.IndexError(
-                    f"ctc_loss: target {label} must be in [0, {classes}) and not the blank {blank}"
-                )
-            extended += [label, blank]
-        skip.append(
-            [s >= 2 and extended[s] != blank and extended[s] != extended[s - 2] for s in range(len(extended))]
-        )
-        labels.append(extended + [blank] * (longest - len(extended)))
-        skip[-1] += [False] * (longest - len(extended))
-    losses = _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longest)
-    if zero_infinity:
-        losses = _C.where(losses == math.inf, _C.zeros_like(losses), losses)
+    dtype = log_probs.dtype
+    if dtype not in (_C.float32, _C.float64):
+        log_probs = log_probs.float()
+    losses = _C._ctc_loss(log_probs, targets, input_lengths, target_lengths, int(blank), bool(zero_infinity))
+    losses = losses.to(dtype)
     if reduction == "mean":
         lengths = [max(n, 1) for n in target_lengths]
         scale = _C.tensor(lengths, dtype=losses.dtype, device=losses.device)
@@ -115,43 +101,3 @@ def _lengths(name, lengths, batch, most, of):
 
 def _as_list(value):
     return [value] if isinstance(value, int) else list(value)
-
-
-def _target_lists(targets, target_lengths):
-    if targets.dim() == 2:
-        return [row[:n] for row, n in zip(targets.tolist(), target_lengths)]
-    flat, start, lists = targets.tolist(), 0, []
-    for n in target_lengths:
-        lists.append(flat[start : start + n])
-        start += n
-    return lists
-
-
-def _ctc_recursion(log_probs, labels, skip, input_lengths, target_lengths, longest):
-    """-log p(target) per sample [N]; -inf is replaced by a very small number inside, so gradients stay
-    finite.
-    """
-    steps, batch, _ = log_probs.shape
-    floor, device = -1e30, log_probs.device
-    label = _C.tensor(labels, dtype=_C.int64, device=device)
-    may_skip = _C.tensor(skip, dtype=_C.bool, device=device)
-    emitted = log_probs.gather(2, label.unsqueeze(0).expand(steps, batch, longest))
-    start = [[s < 2 and s < 2 * n + 1 for s in range(longest)] for n in target_lengths]
-    low = _C.full((batch, longest), floor, dtype=log_probs.dtype, device=device)
-    emitted = emitted.unbind(0)
-    alpha = _C.where(_C.tensor(start, dtype=_C.bool, device=device), emitted[0], low)
-    border = _C.full((batch, 2), floor, dtype=log_probs.dtype, device=device)
-    active = _C.tensor(input_lengths, dtype=_C.int64, device=device).unsqueeze(1)
-    shortest = min(input_lengths, default=0)
-    for t in range(1, steps):
-        padded = _C.cat((border, alpha), 1)
-        one, two = padded[:, 1 : longest + 1], padded[:, :longest]
-        two = _C.where(may_skip, two, low)
-        following = _C.logsumexp(_C.stack((alpha, one, two)), 0) + emitted[t]
-        alpha = following if t < shortest else _C.where(active > t, following, alpha)
-    last = _C.tensor([[2 * n, max(2 * n - 1, 0)] for n in target_lengths], dtype=_C.int64, device=device)
-    ends = alpha.gather(1, last)
-    empty = _C.tensor([[False, n == 0] for n in target_lengths], dtype=_C.bool, device=device)
-    ends = _C.where(empty, _C.full_like(ends, floor), ends)
-    total = -_C.logsumexp(ends, 1)
-    return _C.where(total > 1e29, _C.full_like(total, math.inf), total)
