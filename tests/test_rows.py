@@ -199,3 +199,49 @@ def test_bias_of_half_products(shape):
     exact = array(x) @ array(w).T + array(b)
     for y in (F.linear(x, w, b), ccdl.addmm(b, x, w.t()), ccdl.addmm(b.expand(m, n), x, w.t())):
         np.testing.assert_allclose(array(y), exact, rtol=2.0**-8, atol=1e-4 * np.sqrt(k))
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64", "bfloat16"))
+@pytest.mark.parametrize("shape,groups", (((3, 6, 5, 4), 2), ((2, 34, 9, 7), 17), ((1, 8, 40, 41), 1), ((2, 5, 3, 3), 5), ((2, 300, 20, 20), 3)))
+def test_group_norm_keeps_channels_innermost(shape, groups, dtype):
+    rng = np.random.default_rng(0)
+    tolerance = {"float64": 1e-11, "float32": 2e-4, "bfloat16": 4e-2}[dtype]
+    x, w, b, dy = (ccdl.tensor(rng.standard_normal(s) + 0.5).to(getattr(ccdl, dtype)) for s in (shape, shape[1:2], shape[1:2], shape))
+    found = []
+    for t in (x.to(ccdl.float64), x.contiguous(memory_format=ccdl.channels_last)):
+        leaves = [t.detach().requires_grad_(), *(v.to(t.dtype).detach().requires_grad_() for v in (w, b))]
+        y = F.group_norm(leaves[0], groups, *leaves[1:])
+        y.backward(dy.to(y.dtype))
+        found.append([y.detach(), *(v.grad for v in leaves)])
+    assert all(t.is_contiguous(memory_format=ccdl.channels_last) for t in found[1][:2])
+    for t, exact in zip(found[1], found[0]):
+        np.testing.assert_allclose(array(t), array(exact), rtol=tolerance, atol=tolerance * np.abs(array(exact)).max())
+
+
+def test_ranges_of_floats_are_computed_from_their_places():
+    for n in (1, 63, 64, 65, 40000):
+        for dtype in ("float32", "float64"):
+            for start, step in ((0, 1), (-5, 3), (0.1, 0.3)):
+                y = ccdl.arange(start, start + (n - 0.5) * step if isinstance(start, float) else start + n * step, step, dtype=getattr(ccdl, dtype))
+                np.testing.assert_array_equal(y.numpy(), (start + np.arange(len(y)) * step).astype(dtype))
+    big = ccdl.arange(2**53 - 2, 2**53 + 4, dtype=ccdl.float64)  # beyond exact steps: rounded from whole numbers
+    np.testing.assert_array_equal(big.numpy(), np.arange(2**53 - 2, 2**53 + 4).astype(np.float64))
+
+
+@pytest.mark.parametrize("n", range(2, 20))
+def test_double_scans_of_short_rows(n):
+    x = np.random.default_rng(n).standard_normal((40, n))
+    t = ccdl.tensor(x)
+    np.testing.assert_array_equal(array(ccdl.cumsum(t, 1)), np.cumsum(x, 1))
+    np.testing.assert_array_equal(array(ccdl.cumprod(t, 1)), np.cumprod(x, 1))
+    t.requires_grad_()
+    ccdl.cumsum(t, 1).sum().backward()  # the gradient runs backwards
+    np.testing.assert_array_equal(array(t.grad), np.tile(np.arange(n, 0, -1.0), (40, 1)))
+
+
+def test_bernoulli_takes_its_probability_for_each_place():
+    p = np.tile([0.0, 0.25, 0.5, 0.75, 1.0], 20000)
+    for dtype in (ccdl.float32, ccdl.float64):
+        hits = array(ccdl.bernoulli(ccdl.tensor(p).to(dtype))).reshape(-1, 5)
+        np.testing.assert_allclose(hits.mean(0), p[:5], atol=0.02)
+        assert not hits[:, 0].any() and hits[:, 4].all()

@@ -4,6 +4,7 @@
 #include <ccdl/kernels/create.h>
 
 #include <cmath>
+#include <type_traits>
 
 #include <ccdl/cpu/simd/elementwise_convert.h>
 #include <ccdl/cpu/walk.h>
@@ -69,10 +70,32 @@ void fill(const View& y, const void* value) {
 }
 
 void arange_float(const View& y, double start, double step) {
+  if (y.strides[0] == 1 && (y.dtype == DType::Float32 || y.dtype == DType::Float64)) {
+    constexpr int64_t kBlock = 64;
+    double ahead[kBlock];  // whole numbers, so that adding them is exact
+    for (int64_t k = 0; k < kBlock; ++k) ahead[k] = static_cast<double>(k);
+    const auto run = [&](auto* p) {
+      using T = std::remove_pointer_t<decltype(p)>;
+      parallel_for(y.sizes[0], kWalkGrain, [&](int64_t begin, int64_t end) {
+        int64_t i = begin;
+        for (; i + kBlock <= end; i += kBlock) {
+          const double at = static_cast<double>(i);
+          T* out = p + i;
+          for (int64_t k = 0; k < kBlock; ++k) out[k] = static_cast<T>(start + (at + ahead[k]) * step);
+        }
+        for (; i < end; ++i) p[i] = static_cast<T>(start + static_cast<double>(i) * step);
+      });
+    };
+    return y.dtype == DType::Float64 ? run(y.ptr<double>()) : run(y.ptr<float>());
+  }
   generate(y, [=](int64_t i) { return start + static_cast<double>(i) * step; });
 }
 
 void arange_int(const View& y, int64_t start, int64_t step) {
+  const double first = static_cast<double>(start), each = static_cast<double>(step);
+  if (is_floating(y.dtype) &&
+      std::fabs(first) + std::fabs(each) * static_cast<double>(y.sizes[0]) < 0x1p53)  // exact in double
+    return arange_float(y, first, each);
   const int64_t sy = y.strides[0];
   by_dtype(y.dtype, [&](auto t) {
     using T = decltype(t);

@@ -399,10 +399,127 @@ void group_rows_backward(const View& x, const View& weight, const View& mean, co
     }
 }
 
+// Channels innermost, an image at a time in blocks of rows that stay in L2: fn(first element, rows).
+template <class F>
+void for_image_blocks(const View& x, int64_t image, const F& fn) {
+  const int64_t c = x.sizes[1], s = x.sizes[2], height = std::max<int64_t>(8, 2 * kChunkElements / c);
+  for (int64_t row = 0; row < s; row += height) fn((image * s + row) * c, std::min(height, s - row));
+}
+bool channels_last(const View& x) {
+  return x.sizes[1] > 1 && x.sizes[2] > 1 && x.strides[1] == 1 && x.strides[2] == x.sizes[1];
+}
+
+// The weights, or biases, of all channels; `absent` where there are none.
+template <class S>
+void read_channels(const View& v, int64_t channels, double absent, S* out) {
+  for (int64_t c = 0; c < channels; ++c) out[c] = static_cast<S>(read_or(v, c, absent));
+}
+
+// block [3, C] of row_moments: the moments of d channels from c on, whose counts are equal.
+template <class S>
+Moments group_moments(const S* block, int64_t channels, int64_t c, int64_t d, double rows) {
+  const S *mean = block + c, *rest = mean + channels, *squares = rest + channels;
+  const double share = 1 / rows, each = 1 / static_cast<double>(d);
+  double sum = 0, m2 = 0, between = 0;
+  for (int64_t j = 0; j < d; ++j) sum += static_cast<double>(mean[j]) + static_cast<double>(rest[j]) * share;
+  const double middle = sum * each;
+  for (int64_t j = 0; j < d; ++j) {
+    const double more = static_cast<double>(rest[j]),
+                 off = static_cast<double>(mean[j]) + more * share - middle;
+    m2 += static_cast<double>(squares[j]) - more * more * share;
+    between += off * off;
+  }
+  return {rows * static_cast<double>(d), middle, m2 + rows * between};
+}
+
+template <class S>
+void group_last_forward(const View& x, const View& weight, const View& bias, const View& y, const View& mean,
+                        const View& rstd, int64_t groups, double eps) {
+  const int64_t channels = x.sizes[1], s = x.sizes[2], d = channels / groups;
+  const int t = float_index(x.dtype);
+  TemporaryBuffer<S> vectors(2 * channels);
+  S *w = vectors.get(), *shift = w + channels;
+  read_channels(weight, channels, 1.0, w);
+  read_channels(bias, channels, 0.0, shift);
+  parallel_for(x.sizes[0], items_per_chunk(channels * s), [&](int64_t begin, int64_t end) {
+    TemporaryBuffer<S> memory(5 * channels);
+    S *center = memory.get(), *scale = center + channels, *block = scale + channels;
+    TemporaryBuffer<Moments> all(groups);
+    for (int64_t image = begin; image < end; ++image) {
+      std::fill_n(all.get(), groups, Moments{0, 0, 0});
+      for_image_blocks(x, image, [&](int64_t at, int64_t rows) {
+        simd_norm().row_moments[t](element(x, at), rows, channels, block);
+        for (int64_t g = 0; g < groups; ++g)
+          all.get()[g] =
+              join(all.get()[g], group_moments(block, channels, g * d, d, static_cast<double>(rows)));
+      });
+      for (int64_t g = 0; g < groups; ++g) {
+        const Moments& m = all.get()[g];
+        const double r = rstd_of(m.m2 / m.count, eps);
+        write_float(mean, image * groups + g, m.mean);
+        write_float(rstd, image * groups + g, r);
+        std::fill_n(center + g * d, d, static_cast<S>(m.mean));
+        for (int64_t c = g * d; c < (g + 1) * d; ++c) scale[c] = static_cast<S>(r) * w[c];
+      }
+      for_image_blocks(x, image, [&](int64_t at, int64_t rows) {
+        simd_norm().row_scale[t](element(x, at), element(y, at), rows, channels, center, scale, shift);
+      });
+    }
+  });
+}
+
+// Also fills sums [N, C, 2] of group_norm_backward.
+template <class S>
+void group_last_backward(const View& x, const View& weight, const View& mean, const View& rstd,
+                         const View& dy, const View& dx, int64_t groups, double* sums) {
+  const int64_t channels = x.sizes[1], s = x.sizes[2], d = channels / groups;
+  const int t = float_index(x.dtype);
+  TemporaryBuffer<S> vectors(channels);
+  S* w = vectors.get();
+  read_channels(weight, channels, 1.0, w);
+  parallel_for(x.sizes[0], items_per_chunk(channels * s), [&](int64_t begin, int64_t end) {
+    TemporaryBuffer<S> memory(6 * channels);
+    S *center = memory.get(), *a = center + channels, *b = a + channels, *shift = b + channels,
+      *block = shift + channels;
+    for (int64_t image = begin; image < end; ++image) {
+      double* own = sums + 2 * image * channels;
+      std::fill_n(own, 2 * channels, 0.0);
+      for (int64_t g = 0; g < groups; ++g)
+        std::fill_n(center + g * d, d, static_cast<S>(read_float(mean, image * groups + g)));
+      for_image_blocks(x, image, [&](int64_t at, int64_t rows) {
+        simd_norm().row_grad_sums[t](element(x, at), element(dy, at), rows, channels, center, block);
+        for (int64_t c = 0; c < channels; ++c) {
+          own[2 * c] += static_cast<double>(block[c]);
+          own[2 * c + 1] += static_cast<double>(block[channels + c]);
+        }
+      });
+      if (!dx.data) continue;
+      for (int64_t g = 0; g < groups; ++g) {
+        const double r = read_float(rstd, image * groups + g), size = static_cast<double>(d * s);
+        double sum = 0, dot = 0;
+        for (int64_t c = g * d; c < (g + 1) * d; ++c) {
+          sum += static_cast<double>(w[c]) * own[2 * c];
+          dot += static_cast<double>(w[c]) * own[2 * c + 1];
+          a[c] = static_cast<S>(r) * w[c];
+        }
+        std::fill_n(b + g * d, d, static_cast<S>(-r * r * r * dot / size));
+        std::fill_n(shift + g * d, d, static_cast<S>(-r * sum / size));
+      }
+      for_image_blocks(x, image, [&](int64_t at, int64_t rows) {
+        simd_norm().row_grad_scale[t](element(x, at), element(dy, at), element(dx, at), rows, channels,
+                                      center, a, b, shift);
+      });
+    }
+  });
+}
+
 }  // namespace
 
 void group_norm_forward(const View& x, const View& weight, const View& bias, const View& y, const View& mean,
                         const View& rstd, int64_t groups, double eps) {
+  if (channels_last(x))
+    return x.dtype == DType::Float64 ? group_last_forward<double>(x, weight, bias, y, mean, rstd, groups, eps)
+                                     : group_last_forward<float>(x, weight, bias, y, mean, rstd, groups, eps);
   if (as_rows(x, weight, bias)) {
     const Repeated w(weight, x.sizes[2]), b(bias, x.sizes[2]);
     return rows_forward(group_rows(x, groups), x, w.data(), b.data(), y, mean, rstd, eps);
@@ -429,42 +546,52 @@ void group_norm_forward(const View& x, const View& weight, const View& bias, con
 void group_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,
                          const View& dy, const View& dx, const View& dweight, const View& dbias,
                          int64_t groups, void* workspace) {
-  if (as_rows(x, weight, {}))
+  const bool last = channels_last(x);
+  if (!last && as_rows(x, weight, {}))
     return x.dtype == DType::Float64
                ? group_rows_backward<double>(x, weight, mean, rstd, dy, dx, dweight, dbias, groups)
                : group_rows_backward<float>(x, weight, mean, rstd, dy, dx, dweight, dbias, groups);
   const int64_t n = x.sizes[0], channels = x.sizes[1], s = x.sizes[2], d = channels / groups;
   const int t = float_index(x.dtype);
   double* sums = static_cast<double*>(workspace);  // [N, C, 2]: sum dy, sum dy (x - mean)
-  parallel_for(n * groups, items_per_chunk(d * s), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const double mu = read_float(mean, row), r = read_float(rstd, row), size = static_cast<double>(d * s);
-      double sum = 0, dot = 0;
-      for (int64_t j = 0; j < d; ++j) {
-        const int64_t k = row * d + j;
-        simd_norm().grad_sums[t](element(x, k * s), element(dy, k * s), s, mu, sums + 2 * k);
-        const double w = read_or(weight, row % groups * d + j, 1.0);
-        sum += w * sums[2 * k];
-        dot += w * sums[2 * k + 1];
+  if (last)
+    x.dtype == DType::Float64 ? group_last_backward<double>(x, weight, mean, rstd, dy, dx, groups, sums)
+                              : group_last_backward<float>(x, weight, mean, rstd, dy, dx, groups, sums);
+  if (!last)
+    parallel_for(n * groups, items_per_chunk(d * s), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const double mu = read_float(mean, row), r = read_float(rstd, row), size = static_cast<double>(d * s);
+        double sum = 0, dot = 0;
+        for (int64_t j = 0; j < d; ++j) {
+          const int64_t k = row * d + j;
+          simd_norm().grad_sums[t](element(x, k * s), element(dy, k * s), s, mu, sums + 2 * k);
+          const double w = read_or(weight, row % groups * d + j, 1.0);
+          sum += w * sums[2 * k];
+          dot += w * sums[2 * k + 1];
+        }
+        for (int64_t j = 0; dx.data && j < d; ++j) {
+          const int64_t k = row * d + j;
+          const double w = read_or(weight, row % groups * d + j, 1.0);
+          simd_norm().grad_affine[t](element(x, k * s), element(dy, k * s), element(dx, k * s), s, mu, r * w,
+                                     -r * r * r * dot / size, -r * sum / size, 0, false);
+        }
       }
-      for (int64_t j = 0; dx.data && j < d; ++j) {
-        const int64_t k = row * d + j;
-        const double w = read_or(weight, row % groups * d + j, 1.0);
-        simd_norm().grad_affine[t](element(x, k * s), element(dy, k * s), element(dx, k * s), s, mu, r * w,
-                                   -r * r * r * dot / size, -r * sum / size, 0, false);
-      }
-    }
-  });
+    });
   if (!dweight.data && !dbias.data) return;
-  for (int64_t c = 0; c < channels; ++c) {
-    double dw = 0, db = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t k = i * channels + c;
-      db += sums[2 * k];
-      dw += sums[2 * k + 1] * read_float(rstd, k / d);
+  TemporaryBuffer<double> columns(2 * channels);  // image after image, in the order of memory
+  std::fill_n(columns.get(), 2 * channels, 0.0);
+  for (int64_t k = 0; k < n * groups; ++k) {
+    const double r = read_float(rstd, k);
+    double* to = columns.get() + 2 * (k % groups) * d;
+    const double* from = sums + 2 * k * d;
+    for (int64_t j = 0; j < d; ++j) {
+      to[2 * j] += from[2 * j];
+      to[2 * j + 1] += from[2 * j + 1] * r;
     }
-    if (dweight.data) write_float(dweight, c, dw);
-    if (dbias.data) write_float(dbias, c, db);
+  }
+  for (int64_t c = 0; c < channels; ++c) {
+    if (dweight.data) write_float(dweight, c, columns.get()[2 * c + 1]);
+    if (dbias.data) write_float(dbias, c, columns.get()[2 * c]);
   }
 }
 

@@ -392,7 +392,8 @@ void random_bernoulli_each(const View& p, const View& y, RandomState state) {
         walk_range(walk, first, first + n, [&](const int64_t* off, int64_t count, int64_t position) {
           for (int64_t i = 0; i < count; ++i) {
             const int64_t j = position - first + i;
-            out[j] = w[j] < bernoulli_threshold(real(values[off[0] + i * stride])) ? one : zero;
+            // of whole numbers, below the threshold is below what is rounded up to it
+            out[j] = static_cast<double>(w[j]) < real(values[off[0] + i * stride]) * 0x1p32 ? one : zero;
           }
         });
       });

@@ -195,6 +195,43 @@ void scan_short(const T* x, T* y, int64_t n, int64_t lanes, int64_t xl, int64_t 
   }
 }
 
+// Short rows of doubles are as fast one by one: their additions do not wait for those of the next row.
+template <class Step, int N>
+void scan_doubles(const double* x, double* y, int64_t rows, int64_t xl, int64_t yl, bool reverse) {
+  for (int64_t r = 0; r < rows; ++r, x += xl, y += yl) {
+    double v[N];
+#pragma GCC unroll 32
+    for (int i = 0; i < N; ++i) v[i] = x[reverse ? N - 1 - i : i];
+#pragma GCC unroll 32
+    for (int i = 1; i < N; ++i) v[i] = Step::next(v[i - 1], v[i]);
+#pragma GCC unroll 32
+    for (int i = 0; i < N; ++i) y[reverse ? N - 1 - i : i] = v[i];
+  }
+}
+template <class Step>
+auto short_doubles(int64_t n) -> void (*)(const double*, double*, int64_t, int64_t, int64_t, bool) {
+  switch (n) {
+    case 3:
+      return scan_doubles<Step, 3>;
+    case 5:
+      return scan_doubles<Step, 5>;
+    case 6:
+      return scan_doubles<Step, 6>;
+    case 7:
+      return scan_doubles<Step, 7>;
+    case 11:
+      return scan_doubles<Step, 11>;
+    case 9:
+      return scan_doubles<Step, 9>;
+    case 10:
+      return scan_doubles<Step, 10>;
+    case 13:
+      return scan_doubles<Step, 13>;
+    default:
+      return nullptr;
+  }
+}
+
 // Long contiguous lanes side by side, a panel's width at a time: the first row of the panel is what came
 // before it.
 template <class T>
@@ -230,6 +267,11 @@ void scan_typed(const View& x, const View& y, int dim, bool reverse) {
   const View* views[] = {&x, &y};
   if (line.n <= kPanelWidth && std::abs(line.xs) == 1 && line.xs == line.ys && x.numel() >= 16 * line.n) {
     const int64_t back = reverse ? line.n - 1 : 0;
+    if constexpr (std::is_same_v<T, double> && !std::is_same_v<Step, LogSumExpStep>)
+      if (const auto rows = short_doubles<Step>(line.n))
+        return for_lanes(views, 2, dim, [&](const int64_t* off, int64_t n, const int64_t* inner) {
+          rows(xp + off[0] - back, yp + off[1] - back, n, inner[0], inner[1], reverse);
+        });
     for_lanes(views, 2, dim, [&](const int64_t* off, int64_t n, const int64_t* inner) {
       scan_short<Step>(xp + off[0] - back, yp + off[1] - back, line.n, n, inner[0], inner[1], reverse);
     });

@@ -33,7 +33,8 @@
   void batch_norm_backward(const View& x, const View& weight, const View& mean, const View& rstd,           \
                            const View& dy, const View& dx, const View& dweight, const View& dbias,          \
                            bool train);                                                                     \
-  /* x [N, C, S] contiguous; mean, rstd [N, groups]; groups divides C. groups == C is instance norm. */     \
+  /* x [N, C, S] contiguous, on the CPU also with strides (C S, 1, C) in all big views; mean, rstd          \
+     [N, groups]; groups divides C. groups == C is instance norm. */                                        \
   void group_norm_forward(const View& x, const View& weight, const View& bias, const View& y,               \
                           const View& mean, const View& rstd, int64_t groups, double eps);                  \
   /* workspace: 2 N C float64 */                                                                            \

@@ -225,6 +225,11 @@ struct BatchNormBackward : Node {
   }
 };
 
+// On the CPU the layout of the input; the device kernels take contiguous ones.
+MemoryFormat group_format(const Tensor& x) {
+  return x.device().is_cpu() ? x.suggest_memory_format() : MemoryFormat::Contiguous;
+}
+
 // Per group of D channels: dx = rstd (w dy - mean(w dy) - xhat mean(w dy xhat)); dw, db summed over images
 // and positions
 struct GroupNormBackward : Node {
@@ -238,17 +243,19 @@ struct GroupNormBackward : Node {
   TensorList apply(const TensorList& grads) override {
     const Tensor x = input.get(this), w = weight.defined() ? weight.get(this) : Tensor();
     if (grad_enabled()) return composite(x, w, grads);
-    const Tensor c = dense(x), dy = dense(grads[0]), wc = w.defined() ? dense(w) : Tensor();
+    const MemoryFormat format = group_format(x);
+    const Tensor c = dense(x, format), dy = dense(grads[0], format), wc = w.defined() ? dense(w) : Tensor();
     const DType stat = stat_dtype(x.dtype());
     const auto vector = [&](bool wanted) {
       return wanted ? empty(Dims{x.size(1)}, stat, x.device()) : Tensor();
     };
-    Tensor dx = like(x, needs(0)), dw = vector(w.defined() && needs(1)), db = vector(has_bias && needs(2));
+    Tensor dx = needs(0) ? empty(x.sizes(), x.dtype(), x.device(), format) : Tensor();
+    Tensor dw = vector(w.defined() && needs(1)), db = vector(has_bias && needs(2));
     Tensor workspace = empty(Dims{2 * x.size(0) * x.size(1)}, DType::Float64, x.device());
-    const MemoryFormat flat = MemoryFormat::Contiguous;
-    CCDL_KERNEL(x, group_norm_backward(channel_view(c, flat), maybe_view(wc), mean.view(), rstd.view(),
-                                       channel_view(dy, flat), dx.defined() ? channel_view(dx, flat) : View{},
-                                       maybe_view(dw), maybe_view(db), groups, workspace.data()));
+    CCDL_KERNEL(
+        x, group_norm_backward(channel_view(c, format), maybe_view(wc), mean.view(), rstd.view(),
+                               channel_view(dy, format), dx.defined() ? channel_view(dx, format) : View{},
+                               maybe_view(dw), maybe_view(db), groups, workspace.data()));
     return {dx, dw, db};
   }
   TensorList composite(const Tensor& x, const Tensor& w, const TensorList& grads) {
@@ -360,15 +367,15 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const T
              "group_norm: Expected number of channels in input to be divisible by num_groups, but got input "
              "of shape ",
              x.sizes(), " and num_groups=", groups);
-  const Tensor c = dense(x), w = weight.defined() ? dense(weight) : weight,
+  const MemoryFormat format = group_format(x);
+  const Tensor c = dense(x, format), w = weight.defined() ? dense(weight) : weight,
                b = bias.defined() ? dense(bias) : bias;
-  Tensor y = empty(x.sizes(), x.dtype(), x.device());
+  Tensor y = empty(x.sizes(), x.dtype(), x.device(), format);
   const DType stat = stat_dtype(x.dtype());
   Tensor mean = empty(Dims{x.size(0), groups}, stat, x.device()),
          rstd = empty(Dims{x.size(0), groups}, stat, x.device());
-  const MemoryFormat flat = MemoryFormat::Contiguous;
-  CCDL_KERNEL(x, group_norm_forward(channel_view(c, flat), maybe_view(w), maybe_view(b),
-                                    channel_view(y, flat), mean.view(), rstd.view(), groups, eps));
+  CCDL_KERNEL(x, group_norm_forward(channel_view(c, format), maybe_view(w), maybe_view(b),
+                                    channel_view(y, format), mean.view(), rstd.view(), groups, eps));
   if (needs_graph(x, weight, bias)) {
     auto node = make_ref<GroupNormBackward>();
     node->input = SavedTensor(x);
