@@ -245,3 +245,16 @@ def test_bernoulli_takes_its_probability_for_each_place():
         hits = array(ccdl.bernoulli(ccdl.tensor(p).to(dtype))).reshape(-1, 5)
         np.testing.assert_allclose(hits.mean(0), p[:5], atol=0.02)
         assert not hits[:, 0].any() and hits[:, 4].all()
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("m,k,n", ((1, 1, 1), (2, 3, 2), (3, 3, 3), (4, 2, 4), (5, 3, 1), (1, 8, 4), (3, 3, 5)))
+def test_batches_of_tiny_matrices(m, k, n, dtype):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((3000, m, k)).astype(dtype), rng.standard_normal((3000, k, n)).astype(dtype)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    a, b = ccdl.tensor(x), ccdl.tensor(y)
+    turned = (ccdl.tensor(x.transpose(0, 2, 1).copy()).transpose(1, 2), ccdl.tensor(y.transpose(0, 2, 1).copy()).transpose(1, 2))
+    for left, right in ((a, b), (turned[0], b), (a, turned[1]), turned):
+        np.testing.assert_allclose(array(ccdl.bmm(left, right)), x.astype(np.float64) @ y, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(array(ccdl.baddbmm(a @ b, a, b, beta=0.5, alpha=2)), 2.5 * (x.astype(np.float64) @ y), rtol=tolerance, atol=4 * tolerance)

@@ -249,8 +249,35 @@ void multiply_split(const Problem<T>& p, int64_t part) {
   kernels.finish(partial, p.n, p.c, p.c_row, p.m, p.n, post_at(p, 0, 0, true, true));
 }
 
+// Batches of a few numbers each, N columns: no product is worth packing, or a call.
+template <int N, class T>
+void multiply_tiny(const Problem<T>& p) {
+  constexpr int64_t kProducts = 2048;  // per chunk
+  parallel_for(p.batch, kProducts, [&](int64_t begin, int64_t end) {
+    for (; begin < end; ++begin) {
+      const T *a = p.a + begin * p.a_batch, *b = p.b + begin * p.b_batch;
+      T* c = p.c + begin * p.c_batch;
+      for (int64_t i = 0; i < p.m; ++i) {
+        T sum[N] = {};
+        for (int64_t k = 0; k < p.k; ++k)
+#pragma GCC unroll 4
+          for (int j = 0; j < N; ++j) sum[j] += a[i * p.a_row + k * p.a_k] * b[k * p.b_k + j * p.b_column];
+#pragma GCC unroll 4
+        for (int j = 0; j < N; ++j) c[i * p.c_row + j] = sum[j];
+      }
+    }
+  });
+}
+
 template <class T>
 void multiply_float(const Problem<T>& p) {
+  constexpr int64_t kTiny = 32;  // multiplications
+  if (p.batch >= 8 && p.n <= 4 && p.m * p.n * p.k <= kTiny && p.alpha == 1 && p.beta == 0 &&
+      p.bias == nullptr && !p.relu) {
+    constexpr void (*kByColumns[])(const Problem<T>&) = {multiply_tiny<1, T>, multiply_tiny<2, T>,
+                                                         multiply_tiny<3, T>, multiply_tiny<4, T>};
+    return kByColumns[p.n - 1](p);
+  }
   if (p.batch == 1 && p.k >= 8192 && p.m * p.n <= 262144 && p.m * p.n * 16 <= p.k * (p.m + p.n)) {
     const int64_t part = p.m * p.n <= 16 ? 32768 : std::max<int64_t>(2048, round_up(ceil_div(p.k, 32), 256));
     if (p.k >= 2 * part) return multiply_split(p, part);

@@ -50,7 +50,8 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise RuntimeError(f"pdist: p is {p}, only supports non-negative p values")
     (input,) = _C._autocast("pdist", [input])
     first, second = _C.triu_indices(input.shape[0], input.shape[0], 1)
-    return (input[first] - input[second]).norm(p, 1)
+    distances = _C.cdist(input, input, p, "donot_use_mm_for_euclid_dist")
+    return distances[first, second].to(input.dtype)
 
 
 __test__ = check_tensors(globals(), __all__)
