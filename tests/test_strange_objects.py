@@ -142,3 +142,47 @@ def test_inputs_of_backward_are_tensors() -> None:
     assert w.grad is None
     with pytest.raises(TypeError, match="tuple of Tensor and int"):
         ccdl.autograd.backward((w * 2).sum(), inputs=[w, 3])
+
+
+@pytest.mark.parametrize("given", [ccdl.ones(3, 4).double(), ccdl.ones(3, 4).int(), ccdl.ones(2), ccdl.ones(0)])
+def test_a_hook_returns_a_gradient_like_the_one_that_came(given: ccdl.Tensor) -> None:
+    def mine(grad: ccdl.Tensor) -> ccdl.Tensor:
+        return given
+
+    for leaf in (True, False):
+        w = ccdl.ones(3, 4, requires_grad=True)
+        y = w * 2
+        (w if leaf else y).register_hook(mine)
+        with pytest.raises(RuntimeError, match="hook 'mine' has changed the (size|type) of value"):
+            y.sum().backward()
+        assert w.grad is None
+
+
+@pytest.mark.parametrize("given", [3, "x", [1], {}])
+def test_a_hook_of_a_node_returns_gradients(given: object) -> None:
+    for name in ("register_hook", "register_prehook"):
+        y = ccdl.ones(3, requires_grad=True) * 2
+        getattr(y.grad_fn, name)(lambda *grads: given)
+        with pytest.raises(TypeError, match="expected tuple, but hook returned"):
+            y.sum().backward()
+
+
+@pytest.mark.parametrize("given", ["x", 3, {}, None, [1], object()])
+def test_checkers_refuse_what_is_no_tensor(given: object) -> None:
+    x = ccdl.ones(3, dtype=ccdl.float64, requires_grad=True)
+    with pytest.raises(TypeError, match="Tensor"):
+        ccdl.autograd.gradcheck(lambda x: given, (x,))
+    with pytest.raises(TypeError, match="Tensor"):
+        ccdl.autograd.functional.jacobian(lambda x: given, x)
+
+
+def test_one_value_may_fill_a_place_that_stands_for_many() -> None:
+    x = ccdl.ones(1).expand(3)
+    assert x.fill_(2).tolist() == [2, 2, 2] and x.zero_().tolist() == [0, 0, 0]
+    w = ccdl.ones(3, requires_grad=True)
+    y = w * w
+    y.register_hook(lambda grad: grad.zero_())  # the gradient of a sum is one number, expanded
+    y.sum().backward()
+    assert w.grad.tolist() == [0, 0, 0]
+    with pytest.raises(RuntimeError, match="more than one element"):
+        x.add_(1)

@@ -20,12 +20,27 @@ inline Tensor tensor_result(PyObject* r, const char* who) {
 
 struct PyTensorHook {
   HeldRef f;
+
+  void check_same_kind(const Tensor& was, const Tensor& got) const {
+    if (was.dtype() == got.dtype() && was.sizes() == got.sizes()) return;
+    PyObject* name = PyObject_GetAttrString(f->object, "__name__");
+    if (!name) PyErr_Clear();
+    const std::string shown = name && PyUnicode_Check(name) ? utf8(name) : Py_TYPE(f->object)->tp_name;
+    Py_XDECREF(name);
+    fail(ErrorKind::Autograd,
+         str("register_hook: hook '", shown, "' has changed the ",
+             was.dtype() == got.dtype() ? "size" : "type", " of value (was ", describe(was), " got ",
+             describe(got), "); return a gradient like the one that came"));
+  }
+
   Tensor operator()(const Tensor& g) const {
     Gil gil;
     PyObject* arg = wrap(g);
     PyObject* r = PyObject_CallOneArg(f->object, arg);
     Py_DECREF(arg);
-    return tensor_result(r, "register_hook");
+    Tensor changed = tensor_result(r, "register_hook");
+    if (changed.defined()) check_same_kind(g, changed);
+    return changed;
   }
 };
 
@@ -47,6 +62,11 @@ struct PyVariableHook {  // after the gradient was accumulated, before an op wri
 inline void replace_all(TensorList* list, PyObject* r, const char* who) {
   if (!r) throw PyError{};
   if (r != Py_None) {
+    if (!PyTuple_Check(r) && !is_tensor(r)) {
+      const std::string came = Py_TYPE(r)->tp_name;
+      Py_DECREF(r);
+      fail(ErrorKind::Type, str(who, ": expected tuple, but hook returned '", came, "'"));
+    }
     PyObject* t = PyTuple_Check(r) ? Py_NewRef(r) : PyTuple_Pack(1, r);
     const Py_ssize_t given = PyTuple_GET_SIZE(t);
     bool ok = given == static_cast<Py_ssize_t>(list->size());

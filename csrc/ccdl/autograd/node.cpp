@@ -1,6 +1,7 @@
 // Nodes, saved tensors and the per-tensor autograd state, including in-place writes through views.
 #include <ccdl/autograd/node.h>
 
+#include <cstring>
 #include <map>
 
 #include <ccdl/autograd/accumulate.h>
@@ -294,7 +295,7 @@ static void check_inplace_allowed(const char* op, const Tensor& x) {
              ") shares read-only memory with another library; clone it before writing");
   CCDL_CHECK(!x.impl()->inference || inference_mode_enabled(), Autograd, op,
              ": Inplace update to inference tensor outside InferenceMode is not allowed; clone() it first");
-  if (x.numel() > 1)
+  if (x.numel() > 1 && std::strcmp(op, "fill_") != 0)  // one value for all may go to one place many times
     for (int64_t d = 0; d < x.dim(); ++d)
       CCDL_CHECK(x.stride(d) != 0 || x.size(d) <= 1, Runtime, op,
                  ": unsupported operation: more than one element of the written-to tensor refers to a single "

@@ -26,6 +26,14 @@ def _tensors(value):
     return tuple(v for v in value if isinstance(v, _C.Tensor))
 
 
+def _outputs(value, what):
+    """The outputs of a checked function: anything else than tensors could not be compared."""
+    for v in value if isinstance(value, (tuple, list)) else (value,):
+        if not isinstance(v, _C.Tensor):
+            raise TypeError(f"{what}: func must return a Tensor or a tuple of them, got {type(v).__name__}")
+    return _tensors(value)
+
+
 def _differentiable_outputs(value):
     return tuple(t for t in _tensors(value) if t.requires_grad)
 
@@ -145,7 +153,7 @@ def _gradcheck(function, inputs, eps, atol, rtol, check_undefined_grad, nondet_t
     inputs = (inputs,) if isinstance(inputs, _C.Tensor) else tuple(inputs)
     checked = _check_inputs(inputs)
     result = function(*inputs)
-    all_outputs = _tensors(result)
+    all_outputs = _outputs(result, what)
     positions = [i for i, y in enumerate(all_outputs) if y.requires_grad]
     if not positions:
         for x in checked:
