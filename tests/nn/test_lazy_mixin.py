@@ -61,3 +61,12 @@ def test_what_stays_without_shape_is_an_error() -> None:
 
     with pytest.raises(NotImplementedError, match="initialize_parameters"):
         Nothing()(ccdl.ones(1))
+
+
+def test_norms_of_weights_wait_for_their_shapes() -> None:
+    for norm in (nn.utils.weight_norm, nn.utils.spectral_norm):
+        layer = nn.LazyLinear(7)
+        with pytest.raises(ValueError, match="have uninitialized parameters."):
+            norm(layer)
+        layer(ccdl.ones(1, 3))
+        assert norm(layer)(ccdl.ones(2, 3)).shape == (2, 7)

@@ -546,3 +546,25 @@ def test_parameters_follow_named_parameters():
     hidden.grad = ccdl.ones_like(hidden)
     nn.Sequential(chosen).zero_grad()
     assert hidden.grad is not None
+
+
+def test_arguments_of_to_and_insert() -> None:
+    layer = nn.Linear(2, 3)
+    assert layer.to(tensor=ccdl.zeros(2, 2, dtype=ccdl.float64)).weight.dtype == ccdl.float64
+    assert layer.to(other=ccdl.zeros(2, 2)).weight.dtype == ccdl.float32
+    with pytest.raises(RuntimeError, match="copy"):
+        layer.to("cpu", copy=True)
+    with pytest.raises(AssertionError, match="insert: module should be of type"):
+        nn.Sequential(layer).insert(0, [layer])
+    pool = nn.FractionalMaxPool2d(kernel_size=[2, 1], output_ratio=[0.5, 0.5, 0.6])
+    with pytest.raises(ValueError, match="requires output_ratio to either be a single Int or tuple of Ints."):
+        pool(ccdl.rand(2, 3, 10, 8))
+
+
+def test_events_are_where_pytorch_keeps_them() -> None:
+    from ccdl.autograd.profiler_util import FunctionEvent, FunctionEventAvg
+
+    average = FunctionEventAvg()
+    for start in (0.0, 5.0):
+        average.add(FunctionEvent(0, "foo", 0, start, start + 3.0))
+    assert (average.key, average.count, average.cpu_time_total, average.cpu_time) == ("foo", 2, 6.0, 3.0)

@@ -18,7 +18,7 @@ from .grad_mode import (
     set_multithreading_enabled,
 )
 
-_SUBMODULES = frozenset(("estimators", "forward_ad", "functional", "graph", "profiler"))
+_SUBMODULES = frozenset(("estimators", "forward_ad", "functional", "graph", "profiler", "profiler_util"))
 
 __all__ = [
     "Function",

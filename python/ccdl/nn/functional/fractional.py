@@ -51,6 +51,11 @@ def _fractional(
     if output_size is None:
         one = isinstance(output_ratio, float)
         ratios = (output_ratio,) * n if one else items(op, "output_ratio", output_ratio)
+        if len(ratios) != n:
+            raise errors.ValueError(
+                f"{op} requires output_ratio to either be a single Int or tuple of Ints. (a float "
+                f"or {n} of them; got {output_ratio})"
+            )
         if any(not 0 < r < 1 for r in ratios):
             raise errors.ValueError(f"{op}: output_ratio must be between 0 and 1 (got {output_ratio})")
         output_size = [int(s * r) for s, r in zip(x.shape[-n:], ratios)]

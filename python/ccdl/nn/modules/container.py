@@ -59,8 +59,9 @@ class _Numbered(Module):
                 f"{type(self).__name__}.insert: index {index} is out of range for {len(modules)} modules"
             )
         if not isinstance(module, Module):
-            raise TypeError(
-                f"{type(self).__name__}.insert: module is {type(module).__name__}, must be a Module"
+            raise AssertionError(
+                f"{type(self).__name__}.insert: module should be of type: {Module}, but is "
+                f"{type(module).__name__}"
             )
         modules.insert(index, module)
         self._replace_all(modules)

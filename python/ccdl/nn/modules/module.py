@@ -570,8 +570,10 @@ def _parse_to(args, kwargs):
     kwargs = dict(kwargs)
     device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
     non_blocking, memory_format = kwargs.pop("non_blocking", False), kwargs.pop("memory_format", None)
-    other = kwargs.pop("tensor", None) or kwargs.pop("other", None)
-    kwargs.pop("copy", None)
+    other = kwargs.pop("tensor", None)
+    other = kwargs.pop("other", other)
+    if kwargs.pop("copy", False):
+        raise RuntimeError("Module.to does not accept copy argument: it converts the module in place")
     if kwargs:
         raise TypeError(f"to: got unexpected keyword {next(iter(kwargs))!r}")
     for value in args:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..._checks import check_count
 from .. import functional as F
-from ..parameter import Parameter
+from ..parameter import Parameter, UninitializedParameter
 from .parametrizations import default_dim, power_iterations, weight_matrix
 from .parametrize import _no_grad
 
@@ -53,6 +53,11 @@ class SpectralNorm:
         weight = module._parameters.get(name)
         if weight is None:
             raise ValueError(f"`SpectralNorm` cannot be applied as parameter `{name}` is None")
+        if isinstance(weight, UninitializedParameter):
+            raise ValueError(
+                "The module passed to `SpectralNorm` can't have uninitialized parameters. Make sure to run "
+                "the dummy forward before applying spectral normalization"
+            )
         matrix = weight_matrix(weight.detach(), dim)
         u, v = (F.normalize(matrix.new_empty(n).normal_(0, 1), dim=0, eps=eps) for n in matrix.shape)
         _no_grad(power_iterations, matrix, u, v, 1, eps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..parameter import Parameter
+from ..parameter import Parameter, UninitializedParameter
 from .parametrizations import norm_except_dim, scaled_weight
 
 __all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
@@ -31,6 +31,11 @@ class WeightNorm:
                 raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
         hook = WeightNorm(name, dim)
         weight = getattr(module, name)
+        if isinstance(weight, UninitializedParameter):
+            raise ValueError(
+                "The module passed to `WeightNorm` can't have uninitialized parameters. Make sure to run the "
+                "dummy forward before applying weight normalization"
+            )
         del module._parameters[name]
         g = norm_except_dim(weight.detach(), 2, hook.dim)
         module.register_parameter(name + "_g", Parameter(g))
