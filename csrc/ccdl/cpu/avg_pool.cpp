@@ -1,8 +1,13 @@
 // Average pooling. Regular float32 windows go through vector rows; long windows (adaptive, global) sum
 // contiguous runs. The backward spreads dy over the window plane by plane, so it needs no atomics.
+#pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
+#include <algorithm>
+
+#include <ccdl/cpu/float_index.h>
 #include <ccdl/cpu/pool.h>
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/pool.h>
+#include <ccdl/cpu/simd/resample.h>
 
 namespace ccdl::cpu {
 namespace {
@@ -27,8 +32,15 @@ float run_sum(const float* x, int64_t n, int64_t stride) {
 }
 template <class T>
 ComputeOf<T> run_sum(const T* x, int64_t n, int64_t stride) {
-  ComputeOf<T> sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += static_cast<ComputeOf<T>>(x[i * stride]);
+  using S = ComputeOf<T>;
+  constexpr int kParts = 8;
+  S part[kParts] = {}, sum = 0;
+  int64_t i = 0;
+  if (stride == 1)
+    for (; i + kParts <= n; i += kParts)
+      for (int k = 0; k < kParts; ++k) part[k] += static_cast<S>(x[i + k]);
+  for (; i < n; ++i) sum += static_cast<S>(x[i * stride]);
+  for (int k = 0; k < kParts; ++k) sum += part[k];
   return sum;
 }
 
@@ -121,6 +133,74 @@ void vector_avg_channels(const PoolGeometry& g, const View& x, const View& y, co
   });
 }
 
+// Other types, channels innermost: a row of sums over the channels.
+template <class T>
+void plain_avg_channels(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
+  using S = ComputeOf<T>;
+  const int64_t c = g.c;
+  parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
+    S* __restrict sum = scratch<S>(0, c);
+    for (int64_t row = begin; row < end; ++row) {
+      const PoolSpan &h = g.spans[1][row % g.out[1]], &d = g.spans[0][row / g.out[1] % g.out[0]];
+      const T* src = x.ptr<const T>() + g.start(row / g.out[1] / g.out[0], 0, g.plane_in());
+      T* __restrict to = y.ptr<T>() + row * g.out[2] * c;
+      for (int64_t ow = 0; ow < g.out[2]; ++ow, to += c) {
+        const PoolSpan& w = g.spans[2][ow];
+        std::fill_n(sum, c, S(0));
+        for (int64_t i = d.begin; i < d.end; ++i)
+          for (int64_t j = h.begin; j < h.end; ++j)
+            for (int64_t k = w.begin; k < w.end; ++k) {
+              const T* __restrict point = src + ((i * g.in[1] + j) * g.in[2] + k) * c;
+              for (int64_t m = 0; m < c; ++m) sum[m] += static_cast<S>(point[m]);
+            }
+        const S by = static_cast<S>(divisor(d, h, w));
+        for (int64_t m = 0; m < c; ++m) to[m] = static_cast<T>(sum[m] / by);
+      }
+    }
+  });
+}
+
+// Channels innermost: dx of a point is a weighted sum of the rows of dy whose windows hold it, in order.
+template <class S>
+void spread_channels(const PoolGeometry& g, const View& dy, const View& dx, const Divisor& divisor) {
+  const int64_t points = g.plane_in(), windows = g.plane_out();
+  int64_t* starts = scratch<int64_t>(0, points + 2);
+  std::fill_n(starts, points + 2, int64_t{0});
+  const auto each = [&](const auto& fn) {  // fn(point, window, weight)
+    int64_t window = 0;
+    for (const PoolSpan& d : g.spans[0])
+      for (const PoolSpan& h : g.spans[1])
+        for (const PoolSpan& w : g.spans[2]) {
+          const S scale = S(1) / static_cast<S>(divisor(d, h, w));
+          for (int64_t i = d.begin; i < d.end; ++i)
+            for (int64_t j = h.begin; j < h.end; ++j)
+              for (int64_t k = w.begin; k < w.end; ++k) fn((i * g.in[1] + j) * g.in[2] + k, window, scale);
+          ++window;
+        }
+  };
+  each([&](int64_t point, int64_t, S) { ++starts[point + 2]; });  // two ahead: filling makes starts of them
+  for (int64_t p = 0; p < points; ++p) starts[p + 2] += starts[p + 1];
+  const int64_t entries = starts[points + 1];
+  int64_t* index = scratch<int64_t>(1, entries * 2 + 1);
+  S* weight = reinterpret_cast<S*>(index + entries);
+  each([&](int64_t point, int64_t window, S scale) {
+    const int64_t at = starts[point + 1]++;
+    index[at] = window;
+    weight[at] = scale;
+  });
+  const ResampleTable table{windows, points, starts, index, weight, nullptr};
+  const int64_t grain = 8192 / (g.c * (entries / points + 1) + 1) + 1;
+  parallel_for(g.n * points, grain, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t image = begin / points, first = begin % points;
+      const int64_t stop = std::min(end, (image + 1) * points);
+      simd_resample().rows[float_index(dx.dtype)](table, element(dy, image * windows * g.c), g.c, first,
+                                                  stop - image * points, element(dx, image * points * g.c));
+      begin = stop;
+    }
+  });
+}
+
 template <class T>
 void spread(const PoolGeometry& g, const View& dy, const View& dx, const Divisor& divisor) {
   using S = ComputeOf<T>;
@@ -158,6 +238,20 @@ void spread(const PoolGeometry& g, const View& dy, const View& dx, const Divisor
   });
 }
 
+void spread_any(const PoolGeometry& g, const View& dy, const View& dx, const Divisor& divisor) {
+  if (g.channels_last && dx.numel() > 0)
+    return dx.dtype == DType::Float64 ? spread_channels<double>(g, dy, dx, divisor)
+                                      : spread_channels<float>(g, dy, dx, divisor);
+  with_float(dx.dtype, [&](auto t) { spread<decltype(t)>(g, dy, dx, divisor); });
+}
+
+void avg_any(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
+  with_float(x.dtype, [&](auto t) {
+    using T = decltype(t);
+    g.channels_last ? plain_avg_channels<T>(g, x, y, divisor) : plain_avg<T>(g, x, y, divisor);
+  });
+}
+
 }  // namespace
 
 void avg_pool_forward(const View& x, const View& y, const PoolWindow& window, bool include_pad,
@@ -171,14 +265,14 @@ void avg_pool_forward(const View& x, const View& y, const PoolWindow& window, bo
     if (window.stride[2] == 1 || (window.stride[2] == 2 && window.kernel[2] >= 2))
       return vector_avg(g, window, x, y, by);
   }
-  with_float(x.dtype, [&](auto t) { plain_avg<decltype(t)>(g, x, y, by); });
+  avg_any(g, x, y, by);
 }
 
 void avg_pool_backward(const View& dy, const View& dx, const PoolWindow& window, bool include_pad,
                        int64_t divisor) {
   PoolGeometry g(dx, dy);
   g.windows(window);
-  with_float(dx.dtype, [&](auto t) { spread<decltype(t)>(g, dy, dx, Divisor{include_pad, divisor}); });
+  spread_any(g, dy, dx, Divisor{include_pad, divisor});
 }
 
 void adaptive_avg_pool_forward(const View& x, const View& y) {
@@ -194,7 +288,7 @@ void adaptive_avg_pool_forward(const View& x, const View& y) {
     });
     return;
   }
-  with_float(x.dtype, [&](auto t) { plain_avg<decltype(t)>(g, x, y, Divisor{false, 0}); });
+  avg_any(g, x, y, Divisor{false, 0});
 }
 
 void adaptive_avg_pool_backward(const View& dy, const View& dx) {
@@ -207,8 +301,22 @@ void adaptive_avg_pool_backward(const View& dy, const View& dx) {
     });
     return;
   }
+  if (!g.channels_last && g.plane_out() == 1) {
+    const int64_t n = g.plane_in();
+    with_float(dx.dtype, [&](auto t) {
+      using T = decltype(t);
+      using S = ComputeOf<T>;
+      parallel_for(g.n * g.c, global_grain(n), [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
+          const auto v = static_cast<T>(static_cast<S>(dy.ptr<const T>()[p]) * (S(1) / static_cast<S>(n)));
+          std::fill_n(dx.ptr<T>() + p * n, n, v);
+        }
+      });
+    });
+    return;
+  }
   g.adaptive();
-  with_float(dx.dtype, [&](auto t) { spread<decltype(t)>(g, dy, dx, Divisor{false, 0}); });
+  spread_any(g, dy, dx, Divisor{false, 0});
 }
 
 }  // namespace ccdl::cpu
