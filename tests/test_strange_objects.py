@@ -97,7 +97,7 @@ def test_text_is_not_cut_at_a_nul() -> None:
             ccdl.device(name)
 
 
-@pytest.mark.parametrize("name", ["abs", "exp", "clone", "cumsum", "sort", "neg", "contiguous", "bool", "double", "int", "flip"])
+@pytest.mark.parametrize("name", ["abs", "exp", "clone", "cumsum", "sort", "neg", "contiguous", "bool", "double", "int", "flip", "median", "unique", "argsort", "nonzero"])
 def test_more_elements_than_an_address_can_name(name: str) -> None:
     """2^62 elements from one: their bytes overflow 64 bits."""
     x = ccdl.ones(1, 1).expand(2**31, 2**31)

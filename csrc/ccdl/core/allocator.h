@@ -14,6 +14,11 @@ constexpr size_t kAllocAlignment = 64;
 // At least `bytes` (0 is valid: a non-null pointer of capacity 0). Throws Error(Memory) before anything is
 // mapped when the request cannot fit into physical memory, the cgroup limit or the set limit.
 void* cpu_allocate(size_t bytes, size_t* capacity);
+// The bytes of `count` elements, or a number that no machine has: counts of expanded tensors may reach 2^63.
+constexpr size_t bytes_of(int64_t count, size_t item) {
+  const bool fits = count >= 0 && static_cast<size_t>(count) <= (SIZE_MAX >> 2) / item;
+  return fits ? static_cast<size_t>(count) * item : SIZE_MAX >> 2;
+}
 // Makes a block of cpu_allocate(bytes) read as zeros without touching it: its pages go back to the system,
 // which hands out zero pages at the first touch. False: the block is too small for that, and is unchanged.
 bool cpu_zero_pages(void* p, size_t bytes) noexcept;

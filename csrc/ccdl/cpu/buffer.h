@@ -10,7 +10,7 @@ template <class T>
 class Buffer {
  public:
   explicit Buffer(int64_t count) {
-    if (count > 0) data_ = static_cast<T*>(cpu_allocate(static_cast<size_t>(count) * sizeof(T), &capacity_));
+    if (count > 0) data_ = static_cast<T*>(cpu_allocate(bytes_of(count, sizeof(T)), &capacity_));
   }
   ~Buffer() {
     if (data_ != nullptr) cpu_free(data_, capacity_);

@@ -17,15 +17,14 @@ void* scratch_bytes(int slot, size_t bytes);
 
 template <class T>
 inline T* scratch(int slot, int64_t count) {
-  return static_cast<T*>(scratch_bytes(slot, static_cast<size_t>(count) * sizeof(T)));
+  return static_cast<T*>(scratch_bytes(slot, bytes_of(count, sizeof(T))));
 }
 
 // A large buffer for one call, from the caching allocator; scratch would keep it for the life of the thread.
 template <class T>
 class TemporaryBuffer {
  public:
-  explicit TemporaryBuffer(int64_t count)
-      : data_(cpu_allocate(static_cast<size_t>(count) * sizeof(T), &capacity_)) {}
+  explicit TemporaryBuffer(int64_t count) : data_(cpu_allocate(bytes_of(count, sizeof(T)), &capacity_)) {}
   ~TemporaryBuffer() { cpu_free(data_, capacity_); }
   TemporaryBuffer(const TemporaryBuffer&) = delete;
   TemporaryBuffer& operator=(const TemporaryBuffer&) = delete;
