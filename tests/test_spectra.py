@@ -39,6 +39,25 @@ def test_stft_is_the_transform_of_windowed_frames(n_fft, hop, win, center, norma
     np.testing.assert_allclose(ccdl.view_as_complex(one).numpy(), ccdl.stft(x, n_fft, hop, win, window, center, "reflect", normalized, return_complex=True)[0].numpy())
 
 
+@pytest.mark.parametrize("n_fft,hop,win", [(8, 4, 4), (8, 2, 4), (16, 5, 10), (9, 3, 4), (8, 3, 8)])
+def test_stft_aligned_to_the_window(n_fft, hop, win):
+    """The first window begins at the first sample: the samples of frame m are x[m hop : m hop + win]."""
+    x, window = real(2, 61), ccdl.hann_window(win, dtype=ccdl.float64)
+    call = dict(hop_length=hop, win_length=win, window=window, center=False, return_complex=True)
+    got = ccdl.stft(x, n_fft, align_to_window=True, **call)
+    left = (n_fft - win) // 2
+    wanted = []
+    for signal in x.numpy():
+        rows = np.stack([signal[m:m + win] * window.numpy() for m in range(0, 61 - win + 1, hop)])
+        wanted.append(np.fft.rfft(np.pad(rows, ((0, 0), (left, n_fft - win - left)))).T)
+    np.testing.assert_allclose(got.numpy(), np.stack(wanted), rtol=1e-12, atol=1e-12)
+    plain = ccdl.stft(x, n_fft, align_to_window=False, **call)
+    np.testing.assert_array_equal(plain.numpy(), ccdl.stft(x, n_fft, **call).numpy())
+    np.testing.assert_array_equal(x.stft(n_fft, align_to_window=True, **call).numpy(), got.numpy())
+    with pytest.raises(RuntimeError, match="center"):
+        ccdl.stft(x, n_fft, return_complex=True, align_to_window=True)
+
+
 def test_stft_of_complex_numbers_and_other_padding():
     z = ccdl.complex(real(50), real(50, seed=1))
     got = ccdl.stft(z, 8, pad_mode="constant")

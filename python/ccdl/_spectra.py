@@ -60,6 +60,8 @@ def stft(
         normalized: divides by sqrt(n_fft).
         onesided: only k <= n_fft / 2; the default for real numbers.
         return_complex: True: complex [.., K, M]; False: real [.., K, M, 2].
+        align_to_window: for ``center=False`` and a shorter window: True: the window of frame m, not the frame
+            around it, begins at sample m hop.
 
     Raises:
         RuntimeError: lengths that do not fit, or no ``return_complex`` for real numbers.
@@ -86,10 +88,6 @@ def stft(
         raise errors.ShapeError(f"stft: expected a 1D or 2D tensor, got {input.dim()} dimensions")
     if align_to_window is not None and center:
         raise errors.RuntimeError("stft only supports align_to_window for center = False.")
-    if align_to_window:
-        raise errors.NotImplementedError(
-            "stft: align_to_window=True is not implemented; pad the signal yourself"
-        )
     hop_length = n_fft // 4 if hop_length is None else hop_length
     win_length = n_fft if win_length is None else win_length
     single = input.dim() == 1
@@ -100,6 +98,10 @@ def stft(
 
         around = (n_fft // 2, n_fft // 2)
         parts = pad(parts.transpose(1, 2), around, mode=pad_mode).transpose(1, 2)
+    if align_to_window and 0 < win_length < n_fft:
+        before = (n_fft - win_length) // 2
+        zeros = parts.new_zeros(parts.shape[0], n_fft - win_length, parts.shape[2])
+        parts = _C.cat([zeros[:, :before], parts, zeros[:, before:]], dim=1)
     length = parts.shape[1]
     if not 0 < n_fft <= length:
         raise errors.RuntimeError(f"stft: expected 0 < n_fft < {length}, but got n_fft={n_fft}")
