@@ -81,14 +81,24 @@ PyMethodDef kDTypeMethods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr
                                {nullptr, nullptr, 0, nullptr}};
 
 // ---- device ----
+// Kinds of devices that programs compare with; no tensor lives on them. The first entry stands for none of
+// them.
+constexpr const char* kForeignDevices[] = {"", "meta", "mps", "xpu", "hpu", "npu", "mtia", "ipu", "xla"};
 struct DeviceObject {
   PyObject_HEAD Device device;
   bool has_index;
+  uint8_t foreign;
 };
 PyTypeObject* DeviceType;
 thread_local Device t_default_device;
 
-bool parse_device(const std::string& whole, Device* out, bool* has_index) {
+[[noreturn]] void fail_foreign(const char* kind) {
+  fail(ErrorKind::NotImplemented, str("device: ccdl has no tensors on '", kind, "', only on cpu and cuda",
+                                      std::strcmp(kind, "meta") ? ""
+                                                                : "; build the model on the cpu and load "
+                                                                  "its weights with assign=True"));
+}
+bool parse_device(const std::string& whole, Device* out, bool* has_index, uint8_t* foreign = nullptr) {
   const char* text = whole.c_str();
   const char* colon = std::strchr(text, ':');
   const std::string kind = colon ? std::string(text, colon) : whole;
@@ -97,9 +107,14 @@ bool parse_device(const std::string& whole, Device* out, bool* has_index) {
     out->kind = DeviceKind::Cpu;
   else if (kind == "cuda")
     out->kind = DeviceKind::Cuda;
-  else
-    fail(ErrorKind::Runtime,
-         str("device: Expected one of cpu, cuda device type at start of device string: ", text));
+  else {
+    uint8_t number = 1;
+    while (number < std::size(kForeignDevices) && kind != kForeignDevices[number]) ++number;
+    CCDL_CHECK(number < std::size(kForeignDevices), Runtime,
+               "device: Expected one of cpu, cuda device type at start of device string: ", text);
+    if (!foreign) fail_foreign(kForeignDevices[number]);
+    *foreign = number;
+  }
   out->index = 0;
   if (colon) {
     char* end = nullptr;
@@ -108,16 +123,17 @@ bool parse_device(const std::string& whole, Device* out, bool* has_index) {
                "device: Invalid device string: '", text, "'; the form is 'cuda:0'");
     out->index = static_cast<int16_t>(v);
   }
-  CCDL_CHECK(out->is_cuda() || out->index == 0, Runtime, "device: there is one CPU device, got '", text,
-             "'; use 'cpu'");
+  CCDL_CHECK(out->is_cuda() || out->index == 0 || (foreign && *foreign), Runtime,
+             "device: there is one CPU device, got '", text, "'; use 'cpu'");
   return true;
 }
 
-PyObject* make_device(Device d, bool has_index) {
+PyObject* make_device(Device d, bool has_index, uint8_t foreign = 0) {
   DeviceObject* o = PyObject_New(DeviceObject, DeviceType);
   if (!o) return nullptr;
   o->device = d;
   o->has_index = has_index;
+  o->foreign = foreign;
   return reinterpret_cast<PyObject*>(o);
 }
 PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
@@ -130,8 +146,9 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
     Device d;
     if (Py_TYPE(type) == DeviceType) return Py_NewRef(type);
     bool has_index = false;
+    uint8_t foreign = 0;
     if (PyUnicode_Check(type)) {
-      parse_device(utf8(type), &d, &has_index);
+      parse_device(utf8(type), &d, &has_index, &foreign);
       if (index != Py_None) {
         const long v = PyLong_AsLong(index);
         if (v == -1 && PyErr_Occurred()) return nullptr;
@@ -149,43 +166,55 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
     } else {
       has_index = true;
     }
-    return make_device(d, has_index);
+    return make_device(d, has_index, foreign);
   } catch (...) {
     raise_current_exception();
     return nullptr;
   }
 }
+const char* device_kind(DeviceObject* d) {
+  if (d->foreign) return kForeignDevices[d->foreign];
+  return d->device.is_cpu() ? "cpu" : "cuda";
+}
 PyObject* device_str(PyObject* o) {
   auto* d = reinterpret_cast<DeviceObject*>(o);
-  return d->has_index ? PyUnicode_FromFormat("%s:%d", d->device.is_cpu() ? "cpu" : "cuda", d->device.index)
-                      : PyUnicode_FromString(d->device.is_cpu() ? "cpu" : "cuda");
+  return d->has_index ? PyUnicode_FromFormat("%s:%d", device_kind(d), d->device.index)
+                      : PyUnicode_FromString(device_kind(d));
 }
 PyObject* device_repr(PyObject* o) {
   auto* d = reinterpret_cast<DeviceObject*>(o);
-  const char* kind = d->device.is_cpu() ? "cpu" : "cuda";
-  return d->has_index ? PyUnicode_FromFormat("device(type='%s', index=%d)", kind, d->device.index)
-                      : PyUnicode_FromFormat("device(type='%s')", kind);
+  return d->has_index ? PyUnicode_FromFormat("device(type='%s', index=%d)", device_kind(d), d->device.index)
+                      : PyUnicode_FromFormat("device(type='%s')", device_kind(d));
 }
 PyObject* device_get(PyObject* o, void* what) {
   auto* d = reinterpret_cast<DeviceObject*>(o);
-  if (!what) return PyUnicode_FromString(d->device.is_cpu() ? "cpu" : "cuda");
+  if (!what) return PyUnicode_FromString(device_kind(d));
   if (!d->has_index) Py_RETURN_NONE;
   return PyLong_FromLong(d->device.index);
 }
+bool index_counts(DeviceObject* d) { return d->has_index && (d->foreign || !d->device.is_cpu()); }
 PyObject* device_compare(PyObject* a, PyObject* b, int op) {
   if (Py_TYPE(b) != DeviceType || (op != Py_EQ && op != Py_NE)) Py_RETURN_NOTIMPLEMENTED;
   auto *x = reinterpret_cast<DeviceObject*>(a), *y = reinterpret_cast<DeviceObject*>(b);
-  const bool same = x->device == y->device && (x->device.is_cpu() || x->has_index == y->has_index);
+  const bool same = x->foreign == y->foreign && x->device == y->device && index_counts(x) == index_counts(y);
   return PyBool_FromLong(same == (op == Py_EQ));
 }
 Py_hash_t device_hash(PyObject* o) {
   auto* d = reinterpret_cast<DeviceObject*>(o);
-  return 7919 + static_cast<int>(d->device.kind) * 4099 + d->device.index * 2 +
-         (d->has_index && !d->device.is_cpu());
+  return 7919 + static_cast<int>(d->device.kind) * 4099 + d->device.index * 2 + index_counts(d) +
+         d->foreign * 104729;
 }
 PyObject* device_reduce(PyObject* o, PyObject*) { return Py_BuildValue("(O(N))", DeviceType, device_str(o)); }
 thread_local std::vector<Device> t_saved_devices;
 PyObject* device_enter(PyObject* o, PyObject*) {
+  if (auto* d = reinterpret_cast<DeviceObject*>(o); d->foreign) {
+    try {
+      fail_foreign(device_kind(d));
+    } catch (...) {
+      raise_current_exception();
+      return nullptr;
+    }
+  }
   t_saved_devices.push_back(t_default_device);
   t_default_device = reinterpret_cast<DeviceObject*>(o)->device;
   return Py_NewRef(o);
@@ -439,6 +468,7 @@ bool dtype_from(PyObject* o, DType* out) {
 bool device_from(PyObject* o, Device* out) {
   bool has_index = true;
   if (Py_TYPE(o) == DeviceType) {
+    if (auto* d = reinterpret_cast<DeviceObject*>(o); d->foreign) fail_foreign(device_kind(d));
     *out = reinterpret_cast<DeviceObject*>(o)->device;
     has_index = reinterpret_cast<DeviceObject*>(o)->has_index;
   } else if (PyUnicode_Check(o)) {
