@@ -294,6 +294,8 @@ void forward(const View& x, const View& w, const void* bias, const View& y, cons
   if (!prefers_summed(x, w, y) && conv_fits_lanes<T>(x, w, y, g))
     return conv_lanes_sweep(x, w, y, static_cast<const T*>(bias), relu, g, false);
   if (conv_is_last(x, y)) return conv_last_forward<T>(x, w, bias, y, g, relu);
+  if (conv_prefers_turned_groups(x, w, y, g, false))
+    return conv_turned_groups_forward<T>(x, w, bias, y, g, relu);
   if (conv_is_whole(x, w, y, g)) return conv_whole_forward(x, w, bias, y, relu);
   Sweep<T> s{forward_grid<T>(x, w, y, g),
              w.sizes[0] / g.groups,
@@ -446,6 +448,8 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
   if (!prefers_summed(dx, w, dy) && conv_fits_lanes<T>(dx, w, dy, g))
     return conv_lanes_sweep<T>(dy, w, dx, nullptr, false, g, true);
   if (conv_is_last(dx, dy)) return conv_last_backward_input<T>(dy, w, dx, g);
+  if (conv_prefers_turned_groups(dx, w, dy, g, true))
+    return conv_turned_groups_backward_input<T>(dy, w, dx, g);
   if (conv_is_whole(dx, w, dy, g)) return conv_whole_backward_input(dy, w, dx);
   if (conv_fits_strip_phases(dy, w, dx, g)) return conv_backward_input_strips<T>(dy, w, dx, g);
   if (conv_prefers_added(dy, w, dx, g)) return conv_backward_input_added<T>(dy, w, dx, g);

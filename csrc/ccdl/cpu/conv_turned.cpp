@@ -19,6 +19,18 @@ View read_pixels(const View& x, const View& y, const ConvGeometry& g) {
   }
   return v;
 }
+// Part `i` of `parts` of a dim.
+template <class T>
+View part_of(const View& v, int dim, int64_t i, int64_t parts) {
+  View part = v;
+  part.sizes[dim] = v.sizes[dim] / parts;
+  part.data = v.ptr<T>() + i * part.sizes[dim] * v.strides[dim];
+  return part;
+}
+ConvGeometry one_group(ConvGeometry g) {
+  g.groups = 1;
+  return g;
+}
 ConvGeometry without_steps(ConvGeometry g) {
   std::fill(g.stride, g.stride + 3, 1);
   return g;
@@ -38,6 +50,8 @@ bool conv_prefers_turned(const View& x, const View& w, const View& y, const Conv
                 m = adjoint ? w.sizes[1] * phases : w.sizes[0];
   if (k < 48 || m < 16) return false;
   if (reads_some(w, g) && w.sizes[1] >= 96) return true;
+  // Volumes of few channels: no strips of planes, but rows of pixels.
+  if (!adjoint && x.sizes[2] > 1 && g.stride[2] == 2 && w.sizes[1] * w.sizes[4] < 64 && m >= 32) return true;
   return pixels <= 300 || (!adjoint && g.stride[2] > 2 && k >= 128);
 }
 
@@ -69,10 +83,49 @@ void conv_turned_backward_input(const View& dy, const View& w, const View& dx, c
   copy_cast(to.view, dx);
 }
 
-#define CCDL_CONV_TURNED(T)                                                                \
-  template void conv_turned_forward<T>(const View&, const View&, const void*, const View&, \
-                                       const ConvGeometry&, bool);                         \
-  template void conv_turned_backward_input<T>(const View&, const View&, const View&, const ConvGeometry&);
+// Few channels on either side, whose rows last_sweep_rows takes: half a vector is worth it only in place of
+// the phases of a stride.
+bool conv_prefers_turned_groups(const View& x, const View& w, const View& y, const ConvGeometry& g,
+                                bool adjoint) {
+  const int64_t each = g.groups > 0 ? w.sizes[0] / g.groups : 0, m = adjoint ? w.sizes[1] : each,
+                k = (adjoint ? each : w.sizes[1]) * plane_size(w),
+                width = adjoint ? x.sizes[4] / g.stride[2] : y.sizes[4];
+  return g.groups > 1 && x.numel() > 0 && y.numel() > 0 && plane_size(w) > 1 && m <= 32 && k >= 64 &&
+         k <= 2048 && width >= 7 && m >= (adjoint && g.stride[2] > 1 ? 8 : 12);
+}
+
+template <class T>
+void conv_turned_groups_forward(const View& x, const View& w, const void* bias, const View& y,
+                                const ConvGeometry& g, bool relu) {
+  const Turned<T> from(part_of<T>(x, 1, 0, g.groups)), to(part_of<T>(y, 1, 0, g.groups)),
+      filters(part_of<T>(w, 0, 0, g.groups));
+  for (int64_t i = 0; i < g.groups; ++i) {
+    const T* b = bias != nullptr ? static_cast<const T*>(bias) + i * to.view.sizes[1] : nullptr;
+    conv_last_forward<T>(from.filled(part_of<T>(x, 1, i, g.groups)).view,
+                         filters.filled(part_of<T>(w, 0, i, g.groups)).view, b, to.view, one_group(g), relu);
+    copy_cast(to.view, part_of<T>(y, 1, i, g.groups));
+  }
+}
+
+template <class T>
+void conv_turned_groups_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
+  const Turned<T> from(part_of<T>(dy, 1, 0, g.groups)), to(part_of<T>(dx, 1, 0, g.groups)),
+      filters(part_of<T>(w, 0, 0, g.groups));
+  for (int64_t i = 0; i < g.groups; ++i) {
+    conv_last_backward_input<T>(from.filled(part_of<T>(dy, 1, i, g.groups)).view,
+                                filters.filled(part_of<T>(w, 0, i, g.groups)).view, to.view, one_group(g));
+    copy_cast(to.view, part_of<T>(dx, 1, i, g.groups));
+  }
+}
+
+#define CCDL_CONV_TURNED(T)                                                                                \
+  template void conv_turned_forward<T>(const View&, const View&, const void*, const View&,                 \
+                                       const ConvGeometry&, bool);                                         \
+  template void conv_turned_backward_input<T>(const View&, const View&, const View&, const ConvGeometry&); \
+  template void conv_turned_groups_forward<T>(const View&, const View&, const void*, const View&,          \
+                                              const ConvGeometry&, bool);                                  \
+  template void conv_turned_groups_backward_input<T>(const View&, const View&, const View&,                \
+                                                     const ConvGeometry&);
 CCDL_CONV_TURNED(float)
 CCDL_CONV_TURNED(double)
 #undef CCDL_CONV_TURNED

@@ -37,4 +37,13 @@ void conv_turned_forward(const View& x, const View& w, const void* bias, const V
 template <class T>
 void conv_turned_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g);
 
+// Groups of several channels, each turned by itself and seen as a convolution of one group.
+bool conv_prefers_turned_groups(const View& x, const View& w, const View& y, const ConvGeometry& g,
+                                bool adjoint);
+template <class T>
+void conv_turned_groups_forward(const View& x, const View& w, const void* bias, const View& y,
+                                const ConvGeometry& g, bool relu);
+template <class T>
+void conv_turned_groups_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g);
+
 }  // namespace ccdl::cpu

@@ -13,7 +13,7 @@ using Vec = typename Lanes<T>::V;
 
 #if defined(__AVX512F__)
 constexpr int kVectors = 4;
-constexpr int pixels_for(int vectors) { return vectors == 1 ? 14 : 24 / vectors; }
+constexpr int pixels_for(int vectors) { return vectors <= 2 ? 14 : 24 / vectors; }
 #else
 constexpr int kVectors = 2;
 constexpr int pixels_for(int vectors) { return vectors == 1 ? 8 : 4; }
