@@ -425,6 +425,42 @@ def looked_at(make, *shape):
     return lambda T, exact: inference(T, make(T), reals(T, *shape))
 
 
+def policy_frames(T, exact):
+    """PPO's clipped surrogate of four stacked frames 84x84: filters 8x8 by 4 and 4x4 by 2 (Mnih et al.)."""
+    nn = T.nn
+    layers = [nn.Conv2d(4, 16, 8, 4), nn.ReLU(), nn.Conv2d(16, 32, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 81, 128), nn.ReLU()]
+    model = fill(T, nn.ModuleList([nn.Sequential(*layers), nn.Linear(128, 6), nn.Linear(128, 1)]))
+    body, policy, value = model
+    frames, action, advantage = reals(T, 16, 4, 84, 84, low=0.0), whole(T, 6, 16), reals(T, 16, seed=3)
+
+    def loss():
+        h = body(frames)
+        chosen = T.distributions.Categorical(logits=policy(h))
+        ratio = (chosen.log_prob(action) + 1.8).exp()
+        gain = T.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
+        return 0.5 * (value(h).squeeze(1) - advantage).pow(2).mean() - gain - 0.01 * chosen.entropy().mean()
+
+    return stepping(T.optim.Adam(model.parameters(), lr=2.5e-4), loss, lambda: nn.utils.clip_grad_norm_(model.parameters(), 0.5))
+
+
+def squeeze_excitation(T, exact):
+    """Gates by 1x1 convolutions of single pixels, two images, as the heads of MobileNetV3 and LR-ASPP have them."""
+    nn = T.nn
+
+    class Gated(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.down, self.up = nn.Conv2d(width, width // 4, 1), nn.Conv2d(width // 4, width, 1)
+            self.spatial, self.norm = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False), nn.BatchNorm2d(width)
+
+        def forward(self, x):
+            h = T.nn.functional.hardswish(self.norm(self.spatial(x)))
+            return x + h * T.nn.functional.hardsigmoid(self.up(T.relu(self.down(h.mean((2, 3), keepdim=True)))))
+
+    model = nn.Sequential(conv_norm(T, 3, 480, 3, 4), *[Gated(480) for _ in range(4)], head(T, 480))
+    return classifier(T, model, (2, 3, 32, 32), 10)
+
+
 ROWS = [
     race("AlexNet dropout 64x64 B16", alexnet),
     race("VGG-11 32x32 B8", vgg),
@@ -449,4 +485,6 @@ ROWS = [
     race("MobileNetV2 inference 64x64", looked_at(mobilenet, 1, 3, 64, 64), first=True),
     race("EfficientNet inference 64x64", looked_at(efficientnet, 1, 3, 64, 64), first=True),
     race("ViT inference 32x32", looked_at(vit, 1, 3, 32, 32), first=True),
+    race("PPO frames 84x84 B16", policy_frames),
+    race("squeeze and excitation 8x8 B2", squeeze_excitation),
 ]

@@ -346,6 +346,86 @@ def lstm_inference(T, exact):
     return inference(T, nn.Sequential(nn.Embedding(1000, 128), nn.LSTM(128, 128, 2, batch_first=True)), whole(T, 1000, 1, 32))
 
 
+def fourier_operator(T, exact):
+    """Three layers that multiply the lowest eight frequencies by complex matrices (FNO, Li et al.)."""
+    nn, F = T.nn, T.nn.functional
+
+    class Spectral(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(T.zeros(16, 16, 8, 2))
+
+        def forward(self, x):
+            spectrum = T.fft.rfft(x)
+            out = T.zeros(x.shape[0], 16, x.shape[-1] // 2 + 1, dtype=T.cfloat)
+            out[:, :, :8] = T.einsum("bix,iox->box", spectrum[:, :, :8], T.view_as_complex(self.weight))
+            return T.fft.irfft(out, n=x.shape[-1])
+
+    lift, head = nn.Linear(2, 16), nn.Linear(16, 1)
+    spectral, local = nn.ModuleList([Spectral() for _ in range(3)]), nn.ModuleList([nn.Conv1d(16, 16, 1) for _ in range(3)])
+    model = fill(T, nn.ModuleList([lift, spectral, local, head]))
+    x, y = reals(T, 10, 128, 2), reals(T, 10, 128, 1, seed=3)
+
+    def loss():
+        h = lift(x).permute(0, 2, 1)
+        for s, w in zip(spectral, local):
+            h = F.gelu(s(h) + w(h))
+        return F.mse_loss(head(h.permute(0, 2, 1)), y)
+
+    return stepping(T.optim.Adam(model.parameters(), lr=1e-3), loss)
+
+
+def long_filters(T, exact):
+    """Causal filters as long as the sequence, by Fourier transforms of twice the length (S4, Hyena)."""
+    nn, F = T.nn, T.nn.functional
+    lift, head, kernel = nn.Linear(4, 32), nn.Linear(32, 5), nn.Parameter(reals(T, 32, 200, seed=4) * 0.1)
+    fill(T, lift, head)
+    x, y = reals(T, 8, 200, 4), whole(T, 5, 8)
+
+    def loss():
+        u = lift(x).transpose(1, 2)
+        v = T.fft.irfft(T.fft.rfft(u, n=400) * T.fft.rfft(kernel, n=400), n=400)[..., :200]
+        return F.cross_entropy(head(F.gelu(v + u).mean(2)), y)
+
+    return stepping(T.optim.Adam([*lift.parameters(), *head.parameters(), kernel], lr=1e-3), loss)
+
+
+def linear_attention(T, exact):
+    """Causal attention by running sums of outer products (Katharopoulos et al.)."""
+    nn, F = T.nn, T.nn.functional
+    embed, project, head = nn.Embedding(100, 64), nn.Linear(64, 192), nn.Linear(64, 100)
+    fill(T, embed, project, head)
+    words = whole(T, 100, 4, 50)
+
+    def loss():
+        q, k, v = project(embed(words)).view(4, 50, 3, 4, 16).permute(2, 0, 3, 1, 4)
+        q, k = F.elu(q) + 1, F.elu(k) + 1
+        state = T.einsum("bhld,bhle->bhlde", k, v).cumsum(2)
+        norm = 1 / (T.einsum("bhld,bhld->bhl", q, k.cumsum(2)) + 1e-6)
+        y = T.einsum("bhld,bhlde,bhl->bhle", q, state, norm).transpose(1, 2).reshape(4, 50, 64)
+        return F.cross_entropy(head(y[:, :-1]).reshape(-1, 100), words[:, 1:].reshape(-1))
+
+    return stepping(T.optim.AdamW([*embed.parameters(), *project.parameters(), *head.parameters()], lr=1e-3), loss)
+
+
+def letters_one_by_one(T, exact):
+    """A GRUCell over 25 letters of one text, a loss each: calls of one row."""
+    nn, F = T.nn, T.nn.functional
+    model = fill(T, nn.ModuleList([nn.Embedding(60, 50), nn.GRUCell(50, 100), nn.Linear(100, 60)]))
+    embed, cell, head = model
+    letters = whole(T, 60, 26, 1)
+
+    def loss():
+        h, total = T.zeros(1, 100), 0.0
+        for t in range(25):
+            h = cell(embed(letters[t]), h)
+            total = total + F.cross_entropy(head(h), letters[t + 1])
+        return total
+
+    after = lambda: nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+    return stepping(T.optim.Adam(model.parameters(), lr=2e-3), loss, after)
+
+
 ROWS = [
     race("TransformerEncoder labels B16 L64", encoder),
     race("Transformer translation B16 L24", translation),
@@ -366,4 +446,8 @@ ROWS = [
     race("speech CTC B4", speech),
     race("GPT generation 8 letters", generation, first=True),
     race("LSTM inference L32", lstm_inference, first=True),
+    race("Fourier operator B10 L128", fourier_operator),
+    race("long filters by FFT B8 L200", long_filters),
+    race("linear attention B4 L50", linear_attention),
+    race("letters one by one, GRUCell B1", letters_one_by_one),
 ]

@@ -352,6 +352,132 @@ def mlp_bfloat16(T, exact):
     return stepping(T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), loss)
 
 
+def neural_ode(T, exact):
+    """Twenty steps of Runge and Kutta's method of order four through a field of two layers (Chen et al.)."""
+    nn = T.nn
+    field = fill(T, nn.Sequential(nn.Linear(2, 50), nn.Tanh(), nn.Linear(50, 2)))
+    start, path, h = reals(T, 20, 2), reals(T, 20, 20, 2, seed=3), 0.1
+
+    def loss():
+        x, points = start, []
+        for _ in range(20):
+            a = field(x**3)
+            b = field((x + h / 2 * a) ** 3)
+            c = field((x + h / 2 * b) ** 3)
+            d = field((x + h * c) ** 3)
+            x = x + h / 6 * (a + 2 * b + 2 * c + d)
+            points.append(x)
+        return (T.stack(points) - path).abs().mean()
+
+    return stepping(T.optim.RMSprop(field.parameters(), lr=1e-3), loss)
+
+
+def maml(T, exact):
+    """Four tasks, two inner steps each, gradients through them (Finn et al.)."""
+    nn, F = T.nn, T.nn.functional
+    model = fill(T, nn.Sequential(nn.Linear(1, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 1)))
+    x, y = reals(T, 4, 10, 1), reals(T, 4, 10, 1, seed=3)
+
+    def forward(p, x):
+        return F.linear(F.relu(F.linear(F.relu(F.linear(x, p[0], p[1])), p[2], p[3])), p[4], p[5])
+
+    def loss():
+        total = 0.0
+        for task in range(4):
+            p = list(model.parameters())
+            for _ in range(2):
+                inner = F.mse_loss(forward(p, x[task]), y[task])
+                p = [a - 0.01 * g for a, g in zip(p, T.autograd.grad(inner, p, create_graph=True))]
+            total = total + F.mse_loss(forward(p, x[task]), y[task])
+        return total / 4
+
+    return stepping(T.optim.Adam(model.parameters(), lr=1e-3), loss)
+
+
+def radiance_field(T, exact):
+    """Rays of 32 samples through an MLP of sines and cosines, composited by cumprod (Mildenhall et al.)."""
+    nn, F = T.nn, T.nn.functional
+    layers = [nn.Linear(63, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 4)]
+    model = fill(T, nn.Sequential(*layers))
+    origin, direction, colours = reals(T, 64, 1, 3), reals(T, 64, 1, 3, seed=3), reals(T, 64, 3, seed=4, low=0.0)
+    depth, waves = T.linspace(2, 6, 32).view(1, 32, 1), 2.0 ** T.arange(10)
+
+    def loss():
+        at = origin + direction * depth
+        angles = (at[..., None] * waves).flatten(2)
+        out = model(T.cat([at, angles.sin(), angles.cos()], -1))
+        alpha = 1 - T.exp(-F.relu(out[..., 3]) * 0.1)
+        passed = T.cumprod(T.cat([T.ones(64, 1), 1 - alpha + 1e-10], -1), -1)[:, :-1]
+        return F.mse_loss(((alpha * passed)[..., None] * T.sigmoid(out[..., :3])).sum(1), colours)
+
+    return stepping(T.optim.Adam(model.parameters(), lr=5e-4), loss)
+
+
+def spline_network(T, exact):
+    """Two layers of B-splines by the recursion of de Boor (a Kolmogorov-Arnold network, Liu et al.)."""
+    nn, F = T.nn, T.nn.functional
+
+    class Splines(nn.Module):
+        def __init__(self, inputs, outputs, grid=5, order=3):
+            super().__init__()
+            self.order = order
+            self.knots = T.linspace(-1 - order * 2 / grid, 1 + order * 2 / grid, grid + 2 * order + 1)
+            self.base = nn.Parameter(T.zeros(outputs, inputs))
+            self.spline = nn.Parameter(T.zeros(outputs, inputs, grid + order))
+
+        def forward(self, x):
+            t, z = self.knots, x.unsqueeze(-1)
+            b = ((z >= t[:-1]) & (z < t[1:])).to(x.dtype)
+            for k in range(1, self.order + 1):
+                b = (z - t[: -(k + 1)]) / (t[k:-1] - t[: -(k + 1)]) * b[..., :-1] + (t[k + 1 :] - z) / (t[k + 1 :] - t[1:-k]) * b[..., 1:]
+            return F.linear(F.silu(x), self.base) + F.linear(b.flatten(1), self.spline.flatten(1))
+
+    model = fill(T, nn.Sequential(Splines(28, 16), Splines(16, 5)))
+    x, y = reals(T, 64, 28, low=-1.0), whole(T, 5, 64)
+    return stepping(T.optim.AdamW(model.parameters(), lr=1e-3), lambda: F.cross_entropy(model(x), y))
+
+
+def recommendation(T, exact):
+    """Six bags of categories and numbers, their products in pairs, an MLP (DLRM, Naumov et al.)."""
+    nn, F = T.nn, T.nn.functional
+    sizes = (100, 1000, 5000, 50, 300, 2000)
+    bags = nn.ModuleList([nn.EmbeddingBag(n, 16, mode="sum") for n in sizes])
+    below = nn.Sequential(nn.Linear(13, 64), nn.ReLU(), nn.Linear(64, 16))
+    above = nn.Sequential(nn.Linear(16 + 21, 64), nn.ReLU(), nn.Linear(64, 1))
+    fill(T, bags, below, above)
+    numbers, y = reals(T, 128, 13), whole(T, 2, 128).float()
+    categories, offsets = [whole(T, n, 128 * 3, seed=5 + i) for i, n in enumerate(sizes)], T.arange(0, 128 * 3, 3)
+    rows, columns = T.tril_indices(7, 7, -1)
+
+    def loss():
+        x = below(numbers)
+        all_ = T.cat([x] + [bag(c, offsets) for bag, c in zip(bags, categories)], 1).view(128, 7, 16)
+        pairs = T.bmm(all_, all_.transpose(1, 2))[:, rows, columns]
+        return F.binary_cross_entropy_with_logits(above(T.cat([x, pairs], 1)).squeeze(1), y)
+
+    return stepping(T.optim.Adagrad([*bags.parameters(), *below.parameters(), *above.parameters()], lr=0.01), loss)
+
+
+def expert_mixture(T, exact):
+    """Rows routed to two of four experts by topk, gathered and added back by index."""
+    nn, F = T.nn, T.nn.functional
+    gate, head = nn.Linear(32, 4), nn.Linear(32, 5)
+    experts = nn.ModuleList([nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 32)) for _ in range(4)])
+    fill(T, gate, experts, head)
+    x, y = reals(T, 100, 32), whole(T, 5, 100)
+
+    def loss():
+        weight, chosen = gate(x).softmax(1).topk(2, 1)
+        weight = weight / weight.sum(1, keepdim=True)
+        out = T.zeros_like(x)
+        for k, expert in enumerate(experts):
+            row, place = (chosen == k).nonzero(as_tuple=True)
+            out = out.index_add(0, row, expert(x[row]) * weight[row, place].unsqueeze(1))
+        return F.cross_entropy(head(out), y)
+
+    return stepping(T.optim.Adam([*gate.parameters(), *experts.parameters(), *head.parameters()], lr=1e-3), loss)
+
+
 def mlp_inference(T, exact):
     nn = T.nn
     return inference(T, nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 10)), reals(T, 1, 784))
@@ -382,5 +508,11 @@ ROWS = [
     race("PointNet B8", point_net),
     race("mixture density B256", mixture),
     race("MLP bfloat16 B128", mlp_bfloat16, tol=3e-2),
+    race("neural ODE B20", neural_ode),
+    race("MAML 4 tasks", maml),
+    race("NeRF 64 rays", radiance_field),
+    race("KAN splines B64", spline_network),
+    race("DLRM B128", recommendation),
+    race("mixture of experts B100", expert_mixture),
     race("MLP inference B1", mlp_inference, first=True),
 ]
