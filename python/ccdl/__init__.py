@@ -13,7 +13,7 @@ from math import e, inf, nan, pi
 
 from . import _C
 from ._C import *
-from ._C import Tensor, __version__, bool, device, dtype, float16, float32, float64, int8, int16, int32, int64
+from ._C import Tensor, bool, device, dtype, float16, float32, float64, int8, int16, int32, int64
 
 
 def _without_effect(*args, **kwargs):
@@ -96,6 +96,7 @@ _LAZY = {
     "get_autocast_gpu_dtype": ("amp.autocast_mode", "get_autocast_gpu_dtype"),
     "set_autocast_gpu_dtype": ("amp.autocast_mode", "set_autocast_gpu_dtype"),
     "vmap": ("_vmap", "vmap"),
+    "__version__": ("torch_version", "__version__"),
     "cond": ("_higher_order_ops.control_flow", "cond"),
     "while_loop": ("_higher_order_ops.control_flow", "while_loop"),
     "einsum": ("_contractions", "einsum"),

@@ -51,4 +51,31 @@ class TorchVersion(str):
     __hash__ = str.__hash__
 
 
-__version__ = TorchVersion(_version)
+class _OwnVersion(TorchVersion):
+    """ccdl's version as text; ordered against others as the version of PyTorch that it follows.
+
+    Programs choose between an old and a new way by ``__version__ >= "1.5.0"``: ccdl has the new ones.
+    """
+
+    def __gt__(self, other: Any) -> bool:
+        return _FOLLOWED > _followed(other)
+
+    def __lt__(self, other: Any) -> bool:
+        return _FOLLOWED < _followed(other)
+
+    def __ge__(self, other: Any) -> bool:
+        return _FOLLOWED >= _followed(other)
+
+    def __le__(self, other: Any) -> bool:
+        return _FOLLOWED <= _followed(other)
+
+    __eq__ = str.__eq__
+    __hash__ = str.__hash__
+
+
+def _followed(version: Any) -> Any:
+    return _FOLLOWED if isinstance(version, _OwnVersion) else version
+
+
+_FOLLOWED = TorchVersion("2.13.0")
+__version__ = _OwnVersion(_version)

@@ -1,6 +1,6 @@
 """Version and build facts under PyTorch's names."""
 
-from ._C import __version__
+from .torch_version import __version__
 
 __all__ = ["__version__", "cuda", "debug", "git_version", "hip"]
 
