@@ -127,7 +127,7 @@ def transform(x: Tensor, n: int, sign: int, factor: float, half: bool = False, o
 
 def _long(x: Tensor, n: int, sign: int, factor: float, half: bool, out: str) -> Tensor:
     """The transform of a length without matrices that are kept."""
-    like = {"dtype": x.dtype, "device": x.device}
+    like: dict[str, Any] = {"dtype": x.dtype, "device": x.device}
     if half:
         ones = _C.ones(n // 2 + 1, 1, dtype=_C.float64, device="cpu")
         w = _weights(True, n, ones, ones)[0].to(**like)
