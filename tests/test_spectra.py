@@ -164,6 +164,18 @@ def test_complex_products_and_assignment():
     np.testing.assert_array_equal(out.numpy(), want)
 
 
+def test_python_functions_of_spectra():
+    """abs() as models that look for periods write it, with its gradient."""
+    x = real(2, 12, 3).requires_grad_()
+    spectrum = ccdl.fft.rfft(x, dim=1)
+    assert (abs(spectrum) == spectrum.abs()).all() and (+spectrum).shape == spectrum.shape
+    strength = abs(spectrum).mean(0).mean(-1)
+    wanted = np.abs(np.fft.rfft(x.detach().numpy(), axis=1)).mean(0).mean(-1)
+    np.testing.assert_allclose(strength.detach().numpy(), wanted, rtol=1e-12)
+    assert strength[1:].topk(2).indices.tolist() == (-wanted[1:]).argsort()[:2].tolist()
+    assert ccdl.autograd.gradcheck(lambda t: abs(ccdl.fft.rfft(t, dim=1)).mean(0), (x,))
+
+
 def test_a_spectral_convolution_learns():
     weights = ccdl.randn(2, 3, 5, 2, requires_grad=True)
     x = ccdl.randn(4, 2, 16)

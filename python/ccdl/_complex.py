@@ -289,6 +289,11 @@ class ComplexTensor:
         """The absolute value."""
         return self._parts.norm(2, -1)
 
+    __abs__ = abs
+
+    def __pos__(self) -> ComplexTensor:
+        return self
+
     def angle(self) -> Tensor:
         """The angle, in (-pi, pi]."""
         return _C.atan2(self.imag, self.real)
