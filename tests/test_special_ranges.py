@@ -46,3 +46,28 @@ def test_incomplete_gamma(name: str, dtype: type) -> None:
     with np.errstate(all="ignore"):
         want = getattr(scipy_special, name)(a.astype(np.float64), x.astype(np.float64)).astype(dtype).astype(np.float64)
     close(getattr(ccdl.special, name)(ccdl.from_numpy(a), ccdl.from_numpy(x)), want, 3e-6 if dtype is np.float32 else 1e-10)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_zeta(dtype: type) -> None:
+    """Also where x is not small beside q, where the asymptotic series needs more terms before it."""
+    order = np.concatenate([[np.nan, 1.0, 0.5, 2.0, 3.0], 1 + np.geomspace(1e-6, 3e3, 200)]).astype(dtype)
+    at = np.concatenate([[np.nan, 0.0, -1.0, 1.0, 12.0], np.geomspace(1e-10, 1e12, 201), [1e30, np.inf]]).astype(dtype)
+    x, q = (np.ascontiguousarray(v) for v in np.broadcast_arrays(order[:, None], at))
+    with np.errstate(all="ignore"):
+        want = scipy_special.zeta(x.astype(np.float64), q.astype(np.float64)).astype(dtype).astype(np.float64)
+    keep = ~np.isnan(x) | np.isnan(q)
+    keep &= ~((q == -1) & (x != np.floor(x)))
+    close(ccdl.special.zeta(ccdl.from_numpy(x[keep]), ccdl.from_numpy(q[keep])), want[keep], 1e-6 if dtype is np.float32 else 3e-13)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_polygamma(dtype: type) -> None:
+    at = np.concatenate([[np.nan, np.inf, 1.0], np.geomspace(1e-3, 1e6, 400)]).astype(dtype)
+    for n in (2, 3, 4, 7, 12, 30, 90):
+        with np.errstate(all="ignore"):
+            want = scipy_special.polygamma(n, at.astype(np.float64)).astype(dtype).astype(np.float64)
+        want[np.isinf(at)] = 0
+        close(ccdl.polygamma(n, ccdl.from_numpy(at)), want, 1e-6 if dtype is np.float32 else 3e-13)

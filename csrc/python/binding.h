@@ -215,6 +215,12 @@ class Args {
     if (slots_[out].none) return run(f);
     return run([&] { return ops::write_out(op, f(), *slots_[out].tensor); });
   }
+  // The same where `into(out)` writes into out itself.
+  template <class F, class G>
+  PyObject* run_into(int out, const F& f, const G& into) const {
+    if (slots_[out].none) return run(f);
+    return run([&] { return into(*slots_[out].tensor); });
+  }
   // Releases the GIL for its lifetime when work is large.
   struct Unlocked {
     explicit Unlocked(int64_t work) : state(work >= 2048 ? PyEval_SaveThread() : nullptr) {}

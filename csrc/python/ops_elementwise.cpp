@@ -14,7 +14,10 @@ using ops::Operand;
 // name(x), x.name(), x.name_() and out=.
 #define CCDL_UNARY_ROWS(name, function)                                                                               \
   {#name "(Tensor input, *, Tensor? out=None) -> Tensor",                                                              \
-   [](const Args& a) { return a.run_out(1, #name, [&] { return ops::function(a.tensor(0)); }); }, kBoth},              \
+   [](const Args& a) {                                                                                                 \
+     return a.run_into(1, [&] { return ops::function(a.tensor(0)); },                                                  \
+                       [&](const Tensor& out) { return ops::out_unary(#name, ops::function, a.tensor(0), out); });     \
+   }, kBoth},                                                                                                          \
   {#name "_(Tensor input) -> Tensor",                                                                                  \
    [](const Args& a) { return a.run([&] { return ops::inplace_unary(#name "_", ops::function, a.tensor(0)); }); }, kBoth},
 
@@ -26,12 +29,16 @@ using ops::Operand;
 #define CCDL_BINARY_ROW(name, function) CCDL_TWO_ROW(name, function, "Number other")
 #define CCDL_TWO_ROW(name, function, right)                                                                            \
   {#name "(Tensor input, " right ", *, Tensor? out=None) -> Tensor",                                                \
-   [](const Args& a) { return a.run_out(2, #name, [&] { return ops::function(a.tensor(0), a.operand(1)); }); }, kBoth},
+   [](const Args& a) {                                                                                                 \
+     return a.run_into(2, [&] { return ops::function(a.tensor(0), a.operand(1)); }, [&](const Tensor& out) {           \
+       return ops::out_binary(#name, ops::function, a.tensor(0), a.operand(1), out);                                   \
+     });                                                                                                               \
+   }, kBoth},
 #define CCDL_BINARY_INPLACE(name, function) CCDL_TWO_INPLACE(name, function, "Number other")
 #define CCDL_TWO_INPLACE(name, function, right)                                                                        \
   {#name "_(Tensor self, " right ") -> Tensor", [](const Args& a) {                                                 \
      return a.run([&] {                                                                                                \
-       return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) { return ops::function(x, a.operand(1)); });   \
+       return ops::inplace_binary(#name "_", ops::function, a.tensor(0), a.operand(1));                                \
      });                                                                                                               \
    }},
 #define CCDL_BINARY_ROWS(name, function) CCDL_BINARY_ROW(name, function) CCDL_BINARY_INPLACE(name, function)
@@ -76,14 +83,18 @@ PyObject* divide_inplace_row(const Args& a) {
    kBoth},                                                                                                   \
       {#name "_(Tensor self, Number other, *, str? rounding_mode=None) -> Tensor", divide_inplace_row},
 
-#define CCDL_ADD_ROWS(name, function)                                                                   \
-  {#name "(Tensor input, Number other, *, Scalar alpha=1, Tensor? out=None) -> Tensor",                 \
-   [](const Args& a) {                                                                                  \
-     return a.run_out(3, #name, [&] { return ops::function(a.tensor(0), a.operand(1), a.scalar(2)); }); \
-   },                                                                                                   \
-   kBoth},                                                                                              \
-      {#name "_(Tensor self, Number other, *, Scalar alpha=1) -> Tensor", [](const Args& a) {           \
-         return a.run([&] { return ops::function##_(a.tensor(0), a.operand(1), a.scalar(2)); });        \
+#define CCDL_ADD_ROWS(name, function)                                                            \
+  {#name "(Tensor input, Number other, *, Scalar alpha=1, Tensor? out=None) -> Tensor",          \
+   [](const Args& a) {                                                                           \
+     return a.run_into(                                                                          \
+         3, [&] { return ops::function(a.tensor(0), a.operand(1), a.scalar(2)); },               \
+         [&](const Tensor& out) {                                                                \
+           return ops::function##_out(a.tensor(0), a.operand(1), a.scalar(2), out);              \
+         });                                                                                     \
+   },                                                                                            \
+   kBoth},                                                                                       \
+      {#name "_(Tensor self, Number other, *, Scalar alpha=1) -> Tensor", [](const Args& a) {    \
+         return a.run([&] { return ops::function##_(a.tensor(0), a.operand(1), a.scalar(2)); }); \
        }},
 
 Tensor clamp(const Tensor& x, const Args& a, int low, int high) {
@@ -97,34 +108,35 @@ Tensor clamp(const Tensor& x, const Args& a, int low, int high) {
   if (tensors) return ops::clamp(x, tensor_of(low), tensor_of(high));
   return ops::clamp(x, a.scalar_or(low), a.scalar_or(high));
 }
-#define CCDL_CLAMP_ROWS(name)                                                                               \
-  {#name "(Tensor input, Number? min=None, Number? max=None, *, Tensor? out=None) -> Tensor",               \
-   [](const Args& a) { return a.run_out(3, #name, [&] { return clamp(a.tensor(0), a, 1, 2); }); }, kBoth},  \
-      {#name "_(Tensor input, Number? min=None, Number? max=None) -> Tensor",                               \
-       [](const Args& a) {                                                                                  \
-         return a.run([&] {                                                                                 \
-           return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) { return clamp(x, a, 1, 2); }); \
-         });                                                                                                \
-       },                                                                                                   \
-       kBoth},
+bool is_number(const Args& a, int i) { return a.is_none(i) || !a.operand(i).is_tensor(); }
+Tensor clamp_(const char* name, const Args& a) {
+  if (is_number(a, 1) && is_number(a, 2)) return ops::clamp_(a.tensor(0), a.scalar_or(1), a.scalar_or(2));
+  return ops::inplace(name, a.tensor(0), [&](const Tensor& x) { return clamp(x, a, 1, 2); });
+}
+#define CCDL_CLAMP_ROWS(name)                                                                              \
+  {#name "(Tensor input, Number? min=None, Number? max=None, *, Tensor? out=None) -> Tensor",              \
+   [](const Args& a) { return a.run_out(3, #name, [&] { return clamp(a.tensor(0), a, 1, 2); }); }, kBoth}, \
+      {#name "_(Tensor input, Number? min=None, Number? max=None) -> Tensor",                              \
+       [](const Args& a) { return a.run([&] { return clamp_(#name "_", a); }); }, kBoth},
 
 Tensor clamp_one(const Tensor& x, const Operand& bound, bool low) {
   if (bound.is_tensor()) return low ? ops::maximum(x, bound) : ops::minimum(x, bound);
   return low ? ops::clamp(x, bound.scalar, std::nullopt) : ops::clamp(x, std::nullopt, bound.scalar);
 }
-#define CCDL_BOUND_ROWS(bound, low)                                                                   \
-  {"clamp_" #bound "(Tensor input, Number " #bound ", *, Tensor? out=None) -> Tensor",                \
-   [](const Args& a) {                                                                                \
-     return a.run_out(2, "clamp_" #bound, [&] { return clamp_one(a.tensor(0), a.operand(1), low); }); \
-   },                                                                                                 \
-   kBoth},                                                                                            \
-      {"clamp_" #bound "_(Tensor input, Number " #bound ") -> Tensor",                                \
-       [](const Args& a) {                                                                            \
-         return a.run([&] {                                                                           \
-           return ops::inplace("clamp_" #bound "_", a.tensor(0),                                      \
-                               [&](const Tensor& x) { return clamp_one(x, a.operand(1), low); });     \
-         });                                                                                          \
-       },                                                                                             \
+Tensor clamp_one_(const char* name, const Tensor& x, const Operand& bound, bool low) {
+  if (bound.is_tensor()) return ops::inplace_binary(name, low ? ops::maximum : ops::minimum, x, bound);
+  return low ? ops::clamp_(x, bound.scalar, std::nullopt) : ops::clamp_(x, std::nullopt, bound.scalar);
+}
+#define CCDL_BOUND_ROWS(bound, low)                                                                     \
+  {"clamp_" #bound "(Tensor input, Number " #bound ", *, Tensor? out=None) -> Tensor",                  \
+   [](const Args& a) {                                                                                  \
+     return a.run_out(2, "clamp_" #bound, [&] { return clamp_one(a.tensor(0), a.operand(1), low); });   \
+   },                                                                                                   \
+   kBoth},                                                                                              \
+      {"clamp_" #bound "_(Tensor input, Number " #bound ") -> Tensor",                                  \
+       [](const Args& a) {                                                                              \
+         return a.run([&] { return clamp_one_("clamp_" #bound "_", a.tensor(0), a.operand(1), low); }); \
+       },                                                                                               \
        kBoth},
 
 // x.add_(alpha, other) and x.addcmul_(value, tensor1, tensor2), which public optimisers still use.
@@ -139,20 +151,16 @@ Tensor clamp_one(const Tensor& x, const Operand& bound, bool low) {
          return a.run([&] { return ops::function##_(a.tensor(0), a.operand(2), a.scalar(1)); }); \
        },                                                                                        \
        kOldForm},
-#define CCDL_OLD_ADDC_ROWS(name)                                                                  \
-  {#name "(Tensor input, Scalar value, Tensor tensor1, Tensor tensor2) -> Tensor",                \
-   [](const Args& a) {                                                                            \
-     return a.run([&] { return ops::name(a.tensor(0), a.tensor(2), a.tensor(3), a.scalar(1)); }); \
-   },                                                                                             \
-   kOldForm},                                                                                     \
-      {#name "_(Tensor self, Scalar value, Tensor tensor1, Tensor tensor2) -> Tensor",            \
-       [](const Args& a) {                                                                        \
-         return a.run([&] {                                                                       \
-           return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) {                     \
-             return ops::name(x, a.tensor(2), a.tensor(3), a.scalar(1));                          \
-           });                                                                                    \
-         });                                                                                      \
-       },                                                                                         \
+#define CCDL_OLD_ADDC_ROWS(name)                                                                         \
+  {#name "(Tensor input, Scalar value, Tensor tensor1, Tensor tensor2) -> Tensor",                       \
+   [](const Args& a) {                                                                                   \
+     return a.run([&] { return ops::name(a.tensor(0), a.tensor(2), a.tensor(3), a.scalar(1)); });        \
+   },                                                                                                    \
+   kOldForm},                                                                                            \
+      {#name "_(Tensor self, Scalar value, Tensor tensor1, Tensor tensor2) -> Tensor",                   \
+       [](const Args& a) {                                                                               \
+         return a.run([&] { return ops::name##_(a.tensor(0), a.tensor(2), a.tensor(3), a.scalar(1)); }); \
+       },                                                                                                \
        kOldForm},
 
 PyObject* where_row(const Args& a) {
@@ -162,10 +170,7 @@ PyObject* lerp_row(const Args& a) {
   return a.run_out(3, "lerp", [&] { return ops::lerp(a.tensor(0), a.tensor(1), a.operand(2)); });
 }
 PyObject* lerp_inplace_row(const Args& a) {
-  return a.run([&] {
-    return ops::inplace("lerp_", a.tensor(0),
-                        [&](const Tensor& x) { return ops::lerp(x, a.tensor(1), a.operand(2)); });
-  });
+  return a.run([&] { return ops::lerp_(a.tensor(0), a.tensor(1), a.operand(2)); });
 }
 #define CCDL_ADDC_ROWS(name)                                                                              \
   {#name "(Tensor input, Tensor tensor1, Tensor tensor2, *, Scalar value=1, Tensor? out=None) -> Tensor", \
@@ -176,11 +181,7 @@ PyObject* lerp_inplace_row(const Args& a) {
    kBoth},                                                                                                \
       {#name "_(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor",               \
        [](const Args& a) {                                                                                \
-         return a.run([&] {                                                                               \
-           return ops::inplace(#name "_", a.tensor(0), [&](const Tensor& x) {                             \
-             return ops::name(x, a.tensor(1), a.tensor(2), a.scalar(3));                                  \
-           });                                                                                            \
-         });                                                                                              \
+         return a.run([&] { return ops::name##_(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3)); });  \
        }},
 
 Tensor nan_to_num(const Tensor& x, const Args& a) {
@@ -249,7 +250,7 @@ static const Row kBinaryRows[] = {
      [](const Args& a) { return a.run_out(2, "pow", [&] { return ops::pow(a.tensor(0), a.operand(1)); }); }, kBoth},
     CCDL_LEFT_NUMBER(pow, pow, "exponent")
     {"pow_(Tensor self, Number exponent) -> Tensor", [](const Args& a) {
-       return a.run([&] { return ops::inplace("pow_", a.tensor(0), [&](const Tensor& x) { return ops::pow(x, a.operand(1)); }); });
+       return a.run([&] { return ops::pow_(a.tensor(0), a.operand(1)); });
      }},
     {"float_power(Tensor input, Number exponent, *, Tensor? out=None) -> Tensor",
      [](const Args& a) { return a.run_out(2, "float_power", [&] { return ops::float_power(a.tensor(0), a.operand(1)); }); }, kBoth},

@@ -1,6 +1,7 @@
 // Rows of slice writes, even splits, and of what complex numbers would be on real tensors.
 #include "binding.h"
 
+#include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/reduce.h>
 #include <ccdl/ops/slices.h>
@@ -140,11 +141,7 @@ static const Row kRows[] = {
     {"is_conj(Tensor input) -> bool", [](const Args&) { return wrap(false); }, kBoth},
     {"is_neg(Tensor input) -> bool", [](const Args&) { return wrap(false); }, kBoth},
     {"isreal(Tensor input) -> Tensor",
-     [](const Args& a) {
-       return a.run(
-           [&] { return ops::logical_or(ops::eq(a.tensor(0), a.tensor(0)), ops::isnan(a.tensor(0))); });
-     },
-     kBoth},
+     [](const Args& a) { return a.run([&] { return ops::ones_like(a.tensor(0), DType::Bool); }); }, kBoth},
     {"angle(Tensor input, *, Tensor? out=None) -> Tensor",
      [](const Args& a) { return a.run_out(1, "angle", [&] { return ops::angle(a.tensor(0)); }); }, kBoth},
 };

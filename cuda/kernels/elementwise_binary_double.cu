@@ -59,6 +59,8 @@ CCDL_INTEGER(Lt, bool, a < b)
 CCDL_INTEGER(Le, bool, a <= b)
 CCDL_INTEGER(Gt, bool, a > b)
 CCDL_INTEGER(Ge, bool, a >= b)
+CCDL_INTEGER(Nextafter, int64_t,
+             functors::next_half(static_cast<int32_t>(a), static_cast<int32_t>(b), static_cast<int32_t>(i)))
 CCDL_INTEGER(IsClose, bool, integer::close(a, b, f[0], f[1]))
 #undef CCDL_INTEGER
 #undef CCDL_DIVISION
@@ -108,6 +110,7 @@ void binary_integer(BinaryOp op, const View& a, const View& b, const View& out, 
     CCDL_SAME(Gt)
     CCDL_SAME(Ge)
     CCDL_SAME(IsClose)
+    CCDL_SAME(Nextafter)
     default:
       no_binary_kernel(op, out.dtype);
   }

@@ -5,7 +5,7 @@
 namespace ccdl::cu {
 
 void unary(UnaryOp op, const View& x, const View& y, const ElementParams& p) {
-  const DType t = op >= UnaryOp::LogicalNot ? x.dtype : y.dtype;
+  const DType t = is_test(op) ? x.dtype : y.dtype;
   if (t == DType::Float64)
     unary_double(op, x, y, p);
   else if (is_floating(t))

@@ -39,6 +39,7 @@ constexpr int copies_of(UnaryOp op) {
     case UnaryOp::Softshrink:
     case UnaryOp::Threshold:
     case UnaryOp::Clamp:
+    case UnaryOp::Angle:
       return 8;
     case UnaryOp::Sin:
     case UnaryOp::Cos:

@@ -51,6 +51,10 @@ ElementwiseConvertKernels::Convert converter() {
       .convert[static_cast<int>(DTypeOf<From>::value)][static_cast<int>(DTypeOf<To>::value)];
 }
 
+template <class T>
+constexpr bool kIsHalf = std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>;
+constexpr int64_t kGathered = 512;  // halves brought together before they are converted
+
 template <class From, class To>
 void load_row(const void* src, int64_t stride, void* dst, int64_t n) {
   const From* x = static_cast<const From*>(src);
@@ -66,6 +70,16 @@ void load_row(const void* src, int64_t stride, void* dst, int64_t n) {
     }
   } else if (stride == 2 && std::is_same_v<From, To>) {
     simd_elementwise_convert().every_second[width_index(sizeof(To))](x, y, n);
+  } else if constexpr (kIsHalf<From>) {
+    From t[kGathered];
+    for (int64_t at = 0; at < n; at += kGathered) {
+      const int64_t m = std::min(kGathered, n - at);
+      if (stride == 2)
+        simd_elementwise_convert().every_second[width_index(2)](x + at * 2, t, m);
+      else
+        for (int64_t i = 0; i < m; ++i) t[i] = x[(at + i) * stride];
+      converter<From, To>()(t, y + at, m);
+    }
   } else {
     for (int64_t i = 0; i < n; ++i) y[i] = convert<To>(x[i * stride]);
   }
@@ -80,6 +94,13 @@ void store_row(const void* src, void* dst, int64_t stride, int64_t n) {
       std::memcpy(y, x, static_cast<size_t>(n) * sizeof(To));
     } else {
       converter<From, To>()(x, y, n);
+    }
+  } else if constexpr (kIsHalf<To>) {
+    To t[kGathered];
+    for (int64_t at = 0; at < n; at += kGathered) {
+      const int64_t m = std::min(kGathered, n - at);
+      converter<From, To>()(x + at, t, m);
+      for (int64_t i = 0; i < m; ++i) y[(at + i) * stride] = t[i];
     }
   } else {
     for (int64_t i = 0; i < n; ++i) y[i * stride] = convert<To>(x[i]);

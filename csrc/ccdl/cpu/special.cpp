@@ -33,14 +33,22 @@ void unary_of(SpecialUnary op, const SpecialKernelsOf<T>& simd, const View& x, c
   T* out = y.ptr<T>();
   parallel_for(y.numel(), kGrainVector, [&](int64_t b, int64_t e) { fn(p + b, out + b, e - b); });
 }
+bool has_vectors(SpecialBinary op) {
+  return op == SpecialBinary::Gammainc || op == SpecialBinary::Gammaincc || op == SpecialBinary::Zeta ||
+         op == SpecialBinary::Polygamma;
+}
 template <class T>
-void incomplete_gamma(const SpecialKernelsOf<T>& simd, bool upper, const View& a, const View& x,
-                      const View& y) {
+void binary_of(SpecialBinary op, const SpecialKernelsOf<T>& simd, const View& a, const View& x,
+               const View& y) {
   const T *p = a.ptr<T>(), *q = x.ptr<T>();
   T* out = y.ptr<T>();
-  parallel_for(y.numel(), kGrain, [&](int64_t b, int64_t e) {
-    simd.gammainc(p + b, q + b, out + b, e - b, upper, upper ? special::gammaincc : special::gammainc);
-  });
+  const bool series = op == SpecialBinary::Zeta || op == SpecialBinary::Polygamma;
+  const bool second = op == SpecialBinary::Gammaincc || op == SpecialBinary::Polygamma;
+  const auto fn = series ? simd.zeta : simd.gammainc;
+  const auto lane = series ? (second ? special::polygamma : special::zeta)
+                           : (second ? special::gammaincc : special::gammainc);
+  parallel_for(y.numel(), kGrain,
+               [&](int64_t b, int64_t e) { fn(p + b, q + b, out + b, e - b, second, lane); });
 }
 
 }  // namespace
@@ -51,10 +59,9 @@ void special_unary(SpecialUnary op, const View& x, const View& y) {
 }
 
 void special_binary(SpecialBinary op, const View& a, const View& b, const View& y) {
-  if (op == SpecialBinary::Gammainc || op == SpecialBinary::Gammaincc) {
-    const bool upper = op == SpecialBinary::Gammaincc;
-    if (y.dtype == DType::Float32) return incomplete_gamma<float>(simd_special().single, upper, a, b, y);
-    return incomplete_gamma<double>(simd_special().full, upper, a, b, y);
+  if (has_vectors(op)) {
+    if (y.dtype == DType::Float32) return binary_of<float>(op, simd_special().single, a, b, y);
+    return binary_of<double>(op, simd_special().full, a, b, y);
   }
   const double *p = a.ptr<double>(), *q = b.ptr<double>();
   switch (op) {

@@ -25,7 +25,7 @@ namespace ccdl {
   X(Hardshrink, F, x) X(Softshrink, F, x) X(Tanhshrink, F, x) X(Threshold, N, x) X(Logit, F, x) X(Sinc, F, x)          \
   X(Clamp, N, x) X(PowScalar, N, x) X(NanToNum, N, x) X(Scale, F, none) X(BitwiseNot, N, zero)                         \
   X(LogicalNot, P, zero) X(IsNan, P, zero) X(IsInf, P, zero) X(IsFinite, P, zero) X(IsPosInf, P, zero)                 \
-  X(IsNegInf, P, zero) X(SignBit, P, zero)
+  X(IsNegInf, P, zero) X(SignBit, P, zero) X(Angle, F, zero)
 
 // Parameters by op: LeakyRelu slope; Elu, Celu alpha; Swish beta; Softplus beta, threshold; Clamp, Hardtanh min, max;
 // Threshold threshold, value; Hardshrink, Softshrink lambda; Logit eps (negative: none); PowScalar exponent;
@@ -49,7 +49,7 @@ enum class UnaryOp : uint8_t {
   X(LogicalAnd, C) X(LogicalOr, C) X(LogicalXor, C) X(Eq, C) X(Ne, C) X(Lt, C) X(Le, C) X(Gt, C) X(Ge, C)              \
   X(IsClose, C)
 
-// Prelu: a b below 0. Parameters: Add, Sub alpha (a +- alpha b); shifts the bit width; IsClose rtol, atol, equal_nan.
+// Prelu: a b below 0. Nextafter of int16: of the bits of a half format whose infinity is i[0]. Parameters: Add, Sub alpha (a +- alpha b); shifts the bit width; IsClose rtol, atol, equal_nan.
 // clang-format on
 enum class BinaryOp : uint8_t {
 #define CCDL_X(Name, domain) Name,
@@ -72,6 +72,16 @@ struct ElementParams {
   double f[3];
   int64_t i[3];
 };
+
+constexpr bool is_test(UnaryOp op) {  // its output is bool
+  enum { F, N, P };
+  constexpr int table[] = {
+#define CCDL_X(Name, domain, needs) domain,
+      CCDL_UNARY_OPS(CCDL_X)
+#undef CCDL_X
+  };
+  return table[static_cast<int>(op)] == P;
+}
 
 enum class UnaryNeeds : uint8_t { none, x, y, xy, zero };
 constexpr UnaryNeeds unary_needs(UnaryOp op) {

@@ -165,6 +165,8 @@ CCDL_UNARY(Softshrink, return M::sel(x > p.a, x - p.a, M::sel(x < -p.a, x + p.a,
            return M::sel((x < -p.a) | (x > p.a), dy, M::k(0));)
 CCDL_UNARY(Tanhshrink, return x - M::tanh(x);, T t = M::tanh(x); return dy * (t * t);)
 CCDL_UNARY(Threshold, return M::sel(x <= p.a, p.b, x);, return M::sel(x <= p.a, M::k(0), dy);)
+CCDL_UNARY(Angle, return M::sel(x < M::k(0), M::k(3.14159265358979323846), M::sel(x != x, x, M::k(0)));,
+           CCDL_ZERO_DERIVATIVE)
 
 // ---- predicates ----
 CCDL_PREDICATE(LogicalNot, return x == M::k(0);)
@@ -234,5 +236,15 @@ CCDL_TERNARY(ClampTensor, T t = M::sel((a < b) | (b != b), b, a); return M::sel(
 #undef CCDL_BINARY
 #undef CCDL_COMPARE
 #undef CCDL_TERNARY
+
+// nextafter(a, b) of the bits of a half format, sign extended, whose infinity has the bits given.
+CCDL_HD CCDL_INLINE int32_t next_half(int32_t a, int32_t b, int32_t infinity) {
+  const int32_t u = a & 0x7fff, v = b & 0x7fff;
+  const int32_t from = a < 0 ? -u : u, to = b < 0 ? -v : v;  // in the order of the numbers
+  const int32_t next = from + (from < to ? 1 : -1), size = next < 0 ? -next : next;
+  const int32_t sign = (next < 0) | ((next == 0) & (a < 0)) ? 0x8000 : 0;
+  const int32_t r = from == to ? b : size | sign;
+  return (u > infinity) | (v > infinity) ? 0x7fff : r;
+}
 
 }  // namespace ccdl::functors

@@ -1,6 +1,6 @@
 // Special functions evaluated by series and iterations, in double on contiguous operands of equal
-// sizes (ops convert and broadcast); on the CPU the unary ones and Gammainc(c) also in float. The functions
-// are in special_series.h and special_quantile.h, one source for both devices.
+// sizes (ops convert and broadcast); on the CPU the unary ones, Zeta, Polygamma and Gammainc(c) also in
+// float. The functions are in special_series.h and special_quantile.h, one source for both devices.
 #pragma once
 #include <ccdl/core/view.h>
 

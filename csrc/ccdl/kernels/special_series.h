@@ -60,7 +60,7 @@ CCDL_HD inline double ndtri(double p) {
   return normal_quantile(p - 0.5, p < 0.5 ? p : 1 - p);
 }
 
-// sum over k of (q + k)^-x, x > 1: Euler and Maclaurin's formula (25.11.28).
+// sum over k of (q + k)^-x, x > 1: Euler and Maclaurin's formula (25.11.28) from where its terms decrease.
 CCDL_HD inline double zeta(double x, double q) {
   if (x == 1) return __builtin_inf();
   if (!(x > 1)) return __builtin_nan("");
@@ -68,9 +68,13 @@ CCDL_HD inline double zeta(double x, double q) {
     if (q == floor(q)) return __builtin_inf();
     if (x != floor(x)) return __builtin_nan("");
   }
+  if (q == __builtin_inf()) return 0;
   double sum = 0;
-  while (q < 12) {
-    sum += pow(q, -x);
+  bool least = false;  // the rest is nothing beside the sum, or little more
+  while ((q < 12 || q < x) && !least) {
+    const double power = pow(q, -x);
+    sum += power;
+    least = q > 0 && power < kEps * fabs(sum);
     q += 1;
   }
   // B_2j / (2j)!
@@ -90,7 +94,7 @@ CCDL_HD inline double zeta(double x, double q) {
   for (int j = 0; j < 10; ++j) {
     const double term = b[j] * factor;
     sum += term;
-    if (fabs(term) < kEps * fabs(sum)) break;
+    if (least || fabs(term) < kEps * fabs(sum)) break;
     factor *= (x + 2 * j + 1) * (x + 2 * j + 2) / (q * q);
   }
   return sum;

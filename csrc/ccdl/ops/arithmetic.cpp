@@ -423,39 +423,41 @@ Tensor pow(const Operand& a, const Operand& b) {
   return apply_binary("pow", BinaryOp::Pow, a, b);
 }
 
-#define CCDL_SIMPLE(name, Op, result, differentiable)                                  \
-  Tensor name(const Operand& a, const Operand& b) {                                    \
-    return apply_binary(#name, BinaryOp::Op, a, b, Result::result, 1, differentiable); \
+// clang-format off
+// X(name, Op, result); comparisons, heaviside and nextafter have no derivative.
+#define CCDL_SIMPLE_FUNCTIONS(X)                                                                              \
+  X(mul, Mul, Promoted) X(div, Div, Floating) X(floor_divide, FloorDivide, Promoted)                          \
+  X(trunc_divide, TruncDivide, Promoted) X(remainder, Remainder, Promoted) X(fmod, Fmod, Promoted)            \
+  X(maximum, Maximum, Promoted) X(minimum, Minimum, Promoted) X(fmax, Fmax, Promoted) X(fmin, Fmin, Promoted) \
+  X(atan2, Atan2, Floating) X(hypot, Hypot, Floating) X(copysign, Copysign, Floating)                         \
+  X(logaddexp, Logaddexp, Floating) X(logaddexp2, Logaddexp2, Floating) X(xlogy, Xlogy, Floating)             \
+  X(xlog1py, Xlog1py, Floating) X(heaviside, Heaviside, Promoted)                                             \
+  X(logical_and, LogicalAnd, Bool) X(logical_or, LogicalOr, Bool) X(logical_xor, LogicalXor, Bool)            \
+  X(eq, Eq, Bool) X(ne, Ne, Bool) X(lt, Lt, Bool) X(le, Le, Bool) X(gt, Gt, Bool) X(ge, Ge, Bool)
+// clang-format on
+#define CCDL_X(name, Op, result)                                                                \
+  Tensor name(const Operand& a, const Operand& b) {                                             \
+    return apply_binary(#name, BinaryOp::Op, a, b, Result::result, 1,                           \
+                        Result::result != Result::Bool && BinaryOp::Op != BinaryOp::Heaviside); \
   }
-CCDL_SIMPLE(mul, Mul, Promoted, true)
-CCDL_SIMPLE(div, Div, Floating, true)
-CCDL_SIMPLE(floor_divide, FloorDivide, Promoted, true)
-CCDL_SIMPLE(trunc_divide, TruncDivide, Promoted, true)
-CCDL_SIMPLE(remainder, Remainder, Promoted, true)
-CCDL_SIMPLE(fmod, Fmod, Promoted, true)
-CCDL_SIMPLE(maximum, Maximum, Promoted, true)
-CCDL_SIMPLE(minimum, Minimum, Promoted, true)
-CCDL_SIMPLE(fmax, Fmax, Promoted, true)
-CCDL_SIMPLE(fmin, Fmin, Promoted, true)
-CCDL_SIMPLE(atan2, Atan2, Floating, true)
-CCDL_SIMPLE(hypot, Hypot, Floating, true)
-CCDL_SIMPLE(copysign, Copysign, Floating, true)
-CCDL_SIMPLE(logaddexp, Logaddexp, Floating, true)
-CCDL_SIMPLE(logaddexp2, Logaddexp2, Floating, true)
-CCDL_SIMPLE(xlogy, Xlogy, Floating, true)
-CCDL_SIMPLE(xlog1py, Xlog1py, Floating, true)
-CCDL_SIMPLE(heaviside, Heaviside, Promoted, false)
-CCDL_SIMPLE(nextafter, Nextafter, Floating, false)
-CCDL_SIMPLE(logical_and, LogicalAnd, Bool, false)
-CCDL_SIMPLE(logical_or, LogicalOr, Bool, false)
-CCDL_SIMPLE(logical_xor, LogicalXor, Bool, false)
-CCDL_SIMPLE(eq, Eq, Bool, false)
-CCDL_SIMPLE(ne, Ne, Bool, false)
-CCDL_SIMPLE(lt, Lt, Bool, false)
-CCDL_SIMPLE(le, Le, Bool, false)
-CCDL_SIMPLE(gt, Gt, Bool, false)
-CCDL_SIMPLE(ge, Ge, Bool, false)
-#undef CCDL_SIMPLE
+CCDL_SIMPLE_FUNCTIONS(CCDL_X)
+#undef CCDL_X
+
+// A half format's neighbours are found in its bits.
+Tensor nextafter(const Operand& a, const Operand& b) {
+  const DType t = result_type(a, b);
+  if (!is_half(t)) return apply_binary("nextafter", BinaryOp::Nextafter, a, b, Result::Floating, 1, false);
+  const NoGradGuard no_grad;
+  const Prepared p = prepare("nextafter", a, b, Result::Floating);
+  const auto bits = [&](const Operand& o) {
+    return view_as_dtype(o.is_tensor() ? to(o.tensor, t) : scalar_tensor(o.scalar, t), DType::Int16);
+  };
+  const Tensor x = bits(a), y = bits(b);
+  Tensor r = empty_result(p.sizes, DType::Int16, {&x, &y});
+  const ElementParams infinity{{}, {t == DType::BFloat16 ? 0x7f80 : 0x7c00, 0, 0}};
+  if (r.numel()) run_kernel("nextafter", BinaryOp::Nextafter, x, y, {p.sizes, DType::Int16}, r, infinity);
+  return view_as_dtype(r, t);
+}
 
 #define CCDL_INTEGER(name, Op)                      \
   Tensor name(const Operand& a, const Operand& b) { \
@@ -481,6 +483,82 @@ Tensor bitwise_right_shift(const Operand& a, const Operand& b) {
   return shift("bitwise_right_shift", BinaryOp::ShiftRight, a, b);
 }
 
+namespace {
+
+using BinaryFunction = Tensor (*)(const Operand&, const Operand&);
+struct Simple {
+  BinaryFunction function;
+  BinaryOp op;
+  Result result;
+  bool integral = false;
+};
+// The functions that are one kernel call over any operands.
+const Simple* simple_of(BinaryFunction f) {
+  static const Simple table[] = {
+#define CCDL_X(name, Op, result) {name, BinaryOp::Op, Result::result},
+      CCDL_SIMPLE_FUNCTIONS(CCDL_X)
+#undef CCDL_X
+          {gcd, BinaryOp::Gcd, Result::Promoted, true},
+      {lcm, BinaryOp::Lcm, Result::Promoted, true},
+      {bitwise_and, BinaryOp::BitwiseAnd, Result::Promoted, true},
+      {bitwise_or, BinaryOp::BitwiseOr, Result::Promoted, true},
+      {bitwise_xor, BinaryOp::BitwiseXor, Result::Promoted, true},
+  };
+  for (const Simple& s : table)
+    if (s.function == f) return &s;
+  return nullptr;
+}
+
+// A whole number divided by zero raises before anything is written.
+bool may_raise(const Simple& s, const Operand& a, const Operand& b) {
+  using enum BinaryOp;
+  return (s.op == FloorDivide || s.op == TruncDivide || s.op == Remainder || s.op == Fmod) &&
+         !is_floating(result_type(a, b));
+}
+
+// Whether out was written: out = op(a, b) straight into its memory.
+bool write_directly(const char* name, BinaryOp op, Result result, const Operand& a, const Operand& b,
+                    Scalar alpha, const Tensor& out) {
+  const Prepared p = prepare(name, a, b, result);
+  if (!takes_result(out, p.sizes, result == Result::Bool ? DType::Bool : p.common, {&a.tensor, &b.tensor}))
+    return false;
+  if (out.numel()) run_kernel(name, op, a, b, p, out, alpha_params(alpha));
+  out.bump_version();
+  return true;
+}
+
+}  // namespace
+
+Tensor out_binary(const char* name, BinaryFunction f, const Operand& a, const Operand& b, const Tensor& out) {
+  if (const Simple* s = simple_of(f); s && !may_raise(*s, a, b)) {
+    if (s->integral) check_integral(name, a, b);
+    if (write_directly(name, s->op, s->result, a, b, 1, out)) return out;
+  }
+  return write_out(name, f(a, b), out);
+}
+Tensor inplace_binary(const char* name, BinaryFunction f, const Tensor& x, const Operand& other) {
+  const Simple* s = simple_of(f);
+  if (s && !tracked(Operand(x), other) && !may_raise(*s, x, other) &&
+      (s->result != Result::Bool || x.dtype() == DType::Bool)) {
+    if (s->integral) check_integral(name, x, other);
+    return write_binary(name, s->op, x, other, s->result, 1);
+  }
+  return inplace(name, x, [&](const Tensor& v) { return f(v, other); });
+}
+Tensor add_out(const Operand& a, const Operand& b, Scalar alpha, const Tensor& out) {
+  if (alpha.is_float()) check_alpha("add", a, b, alpha);
+  return write_directly("add", BinaryOp::Add, Result::Promoted, a, b, alpha, out)
+             ? out
+             : write_out("add", add(a, b, alpha), out);
+}
+Tensor sub_out(const Operand& a, const Operand& b, Scalar alpha, const Tensor& out) {
+  check_no_bool_sub("sub", a, b);
+  if (alpha.is_float()) check_alpha("sub", a, b, alpha);
+  return write_directly("sub", BinaryOp::Sub, Result::Promoted, a, b, alpha, out)
+             ? out
+             : write_out("sub", sub(a, b, alpha), out);
+}
+
 Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool equal_nan) {
   CCDL_CHECK(a.dtype() == b.dtype(), DType, "isclose: ", describe(a), " and ", describe(b),
              " must have the same dtype");
@@ -492,19 +570,6 @@ Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool 
     run_kernel("isclose", BinaryOp::IsClose, a, b, p, y,
                {{rtol, atol, equal_nan ? 1.0 : 0.0}, {0, 0, equal_nan}});
   return y;
-}
-
-Tensor float_power(const Operand& a, const Operand& b) {
-  auto wide = [](const Operand& o) {
-    return o.is_tensor() ? Operand(to(o.tensor, DType::Float64)) : Operand(o.scalar.to_double());
-  };
-  const Operand x = wide(a), y = wide(b);
-  return pow(x, y);
-}
-
-Tensor ldexp(const Operand& a, const Operand& b) {
-  return mul(
-      a, b.is_tensor() ? Operand(pow(Operand(Scalar(2.0)), b)) : Operand(std::exp2(b.scalar.to_double())));
 }
 
 Tensor add_(const Tensor& x, const Operand& other, Scalar alpha) {

@@ -62,6 +62,20 @@ Tensor add_(const Tensor& x, const Operand& other, Scalar alpha = 1);
 Tensor sub_(const Tensor& x, const Operand& other, Scalar alpha = 1);
 Tensor mul_(const Tensor& x, const Operand& other);
 Tensor div_(const Tensor& x, const Operand& other);
+Tensor pow_(const Tensor& x, const Operand& other);
+Tensor clamp_(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high);
+Tensor lerp_(const Tensor& x, const Tensor& end, const Operand& weight);
+Tensor addcmul_(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value = 1);
+Tensor addcdiv_(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value = 1);
+
+// f is one of the functions of two operands above. x = f(x, other), and out = f(a, b) (add: with alpha),
+// straight into the memory of x or out where that is possible.
+Tensor inplace_binary(const char* name, Tensor (*f)(const Operand&, const Operand&), const Tensor& x,
+                      const Operand& other);
+Tensor out_binary(const char* name, Tensor (*f)(const Operand&, const Operand&), const Operand& a,
+                  const Operand& b, const Tensor& out);
+Tensor add_out(const Operand& a, const Operand& b, Scalar alpha, const Tensor& out);
+Tensor sub_out(const Operand& a, const Operand& b, Scalar alpha, const Tensor& out);
 
 // An uninitialised result for operands broadcast to `sizes`: the strides order of the first operand of that
 // shape.

@@ -64,5 +64,21 @@ Tensor write_out(const char* op, const Tensor& result, const Tensor& out) {
   return copy_(out, result);
 }
 
+bool takes_result(const Tensor& out, const Dims& sizes, DType dtype,
+                  std::initializer_list<const Tensor*> operands) {
+  if (out.dtype() != dtype || !(out.sizes() == sizes) || requires_grad(out)) return false;
+  if (!out.is_contiguous() && !strides_dense(sizes, out.strides())) return false;
+  for (const Tensor* t : operands) {
+    if (!t->defined()) continue;
+    if (!(t->device() == out.device()) && !is_host_number(*t)) return false;
+    if (grad_enabled() && requires_grad(*t)) return false;
+    if (t->storage() == out.storage() && !t->same(out) &&
+        !(t->offset() == out.offset() && t->strides() == out.strides() && t->sizes() == out.sizes() &&
+          t->dtype() == out.dtype()))
+      return false;
+  }
+  return true;
+}
+
 }  // namespace ops
 }  // namespace ccdl

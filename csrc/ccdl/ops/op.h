@@ -37,5 +37,9 @@ Tensor inplace(const char* op, const Tensor& x, const std::function<Tensor(const
 // out= : copies result into out, resizing it when its shape differs; returns out. Neither may require grad
 // while recording.
 Tensor write_out(const char* op, const Tensor& result, const Tensor& out);
+// Whether a kernel may write a result of that size and dtype straight into `out`: nothing is recorded, and no
+// operand lies in the same memory unless it is the same window of it.
+bool takes_result(const Tensor& out, const Dims& sizes, DType dtype,
+                  std::initializer_list<const Tensor*> operands);
 
 }  // namespace ccdl::ops

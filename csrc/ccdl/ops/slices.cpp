@@ -88,10 +88,6 @@ TensorList split_evenly(const char* op, const Tensor& x, int64_t sections, int64
   return split(x, std::max<int64_t>(x.size(dim) / sections, 1), dim);
 }
 
-Tensor angle(const Tensor& input) {
-  const Tensor x = is_floating(input.dtype()) ? input : to(input, default_dtype());
-  const Tensor value = where(lt(x, 0), Operand(std::numbers::pi), mul(x, 0));
-  return where(ne(x, x), x, to(value, x.dtype()));
-}
+Tensor angle(const Tensor& x) { return unary("angle", UnaryOp::Angle, x); }
 
 }  // namespace ccdl::ops

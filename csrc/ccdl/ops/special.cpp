@@ -34,7 +34,8 @@ Tensor launch(SpecialUnary op, const Tensor& x) {
 }
 Tensor launch(SpecialBinary op, const Tensor& a, const Tensor& b) {
   const NoGradGuard no_grad;
-  const bool vectors = op == SpecialBinary::Gammainc || op == SpecialBinary::Gammaincc;
+  const bool vectors = op == SpecialBinary::Gammainc || op == SpecialBinary::Gammaincc ||
+                       op == SpecialBinary::Zeta || op == SpecialBinary::Polygamma;
   const DType dtype = vectors ? kernel_dtype(a) : DType::Float64;
   const Tensor p = operand(a, dtype), q = operand(b, dtype), y = empty(a.sizes(), dtype, a.device());
   CCDL_KERNEL(p, special_binary(op, p.view(), q.view(), y.view()));

@@ -42,6 +42,20 @@ Tensor ternary_kernel(const char* name, TernaryOp op, const Tensor& a, const Ten
   return out;
 }
 
+// op(x, b, c) into x, where the memory and the types allow it.
+bool ternary_inplace(const char* name, TernaryOp op, const Tensor& x, const Tensor& b, const Tensor& c,
+                     Scalar p) {
+  if (needs_graph(x, b, c) || b.dtype() != x.dtype() || c.dtype() != x.dtype()) return false;
+  const Dims sizes = broadcast_shapes(name, broadcast_shapes(name, x.sizes(), b.sizes()), c.sizes());
+  if (!takes_result(x, sizes, x.dtype(), {&b, &c})) return false;
+  if (!(b.device() == x.device()) || !(c.device() == x.device())) return false;
+  autograd::check_inplace(name, x);
+  if (x.numel())
+    CCDL_KERNEL(x, ternary(op, x.view(), b.view_as(sizes), c.view_as(sizes), x.view(), number_params(p)));
+  x.bump_version();
+  return true;
+}
+
 // y = x + v a b: dx = dy, da = v b dy, db = v a dy;  y = x + v a / b: da = v dy / b, db = -v a dy / b^2
 struct AddcBackward : Node {
   const char* name() const override { return quotient ? "AddcdivBackward" : "AddcmulBackward"; }
@@ -132,25 +146,47 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
   return y;
 }
 
-Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high) {
+namespace {
+
+ElementParams clamp_params(std::optional<Scalar> low, std::optional<Scalar> high) {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  return {{low ? low->to_double() : -inf, high ? high->to_double() : inf, 0},
+          {low && !low->is_float() ? low->to_int() : INT64_MIN,
+           high && !high->is_float() ? high->to_int() : INT64_MAX, 0}};
+}
+DType clamp_dtype(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high) {
   CCDL_CHECK(low || high, Runtime, "clamp: At least one of 'min' or 'max' must not be None");
   DType t = x.dtype();
   if (low) t = result_type(x, Operand(*low));
   if (high) t = promote_types(t, result_type(x, Operand(*high)));
   CCDL_CHECK(t != DType::Bool, DType, "clamp: not defined for bool tensors");
+  return t;
+}
+bool is_nan(std::optional<Scalar> s) { return s && s->to_double() != s->to_double(); }
+
+}  // namespace
+
+Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high) {
+  const DType t = clamp_dtype(x, low, high);
   constexpr double inf = std::numeric_limits<double>::infinity();
   for (const std::optional<Scalar>& bound : {low, high})  // a bound that is no number makes all of it none
-    if (bound && bound->to_double() != bound->to_double())
-      return add(clamp(x, Scalar(inf), Scalar(inf)), *bound);  // no gradient either
-  return unary("clamp", UnaryOp::Clamp, to(x, t),
-               ElementParams{{low ? low->to_double() : -inf, high ? high->to_double() : inf, 0},
-                             {low && !low->is_float() ? low->to_int() : INT64_MIN,
-                              high && !high->is_float() ? high->to_int() : INT64_MAX, 0}});
+    if (is_nan(bound)) return add(clamp(x, Scalar(inf), Scalar(inf)), *bound);  // no gradient either
+  return unary("clamp", UnaryOp::Clamp, to(x, t), clamp_params(low, high));
+}
+
+Tensor clamp_(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high) {
+  if (needs_graph(x) || clamp_dtype(x, low, high) != x.dtype() || is_nan(low) || is_nan(high))
+    return inplace("clamp_", x, [&](const Tensor& v) { return clamp(v, low, high); });
+  return unary_("clamp_", UnaryOp::Clamp, x, clamp_params(low, high));
 }
 
 Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
   CCDL_CHECK(low.defined() || high.defined(), Runtime,
              "clamp: At least one of 'min' or 'max' must not be None");
+  if (low.defined() && high.defined() && low.dtype() == x.dtype() && high.dtype() == x.dtype() &&
+      x.dtype() != DType::Bool && low.device() == x.device() && high.device() == x.device() &&
+      !needs_graph(x, low, high))
+    return ternary_kernel("clamp", TernaryOp::ClampTensor, x, low, high, 0);
   Tensor y = x;
   if (low.defined()) y = maximum(y, low);
   return high.defined() ? minimum(y, high) : y;
@@ -177,6 +213,23 @@ Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
     record(node, {start, end, weight.tensor}, y);
   }
   return y;
+}
+
+Tensor lerp_(const Tensor& x, const Tensor& end, const Operand& weight) {
+  const Tensor w = weight.is_tensor()       ? weight.tensor
+                   : is_floating(x.dtype()) ? full(Dims{}, weight.scalar, x.dtype(), x.device())
+                                            : Tensor();
+  if (w.defined() && is_floating(x.dtype()) && ternary_inplace("lerp_", TernaryOp::Lerp, x, end, w, 0))
+    return x;
+  return inplace("lerp_", x, [&](const Tensor& v) { return lerp(v, end, weight); });
+}
+Tensor addcmul_(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+  if (ternary_inplace("addcmul_", TernaryOp::Addcmul, x, a, b, value)) return x;
+  return inplace("addcmul_", x, [&](const Tensor& v) { return addcmul(v, a, b, value); });
+}
+Tensor addcdiv_(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+  if (is_floating(x.dtype()) && ternary_inplace("addcdiv_", TernaryOp::Addcdiv, x, a, b, value)) return x;
+  return inplace("addcdiv_", x, [&](const Tensor& v) { return addcdiv(v, a, b, value); });
 }
 
 Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {

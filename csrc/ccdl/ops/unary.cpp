@@ -302,17 +302,19 @@ Tensor unary(const char* name, UnaryOp op, const Tensor& x, const ElementParams&
 }
 
 Tensor unary_(const char* name, UnaryOp op, const Tensor& x, double p0, double p1, double p2) {
-  if (needs_graph(x))
-    return inplace(name, x, [&](const Tensor& v) { return unary(name, op, v, p0, p1, p2); });
+  return unary_(name, op, x, params(p0, p1, p2));
+}
+
+Tensor unary_(const char* name, UnaryOp op, const Tensor& x, const ElementParams& p) {
   // A truth value written in place is a 0 or 1 of the tensor's dtype.
-  if (op == UnaryOp::LogicalNot && x.dtype() != DType::Bool)
-    return inplace(name, x, [&](const Tensor& v) { return unary(name, op, v, p0, p1, p2); });
+  if (needs_graph(x) || (op == UnaryOp::LogicalNot && x.dtype() != DType::Bool))
+    return inplace(name, x, [&](const Tensor& v) { return unary(name, op, v, p); });
   autograd::check_inplace(name, x);
   CCDL_CHECK(output_dtype(name, op, x.dtype()) == x.dtype(), DType, name, ": result type ",
              dtype_name(output_dtype(name, op, x.dtype())), " can't be cast to the desired output type ",
              dtype_name(x.dtype()), "; use the out-of-place form");
   if (op == UnaryOp::BitwiseNot && x.dtype() == DType::Bool) op = UnaryOp::LogicalNot;
-  CCDL_KERNEL(x, unary(op, x.view(), x.view(), params(p0, p1, p2)));
+  CCDL_KERNEL(x, unary(op, x.view(), x.view(), p));
   x.bump_version();
   return x;
 }
@@ -330,6 +332,24 @@ Tensor inplace_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor&
   return inplace(name, x, f);
 }
 
+Tensor out_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor& x, const Tensor& out) {
+  const auto run = [&](UnaryOp op) {
+    if (op == UnaryOp::BitwiseNot && x.dtype() == DType::Bool) op = UnaryOp::LogicalNot;
+    CCDL_KERNEL(x, unary(op, x.view(), out.view(), params(0, 0, 0)));
+    out.bump_version();
+    return out;
+  };
+  const auto direct = [&](UnaryOp op) {
+    return !(op == UnaryOp::Square && x.dtype() == DType::Bool) &&
+           takes_result(out, x.sizes(), output_dtype(name, op, x.dtype()), {&x});
+  };
+#define CCDL_X(function, Op) \
+  if (f == static_cast<Tensor (*)(const Tensor&)>(function) && direct(UnaryOp::Op)) return run(UnaryOp::Op);
+  CCDL_UNARY_FUNCTIONS(CCDL_X)
+#undef CCDL_X
+  return write_out(name, f(x), out);
+}
+
 Tensor positive(const Tensor& x) {
   CCDL_CHECK(x.dtype() != DType::Bool, Runtime,
              "positive: The `+` operator, on a bool tensor is not supported, got ", describe(x));
@@ -341,6 +361,11 @@ Tensor round_decimals(const Tensor& x, int64_t decimals) {
   CCDL_CHECK(is_floating(x.dtype()), NotImplemented, "round: decimals=", decimals,
              " is not implemented for integer tensors, got ", describe(x));
   const double scale = std::pow(10.0, static_cast<double>(std::abs(decimals)));
+  if (!needs_graph(x)) {  // in one result
+    const Tensor y = decimals > 0 ? mul(x, scale) : div(x, scale);
+    unary_("round", UnaryOp::Round, y);
+    return decimals > 0 ? div_(y, scale) : mul_(y, scale);
+  }
   return decimals > 0 ? div(round(mul(x, scale)), scale) : mul(round(div(x, scale)), scale);
 }
 

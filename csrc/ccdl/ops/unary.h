@@ -15,8 +15,11 @@ Tensor unary(const char* name, UnaryOp op, const Tensor& x, double p0 = 0, doubl
 Tensor unary(const char* name, UnaryOp op, const Tensor& x, const ElementParams& p);
 // The same written into x.
 Tensor unary_(const char* name, UnaryOp op, const Tensor& x, double p0 = 0, double p1 = 0, double p2 = 0);
+Tensor unary_(const char* name, UnaryOp op, const Tensor& x, const ElementParams& p);
 
 Tensor inplace_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor& x);  // x = f(x)
+// out = f(x), straight into out's memory where that is possible
+Tensor out_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor& x, const Tensor& out);
 
 // clang-format off
 #define CCDL_UNARY_FUNCTIONS(X)                                                                                 \

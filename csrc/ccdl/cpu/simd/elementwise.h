@@ -53,15 +53,38 @@ enum class PlainOp : uint8_t {
   TruncDivide,
   Remainder,
   Fmod,
+  Fmax,
+  Fmin,
+  LogicalAnd,
+  LogicalOr,
+  LogicalXor,
+  IsClose,
+  ShiftLeft,
+  ShiftRight,
+  Nextafter,  // of the bits of a half format, in int16
   kCount
 };
 constexpr int kPlainTypes = 7;
 // Unary ops straight in an integer type, and the sign operations on the bits of a half format.
-enum class PlainUnaryOp : uint8_t { Neg, Abs, Sign, Square, Relu, BitwiseNot, LogicalNot, kCount };
+enum class PlainUnaryOp : uint8_t {
+  Neg,
+  Abs,
+  Sign,
+  Square,
+  Relu,
+  BitwiseNot,
+  LogicalNot,
+  Clamp,
+  SignBit,
+  kCount
+};
 struct ElementwisePlainKernels {
   ElementFn fn[kPlainTypes][static_cast<int>(PlainOp::kCount)];
   ElementFn unary[kPlainTypes - 1][static_cast<int>(PlainUnaryOp::kCount)];
-  ElementFn half_neg, half_abs;
+  ElementFn addcmul[kPlainTypes - 1], clamp[kPlainTypes - 1];  // TernaryOp's, in an integer type
+  ElementFn half_neg, half_abs, half_copysign;
+  ElementFn half_square[2], half_sqrt[2], half_reciprocal[2];  // of float16 and bfloat16
+  ElementFn bytes;                                             // the output alone: bytes of p.i[0]
 };
 
 CCDL_SIMD_FAMILY_V2(ElementwiseUnaryKernels, elementwise_unary)

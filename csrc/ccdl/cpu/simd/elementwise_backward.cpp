@@ -26,10 +26,18 @@ bool from_x(void* const* ptr, int64_t n, const ElementParams& params) {
   using S = typename M::S;
   using V = typename M::V;
   const auto p = vec_params<M>(params);
-  if (kIsPower<Op> && p.a == 3) {
-    block_loop<M, 2>((S*)ptr[0], (const S*)ptr[3], (const S*)ptr[1], nullptr,
-                     n, [&](V dy, V x, V) __attribute__((always_inline)) { return dy * (x * x * (S)3); });
-    return false;
+  if constexpr (kIsPower<Op>) {
+#define CCDL_POWER(exponent, formula)                                               \
+  if (p.a == exponent) {                                                            \
+    block_loop<M, 2>((S*)ptr[0], (const S*)ptr[3], (const S*)ptr[1], nullptr,       \
+                     n, [&](V dy, V x, V) __attribute__((always_inline)){formula}); \
+    return false;                                                                   \
+  }
+    CCDL_POWER(3, return dy * (x * x * (S)3);)
+    CCDL_POWER(-1, const V r = (S)1 / x; return dy * -(r * r);)
+    CCDL_POWER(-2, const V r = (S)1 / x; return dy * ((S)-2 * (r * r * r));)
+    CCDL_POWER((S)-0.5, const V r = (S)1 / M::sqrt(x); return dy * ((S)-0.5 * (r * r * r));)
+#undef CCDL_POWER
   }
   block_loop<M, 2>(
       (S*)ptr[0], (const S*)ptr[3], (const S*)ptr[1], nullptr,

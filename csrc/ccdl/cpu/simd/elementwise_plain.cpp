@@ -2,6 +2,7 @@
 // to the compiler's vectoriser. Signed arithmetic is done unsigned, so it wraps.
 #include <ccdl/cpu/simd/elementwise.h>
 #include <ccdl/cpu/simd/vec.h>
+#include <ccdl/kernels/elementwise_functors.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
@@ -66,6 +67,151 @@ CCDL_LOOP(le, uint8_t, a <= b)
 CCDL_LOOP(gt, uint8_t, a > b)
 CCDL_LOOP(ge, uint8_t, a >= b)
 
+CCDL_LOOP(logical_and, uint8_t, (a != T(0)) & (b != T(0)))
+CCDL_LOOP(logical_or, uint8_t, (a != T(0)) | (b != T(0)))
+CCDL_LOOP(logical_xor, uint8_t, (a != T(0)) ^ (b != T(0)))
+CCDL_LOOP(sign_from, T, (a & T(0x7fff)) | (b & T(0x8000)))
+
+template <class T>
+struct Limits {
+  static constexpr bool kSigned = T(-1) < T(0);
+  static constexpr T kMost = kSigned ? T((typename Wrap<T>::U)(-1) >> 1) : T(-1);
+  static constexpr T kLeast = kSigned ? T(-kMost - 1) : T(0);
+};
+// Lanes whose shift no instruction takes: narrower numbers are shifted as 32 bits.
+template <class T>
+struct Shifted {
+  using S = int32_t;
+  using U = uint32_t;
+};
+template <>
+struct Shifted<int64_t> {
+  using S = int64_t;
+  using U = uint64_t;
+};
+// Bits beyond the width p.i[0] fall out; so they do when the count is negative.
+template <class T>
+bool shift_left(void* const* ptr, int64_t n, const ElementParams& p) {
+  using U = typename Shifted<T>::U;
+  const U width = (U)p.i[0];
+  T* __restrict y = (T*)ptr[0];
+  const T *a = (const T*)ptr[1], *b = (const T*)ptr[2];
+  for (int64_t i = 0; i < n; ++i) {
+    const U count = (U)b[i], v = (U)a[i] << (count & (sizeof(U) * 8 - 1));
+    y[i] = (T)(count < width ? v : U(0));
+  }
+  return false;
+}
+template <class T>
+bool shift_right(void* const* ptr, int64_t n, const ElementParams& p) {
+  using S = typename Shifted<T>::S;
+  using U = typename Shifted<T>::U;
+  const U width = (U)p.i[0], whole = sizeof(U) * 8 - 1;
+  T* __restrict y = (T*)ptr[0];
+  const T *a = (const T*)ptr[1], *b = (const T*)ptr[2];
+  for (int64_t i = 0; i < n; ++i) {
+    const U count = (U)b[i];
+    y[i] = (T)((S)a[i] >> (count < width ? count : whole));
+  }
+  return false;
+}
+
+// |a - b| <= p.f[1] + p.f[0] |b| in double
+template <class T>
+bool is_close(void* const* ptr, int64_t n, const ElementParams& p) {
+  const double relative = p.f[0], absolute = p.f[1];
+  uint8_t* __restrict y = (uint8_t*)ptr[0];
+  const T *a = (const T*)ptr[1], *b = (const T*)ptr[2];
+  for (int64_t i = 0; i < n; ++i) {
+    const double u = (double)a[i], v = (double)b[i];
+    y[i] = (a[i] == b[i]) | (__builtin_fabs(u - v) <= absolute + __builtin_fabs(relative * v));
+  }
+  return false;
+}
+
+// The neighbour of a towards b in a half format whose infinity has the bits p.i[0].
+bool next_half(void* const* ptr, int64_t n, const ElementParams& p) {
+  const int32_t infinity = (int32_t)p.i[0];
+  int16_t* __restrict y = (int16_t*)ptr[0];
+  const int16_t *a = (const int16_t*)ptr[1], *b = (const int16_t*)ptr[2];
+  for (int64_t i = 0; i < n; ++i) y[i] = (int16_t)functors::next_half(a[i], b[i], infinity);
+  return false;
+}
+
+// Short formulas of a half format, converted on the way in and out.
+template <class H, class F>
+CCDL_SI bool half_block(void* const* ptr, int64_t n, const F& f) {
+  H* y = (H*)ptr[0];
+  const H* x = (const H*)ptr[1];
+  int64_t i = 0;
+  for (; i + VL <= n; i += VL) store_half(y + i, f(load_half(x + i)));
+  if (i < n) {
+    H t[VL] = {};
+    for (int64_t k = i; k < n; ++k) t[k - i] = x[k];
+    store_half(t, f(load_half(t)));
+    for (int64_t k = i; k < n; ++k) y[k] = t[k - i];
+  }
+  return false;
+}
+template <class H>
+bool half_square(void* const* ptr, int64_t n, const ElementParams&) {
+  return half_block<H>(
+      ptr, n, [](vf x) __attribute__((always_inline)) { return x * x; });
+}
+template <class H>
+bool half_sqrt(void* const* ptr, int64_t n, const ElementParams&) {
+  return half_block<H>(
+      ptr, n, [](vf x) __attribute__((always_inline)) { return vsqrt(x); });
+}
+template <class H>
+bool half_reciprocal(void* const* ptr, int64_t n, const ElementParams&) {
+  return half_block<H>(
+      ptr, n, [](vf x) __attribute__((always_inline)) { return 1.0f / x; });
+}
+
+template <class T>
+bool addcmul(void* const* ptr, int64_t n, const ElementParams& p) {
+  using U = typename Wrap<T>::U;
+  const U scale = (U)p.i[0];
+  T* y = (T*)ptr[0];
+  const T *a = (const T*)ptr[1], *b = (const T*)ptr[2], *c = (const T*)ptr[3];
+  for (int64_t i = 0; i < n; ++i) y[i] = (T)((U)a[i] + (U)(1u * scale * (U)(1u * (U)b[i] * (U)c[i])));
+  return false;
+}
+template <class T>
+bool clamp_between(void* const* ptr, int64_t n, const ElementParams&) {
+  T* y = (T*)ptr[0];
+  const T *a = (const T*)ptr[1], *b = (const T*)ptr[2], *c = (const T*)ptr[3];
+  for (int64_t i = 0; i < n; ++i) {
+    const T t = a[i] < b[i] ? b[i] : a[i], high = c[i];
+    y[i] = t > high ? high : t;
+  }
+  return false;
+}
+template <class T>
+bool clamp(void* const* ptr, int64_t n, const ElementParams& p) {
+  T* y = (T*)ptr[0];
+  const T* x = (const T*)ptr[1];
+  int64_t low = p.i[0], high = p.i[1];
+  if (low > (int64_t)Limits<T>::kMost) low = high = low < high ? low : high;  // one number for all, wrapped
+  if (high < (int64_t)Limits<T>::kLeast) low = high;
+  if (low == high) {
+    for (int64_t i = 0; i < n; ++i) y[i] = (T)low;
+    return false;
+  }
+  const T from = low < (int64_t)Limits<T>::kLeast ? Limits<T>::kLeast : (T)low;
+  const T to = high > (int64_t)Limits<T>::kMost ? Limits<T>::kMost : (T)high;
+  for (int64_t i = 0; i < n; ++i) {
+    const T t = x[i] < from ? from : x[i];
+    y[i] = t > to ? to : t;
+  }
+  return false;
+}
+bool bytes(void* const* ptr, int64_t n, const ElementParams& p) {
+  __builtin_memset(ptr[0], (int)p.i[0], (unsigned long)n);
+  return false;
+}
+
 // a + alpha b; alpha is 1 nearly always.
 template <class T>
 bool add_scaled(void* const* ptr, int64_t n, const ElementParams& p) {
@@ -107,6 +253,7 @@ CCDL_LOOP1(square, T, sizeof(T) == 2 ? (U)(1u * (U)x * (U)x) : (U)((U)x * (U)x))
 CCDL_LOOP1(relu, T, x > T(0) ? x : T(0))
 CCDL_LOOP1(bit_not, T, ~x)
 CCDL_LOOP1(logical_not, uint8_t, x == T(0))
+CCDL_LOOP1(sign_bit, uint8_t, x < T(0))
 CCDL_LOOP1(flip_sign, T, x ^ T(0x8000))
 CCDL_LOOP1(drop_sign, T, x& T(0x7fff))
 
@@ -195,25 +342,51 @@ bool divide(void* const* ptr, int64_t n, const ElementParams&) {
   return zero;
 }
 
-#define CCDL_INTEGER(T)                                                                           \
+#define CCDL_INTEGERS(T)                                                                                    \
+  add_scaled<T>, sub_scaled<T>, mul<T>, nullptr, maximum<T>, minimum<T>, bit_and<T>, bit_or<T>, bit_xor<T>, \
+      eq<T>, ne<T>, lt<T>, le<T>, gt<T>, ge<T>, divide<Division::Floor, T>, divide<Division::Trunc, T>,     \
+      divide<Division::Remainder, T>, divide<Division::Fmod, T>, maximum<T>, minimum<T>, logical_and<T>,    \
+      logical_or<T>, logical_xor<T>, is_close<T>, shift_left<T>, shift_right<T>
+#define CCDL_INTEGER(T) \
+  { CCDL_INTEGERS(T) }
+#define CCDL_INTEGER1(T)                                                                          \
   {                                                                                               \
-    add_scaled<T>, sub_scaled<T>, mul<T>, nullptr, maximum<T>, minimum<T>, bit_and<T>, bit_or<T>, \
-        bit_xor<T>, eq<T>, ne<T>, lt<T>, le<T>, gt<T>, ge<T>, divide<Division::Floor, T>,         \
-        divide<Division::Trunc, T>, divide<Division::Remainder, T>, divide<Division::Fmod, T>     \
+    negative<T>, magnitude<T>, sign<T>, square<T>, relu<T>, bit_not<T>, logical_not<T>, clamp<T>, \
+        sign_bit<T>                                                                               \
   }
-#define CCDL_INTEGER1(T) \
-  { negative<T>, magnitude<T>, sign<T>, square<T>, relu<T>, bit_not<T>, logical_not<T> }
 
 }  // namespace
 
 extern const ElementwisePlainKernels elementwise_plain = {
     {
-        {nullptr, nullptr, bit_and<uint8_t>, nullptr, bit_or<uint8_t>, bit_and<uint8_t>, bit_and<uint8_t>,
-         bit_or<uint8_t>, bit_xor<uint8_t>, eq<uint8_t>, ne<uint8_t>, lt<uint8_t>, le<uint8_t>, gt<uint8_t>,
-         ge<uint8_t>, nullptr, nullptr, nullptr, nullptr},
+        {nullptr,
+         nullptr,
+         bit_and<uint8_t>,
+         nullptr,
+         bit_or<uint8_t>,
+         bit_and<uint8_t>,
+         bit_and<uint8_t>,
+         bit_or<uint8_t>,
+         bit_xor<uint8_t>,
+         eq<uint8_t>,
+         ne<uint8_t>,
+         lt<uint8_t>,
+         le<uint8_t>,
+         gt<uint8_t>,
+         ge<uint8_t>,
+         nullptr,
+         nullptr,
+         nullptr,
+         nullptr,
+         bit_or<uint8_t>,
+         bit_and<uint8_t>,
+         logical_and<uint8_t>,
+         logical_or<uint8_t>,
+         logical_xor<uint8_t>,
+         is_close<uint8_t>},
         CCDL_INTEGER(uint8_t),
         CCDL_INTEGER(int8_t),
-        CCDL_INTEGER(int16_t),
+        {CCDL_INTEGERS(int16_t), next_half},
         CCDL_INTEGER(int32_t),
         CCDL_INTEGER(int64_t),
         {add_scaled<double>, sub_scaled<double>, mul<double>, quotient<double>, double_max<double>,
@@ -221,15 +394,24 @@ extern const ElementwisePlainKernels elementwise_plain = {
          gt<double>, ge<double>, nullptr, nullptr, nullptr, nullptr},
     },
     {
-        {nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, logical_not<uint8_t>},
+        {nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, logical_not<uint8_t>, nullptr,
+         sign_bit<uint8_t>},
         CCDL_INTEGER1(uint8_t),
         CCDL_INTEGER1(int8_t),
         CCDL_INTEGER1(int16_t),
         CCDL_INTEGER1(int32_t),
         CCDL_INTEGER1(int64_t),
     },
+    {nullptr, addcmul<uint8_t>, addcmul<int8_t>, addcmul<int16_t>, addcmul<int32_t>, addcmul<int64_t>},
+    {nullptr, clamp_between<uint8_t>, clamp_between<int8_t>, clamp_between<int16_t>, clamp_between<int32_t>,
+     clamp_between<int64_t>},
     flip_sign<uint16_t>,
     drop_sign<uint16_t>,
+    sign_from<uint16_t>,
+    {half_square<float16>, half_square<bfloat16>},
+    {half_sqrt<float16>, half_sqrt<bfloat16>},
+    {half_reciprocal<float16>, half_reciprocal<bfloat16>},
+    bytes,
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -14,10 +14,18 @@ bool unary_block(void* const* ptr, int64_t n, const ElementParams& params) {
   using S = typename M::S;
   using V = typename M::V;
   const auto p = vec_params<M>(params);
-  if (kIsPower<Op> && p.a == 3) {
-    block_loop<M, 1>((S*)ptr[0], (const S*)ptr[1], nullptr, nullptr,
-                     n, [&](V x, V, V) __attribute__((always_inline)) { return x * x * x; });
-    return false;
+  if constexpr (kIsPower<Op>) {
+#define CCDL_POWER(exponent, formula)                                            \
+  if (p.a == exponent) {                                                         \
+    block_loop<M, 1>((S*)ptr[0], (const S*)ptr[1], nullptr, nullptr,             \
+                     n, [&](V x, V, V) __attribute__((always_inline)){formula}); \
+    return false;                                                                \
+  }
+    CCDL_POWER(3, return x * x * x;)
+    CCDL_POWER(-1, return (S)1 / x;)
+    CCDL_POWER(-2, const V r = (S)1 / x; return r * r;)
+    CCDL_POWER((S)-0.5, return (S)1 / M::sqrt(x);)
+#undef CCDL_POWER
   }
   block_loop<M, 1>((S*)ptr[0], (const S*)ptr[1], nullptr, nullptr,
                    n, [&](V x, V, V) __attribute__((always_inline)) { return Op::template fwd<M>(x, p); });

@@ -1,7 +1,7 @@
 // Modified Bessel functions, scaled erfc, normal quantile and log of the normal distribution, incomplete
 // gamma functions: the formulas of special_series.h over the double vector. Floats are widened.
 #include <ccdl/cpu/simd/special.h>
-#include <ccdl/cpu/simd/vmath_double_special.h>
+#include <ccdl/cpu/simd/vmath_double_binary.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
@@ -81,7 +81,7 @@ CCDL_SI vd prefix(vd a, vd x) {
   vd r{};
   if (any_lane(small)) {
     const vd b = vmin(set1(20.0), a);
-    r = dexp(b * dlog(x) - x - dlgamma(b + 1.0));
+    r = dexp(b * dlog(x) - x - dlgamma_positive(b + 1.0));
   }
   const vl large = (vl)(small == 0);
   if (any_lane(large)) {
@@ -135,6 +135,62 @@ CCDL_SI vd incomplete(vd a, vd x, bool upper, double (*lane)(double, double)) {
   return r;
 }
 
+// special::zeta() for x > 1, q > 0
+CCDL_SI vd zeta_of(vd x, vd q) {
+  static constexpr double b[] = {1.0 / 12,
+                                 -1.0 / 720,
+                                 1.0 / 30240,
+                                 -1.0 / 1209600,
+                                 1.0 / 47900160,
+                                 -5.2841901386874932e-10,
+                                 1.3382536530684679e-11,
+                                 -3.3896802963225829e-13,
+                                 8.5860620562778446e-15,
+                                 -2.1748686985580619e-16};
+  constexpr double kEps = 2.220446049250313e-16;
+  vd sum{}, Q = q;
+  vl least = vl{}, active = (q < 12.0) | (q < x);
+  while (any_lane(active)) {
+    const vd power = dpow(Q, -x);
+    sum = select(active, sum + power, sum);
+    least = least | (active & (power < sum * kEps));
+    Q = select(active, Q + 1.0, Q);
+    active = ((Q < 12.0) | (Q < x)) & (vl)(least == 0);
+  }
+  const vd head = dpow(Q, -x), inverse = 1.0 / Q;
+  sum = sum + fma(head, Q / (x - 1.0), head * 0.5);
+  vd factor = x * head * inverse;
+  vl done = vl{};
+  for (int j = 0; j < 10; ++j) {
+    const vd term = factor * b[j];
+    sum = select(done, sum, sum + term);
+    done = done | least | (vl)((dabs(term) >= sum * kEps) == 0);
+    if (!any_lane((vl)(done == 0))) break;
+    factor = factor * ((x + (2.0 * j + 1.0)) * inverse) * ((x + (2.0 * j + 2.0)) * inverse);
+  }
+  return sum;
+}
+CCDL_SI vd zeta_or_polygamma(vd x, vd q, bool polygamma, double (*lane)(double, double)) {
+  const vd order = x, s = polygamma ? x + 1.0 : x;
+  const vl usual =
+      (s > 1.0) & (s < 1e6) & (q > 0.0) & (q < 1e15) & (polygamma ? (vl)(order >= 2.0) : vl{} - 1);
+  vd r{};
+  if (any_lane(usual)) {
+    const vd S = select(usual, s, set1(2.0)), Q = select(usual, q, set1(12.0));
+    r = zeta_of(S, Q);
+    if (polygamma) {  // (-1)^(order + 1) order! zeta(order + 1, q)
+      const vd half = order * 0.5;
+      r = r * dexp(dlgamma_positive(S));
+      r = select(dtrunc(half) == half, -r, r);
+    }
+  }
+  const vl rare = (vl)(usual == 0);
+  if (any_lane(rare))
+    for (int i = 0; i < VD; ++i)
+      if (rare[i]) r[i] = lane(x[i], q[i]);
+  return r;
+}
+
 template <class T>
 constexpr bool kIsShort = sizeof(T) == 4;
 // clang-format off
@@ -153,23 +209,36 @@ CCDL_EACH(run_ndtri, dndtri)
 CCDL_EACH(run_log_ndtr, log_ndtr)
 #undef CCDL_EACH
 
-template <class T>
-void run_gammainc(const T* a, const T* x, T* y, int64_t n, bool upper, double (*lane)(double, double)) {
+template <class T, class F>
+CCDL_SI void each(const T* a, const T* x, T* y, int64_t n, const F& f) {
   for (int64_t i = 0; i < n; i += VD) {
     T p[VD] = {}, q[VD] = {}, out[VD];
     const int64_t m = n - i < VD ? n - i : VD;
-    for (int64_t k = 0; k < VD; ++k) p[k] = q[k] = (T)1;  // lanes beyond the end
+    for (int64_t k = 0; k < VD; ++k) p[k] = q[k] = (T)2;  // lanes beyond the end
     __builtin_memcpy(p, a + i, (uint64_t)m * sizeof(T));
     __builtin_memcpy(q, x + i, (uint64_t)m * sizeof(T));
-    store_wide(out, incomplete<kIsShort<T>>(load_wide(p), load_wide(q), upper, lane));
+    store_wide(out, f(load_wide(p), load_wide(q)));
     __builtin_memcpy(y + i, out, (uint64_t)m * sizeof(T));
   }
+}
+template <class T>
+void run_gammainc(const T* a, const T* x, T* y, int64_t n, bool upper, double (*lane)(double, double)) {
+  each(
+      a, x, y, n, [&](vd p, vd q) __attribute__((always_inline)) {
+        return incomplete<kIsShort<T>>(p, q, upper, lane);
+      });
+}
+template <class T>
+void run_zeta(const T* x, const T* q, T* y, int64_t n, bool polygamma, double (*lane)(double, double)) {
+  each(
+      x, q, y,
+      n, [&](vd s, vd t) __attribute__((always_inline)) { return zeta_or_polygamma(s, t, polygamma, lane); });
 }
 
 template <class T>
 constexpr SpecialKernelsOf<T> all() {
-  return {run_i0<T>,    run_i0e<T>,   run_i1<T>,       run_i1e<T>,
-          run_erfcx<T>, run_ndtri<T>, run_log_ndtr<T>, run_gammainc<T>};
+  return {run_i0<T>,    run_i0e<T>,      run_i1<T>,       run_i1e<T>, run_erfcx<T>,
+          run_ndtri<T>, run_log_ndtr<T>, run_gammainc<T>, run_zeta<T>};
 }
 
 }  // namespace

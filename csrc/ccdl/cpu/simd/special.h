@@ -16,6 +16,8 @@ struct SpecialKernelsOf {
   void (*log_ndtr)(const T* x, T* y, int64_t n);
   // The regularised incomplete gamma function P(a, x), or Q when `upper`; `lane` computes the rare elements.
   void (*gammainc)(const T* a, const T* x, T* y, int64_t n, bool upper, double (*lane)(double, double));
+  // Hurwitz's zeta(x, q), and polygamma of order x at q.
+  void (*zeta)(const T* x, const T* q, T* y, int64_t n, bool polygamma, double (*lane)(double, double));
 };
 struct SpecialKernels {
   SpecialKernelsOf<float> single;

@@ -107,7 +107,7 @@ CCDL_SI vd datan(vd x) {
 
 // e^|x| / 2 and its quarter inverse e^-|x| / 2
 CCDL_SI vd half_exp(vd x, vd* inverse) {
-  const vd e = dexp<11, -1>(dabs(x));
+  const vd e = dexp<9, -1>(dabs(x));
   *inverse = 0.25 / e;
   return e;
 }

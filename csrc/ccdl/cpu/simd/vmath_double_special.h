@@ -88,9 +88,26 @@ __attribute__((noinline, unused)) double lane_lgamma_double(double x) {
   int sign;
   return x == -__builtin_inf() ? __builtin_inf() : lgamma_r(x, &sign);
 }
+// log(|sin(pi x)| / pi): the series of the sine over the distance f to the next whole number
+CCDL_SI vd dlog_sine(vd x) {
+  static constexpr double c[] = {1.0,
+                                 -1.6449340668482264,
+                                 0.8117424252833536,
+                                 -0.19075182412208422,
+                                 0.026147847817654802,
+                                 -0.0023460810354558237,
+                                 0.00014842879303107099,
+                                 -6.975873661656388e-06,
+                                 2.531217404137038e-07,
+                                 -7.3047118222177e-09,
+                                 1.7165384749821526e-10,
+                                 -3.3487841480747464e-12};
+  const vd f = select(dabs(x) < 2251799813685248.0, x - ((x + kMagicD) - kMagicD), vd{});
+  return dlog(dabs(f * dpolynomial(c, f * f)));
+}
 // From 8 on Stirling's series. Below, y in [3/4, 5/2] by recurrence, and there (y - 1)(y - 2) times a
-// polynomial, in y - 9/8 or y - 2, fitted to lgamma(y) / ((y - 1)(y - 2)) with 60 digits (2e-17).
-CCDL_SI vd dlgamma(vd x) {
+// polynomial, in y - 9/8 or y - 2, fitted to lgamma(y) / ((y - 1)(y - 2)) with 60 digits (2e-17). x > 0
+CCDL_SI vd dlgamma_positive(vd x) {
   static constexpr double low[] = {
       0.5487833977237905,   -0.21115323425817586,   0.11960320844256032,   -0.07892681966460653,
       0.05628216876911452,  -0.041994856012586367,  0.03226388713791912,   -0.025296547269316964,
@@ -123,11 +140,21 @@ CCDL_SI vd dlgamma(vd x) {
     const vd far = fma(x - 0.5, l, 0.918938533204672742 - x) + dpolynomial(stirling, z) / x;
     r = select(large, select(x == __builtin_inf(), x, far), r);
   }
-  const vl negative = (vl)(x > 0.0) == 0;
-  if (any_lane(negative))
-    for (int i = 0; i < VD; ++i)
-      if (negative[i]) r[i] = lane_lgamma_double(x[i]);
   return r;
+}
+// Below 0 by reflection: log(pi / |sin(pi x)|) less its value at 1 - x. Where the two leave less than a
+// quarter of themselves, near the zeros, the C library, lane by lane.
+CCDL_SI vd dlgamma(vd x) {
+  const vl minus = (vl)(x > 0.0) == 0;
+  const vd y = dlgamma_positive(select(minus, 1.0 - x, x));
+  if (!any_lane(minus)) return y;
+  const vd r = -dlog_sine(x) - y;
+  const vl lost = minus & ((dabs(r) * 4.0 < dabs(y)) | (x < -1e15));
+  vd out = select(minus, r, y);
+  if (any_lane(lost))
+    for (int i = 0; i < VD; ++i)
+      if (lost[i]) out[i] = lane_lgamma_double(x[i]);
+  return out;
 }
 
 __attribute__((noinline, unused)) double lane_digamma_double(double x) { return special::digamma(x); }
