@@ -319,6 +319,18 @@ def test_round_to_decimals() -> None:
         np.testing.assert_array_equal(t.detach().numpy(), x)
 
 
+@pytest.mark.parametrize("name", ("uint8", "float16", "float32", "int64"))
+def test_fill_of_turned_and_sliced_memory(name: str) -> None:
+    x = ccdl.zeros(6, 40, 50, dtype=getattr(ccdl, name))
+    part = x.permute(2, 0, 1)[1:-1, ::2, 3:]
+    part.fill_(3)
+    want = np.zeros((6, 40, 50))
+    want.transpose(2, 0, 1)[1:-1, ::2, 3:] = 3
+    np.testing.assert_array_equal(x.to(ccdl.float64).numpy(), want)
+    part.zero_()
+    assert int(ccdl.count_nonzero(x)) == 0
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_all_of_it_at_every_level(level: str) -> None:
     if os.environ.get("CCDL_ISA") == level:

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <type_traits>
+#include <utility>
 
 #include <ccdl/cpu/simd/elementwise_convert.h>
 #include <ccdl/cpu/walk.h>
@@ -50,7 +51,13 @@ CCDL_INLINE double point(int64_t i, int64_t n, double start, double end, double 
 }  // namespace
 
 void fill(const View& y, const void* value) {
-  const View* views[] = {&y};
+  View sorted = y;  // one value everywhere: the smallest stride goes innermost
+  for (int d = 1; d < sorted.ndim; ++d)
+    for (int k = d; k > 0 && sorted.strides[k - 1] < sorted.strides[k]; --k) {
+      std::swap(sorted.strides[k - 1], sorted.strides[k]);
+      std::swap(sorted.sizes[k - 1], sorted.sizes[k]);
+    }
+  const View* views[] = {&sorted};
   const Walk w = make_walk(views, 1);
   by_item_size(y.dtype, [&](auto t) {
     using T = decltype(t);
