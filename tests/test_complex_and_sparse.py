@@ -209,3 +209,16 @@ def test_calls_are_handed_to_a_class_that_asks_for_them():
 
     with pytest.raises(ValueError, match="not today"):
         ccdl.exp(Broken())
+
+
+def test_complex_numbers_of_python_beside_real_tensors() -> None:
+    x = np.array([1.0, -2.0, 3.0])
+    t = ccdl.tensor(x, requires_grad=True)
+    for call in (lambda v: 1j * v, lambda v: v * (2 - 1j), lambda v: v + 2j, lambda v: 2j - v, lambda v: v - 2j, lambda v: (1 + 1j) / v,
+                 lambda v: v / (2 - 1j)):
+        np.testing.assert_allclose(call(t).detach().numpy(), call(x), rtol=1e-12)
+    ccdl.exp(1j * t).real.sum().backward()  # d cos(t) / dt
+    np.testing.assert_allclose(t.grad.cpu().numpy(), -np.sin(x), rtol=1e-12)
+    for call in (lambda v: v // 1j, lambda v: v % 1j, lambda v: v & 1j):
+        with pytest.raises(TypeError):
+            call(t)

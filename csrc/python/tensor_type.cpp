@@ -226,6 +226,15 @@ PyObject* binary(PyObject* a, PyObject* b, const F& f) {
     return nullptr;
   }
 }
+PyObject* with_complex(PyObject* a, PyObject* b, PyObject* (*number)(PyObject*, PyObject*)) {
+  PyObject* module = PyImport_ImportModule("ccdl._complex");
+  PyObject* z = module ? PyObject_CallMethod(module, "as_complex", "O", is_tensor(a) ? a : b) : nullptr;
+  Py_XDECREF(module);
+  if (!z) return nullptr;
+  PyObject* result = is_tensor(a) ? number(z, b) : number(a, z);
+  Py_DECREF(z);
+  return result;
+}
 template <class F>
 PyObject* inplace(PyObject* a, PyObject* b, const F& f) {
   try {
@@ -262,15 +271,22 @@ PyObject* unary(PyObject* a, const F& f) {
     const OpTimer timer(&#name[3]);                                                         \
     return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return call; }); \
   }
+// The same with a complex number of Python beside the tensor, which makes a pair of real tensors.
+#define CCDL_BINARY_COMPLEX(name, call, number)                                             \
+  PyObject* name(PyObject* a, PyObject* b) {                                                \
+    if (PyComplex_Check(a) || PyComplex_Check(b)) return with_complex(a, b, number);        \
+    const OpTimer timer(&#name[3]);                                                         \
+    return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return call; }); \
+  }
 #define CCDL_INPLACE(name, call)                                                       \
   PyObject* name(PyObject* a, PyObject* b) {                                           \
     const OpTimer timer(&#name[3]);                                                    \
     return inplace(a, b, [](const Tensor& x, const ops::Operand& y) { return call; }); \
   }
-CCDL_BINARY(nb_add, ops::add(x, y))
-CCDL_BINARY(nb_sub, ops::sub(x, y))
-CCDL_BINARY(nb_mul, ops::mul(x, y))
-CCDL_BINARY(nb_div, ops::div(x, y))
+CCDL_BINARY_COMPLEX(nb_add, ops::add(x, y), PyNumber_Add)
+CCDL_BINARY_COMPLEX(nb_sub, ops::sub(x, y), PyNumber_Subtract)
+CCDL_BINARY_COMPLEX(nb_mul, ops::mul(x, y), PyNumber_Multiply)
+CCDL_BINARY_COMPLEX(nb_div, ops::div(x, y), PyNumber_TrueDivide)
 CCDL_BINARY(nb_floordiv, ops::floor_divide(x, y))
 CCDL_BINARY(nb_mod, ops::remainder(x, y))
 CCDL_BINARY(nb_and, ops::bitwise_and(x, y))
@@ -295,6 +311,7 @@ CCDL_INPLACE(nb_ishl, ops::inplace("bitwise_left_shift_", x,
 CCDL_INPLACE(nb_ishr, ops::inplace("bitwise_right_shift_", x,
                                    [&](const Tensor& v) { return ops::bitwise_right_shift(v, y); }))
 #undef CCDL_BINARY
+#undef CCDL_BINARY_COMPLEX
 #undef CCDL_INPLACE
 
 // f(x, y) with the operands as mixed precision wants them for the op of that name.
