@@ -143,6 +143,12 @@ _FUNCTIONS = (
 ).split()
 _LAZY.update((name, ("_functions", name)) for name in _FUNCTIONS)
 
+_NATIVE = (
+    "grid_sampler_2d grid_sampler_3d is_vulkan_available native_batch_norm native_channel_shuffle "
+    "native_dropout native_group_norm native_layer_norm"
+).split()
+_LAZY.update((name, ("_native_names", name)) for name in _NATIVE)
+
 _SYMBOLS = "_assert_async sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt".split()
 _LAZY.update((name, ("_symbols", name)) for name in _SYMBOLS)
 

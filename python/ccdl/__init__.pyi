@@ -145,6 +145,14 @@ from ._functions import zero_ as zero_
 from ._higher_order_ops.control_flow import cond as cond
 from ._higher_order_ops.control_flow import while_loop as while_loop
 from ._histograms import histogramdd as histogramdd
+from ._native_names import grid_sampler_2d as grid_sampler_2d
+from ._native_names import grid_sampler_3d as grid_sampler_3d
+from ._native_names import is_vulkan_available as is_vulkan_available
+from ._native_names import native_batch_norm as native_batch_norm
+from ._native_names import native_channel_shuffle as native_channel_shuffle
+from ._native_names import native_dropout as native_dropout
+from ._native_names import native_group_norm as native_group_norm
+from ._native_names import native_layer_norm as native_layer_norm
 from ._segments import segment_reduce as segment_reduce
 from ._shapes import broadcast_shapes as broadcast_shapes
 from ._spectra import istft as istft

@@ -434,8 +434,8 @@ def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) 
     """(LU, pivots) of :func:`ccdl.linalg.lu_factor`, and the info codes with ``get_infos``."""
     from .linalg import lu_factor_ex
 
-    result = tuple(lu_factor_ex(A, pivot=pivot))
-    return result if get_infos else result[:2]
+    result = lu_factor_ex(A, pivot=pivot)
+    return result if get_infos else tuple(result)[:2]
 
 
 class _LuUnpack(tuple):

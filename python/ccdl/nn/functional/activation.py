@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ... import _C
+from ... import _C, errors
 from ..._C import Tensor
 from ..._contractions import to_out
 
@@ -114,7 +114,9 @@ def rrelu(
     tensor([-1.,  2.])
     """
     if not 0 <= lower <= upper:
-        raise ValueError(f"rrelu: lower is {lower} and upper is {upper}, must satisfy 0 <= lower <= upper")
+        raise errors.ValueError(
+            f"rrelu: lower is {lower} and upper is {upper}, must satisfy 0 <= lower <= upper"
+        )
     if training:
         slope = _C.rand_like(input) * (upper - lower) + lower
     else:

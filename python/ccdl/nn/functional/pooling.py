@@ -388,6 +388,11 @@ def _adaptive_size(input, output_size, n):
         return (output_size,) * n
     if not isinstance(output_size, (tuple, list)):  # a tensor or an array of sizes
         output_size = items(f"adaptive pooling in {n}-d", "output_size", output_size)
+    if n > 1 and input.dim() <= len(output_size):
+        raise errors.ShapeError(
+            f"adaptive pooling in {n}-d: Input dimension should be at least {len(output_size) + 1}, got "
+            f"{list(input.shape)}"
+        )
     if n == 1 and None in output_size:
         raise errors.TypeError("adaptive pooling in 1-d: argument 'output_size' must be an int, not None")
     if len(output_size) != n:
