@@ -26,6 +26,8 @@ template <class T>
 bool last_fits_rows(const LastSweep<T>& s) {
   const int64_t run = (s.rows_follow() ? s.taps[2].size() : 1) * s.channels, k = s.k();
   if (s.m > 128 || k > 2048 || s.pixels[2] < 4 || k * s.m > 65536) return false;
+  if (s.m > 16 && s.pixels[2] < 12)
+    return false;  // a tile is 14 pixels wide: rows of 8 would leave half of it
   return run < 64 || s.m <= 32;
 }
 
