@@ -1,5 +1,8 @@
 // The graph seen from Python: running it, hooks on tensors and their handles.
 
+#include <algorithm>
+#include <unordered_set>
+
 #include <ccdl/autograd/accumulate.h>
 
 #include "autograd_nodes.h"
@@ -105,6 +108,32 @@ PyObject* row_run_backward(const Args& a) {
   return wrap(r);
 }
 
+// Whether the graph of `outputs` leads to a leaf that is none of `inputs`.
+PyObject* row_reaches_others(const Args& a) {
+  const TensorList &outputs = a.tensors(0), &inputs = a.tensors(1);
+  const auto is_input = [&inputs](const Tensor& leaf) {
+    return std::any_of(inputs.begin(), inputs.end(), [&leaf](const Tensor& x) { return x.same(leaf); });
+  };
+  std::unordered_set<const Node*> seen;
+  std::vector<const Node*> open;
+  const auto visit = [&](const Ref<Node>& node) {
+    if (node && seen.insert(node.get()).second) open.push_back(node.get());
+  };
+  for (const Tensor& y : outputs) {
+    if (!y.defined() || !autograd::requires_grad(y)) continue;
+    if (autograd::is_leaf(y) && !is_input(y)) return wrap(true);
+    visit(autograd::grad_fn(y));
+  }
+  while (!open.empty()) {
+    const Node* node = open.back();
+    open.pop_back();
+    if (node->is_accumulator() && !is_input(static_cast<const autograd::AccumulateGrad*>(node)->variable()))
+      return wrap(true);
+    for (const autograd::Edge& edge : node->next()) visit(edge.node);
+  }
+  return wrap(false);
+}
+
 PyObject* row_register_hook(const Args& a) {
   check_callable("register_hook", a.object(1));
   const Tensor x = a.tensor(0);
@@ -164,6 +193,7 @@ const Row kRows[] = {
     {"backward(Tensor self, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, object "
      "inputs=None) -> None",
      row_backward},
+    {"_reaches_others(Tensor[] outputs, Tensor[] inputs) -> bool", row_reaches_others},
     {"register_hook(Tensor self, object hook) -> object", row_register_hook},
     {"register_post_accumulate_grad_hook(Tensor self, object hook) -> object", row_post_accumulate},
     {"retain_grad(Tensor self) -> None",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from . import _C
+from ._module_functions import functional_call, replace_all_batch_norm_modules_, stack_module_state
 from ._rearrange import rearrange
 from ._vmap import vmap
 from .errors import RuntimeError as CcdlRuntimeError
@@ -27,148 +28,6 @@ __all__ = [
     "vjp",
     "vmap",
 ]
-
-
-def functional_call(
-    module: Any,
-    parameter_and_buffer_dicts: Any,
-    args: Any = None,
-    kwargs: dict[str, Any] | None = None,
-    *,
-    tie_weights: bool = True,
-    strict: bool = False,
-) -> Any:
-    """``module(*args, **kwargs)`` with other tensors in place of its parameters and buffers; the module
-    itself stays as it is, and gradients reach the tensors given.
-
-    Args:
-        module: called.
-        parameter_and_buffer_dicts: name -> tensor, or several such dicts; names as in ``state_dict``.
-        args: arguments, a tuple or a single one.
-        kwargs: keyword arguments.
-        tie_weights: a tensor that the module has under several names is replaced under all of them.
-        strict: all names must be given and known.
-
-    Raises:
-        ValueError: a name in two dicts.
-        TypeError: a value that is no tensor.
-        RuntimeError: missing or unknown names, when strict.
-
-    >>> import ccdl, ccdl.nn as nn
-    >>> layer = nn.Linear(2, 1, bias=False)
-    >>> w = ccdl.ones(1, 2, requires_grad=True)
-    >>> out = ccdl.func.functional_call(layer, {"weight": w}, ccdl.tensor([[3., 4.]]))
-    >>> out.backward(); out.item(), w.grad.tolist()
-    (7.0, [[3.0, 4.0]])
-    """
-    given = _merged(parameter_and_buffer_dicts)
-    for name, tensor in given.items():
-        if not isinstance(tensor, _C.Tensor):
-            raise TypeError(f"functional_call: {name} is {tensor!r}, not an instance of Tensor")
-    places = _places(module)
-    present = {name: table[key] for name, (table, key) in places.items()}
-    chosen = {name: tensor for name, tensor in given.items() if name in places}
-    if tie_weights:
-        chosen.update(_tied(present, chosen))
-    if strict:
-        missing = [repr(n) for n, t in present.items() if n not in chosen and t is not None]
-        unknown = [repr(n) for n in given if n not in places]
-        if missing or unknown:
-            text = f"Error(s) in reparametrizing for {type(module).__name__}:"
-            text += f"\n\tUnexpected key(s): {', '.join(unknown)}." if unknown else ""
-            text += f"\n\tMissing key(s): {', '.join(missing)}." if missing else ""
-            raise CcdlRuntimeError(text)
-    args = () if args is None else args if isinstance(args, tuple) else (args,)
-    try:
-        for name, tensor in chosen.items():
-            table, key = places[name]
-            table[key] = tensor
-        return module(*args, **(kwargs or {}))
-    finally:
-        for name in chosen:
-            table, key = places[name]
-            table[key] = present[name]
-
-
-def _merged(dicts: Any) -> dict[str, Any]:
-    if isinstance(dicts, dict):
-        return dicts
-    if not isinstance(dicts, Sequence):
-        raise ValueError(
-            "Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got "
-            f"{type(dicts)}"
-        )
-    if not all(isinstance(d, dict) for d in dicts):
-        raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries")
-    merged: dict[str, Any] = {}
-    for d in dicts:
-        twice = sorted(set(merged) & set(d))
-        if twice:
-            raise ValueError(
-                f"{twice} appeared in multiple dictionaries; behavior of functional call is ambiguous"
-            )
-        merged.update(d)
-    return merged
-
-
-def _places(module: Any) -> dict[str, Any]:
-    """Full name -> (table, key) of every parameter and buffer."""
-    places = {}
-    for prefix, part in module.named_modules(remove_duplicate=False):
-        for table in (part._parameters, part._buffers):
-            for key in table:
-                places[f"{prefix}.{key}" if prefix else key] = (table, key)
-    return places
-
-
-def _tied(present: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
-    """The other names of the tensors that are replaced."""
-    names: dict[int, list[str]] = {}
-    for name, tensor in present.items():
-        if tensor is not None:
-            names.setdefault(id(tensor), []).append(name)
-    more = {}
-    for group in names.values():
-        new = {id(chosen[n]): n for n in group if n in chosen}
-        if len(new) > 1:
-            raise ValueError(
-                f"functional_call got multiple values for keys {sorted(new.values())}, which are tied. "
-                "Consider using tie_weights=False"
-            )
-        for n in group:
-            if new and n not in chosen:
-                more[n] = chosen[next(iter(new.values()))]
-    return more
-
-
-def stack_module_state(models: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters and buffers of equal models, each stacked along a new first dimension.
-
-    Raises:
-        RuntimeError: no models, of different classes, or some in training mode and some not.
-
-    >>> import ccdl, ccdl.nn as nn
-    >>> parameters, _ = ccdl.func.stack_module_state([nn.Linear(2, 3) for _ in range(4)])
-    >>> parameters["weight"].shape
-    ccdl.Size([4, 3, 2])
-    """
-    models = list(models)
-    if not models:
-        raise CcdlRuntimeError("stack_module_state: Expected at least one model, got 0.")
-    if len({m.training for m in models}) > 1:
-        raise CcdlRuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
-    if len({type(m) for m in models}) > 1:
-        raise CcdlRuntimeError("stack_module_state: Expected all models to be of the same class.")
-    parameters = {}
-    for name, first in models[0].named_parameters():
-        stacked = _C.stack([dict(m.named_parameters())[name].detach() for m in models])
-        parameters[name] = stacked.requires_grad_(first.requires_grad)
-    names = [name for name, _ in models[0].named_buffers()]
-    buffers = {name: _C.stack([dict(m.named_buffers())[name] for m in models]) for name in names}
-    return parameters, buffers
-
-
-# --- derivatives ---
 
 
 def _tensors(value: Any) -> list[Any]:
@@ -200,8 +59,8 @@ def _places_of(what: str, argnums: Any, count: int) -> list[int]:
 
 
 def _prepare(what: str, args: Any, places: list[int]) -> tuple[list[Any], list[Any], bool]:
-    """Arguments with the chosen ones as new inputs of the graph, those inputs, and whether an outer
-    derivative looks on.
+    """Arguments with the chosen ones as new inputs of the graph, those inputs, and whether arguments have a
+    history of their own, which an outer derivative may follow.
     """
     given = list(args)
     fresh: list[Any] = []
@@ -218,6 +77,14 @@ def _prepare(what: str, args: Any, places: list[int]) -> tuple[list[Any], list[A
         fresh += mine
         given[n] = _rebuilt(given[n], iter(mine))
     return given, fresh, outer
+
+
+def _looked_on(recorded: bool, outer: bool, outputs: list[Any], inputs: list[Any]) -> bool:
+    """Whether derivatives of ``outputs`` are to be differentiable themselves: an argument has a history, or
+    the function uses tensors from around it that require grad, parameters of a model above all; and the
+    caller records at all.
+    """
+    return recorded and (outer or _C._reaches_others(outputs, inputs))
 
 
 def _derivative(output: Any, inputs: list[Any], weight: Any, outer: bool) -> list[Any]:
@@ -250,7 +117,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = F
     """
 
     def derived(*args: Any, **kwargs: Any) -> Any:
-        places = _places_of("grad", argnums, len(args))
+        places, recorded = _places_of("grad", argnums, len(args)), _C.is_grad_enabled()
 
         def run() -> Any:
             given, fresh, outer = _prepare("grad", args, places)
@@ -268,6 +135,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = F
                 raise CcdlRuntimeError(
                     f"grad: the function must return a scalar tensor, got one of size {tuple(output.shape)}"
                 )
+            outer = _looked_on(recorded, outer, [output], fresh)
             found = iter(_derivative(output, fresh, _C.ones_like(output), outer))
             parts = tuple(_rebuilt(args[n], found) for n in places)
             value = output if outer else output.detach()
@@ -287,7 +155,8 @@ def grad(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> C
             tuples and dicts, and the gradient nests alike.
         has_aux: return ``(gradient, aux)``.
 
-    May be nested: ``grad(grad(f))``. A gradient is itself differentiable where an argument requires grad.
+    May be nested: ``grad(grad(f))``. A gradient is itself differentiable where an argument requires grad, and
+    by tensors that ``func`` takes from around it, such as the parameters of a model.
 
     Raises:
         RuntimeError: an output that is no scalar, a position out of range, an integer tensor.
@@ -315,11 +184,13 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     >>> pull(ccdl.tensor([1., 2.]))
     (tensor([3., 6.]),)
     """
+    recorded = _C.is_grad_enabled()
 
     def run() -> Any:
         given, fresh, outer = _prepare("vjp", primals, list(range(len(primals))))
         output, aux = func(*given) if has_aux else (func(*given), None)
         results = _tensors(output)
+        outer = _looked_on(recorded, outer, results, fresh)
 
         def pull(cotangents: Any) -> Any:
             weights = _tensors(cotangents)
@@ -359,10 +230,13 @@ def _linear(what, func, primals, has_aux, strict):
     """Output, derivative as a function of the tangents, aux."""
     from .autograd import grad as autograd_grad
 
+    recorded = _C.is_grad_enabled()
+
     def run():
         given, fresh, outer = _prepare(what, primals, list(range(len(primals))))
         output, aux = _with_aux(what, func(*given), has_aux)
         results = _all_tensors(what, output)
+        outer = _looked_on(recorded, outer, results, fresh)
         if strict and not all(y.requires_grad for y in results):
             raise CcdlRuntimeError(
                 f"{what}(f, primals, tangents): The output of f is independent of the inputs. This is not "
@@ -479,11 +353,12 @@ def jvp(
 
 def _jacobian(what: str, func: Callable[..., Any], argnums: Any, has_aux: bool) -> Callable[..., Any]:
     def derived(*args: Any, **kwargs: Any) -> Any:
-        places = _places_of(what, argnums, len(args))
+        places, recorded = _places_of(what, argnums, len(args)), _C.is_grad_enabled()
 
         def run() -> Any:
             given, fresh, outer = _prepare(what, args, places)
             output, aux = _with_aux(what, func(*given, **kwargs), has_aux)
+            outer = _looked_on(recorded, outer, _all_tensors(what, output), fresh)
 
             def of(y: Any) -> Any:
                 flat = y.reshape(-1)
@@ -581,21 +456,3 @@ def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Cal
             f"remove='mutations_and_views'. Got remove={remove!r}"
         )
     return func
-
-
-def replace_all_batch_norm_modules_(root: Any) -> Any:
-    """Makes all batch norms below ``root`` (and itself) use batch statistics only; returns ``root``.
-
-    Their running statistics are buffers written in place, which a function mapped over samples cannot share.
-
-    >>> import ccdl, ccdl.nn as nn
-    >>> ccdl.func.replace_all_batch_norm_modules_(nn.BatchNorm1d(2)).running_mean is None
-    True
-    """
-    from .nn.modules.normalization import _BatchNorm
-
-    for module in root.modules():
-        if isinstance(module, _BatchNorm):
-            module.running_mean = module.running_var = module.num_batches_tracked = None
-            module.track_running_stats = False
-    return root

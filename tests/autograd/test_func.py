@@ -121,3 +121,32 @@ def test_against_pytorch():
         results.append([T.func.grad(g)(x).tolist(), T.func.hessian(g)(x).tolist(), T.func.jacrev(lambda v, T=T: T.tanh(v) * v.sum())(x).tolist()])
     for a, b in zip(*results):
         np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_derivatives_lead_on_to_tensors_from_around() -> None:
+    """d/dw of the derivatives by x of sum(w x^3), w used by the function and no argument of it."""
+    w, x = ccdl.tensor([2.0, 3.0], dtype=ccdl.float64, requires_grad=True), ccdl.tensor([0.5, 1.5], dtype=ccdl.float64)
+
+    def f(x: ccdl.Tensor) -> ccdl.Tensor:
+        return (w * x**3).sum()
+
+    def by_w(found: ccdl.Tensor) -> list[float]:
+        return ccdl.autograd.grad(found.sum(), w)[0].tolist()
+
+    first, second = (3 * x**2).tolist(), (6 * x).tolist()
+    assert by_w(func.grad(f)(x)) == pytest.approx(first)
+    assert by_w(func.jacrev(f)(x)) == pytest.approx(first) and by_w(func.jacfwd(f)(x)) == pytest.approx(first)
+    assert by_w(func.hessian(f)(x)) == pytest.approx(second)
+    assert by_w(func.vmap(func.grad(f))(ccdl.stack([x, x]))) == pytest.approx([2 * v for v in first])
+    assert by_w(func.vjp(f, x)[1](ccdl.ones((), dtype=ccdl.float64))[0]) == pytest.approx(first)
+    assert by_w(func.jvp(f, (x,), (x,))[1]) == pytest.approx([3 * v**3 for v in x.tolist()])
+    with ccdl.no_grad():
+        assert not func.grad(f)(x).requires_grad
+    assert not func.grad(lambda x: (w.detach() * x).sum())(x).requires_grad
+
+
+def test_an_inner_derivative_depends_on_the_outer_argument() -> None:
+    """d/da sum over y of d/dy (a y^2) at y = x is 2 x: the inner function takes a from around it."""
+    x = ccdl.tensor([0.5, 1.5])
+    got = func.grad(lambda a: func.grad(lambda y: (a * y**2).sum())(x).sum())(ccdl.ones(2))
+    assert got.tolist() == [1.0, 3.0]
