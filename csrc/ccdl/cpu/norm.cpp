@@ -8,8 +8,8 @@
 #include <utility>
 
 #include <ccdl/core/parallel.h>
+#include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/float_index.h>
-#include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/norm.h>
 #include <ccdl/cpu/simd/stream.h>
 #include <ccdl/kernels/norm.h>
@@ -162,13 +162,13 @@ template <class S>
 void forward_train_rows(const Channels& g, const View& x, const View& y, const TrainForward& finish) {
   const int t = float_index(x.dtype);
   const int64_t width = g.columns(), blocks = g.blocks(), height = g.block_rows();
-  TemporaryBuffer<S> memory((3 * blocks + 3) * width);
+  Buffer<S> memory((3 * blocks + 3) * width);
   S *partial = memory.get(), *mean = partial + 3 * blocks * width, *scale = mean + width,
     *shift = scale + width;
   g.for_rows([&](int64_t block, int64_t row, int64_t rows) {
     simd_norm().row_moments[t](element(x, row * width), rows, width, partial + 3 * block * width);
   });
-  TemporaryBuffer<double> wide(2 * width);
+  Buffer<double> wide(2 * width);
   double *mu = wide.get(), *m2 = mu + width;
   for (int64_t i = 0; i < 2 * width; ++i) mu[i] = 0;
   double before = 0;
@@ -203,7 +203,7 @@ void backward_rows(const Channels& g, const View& x, const View& mean, const Vie
                    const Backward& finish) {
   const int t = float_index(x.dtype);
   const int64_t width = g.columns(), blocks = g.blocks();
-  TemporaryBuffer<S> memory((2 * blocks + 6) * width);
+  Buffer<S> memory((2 * blocks + 6) * width);
   S *partial = memory.get(), *sums = partial + 2 * blocks * width, *dots = sums + width, *a = dots + width,
     *b = a + width, *shift = b + width, *mu = shift + width;
   for (int64_t c = 0; c < g.c; ++c) g.spread<S>(c, {{mu, read_float(mean, c)}});
@@ -290,7 +290,7 @@ void batch_norm_forward_eval(const View& x, const View& weight, const View& bias
   const auto run = [&](auto zero) {
     using S = decltype(zero);
     const int64_t width = g.columns();
-    TemporaryBuffer<S> memory(3 * width);
+    Buffer<S> memory(3 * width);
     S *mean = memory.get(), *scale = mean + width, *shift = scale + width;
     for (int64_t c = 0; c < g.c; ++c)
       g.spread<S>(c, {{mean, read_float(running_mean, c)},
@@ -360,7 +360,7 @@ class Repeated {
   Repeated(const View& v, int64_t times) : data_(v.data) {
     if (v.data == nullptr || times == 1) return;
     const int64_t item = item_size(v.dtype), n = v.sizes[0];
-    memory_ = std::make_unique<TemporaryBuffer<char>>(n * times * item);
+    memory_ = std::make_unique<Buffer<char>>(n * times * item);
     data_ = memory_->get();
     const auto fill = [&](auto zero) {
       using T = decltype(zero);
@@ -372,7 +372,7 @@ class Repeated {
   const void* data() const { return data_; }
 
  private:
-  std::unique_ptr<TemporaryBuffer<char>> memory_;
+  std::unique_ptr<Buffer<char>> memory_;
   void* data_;
 };
 
@@ -386,7 +386,7 @@ void group_rows_backward(const View& x, const View& weight, const View& mean, co
   const Repeated w(weight, s);
   const int64_t bytes = layer_norm_workspace_bytes(shape.rows, width, x.dtype);
   const bool columns = dweight.data || dbias.data;
-  TemporaryBuffer<S> memory(columns ? bytes / static_cast<int64_t>(sizeof(S)) + 2 * width : 1);
+  Buffer<S> memory(columns ? bytes / static_cast<int64_t>(sizeof(S)) + 2 * width : 1);
   S *dw = memory.get(), *db = dw + width;
   rows_backward(shape, x, w.data(), mean, rstd, dy, dx, dweight.data ? dw : nullptr,
                 dbias.data ? db : nullptr, mean.dtype, db + width);
@@ -437,14 +437,14 @@ void group_last_forward(const View& x, const View& weight, const View& bias, con
                         const View& rstd, int64_t groups, double eps) {
   const int64_t channels = x.sizes[1], s = x.sizes[2], d = channels / groups;
   const int t = float_index(x.dtype);
-  TemporaryBuffer<S> vectors(2 * channels);
+  Buffer<S> vectors(2 * channels);
   S *w = vectors.get(), *shift = w + channels;
   read_channels(weight, channels, 1.0, w);
   read_channels(bias, channels, 0.0, shift);
   parallel_for(x.sizes[0], items_per_chunk(channels * s), [&](int64_t begin, int64_t end) {
-    TemporaryBuffer<S> memory(5 * channels);
+    Buffer<S> memory(5 * channels);
     S *center = memory.get(), *scale = center + channels, *block = scale + channels;
-    TemporaryBuffer<Moments> all(groups);
+    Buffer<Moments> all(groups);
     for (int64_t image = begin; image < end; ++image) {
       std::fill_n(all.get(), groups, Moments{0, 0, 0});
       for_image_blocks(x, image, [&](int64_t at, int64_t rows) {
@@ -474,11 +474,11 @@ void group_last_backward(const View& x, const View& weight, const View& mean, co
                          const View& dy, const View& dx, int64_t groups, double* sums) {
   const int64_t channels = x.sizes[1], s = x.sizes[2], d = channels / groups;
   const int t = float_index(x.dtype);
-  TemporaryBuffer<S> vectors(channels);
+  Buffer<S> vectors(channels);
   S* w = vectors.get();
   read_channels(weight, channels, 1.0, w);
   parallel_for(x.sizes[0], items_per_chunk(channels * s), [&](int64_t begin, int64_t end) {
-    TemporaryBuffer<S> memory(6 * channels);
+    Buffer<S> memory(6 * channels);
     S *center = memory.get(), *a = center + channels, *b = a + channels, *shift = b + channels,
       *block = shift + channels;
     for (int64_t image = begin; image < end; ++image) {
@@ -578,7 +578,7 @@ void group_norm_backward(const View& x, const View& weight, const View& mean, co
       }
     });
   if (!dweight.data && !dbias.data) return;
-  TemporaryBuffer<double> columns(2 * channels);  // image after image, in the order of memory
+  Buffer<double> columns(2 * channels);  // image after image, in the order of memory
   std::fill_n(columns.get(), 2 * channels, 0.0);
   for (int64_t k = 0; k < n * groups; ++k) {
     const double r = read_float(rstd, k);

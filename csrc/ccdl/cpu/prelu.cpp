@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include <ccdl/core/parallel.h>
+#include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/float_index.h>
-#include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/prelu.h>
 #include <ccdl/kernels/prelu.h>
 
@@ -25,7 +25,7 @@ struct Call {
 void by_runs(const Call& k) {
   const int64_t pieces = (k.l + kRun - 1) / kRun, piece = (k.l + pieces - 1) / pieces;
   const int64_t tasks = k.n * k.c * pieces;
-  const TemporaryBuffer<double> partial(tasks);
+  const Buffer<double> partial(tasks);
   parallel_for(tasks, std::max<int64_t>(1, kRun / piece), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t plane = t / pieces, first = t % pieces * piece, at = plane * k.l + first;
@@ -46,7 +46,7 @@ void by_rows(const Call& k) {
   const int64_t period = k.c * k.l, width = period * ((kRow + period - 1) / period), total = k.n * period;
   const int64_t rows = total / width, chunk = std::max<int64_t>(1, 4 * kRun / width);
   const int64_t chunks = std::max<int64_t>(1, (rows + chunk - 1) / chunk), rest = total - rows * width;
-  const TemporaryBuffer<S> w(width), partial(chunks * width);
+  const Buffer<S> w(width), partial(chunks * width);
   for (int64_t c = 0; c < k.c; ++c)
     for (int64_t i = 0; i < k.l; ++i) w.get()[c * k.l + i] = static_cast<S>(read_float(k.w, c));
   for (int64_t i = period; i < width; ++i) w.get()[i] = w.get()[i - period];

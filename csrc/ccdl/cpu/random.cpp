@@ -1,6 +1,7 @@
 // Random fills, dropout and sampling. A chunk is a run of elements in logical order: its words come from one
 // vector Philox call, a transform turns them into values in a small block, and the block goes to y, straight
 // when y is contiguous and through a strided walk otherwise.
+#include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/random.h>
 #include <ccdl/cpu/walk.h>
@@ -426,7 +427,7 @@ void random_permutation(const View& y, RandomState state) {
   int bits = 0;  // buckets by the top bits of the key; sorting them one by one sorts the whole
   while (bits < 20 && (n >> bits) > kBucket) ++bits;
   const int64_t buckets = int64_t{1} << bits;
-  const TemporaryBuffer<Packed> buffer(n);
+  const Buffer<Packed> buffer(n);
   Packed* packed = buffer.get();
   int64_t* start = scratch<int64_t>(1, buckets + 1);
   uint32_t* w = scratch<uint32_t>(2, 2 * kBlock);

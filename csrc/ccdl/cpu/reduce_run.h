@@ -5,14 +5,14 @@
 #include <algorithm>
 
 #include <ccdl/core/parallel.h>
+#include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/reduce_plan.h>
-#include <ccdl/cpu/scratch.h>
 
 namespace ccdl::cpu::reduction {
 
 // From the caching allocator: pages fresh from the system would cost as much as a small reduction.
-struct Partial : TemporaryBuffer<double> {
-  using TemporaryBuffer<double>::TemporaryBuffer;
+struct Partial : Buffer<double> {
+  using Buffer<double>::Buffer;
   double& operator[](int64_t i) const { return get()[i]; }
 };
 inline Partial make_partial(int64_t n) { return Partial(n); }

@@ -20,19 +20,4 @@ inline T* scratch(int slot, int64_t count) {
   return static_cast<T*>(scratch_bytes(slot, bytes_of(count, sizeof(T))));
 }
 
-// A large buffer for one call, from the caching allocator; scratch would keep it for the life of the thread.
-template <class T>
-class TemporaryBuffer {
- public:
-  explicit TemporaryBuffer(int64_t count) : data_(cpu_allocate(bytes_of(count, sizeof(T)), &capacity_)) {}
-  ~TemporaryBuffer() { cpu_free(data_, capacity_); }
-  TemporaryBuffer(const TemporaryBuffer&) = delete;
-  TemporaryBuffer& operator=(const TemporaryBuffer&) = delete;
-  T* get() const { return static_cast<T*>(data_); }
-
- private:
-  size_t capacity_ = 0;  // before data_: the allocation sets it
-  void* data_;
-};
-
 }  // namespace ccdl::cpu
