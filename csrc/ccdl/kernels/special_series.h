@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <ccdl/kernels/special_functions.h>
+#include <ccdl/kernels/zeta_terms.h>
 
 namespace ccdl::special {
 
@@ -77,17 +78,7 @@ CCDL_HD inline double zeta(double x, double q) {
     least = q > 0 && power < kEps * fabs(sum);
     q += 1;
   }
-  // B_2j / (2j)!
-  const double b[] = {1.0 / 12,
-                      -1.0 / 720,
-                      1.0 / 30240,
-                      -1.0 / 1209600,
-                      1.0 / 47900160,
-                      -5.2841901386874932e-10,
-                      1.3382536530684679e-11,
-                      -3.3896802963225829e-13,
-                      8.5860620562778446e-15,
-                      -2.1748686985580619e-16};
+  const double b[] = CCDL_ZETA_TERMS;
   const double head = pow(q, -x);
   sum += head * q / (x - 1) + 0.5 * head;
   double factor = x * head / q;

@@ -2,6 +2,7 @@
 // gamma functions: the formulas of special_series.h over the double vector. Floats are widened.
 #include <ccdl/cpu/simd/special.h>
 #include <ccdl/cpu/simd/vmath_double_binary.h>
+#include <ccdl/kernels/zeta_terms.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
@@ -137,16 +138,7 @@ CCDL_SI vd incomplete(vd a, vd x, bool upper, double (*lane)(double, double)) {
 
 // special::zeta() for x > 1, q > 0
 CCDL_SI vd zeta_of(vd x, vd q) {
-  static constexpr double b[] = {1.0 / 12,
-                                 -1.0 / 720,
-                                 1.0 / 30240,
-                                 -1.0 / 1209600,
-                                 1.0 / 47900160,
-                                 -5.2841901386874932e-10,
-                                 1.3382536530684679e-11,
-                                 -3.3896802963225829e-13,
-                                 8.5860620562778446e-15,
-                                 -2.1748686985580619e-16};
+  static constexpr double b[] = CCDL_ZETA_TERMS;
   constexpr double kEps = 2.220446049250313e-16;
   vd sum{}, Q = q;
   vl least = vl{}, active = (q < 12.0) | (q < x);
