@@ -219,6 +219,15 @@ def test_other_names():
     assert not ccdl.overrides.has_torch_function((ccdl.ones(1),))
 
 
+def test_modes_may_be_derived_from_and_not_entered():
+    class Mode(ccdl.overrides.TorchFunctionMode):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Mode: modes that see every operator"), Mode():
+        pass
+    assert ccdl.utils.data._utils.collate.np_str_obj_array_pattern.search("<U3")
+
+
 def test_older_forms_of_calls_in_public_code():
     x, one = ccdl.tensor([1.0, 2.0]), ccdl.ones(2)
     assert x.clone().add_(0.5, one).tolist() == [1.5, 2.5] and ccdl.sub(x, 2, one).tolist() == [-1.0, 0.0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ def named(**others: str) -> Callable[[_F], _F]:
 
 def check_count(op: str, name: str, count: Any, most: int) -> None:
     """ValueError for a number of repetitions in Python that would not end within seconds."""
-    if isinstance(count, int) and count > most:
+    if hasattr(count, "__index__") and operator.index(count) > most:
         raise ValueError(f"{op}: {name} is {count}, must be at most {most}")
 
 
