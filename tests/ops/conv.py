@@ -190,7 +190,7 @@ ERRORS = [
     bad(("empty kernel", "[6, 4, 0, 3]"), w=(6, 4, 0, 3)),
     bad(("bias", "6", "[5]"), b=(5,)),
     ErrorCase(lambda T: T.nn.functional.conv2d(T.ones(1, 1, 3, 3), T.ones(1, 1, 2, 2, dtype=T.float64)), R, ("conv2d", "float32", "float64")),
-    ErrorCase(lambda T: T.nn.functional.conv2d(T.ones(1, 1, 3, 3, dtype=T.int64), T.ones(1, 1, 2, 2, dtype=T.int64)), R, ("conv2d", "int64")),
+    ErrorCase(lambda T: T.nn.functional.conv2d(T.ones(1, 1, 3, 3, dtype=T.bool), T.ones(1, 1, 2, 2, dtype=T.bool)), R, ("conv2d", "bool")),
 ]
 TRANSPOSE_ERRORS = [
     bad(("weight expects 3 input channels but input has 4",), w=(3, 4, 3, 3), op="conv_transpose2d"),

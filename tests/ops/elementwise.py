@@ -223,7 +223,7 @@ ARITHMETIC = [
     op2("bitwise_left_shift", np.left_shift, ("int32", "int64"), shifts, **INTEGER),
     op2("bitwise_right_shift", np.right_shift, INTS, shifts, **INTEGER),
     op2("heaviside", np.heaviside, FLOATS, far_from_ties, grad=False, nonfinite=False, why="NaN gives 0 as in PyTorch"),
-    op2("nextafter", np.nextafter, ("float64",), grad=False),
+    op2("nextafter", np.nextafter, ("float64",)),
     OpCase("ldexp", "ldexp", lambda a, b: a * 2.0**b, with_number(3, -2), out=True, torch=False, why="a number as exponent is an extension"),
     OpCase("add_alpha", lambda T, a, b: T.add(a, b, alpha=2.5), lambda a, b: a + 2.5 * b, binary_samples(),
            errors=[ErrorCase(lambda T: T.add(T.ones(2, dtype=T.int64), 1, alpha=0.5), RuntimeError, ("add", "alpha", "0.5"))]),

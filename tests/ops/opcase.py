@@ -97,6 +97,7 @@ class OpCase:
     samples: Callable[[np.random.Generator], Iterator[Sample]]
     dtypes: Sequence[str] = FLOATS
     grad: bool = True  # False: the result must not require grad
+    zero_grad: bool = False  # without grad: the result requires grad all the same, and every gradient is zero
     gradgrad: bool | None = None  # default: as grad
     errors: Sequence[ErrorCase] = ()
     result: Any = "same"  # dtype of the (first) result: "same", "float" (ints give float32), "accum" (ints and

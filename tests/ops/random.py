@@ -163,7 +163,7 @@ CASES = [
            errors=[ErrorCase(lambda T: T.ones(3).geometric_(1.5), ValueError, ("geometric_", "p=1.5"))]),
     OpCase("bernoulli", seeded(lambda T, x: T.bernoulli(x)),
            lambda x: (philox_words(x.size).astype(np.float64) < np.ceil(x.reshape(-1) * 2.0**32)).astype(np.float64).reshape(x.shape),
-           shaped(low=0.0, high=1.0), grad=False, nonfinite=False, torch=False, why="NaN is refused as a probability",
+           shaped(low=0.0, high=1.0), grad=False, zero_grad=True, nonfinite=False, torch=False, why="NaN is refused as a probability",
            errors=[ErrorCase(lambda T: T.bernoulli(T.tensor([0.5, 1.5])), RuntimeError, ("bernoulli", "[0, 1]")),
                    ErrorCase(lambda T: T.bernoulli(T.tensor([0.5, float("nan")])), RuntimeError, ("bernoulli",)),
                    ErrorCase(lambda T: T.bernoulli(T.ones(2, dtype=T.int64)), RuntimeError, ("bernoulli", "int64"))]),

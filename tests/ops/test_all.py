@@ -116,6 +116,10 @@ def test_requires_grad(case: OpCase) -> None:
         assert any(r.requires_grad for r in result), f"{case.name}: the result does not require grad"
         with T.no_grad():
             assert not any(r.requires_grad for r in float_results(T, op(*call.args, **call.kwargs)))
+    elif case.zero_grad:
+        assert all(r.requires_grad for r in result), f"{case.name}: the result does not require grad"
+        for g in T.autograd.grad(result, call.free, [T.ones_like(r) for r in result]):
+            assert not g.any(), f"{case.name}: a gradient that is not zero"
     else:
         assert not any(r.requires_grad for r in result), f"{case.name}: declared without gradient, yet it requires grad"
     call = Call(T, sample, dtype)

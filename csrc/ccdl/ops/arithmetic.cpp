@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include <ccdl/kernels/elementwise.h>
+#include <ccdl/ops/constant.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/promotion.h>
@@ -424,7 +425,7 @@ Tensor pow(const Operand& a, const Operand& b) {
 }
 
 // clang-format off
-// X(name, Op, result); comparisons, heaviside and nextafter have no derivative.
+// X(name, Op, result); comparisons and heaviside have no derivative.
 #define CCDL_SIMPLE_FUNCTIONS(X)                                                                              \
   X(mul, Mul, Promoted) X(div, Div, Floating) X(floor_divide, FloorDivide, Promoted)                          \
   X(trunc_divide, TruncDivide, Promoted) X(remainder, Remainder, Promoted) X(fmod, Fmod, Promoted)            \
@@ -444,7 +445,7 @@ CCDL_SIMPLE_FUNCTIONS(CCDL_X)
 #undef CCDL_X
 
 // A half format's neighbours are found in its bits.
-Tensor nextafter(const Operand& a, const Operand& b) {
+static Tensor neighbour(const Operand& a, const Operand& b) {
   const DType t = result_type(a, b);
   if (!is_half(t)) return apply_binary("nextafter", BinaryOp::Nextafter, a, b, Result::Floating, 1, false);
   const NoGradGuard no_grad;
@@ -457,6 +458,12 @@ Tensor nextafter(const Operand& a, const Operand& b) {
   const ElementParams infinity{{}, {t == DType::BFloat16 ? 0x7f80 : 0x7c00, 0, 0}};
   if (r.numel()) run_kernel("nextafter", BinaryOp::Nextafter, x, y, {p.sizes, DType::Int16}, r, infinity);
   return view_as_dtype(r, t);
+}
+
+Tensor nextafter(const Operand& a, const Operand& b) {
+  const Tensor y = neighbour(a, b);
+  record_step(a, b, y);
+  return y;
 }
 
 #define CCDL_INTEGER(name, Op)                      \

@@ -5,8 +5,11 @@
 #include <ccdl/ops/conv.h>
 
 #include <ccdl/kernels/conv.h>
+#include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/matmul.h>
 #include <ccdl/ops/reduce.h>
+#include <ccdl/ops/shape.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::ops {
@@ -194,7 +197,7 @@ void check_operands(const std::string& op, int dims, const Tensor& x, const Tens
              "D (unbatched) or ", dims + 2, "D (batched) input, but got input of size: ", x.sizes());
   CCDL_CHECK(w.dim() == dims + 2, Shape, op, ": weight must be ", dims + 2,
              "D, but got weight of size: ", w.sizes());
-  CCDL_CHECK(is_floating(x.dtype()), DType, op, ": input must be floating point, got ", describe(x),
+  CCDL_CHECK(x.dtype() != DType::Bool, DType, op, ": not implemented for bool, got ", describe(x),
              "; convert it with .float()");
   CCDL_CHECK(x.dtype() == w.dtype(), DType, op, ": input type (", dtype_name(x.dtype()),
              ") and weight type (", dtype_name(w.dtype()), ") should be the same");
@@ -251,6 +254,90 @@ Geometry base_geometry(int dims, const Tensor& x, const Tensor& w, const Dims& s
   return g;
 }
 
+// ---- whole numbers: windows as a view, then an integer product, exact modulo the dtype's range ----
+
+// x [N, C, spatial...] that needs no padding behind `front` and `back` (which may cut), w [K, C / groups,
+// kernel...].
+Tensor whole_windows(const Tensor& x, const Tensor& w, const Geometry& g, const Dims& stride,
+                     const Dims& front, const Dims& back, const Dims& out) {
+  const int dims = g.dims;
+  const int64_t groups = g.kernel.groups, n = x.size(0), k = w.size(0) / groups, c = w.size(1);
+  Dims padding;  // from the last dim backwards
+  for (int d = dims; d-- > 0;) {
+    padding.push_back(front[d]);
+    padding.push_back(back[d]);
+  }
+  const Tensor p = contiguous(pad(x, padding));
+  Dims sizes{n, groups}, strides{p.stride(0), p.stride(1) * c};
+  int64_t places = 1, taps = c;
+  for (int d = 0; d < dims; ++d) {
+    sizes.push_back(out[d]);
+    strides.push_back(p.stride(2 + d) * stride[d]);
+    places *= out[d];
+  }
+  sizes.push_back(c);
+  strides.push_back(p.stride(1));
+  for (int d = 0; d < dims; ++d) {
+    sizes.push_back(w.size(2 + d));
+    strides.push_back(p.stride(2 + d) * g.kernel.dilation[3 - dims + d]);
+    taps *= w.size(2 + d);
+  }
+  const Tensor windows = reshape(as_strided(p, sizes, strides), Dims{n, groups, places, taps});
+  const Tensor weights = transpose(reshape(w, Dims{1, groups, k, taps}), 2, 3);
+  Dims shape{n, groups * k};
+  for (int d = 0; d < dims; ++d) shape.push_back(out[d]);
+  return reshape(transpose(matmul(windows, weights), 2, 3), shape);
+}
+
+Dims spatial(const Dims& sizes) {
+  Dims out;
+  for (size_t i = 2; i < sizes.size(); ++i) out.push_back(sizes[i]);
+  return out;
+}
+
+Tensor whole_conv(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g) {
+  Dims stride, front, back;
+  const Dims out = spatial(g.y_sizes);
+  for (int d = 0; d < g.dims; ++d) {
+    const int own = 3 - g.dims + d;
+    stride.push_back(g.kernel.stride[own]);
+    front.push_back(g.kernel.padding[own]);
+    const int64_t reach = g.kernel.dilation[own] * (w.size(2 + d) - 1);
+    back.push_back((out[d] - 1) * stride[d] + reach + 1 - x.size(2 + d) - front[d]);
+  }
+  const Tensor y = whole_windows(x, w, g, stride, front, back, out);
+  if (!bias.defined()) return y;
+  Dims shape(static_cast<size_t>(g.dims) + 1, 1);
+  shape[0] = bias.size(0);
+  return add(y, reshape(bias, shape));
+}
+
+// dx of a convolution: zeros between the elements of y, then the convolution with w turned round.
+Tensor whole_adjoint(const Tensor& y, const Tensor& w, const Geometry& g) {
+  if (y.numel() == 0) return zeros(g.x_sizes, y.dtype(), y.device());
+  const int64_t groups = g.kernel.groups;
+  Dims spread{y.size(0), y.size(1)}, ones, front, back, axes, halves{groups, w.size(0) / groups};
+  for (int d = 0; d < g.dims; ++d) {
+    const int own = 3 - g.dims + d;
+    const int64_t stride = g.kernel.stride[own], reach = g.kernel.dilation[own] * (w.size(2 + d) - 1);
+    spread.push_back((y.size(2 + d) - 1) * stride + 1);
+    ones.push_back(1);
+    front.push_back(reach - g.kernel.padding[own]);
+    back.push_back(g.x_sizes[2 + d] + reach - spread[2 + d] - front[d]);
+    axes.push_back(2 + d);
+  }
+  const Tensor x = zeros(spread, y.dtype(), y.device());
+  Tensor places = x;
+  for (int d = 0; d < g.dims; ++d)
+    places = slice(places, 2 + d, std::nullopt, std::nullopt, g.kernel.stride[3 - g.dims + d]);
+  copy_(places, y);
+  for (int d = 1; d < w.dim(); ++d) halves.push_back(w.size(d));
+  Dims turned{w.size(1) * groups, w.size(0) / groups};
+  for (int d = 2; d < w.dim(); ++d) turned.push_back(w.size(d));
+  const Tensor kernel = flip(reshape(transpose(reshape(w, halves), 1, 2), turned), axes);
+  return whole_windows(x, kernel, g, ones, front, back, spatial(g.x_sizes));
+}
+
 }  // namespace
 
 Tensor conv(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, const ConvOptions& options) {
@@ -292,7 +379,7 @@ Tensor conv(int dims, const Tensor& input, const Tensor& w, const Tensor& bias, 
              "). Kernel size: (", joined(kernel),
              "). Kernel size can't be greater than actual input size (input ", input.sizes(), ", weight ",
              w.sizes(), ", padding ", padding, ", dilation ", dilation, ")");
-  const Tensor y = product(x, w, bias, g);
+  const Tensor y = is_floating(x.dtype()) ? product(x, w, bias, g) : whole_conv(x, w, bias, g);
   return batched ? y : squeeze(y, Dims{0});
 }
 
@@ -335,7 +422,7 @@ Tensor conv_transpose(int dims, const Tensor& input, const Tensor& w, const Tens
     g.kernel.padding[3 - dims + d] = padding[d];
     g.x_sizes.push_back(size);
   }
-  Tensor y = adjoint_input(x, w, g);
+  Tensor y = is_floating(x.dtype()) ? adjoint_input(x, w, g) : whole_adjoint(x, w, g);
   if (bias.defined()) {
     Dims shape(static_cast<size_t>(dims) + 1, 1);
     shape[0] = bias.size(0);

@@ -177,8 +177,9 @@ Term contract(const Term& a, const Term& b, const Labels& kept) {
   return result;
 }
 
-// Sums the labels of t that nobody else needs.
-void sum_unneeded(Term& t, const Labels& needed) {
+// Sums the labels of t that nobody else needs; the sum of a lone operand of whole numbers widens, as sum()
+// does.
+void sum_unneeded(Term& t, const Labels& needed, bool widens = false) {
   Dims dims;
   Labels left;
   for (size_t i = 0; i < t.labels.size(); ++i) {
@@ -188,7 +189,7 @@ void sum_unneeded(Term& t, const Labels& needed) {
       dims.push_back(static_cast<int64_t>(i));
   }
   if (dims.empty()) return;
-  t.x = sum(t.x, dims, false, t.x.dtype());
+  t.x = sum(t.x, dims, false, widens ? std::nullopt : std::optional<DType>(t.x.dtype()));
   t.labels = left;
 }
 
@@ -224,7 +225,7 @@ Tensor einsum(const std::string& equation, const TensorList& operands) {
     return needed;
   };
   Term result = terms[0];
-  sum_unneeded(result, needed_after(1));
+  sum_unneeded(result, needed_after(1), terms.size() == 1);
   for (size_t i = 1; i < terms.size(); ++i) {
     Labels needed = needed_after(i + 1);
     Labels with_result = needed;

@@ -4,6 +4,7 @@
 
 #include <ccdl/kernels/gemm.h>
 #include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/promotion.h>
 #include <ccdl/ops/reduce.h>
 #include <ccdl/ops/view.h>
 
@@ -18,10 +19,12 @@ void check_operands(const char* op, const Tensor& a, const Tensor& b) {
              ": not implemented for bool matrices; convert them with .to()");
 }
 
+// A factor of whole matrices loses its fraction.
 double checked_factor(const char* op, const char* argument, const Scalar& value, DType dtype) {
-  CCDL_CHECK(is_floating(dtype) || !value.is_float(), DType, op, ": argument ", argument,
-             " must be an integer for ", dtype_name(dtype), " tensors, got ", value);
-  return value.to_double();
+  if (is_floating(dtype) || !value.is_float()) return value.to_double();
+  CCDL_CHECK(std::abs(value.to_double()) < 9.2e18, Runtime, op, ": argument ", argument,
+             " cannot be converted to a factor of ", dtype_name(dtype), " tensors, got ", value);
+  return static_cast<double>(value.to_int());
 }
 
 // A 2-d or 3-d tensor as the kernel's [batch, rows, columns].
@@ -283,6 +286,12 @@ Tensor addr(const Tensor& input, const Tensor& x, const Tensor& y, Scalar beta, 
   check_vectors("addr", x, y);
   CCDL_CHECK(is_expandable_to(input.sizes(), Dims{x.size(0), y.size(0)}), Runtime, "addr: input ",
              describe(input), " cannot be expanded to [", x.size(0), ", ", y.size(0), "]");
+  const DType kind = result_type(TensorList{input, x, y});
+  for (const auto& [name, factor] : {std::pair<const char*, Scalar*>{"beta", &beta}, {"alpha", &alpha}}) {
+    CCDL_CHECK(is_floating(kind) || !factor->is_float(), DType, "addr: For integral input tensors, argument ",
+               name, " must not be a floating point number, got ", *factor);
+    if (kind == DType::Bool) *factor = Scalar(factor->to_bool());
+  }
   const auto scaled = [](const Tensor& t, Scalar by) { return by.to_double() == 1 ? t : mul(t, by); };
   const Tensor product = scaled(outer(x, y), alpha);
   return beta.to_double() == 0 ? product : add(scaled(input, beta), product);

@@ -1,6 +1,9 @@
 // Helpers shared by all ops: functional-to-in-place, out=, device agreement.
 #include <ccdl/ops/op.h>
 
+#include <algorithm>
+#include <string_view>
+
 #include <ccdl/core/tls.h>
 
 #include <ccdl/ops/promotion.h>
@@ -48,10 +51,30 @@ Tensor inplace(const char* op, const Tensor& x, const std::function<Tensor(const
   return x;
 }
 
+// Ops whose out= must have the dtype of the result; the others cast within the same category.
+static bool keeps_dtype(std::string_view op) {
+  static constexpr std::string_view kOps[] = {
+      "abs",       "absolute",    "addbmm",      "addmm",         "addmv",         "amax",     "amin",
+      "aminmax",   "argmax",      "argmin",      "baddbmm",       "bitwise_not",   "bmm",      "bucketize",
+      "ceil",      "clamp",       "clip",        "conj_physical", "cross",         "cummax",   "cummin",
+      "diag",      "dot",         "fix",         "floor",         "frac",          "gather",   "heaviside",
+      "histc",     "index_add",   "index_copy",  "index_select",  "inner",         "inverse",  "isneginf",
+      "isposinf",  "kthvalue",    "log_softmax", "logcumsumexp",  "masked_select", "matmul",   "max",
+      "median",    "min",         "mm",          "mode",          "multinomial",   "mv",       "nan_to_num",
+      "nanmedian", "nanquantile", "neg",         "negative",      "nonzero",       "quantile", "renorm",
+      "round",     "scatter",     "scatter_add", "searchsorted",  "sgn",           "sign",     "signbit",
+      "softmax",   "sort",        "take",        "tensordot",     "topk",          "tril",     "triu",
+      "trunc",     "vdot",        "where"};
+  return std::binary_search(std::begin(kOps), std::end(kOps), op);
+}
+
 Tensor write_out(const char* op, const Tensor& result, const Tensor& out) {
   CCDL_CHECK(!grad_enabled() || (!requires_grad(result) && !requires_grad(out)), Autograd, op,
              ": functions with out=... arguments don't support automatic differentiation, but one of the "
              "arguments requires grad");
+  CCDL_CHECK(!keeps_dtype(op) || result.dtype() == out.dtype(), DType, op,
+             ": Expected out tensor to have dtype ", dtype_name(result.dtype()), ", but got ",
+             dtype_name(out.dtype()), " instead");
   CCDL_CHECK(can_cast(result.dtype(), out.dtype()), DType, op, ": result type ", dtype_name(result.dtype()),
              " can't be cast to the desired output type ", dtype_name(out.dtype()), " of out=");
   CCDL_CHECK(result.device() == out.device(), Device, op, ": out= is on ", out.device().name(),

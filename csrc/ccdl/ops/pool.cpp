@@ -245,6 +245,10 @@ Tensor avg_pool(int nd, const Tensor& x, const PoolArgs& args, bool count_includ
   const std::string op = op_name("avg_pool", nd);
   CCDL_CHECK(!divisor_override || *divisor_override != 0, Runtime, op,
              ": divisor must be not zero, got divisor_override 0");
+  if (x.dtype() == DType::Int64) {  // the sum divided as whole numbers, towards zero
+    const Tensor mean = avg_pool(nd, to(x, DType::Float64), args, count_include_pad, divisor_override);
+    return to(mean, DType::Int64);
+  }
   AvgPoolBackward call;
   call.g = window_geometry(op.c_str(), nd, x, args);
   call.include_pad = count_include_pad;

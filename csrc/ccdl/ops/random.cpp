@@ -1,5 +1,6 @@
 // Random factories and fills: check, reserve draws, launch.
 #include <ccdl/kernels/random.h>
+#include <ccdl/ops/constant.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/random.h>
 #include <ccdl/ops/reduce.h>
@@ -166,8 +167,8 @@ Tensor normal(const Operand& mean, const Operand& std, Generator* generator) {
     check_floating("normal", std.tensor);
   else
     check_std("normal", std.scalar.to_double());
-  const NoGradGuard no_grad;
   if (std.is_tensor()) {
+    const NoGradGuard no_grad;
     CCDL_CHECK(!item(any(lt(std.tensor, Scalar(0)))).to_bool(), Value,
                "normal: expects all elements of std >= 0.0, std is ", describe(std.tensor));
   }
@@ -175,8 +176,12 @@ Tensor normal(const Operand& mean, const Operand& std, Generator* generator) {
   Dims sizes = first.sizes();
   if (mean.is_tensor() && std.is_tensor())
     sizes = broadcast_shapes("normal", mean.tensor.sizes(), std.tensor.sizes());
-  const Tensor z = randn(sizes, first.dtype(), generator, first.device());
-  return add(mul(z, std), mean);
+  const Tensor y = [&] {
+    const NoGradGuard no_grad;
+    return add(mul(randn(sizes, first.dtype(), generator, first.device()), std), mean);
+  }();
+  record_constant("NormalBackward", {mean.tensor, std.tensor}, y);
+  return y;
 }
 
 Tensor normal(double mean, double std, IntSpan sizes, DType dtype, Generator* generator, Device device) {
@@ -195,6 +200,7 @@ Tensor bernoulli(const Tensor& p, Generator* generator) {
              "bernoulli: expects every probability in input to be in [0, 1], input is ", describe(p));
   const RandomState state = reserve(generator, p.numel());
   CCDL_KERNEL(p, random_bernoulli_each(p.view(), y.view(), state));
+  record_constant("BernoulliBackward", {p}, y);
   return y;
 }
 
@@ -203,6 +209,7 @@ Tensor bernoulli(const Tensor& x, double p, Generator* generator) {
   Tensor y = empty_like(x);
   const RandomState state = reserve(generator, x.numel());
   CCDL_KERNEL(y, random_bernoulli(y.view(), state, p));
+  if (is_floating(y.dtype())) record_constant("BernoulliBackward", {x}, y);
   return y;
 }
 

@@ -168,7 +168,8 @@ Tensor renorm(const Tensor& x, Scalar p, int64_t dim, double max_norm) {
 Tensor sum_to_size(const Tensor& x, IntSpan sizes) {
   CCDL_CHECK(is_expandable_to(sizes, x.sizes()), Runtime, "sum_to_size(): size ", Dims(sizes),
              " is not expandable to the input's size ", x.sizes());
-  // A sum of integers is an int64, as sum() gives it.
+  // A sum of integers is an int64, as sum() gives it; also the sum of a single number.
+  if (sizes.empty()) return sum(x);
   const bool sums = !(x.sizes() == Dims(sizes));
   return sum_to(sums && !is_floating(x.dtype()) ? to(x, DType::Int64) : x, Dims(sizes));
 }
@@ -193,6 +194,9 @@ Tensor cov(const Tensor& input, int64_t correction, const Tensor& fweights, cons
     if (!v->defined()) continue;
     CCDL_CHECK(v->dim() == 1 && v->numel() == n, Shape, "cov(): expected ", name, " of shape [", n,
                "] (one per observation) but got ", describe(*v));
+    if (v->device().is_cpu() && n > 0)  // looking at them elsewhere would wait for the device
+      CCDL_CHECK(item(ge(min(*v), Scalar(0))).to_bool(), Runtime, "cov(): ", name,
+                 " cannot be negative, got ", describe(*v));
     const Tensor f = to(*v, x.dtype());
     w = w.defined() ? mul(w, f) : f;
   }

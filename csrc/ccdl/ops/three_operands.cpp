@@ -99,6 +99,7 @@ Tensor addc(const char* name, bool quotient, const Tensor& x, const Tensor& a, c
   const DType t = result_type(TensorList{x, a, b});
   CCDL_CHECK(!quotient || is_floating(t), DType, name,
              ": Integer division with addcdiv is no longer supported; convert the tensors with .float()");
+  if (!is_floating(t) && value.is_float()) value = Scalar(value.to_int());  // its fraction is lost
   const Tensor y = ternary_kernel(name, quotient ? TernaryOp::Addcdiv : TernaryOp::Addcmul, to(detach(x), t),
                                   to(detach(a), t), to(detach(b), t), value);
   if (is_floating(t) && needs_graph(x, a, b)) {
@@ -197,8 +198,11 @@ Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
              " for `end`, but got dtype ", dtype_name(end.dtype()));
   CCDL_CHECK(is_floating(start.dtype()), DType, "lerp: expected floating-point tensors, got ",
              describe(start));
-  CCDL_CHECK(!weight.is_tensor() || weight.tensor.dtype() == start.dtype(), DType, "lerp: expected dtype ",
-             dtype_name(start.dtype()), " for `weight`, but got dtype ", dtype_name(weight.tensor.dtype()));
+  CCDL_CHECK(!weight.is_tensor() || weight.tensor.dtype() == start.dtype() || weight.tensor.dim() == 0, DType,
+             "lerp: expected dtype ", dtype_name(start.dtype()), " for `weight`, but got dtype ",
+             dtype_name(weight.tensor.dtype()));
+  if (weight.is_tensor() && weight.tensor.dtype() != start.dtype())
+    return lerp(start, end, Operand(to(weight.tensor, start.dtype())));
   check_same_device("lerp", {{"input", &start}, {"end", &end}, {"weight", &weight.tensor}});
   const Tensor w =
       weight.is_tensor() ? weight.tensor : full(Dims{}, weight.scalar, start.dtype(), start.device());

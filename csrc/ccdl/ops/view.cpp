@@ -195,7 +195,10 @@ Tensor expand(const Tensor& x, IntSpan shape) {
                ". Target sizes: ", Dims(shape), ". Tensor sizes: ", x.sizes());
   }
   checked_numel("expand", sizes);
-  return make_view(x, alias(x, sizes, expanded_strides(x.sizes(), x.strides(), sizes), x.offset()),
+  Dims strides = expanded_strides(x.sizes(), x.strides(), sizes);
+  for (size_t i = lead; i-- > 0;)  // a new dim of size 1 lies over the next one
+    if (sizes[i] == 1) strides[i] = i + 1 < sizes.size() ? sizes[i + 1] * strides[i + 1] : 1;
+  return make_view(x, alias(x, sizes, strides, x.offset()),
                    needs_graph(x) ? make_ref<IdentityBackward>("ExpandBackward") : Ref<IdentityBackward>());
 }
 
