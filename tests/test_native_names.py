@@ -32,6 +32,19 @@ def test_normalisations_return_their_statistics():
         ccdl.native_group_norm(ccdl.tensor(x), None, None, 3, 4, 5, 3, 1e-5)
 
 
+def test_statistics_without_gradient_and_of_no_images():
+    x = ccdl.ones(2, 4, 3, requires_grad=True)
+    assert all(t.requires_grad for t in ccdl.native_group_norm(x, None, None, 2, 4, 3, 2, 1e-5))
+    for _, mean, rstd in (
+        ccdl.native_layer_norm(x, [3], None, None, 1e-5),
+        ccdl.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5),
+    ):
+        assert not mean.requires_grad and not rstd.requires_grad
+    y, mean, rstd = ccdl.native_group_norm(ccdl.ones(0, 4, 3), None, None, 0, 4, 3, 2, 1e-5)
+    assert y.shape == (0, 4, 3) and mean.shape == rstd.shape == (0, 2)
+    assert ccdl.native_batch_norm(x.half(), None, None, None, None, True, 0.1, 1e-5)[1].dtype is ccdl.float16
+
+
 def test_dropout_with_its_mask():
     x = ccdl.ones(1000, requires_grad=True)
     y, mask = ccdl.native_dropout(x, 0.25, True)

@@ -66,6 +66,13 @@ def test_nextafter_moves_by_a_constant_step():
         assert y.grad.tolist() == [[0.0], [0.0]]
 
 
+def test_truth_of_single_bytes_is_one():
+    x = ccdl.tensor([[5], [0]], dtype=ccdl.uint8)
+    for f in (ccdl.all, ccdl.any):
+        assert f(x, 1).tolist() == [1, 0] and f(x, 1).dtype is ccdl.uint8
+        assert f(x.t(), 0, keepdim=True).tolist() == [[1, 0]]
+
+
 def test_lerp_takes_a_single_weight_of_any_dtype():
     a, b = ccdl.zeros(2).half(), ccdl.ones(2).half()
     assert ccdl.lerp(a, b, ccdl.tensor(0.25)).dtype is ccdl.float16

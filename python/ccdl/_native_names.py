@@ -85,7 +85,7 @@ def native_layer_norm(
     (tensor([[2.]]), tensor([[1.]]))
     """
     y = _C.layer_norm(input, normalized_shape, weight, bias, eps)
-    mean, rstd = _moments(input, list(range(input.dim() - len(normalized_shape), input.dim())), eps)
+    mean, rstd = _moments(input.detach(), list(range(input.dim() - len(normalized_shape), input.dim())), eps)
     return y, mean.to(input.dtype), rstd.to(input.dtype)
 
 
@@ -109,7 +109,7 @@ def native_group_norm(
             f"got input {list(input.shape)}"
         )
     y = _C.group_norm(input.reshape(N, C, HxW), group, weight, bias, eps).reshape(input.shape)
-    mean, rstd = _moments(input.reshape(N, group, -1), [2], eps)
+    mean, rstd = _moments(input.reshape(N, group, C // group * HxW), [2], eps)
     return y, mean.squeeze(2).to(input.dtype), rstd.squeeze(2).to(input.dtype)
 
 
@@ -127,8 +127,9 @@ def native_batch_norm(
     y = _C.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
     if not training:
         return y, input.new_empty(0), input.new_empty(0)
-    mean, rstd = _moments(input, [0, *range(2, input.dim())], eps)
-    return y, mean.reshape(-1), rstd.reshape(-1)
+    mean, rstd = _moments(input.detach(), [0, *range(2, input.dim())], eps)
+    dtype = next((t.dtype for t in (weight, bias, running_mean) if t is not None), input.dtype)
+    return y, mean.reshape(-1).to(dtype), rstd.reshape(-1).to(dtype)
 
 
 __test__ = check_tensors(globals(), __all__)

@@ -160,6 +160,7 @@ def test_backward_sees_the_values_from_before_the_write() -> None:
     lambda b: b.masked_fill_(b > 0, 9), lambda b: b.index_add_(0, ccdl.tensor([1]), ccdl.ones(1, dtype=ccdl.float64)),
     lambda b: b.scatter_(0, ccdl.tensor([2]), 5.0), lambda b: ccdl.add(b.detach(), 1, out=b.detach()), lambda b: b.data.add_(1),
     lambda b: ccdl._foreach_mul_([b.detach()], 2.0), lambda b: b.clamp_(0, 1), lambda b: b.addcmul_(b, b),
+    lambda b: ccdl.exp(b.detach(), out=b.detach()), lambda b: ccdl.sum(ccdl.ones(4, 2, dtype=ccdl.float64), 1, out=b.detach()),
 ])  # fmt: skip
 def test_every_kind_of_write_is_seen(write: object) -> None:
     a = leaf(1.0, 2.0, 3.0, 4.0)

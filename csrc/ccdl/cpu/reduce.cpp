@@ -182,9 +182,12 @@ bool reduce_single(ReduceOp op, const View& x, const View& y) {
     case ReduceOp::Prod:
     case ReduceOp::Max:
     case ReduceOp::Min:
+    case ReduceOp::LogSumExp:
+      copy_cast(x, y);
+      return true;
     case ReduceOp::Any:
     case ReduceOp::All:
-    case ReduceOp::LogSumExp:
+      if (y.dtype != DType::Bool) return false;  // 5 counts as 1
       copy_cast(x, y);
       return true;
     case ReduceOp::Norm1:

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numbers>
 
+#include <ccdl/autograd/saved_hooks.h>
 #include <ccdl/kernels/elementwise.h>
 #include <ccdl/ops/constant.h>
 #include <ccdl/ops/create.h>
@@ -460,11 +461,7 @@ static Tensor neighbour(const Operand& a, const Operand& b) {
   return view_as_dtype(r, t);
 }
 
-Tensor nextafter(const Operand& a, const Operand& b) {
-  const Tensor y = neighbour(a, b);
-  record_step(a, b, y);
-  return y;
-}
+Tensor nextafter(const Operand& a, const Operand& b) { return record_step(a, b, neighbour(a, b)); }
 
 #define CCDL_INTEGER(name, Op)                      \
   Tensor name(const Operand& a, const Operand& b) { \
@@ -529,6 +526,7 @@ bool write_directly(const char* name, BinaryOp op, Result result, const Operand&
   const Prepared p = prepare(name, a, b, result);
   if (!takes_result(out, p.sizes, result == Result::Bool ? DType::Bool : p.common, {&a.tensor, &b.tensor}))
     return false;
+  autograd::announce_write(out);
   if (out.numel()) run_kernel(name, op, a, b, p, out, alpha_params(alpha));
   out.bump_version();
   return true;

@@ -34,15 +34,16 @@ struct NextafterBackward : Node {
 
 }  // namespace
 
-void record_step(const Operand& a, const Operand& b, const Tensor& y) {
+Tensor record_step(const Operand& a, const Operand& b, const Tensor& y) {
   const auto needed = [](const Operand& o) { return o.is_tensor() && needs_graph(o.tensor); };
-  if (!needed(a) && !needed(b)) return;
+  if (!needed(a) && !needed(b)) return y;
   auto node = make_ref<NextafterBackward>();
   {
     const NoGradGuard no_grad;
     node->moved = ne(a, b);
   }
   record(node, {a.tensor, b.tensor}, y);
+  return y;
 }
 
 void record_constant(const char* name, const TensorList& inputs, const Tensor& y) {

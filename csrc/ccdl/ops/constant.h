@@ -7,7 +7,7 @@ namespace ccdl::ops {
 
 void record_constant(const char* name, const TensorList& inputs, const Tensor& y);
 
-// The graph of y = nextafter(a, b).
-void record_step(const Operand& a, const Operand& b, const Tensor& y);
+// Gives y = nextafter(a, b) its graph.
+Tensor record_step(const Operand& a, const Operand& b, const Tensor& y);
 
 }  // namespace ccdl::ops

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numbers>
 
+#include <ccdl/autograd/saved_hooks.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/view.h>
@@ -335,6 +336,7 @@ Tensor inplace_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor&
 Tensor out_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor& x, const Tensor& out) {
   const auto run = [&](UnaryOp op) {
     if (op == UnaryOp::BitwiseNot && x.dtype() == DType::Bool) op = UnaryOp::LogicalNot;
+    autograd::announce_write(out);
     CCDL_KERNEL(x, unary(op, x.view(), out.view(), params(0, 0, 0)));
     out.bump_version();
     return out;
