@@ -70,6 +70,74 @@ def test_other_native_names():
     assert ccdl.is_vulkan_available() is False
 
 
+@pytest.mark.parametrize("padding", [None, 2])
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_embedding_bag_names_bags_sizes_and_places_of_maxima(mode, padding):
+    table, ids, starts = sample(5, 3), np.array([0, 1, 4, 2, 2, 3]), [0, 2, 2, 5]
+    w = ccdl.tensor(table, requires_grad=True)
+    y, bag, sizes, places = ccdl.embedding_bag(w, ccdl.tensor(ids), ccdl.tensor(starts), False, mode, padding_idx=padding)
+    assert bag.tolist() == [0, 0, 2, 2, 2, 3]
+    bags = [[i for i in part if i != padding] for part in (ids[:2], [], ids[2:5], ids[5:])]
+    assert sizes.tolist() == [len(b) for b in bags]
+    reduce = (np.sum, np.mean, np.max)[mode]
+    want = [reduce(table[b], axis=0) if b else np.zeros(3) for b in bags]
+    np.testing.assert_allclose(y.detach().numpy(), want, rtol=1e-6)
+    rows = [[int(b[k]) for k in np.argmax(table[b], axis=0)] if b else [0] * 3 for b in bags]
+    assert places.tolist() == (rows if mode == 2 else sizes.tolist())
+    y.sum().backward()
+    assert w.grad.shape == w.shape
+    if mode == 0:
+        assert w.grad[:, 0].tolist() == [1, 1, 0 if padding else 2, 1, 1]
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    theirs = torch.embedding_bag(torch.tensor(table), torch.tensor(ids), torch.tensor(starts), False, mode, False, None, False, padding)
+    np.testing.assert_allclose(y.detach().numpy(), theirs[0].numpy(), rtol=1e-6)
+    if mode == 2:
+        assert places.tolist() == theirs[3].tolist() and sizes.tolist() == theirs[2].tolist()
+
+
+def test_embedding_bag_with_the_end_of_the_last_bag_and_wrong_calls():
+    w, ids = ccdl.tensor(sample(4, 2)), ccdl.tensor([3, 1, 0])
+    y, bag, sizes, _ = ccdl.embedding_bag(w, ids, ccdl.tensor([0, 1, 3]), False, 1, include_last_offset=True)
+    assert y.shape == (2, 2) and bag.tolist() == [0, 1, 1] and sizes.tolist() == [1, 2]
+    none = ccdl.embedding_bag(w, ids[:0], ccdl.tensor([0, 0]), False, 2)
+    assert [t.tolist() for t in none] == [[[0.0, 0.0]] * 2, [], [0, 0], [[0, 0]] * 2]
+    with pytest.raises(TypeError, match="mode"):
+        ccdl.embedding_bag(w, ids, ccdl.tensor([0]), mode="sum")
+    with pytest.raises(RuntimeError, match="mode is 3"):
+        ccdl.embedding_bag(w, ids, ccdl.tensor([0]), mode=3)
+    with pytest.raises(RuntimeError, match="1-d"):
+        ccdl.embedding_bag(w, ids.reshape(1, 3), ccdl.tensor([0]))
+    with pytest.raises(IndexError, match="4"):
+        ccdl.embedding_bag(w, ids + 1, ccdl.tensor([0]), mode=2)
+
+
+def test_trailing_settings_and_numbered_reductions():
+    x = ccdl.tensor(sample(2, 4))
+    F = ccdl.nn.functional
+    assert ccdl.equal(ccdl.layer_norm(x, [4], None, None, 1e-5, False), F.layer_norm(x, [4]))
+    assert ccdl.equal(ccdl.group_norm(x, 2, None, None, 1e-5, False), F.group_norm(x, 2))
+    by_batch = ccdl.batch_norm(x, None, None, None, None, True, 0.1, 1e-5, False)
+    assert ccdl.equal(by_batch, F.batch_norm(x, None, None, training=True))
+    assert ccdl.equal(ccdl.embedding(x, ccdl.tensor([1]), -1, False, False), x[1:])
+    p, q = x.sigmoid(), x.flip(0).sigmoid()
+    for number, name in enumerate(("none", "mean", "sum")):
+        got = ccdl.kl_div(p.log(), q, number)
+        np.testing.assert_allclose(got.numpy(), F.kl_div(p.log(), q, reduction=name).numpy(), rtol=1e-6)
+        got = ccdl.binary_cross_entropy_with_logits(x, q, None, None, number)
+        np.testing.assert_allclose(got.numpy(), F.binary_cross_entropy_with_logits(x, q, reduction=name).numpy(), rtol=1e-6)
+    for wrong, kind in ((3, ValueError), (-1, ValueError), (2**70, ValueError), ("x", ValueError), (1.0, TypeError), (True, TypeError)):
+        with pytest.raises(kind, match="reduction"):
+            ccdl.kl_div(p.log(), q, wrong)
+
+
+def test_no_channels_and_powers_in_place():
+    assert ccdl.nn.functional.batch_norm(ccdl.ones(0), ccdl.zeros(0), ccdl.ones(0)).shape == (0,)
+    with pytest.raises(ValueError, match="at least 2"):
+        ccdl.nn.functional.batch_norm(ccdl.ones(3), ccdl.zeros(3), ccdl.ones(3))
+    with pytest.raises(RuntimeError, match="float64"):
+        ccdl.ones(2).float_power_(2)
+
+
 def test_classes_of_errors_and_named_factors():
     F = ccdl.nn.functional
     with pytest.raises(ValueError, match="at least 3"):

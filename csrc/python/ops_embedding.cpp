@@ -6,8 +6,9 @@
 namespace ccdl::python {
 
 static const Row kRows[] = {
-    {"embedding(Tensor weight, Tensor indices, int padding_idx=-1, bool scale_grad_by_freq=False) -> Tensor",
-     [](const Args& a) {
+    {"embedding(Tensor weight, Tensor indices, int padding_idx=-1, bool scale_grad_by_freq=False, "
+     "bool sparse=False) -> Tensor",
+     [](const Args& a) {  // sparse is without effect: gradients are dense
        return a.run([&] { return ops::embedding(a.tensor(1), a.tensor(0), a.integer(2), a.boolean(3)); });
      }},
     {"_embedding_bag(Tensor weight, Tensor indices, Tensor? offsets=None, int mode=0, Tensor? "

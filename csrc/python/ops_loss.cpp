@@ -1,6 +1,8 @@
 // Rows of the losses. Reductions arrive by name.
 #include "binding.h"
 
+#include <array>
+
 #include <ccdl/ops/ctc.h>
 #include <ccdl/ops/loss.h>
 
@@ -17,6 +19,24 @@ template <Tensor (*F)(const Tensor&, const Tensor&, LossReduction, double)>
 PyObject* with_width(const Args& a, const char* op) {
   const LossReduction r = ops::parse_reduction(op, a.string(2));
   return a.run([&] { return F(a.tensor(0), a.tensor(1), r, a.real(3)); });
+}
+
+// A name, or PyTorch's number of it: 0 none, 1 mean, 2 sum.
+LossReduction named_or_numbered(const Args& a, const char* op, int i) {
+  PyObject* value = a.object(i);
+  if (!value) return LossReduction::Mean;
+  if (PyUnicode_Check(value)) {
+    const char* name = PyUnicode_AsUTF8(value);
+    if (!name) PyErr_Clear();  // lone surrogates: no reduction is called so
+    return ops::parse_reduction(op, name ? name : "?");
+  }
+  CCDL_CHECK(PyLong_Check(value) && !PyBool_Check(value), Type, op,
+             "(): argument 'reduction' must be int or str, not ", Py_TYPE(value)->tp_name);
+  int overflow = 0;
+  const long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+  CCDL_CHECK(overflow == 0 && number >= 0 && number <= 2, Value, op, ": reduction is ", number,
+             ", must be 0 (none), 1 (mean) or 2 (sum)");
+  return ops::parse_reduction(op, std::array{"none", "mean", "sum"}[static_cast<size_t>(number)]);
 }
 
 }  // namespace
@@ -51,19 +71,18 @@ static const Row kRows[] = {
        const LossReduction r = ops::parse_reduction("binary_cross_entropy", a.string(3));
        return a.run([&] { return ops::binary_cross_entropy(a.tensor(0), a.tensor(1), a.tensor_or(2), r); });
      }},
-    {"binary_cross_entropy_with_logits(Tensor input, Tensor target, *, Tensor? weight=None, Tensor? "
-     "pos_weight=None, "
-     "str reduction='mean') -> Tensor",
+    {"binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, Tensor? "
+     "pos_weight=None, object reduction='mean') -> Tensor",
      [](const Args& a) {
-       const LossReduction r = ops::parse_reduction("binary_cross_entropy_with_logits", a.string(4));
+       const LossReduction r = named_or_numbered(a, "binary_cross_entropy_with_logits", 4);
        return a.run([&] {
          return ops::binary_cross_entropy_with_logits(a.tensor(0), a.tensor(1), a.tensor_or(2),
                                                       a.tensor_or(3), r);
        });
      }},
-    {"kl_div(Tensor input, Tensor target, *, str reduction='mean', bool log_target=False) -> Tensor",
+    {"kl_div(Tensor input, Tensor target, object reduction='mean', *, bool log_target=False) -> Tensor",
      [](const Args& a) {
-       const LossReduction r = ops::parse_reduction("kl_div", a.string(2));
+       const LossReduction r = named_or_numbered(a, "kl_div", 2);
        return a.run([&] { return ops::kl_div(a.tensor(0), a.tensor(1), r, a.boolean(3)); });
      }},
     {"_ctc_loss(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank, bool "

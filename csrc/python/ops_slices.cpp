@@ -109,7 +109,11 @@ static const Row kRows[] = {
                                      ops::transpose(a.tensor(0), a.integer(1), a.integer(2))));
      }},
     {"float_power_(Tensor self, Number exponent) -> Tensor",
-     [](const Args& a) { return in_place<float_power_of>(a, "float_power_"); }},
+     [](const Args& a) {
+       CCDL_CHECK(a.tensor(0).dtype() == DType::Float64, DType, "float_power_: the base has dtype ",
+                  dtype_name(a.tensor(0).dtype()), " but the operation's result requires dtype float64");
+       return in_place<float_power_of>(a, "float_power_");
+     }},
     {"renorm_(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor",
      [](const Args& a) {
        return a.run([&] {

@@ -131,15 +131,15 @@ _LAZY = {
 
 _FUNCTIONS = (
     "addmv_ affine_grid_generator alpha_dropout_ bartlett_window blackman_window conj_physical_ "
-    "constant_pad_nd cosine_embedding_loss ctc_loss detach_ empty_permuted feature_alpha_dropout_ fill "
-    "fill_ frexp frobenius_norm gcd_ get_deterministic_debug_mode get_device get_num_interop_threads "
-    "gradient grid_sampler hamming_window hann_window hinge_embedding_loss histogram imag index_put_ "
-    "instance_norm is_deterministic_algorithms_warn_only_enabled is_distributed is_storage kaiser_window "
-    "lcm_ ldexp_ lu lu_unpack margin_ranking_loss norm_except_dim nuclear_norm orgqr pca_lowrank "
-    "poisson_nll_loss range resize_as_ rrelu rrelu_ scalar_tensor set_default_tensor_type "
-    "set_deterministic_debug_mode set_flush_denormal set_num_interop_threads svd_lowrank "
-    "triplet_margin_loss unravel_index unsafe_chunk unsafe_split unsafe_split_with_sizes vander xlogy_ "
-    "zero_ "
+    "constant_pad_nd cosine_embedding_loss ctc_loss detach_ embedding_bag empty_permuted "
+    "feature_alpha_dropout_ fill fill_ frexp frobenius_norm gcd_ get_deterministic_debug_mode get_device "
+    "get_num_interop_threads gradient grid_sampler hamming_window hann_window hinge_embedding_loss "
+    "histogram imag index_put_ instance_norm is_deterministic_algorithms_warn_only_enabled is_distributed "
+    "is_storage kaiser_window lcm_ ldexp_ lu lu_unpack margin_ranking_loss norm_except_dim nuclear_norm "
+    "orgqr pca_lowrank poisson_nll_loss range resize_as_ rrelu rrelu_ scalar_tensor "
+    "set_default_tensor_type set_deterministic_debug_mode set_flush_denormal set_num_interop_threads "
+    "svd_lowrank triplet_margin_loss unravel_index unsafe_chunk unsafe_split unsafe_split_with_sizes "
+    "vander xlogy_ zero_"
 ).split()
 _LAZY.update((name, ("_functions", name)) for name in _FUNCTIONS)
 

@@ -89,6 +89,7 @@ from ._functions import constant_pad_nd as constant_pad_nd
 from ._functions import cosine_embedding_loss as cosine_embedding_loss
 from ._functions import ctc_loss as ctc_loss
 from ._functions import detach_ as detach_
+from ._functions import embedding_bag as embedding_bag
 from ._functions import empty_permuted as empty_permuted
 from ._functions import feature_alpha_dropout_ as feature_alpha_dropout_
 from ._functions import fill as fill

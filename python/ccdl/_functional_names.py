@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _C
+from . import _C, errors
 from ._C import Tensor
 from ._checks import check_tensors
 
@@ -17,6 +17,7 @@ __all__ = [
     "cosine_embedding_loss",
     "ctc_loss",
     "detach_",
+    "embedding_bag",
     "feature_alpha_dropout_",
     "fill",
     "fill_",
@@ -110,6 +111,57 @@ def ctc_loss(
     return _F().ctc_loss(
         log_probs, targets, input_lengths, target_lengths, blank, _reduction(reduction), zero_infinity
     )
+
+
+def embedding_bag(
+    weight: Tensor,
+    indices: Tensor,
+    offsets: Tensor,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: Any = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(output, offset2bag, bag_size, max_indices) of :func:`ccdl.nn.functional.embedding_bag`.
+
+    ``mode`` is 0 (sum), 1 (mean) or 2 (max). ``offset2bag`` [n] is the bag of each index, ``bag_size`` [B]
+    counts the indices other than ``padding_idx``; ``max_indices`` [B, embedding_dim] are the rows that the
+    maxima come from, for the other modes the same as ``bag_size``.
+
+    >>> import ccdl
+    >>> table, bags = ccdl.tensor([[1.], [3.]]), ccdl.tensor([0, 1])
+    >>> [t.tolist() for t in ccdl.embedding_bag(table, ccdl.tensor([0, 1, 0]), bags, mode=2)]
+    [[[1.0], [3.0]], [0, 1, 1], [1, 2], [[0], [1]]]
+    """
+    if isinstance(mode, bool) or not isinstance(mode, int):
+        raise errors.TypeError(f"embedding_bag(): argument 'mode' must be int, not {type(mode).__name__}")
+    if mode not in (0, 1, 2):
+        raise errors.RuntimeError(f"embedding_bag: mode is {mode}, must be 0 (sum), 1 (mean) or 2 (max)")
+    if indices.dim() != 1 or offsets.dim() != 1:
+        raise errors.RuntimeError(
+            f"embedding_bag: indices and offsets must be 1-d, got {list(indices.shape)} "
+            f"and {list(offsets.shape)}"
+        )
+    y = _F().embedding_bag(
+        indices, weight, offsets, scale_grad_by_freq=scale_grad_by_freq, mode=("sum", "mean", "max")[mode],
+        sparse=sparse, per_sample_weights=per_sample_weights, include_last_offset=include_last_offset,
+        padding_idx=padding_idx,
+    )  # fmt: skip
+    starts, n = offsets[: y.shape[0]].long(), indices.shape[0]
+    # The last bag that starts at or before each place: of several at one place all but the last are empty.
+    bag = _C.searchsorted(starts, _C.arange(n, device=indices.device), right=True) - 1
+    counted = _C.ones_like(bag) if padding_idx is None else indices.ne(padding_idx % weight.shape[0]).long()
+    sizes = _C.zeros_like(starts).index_add(0, bag, counted)
+    if mode != 2:
+        return y, bag, sizes, sizes
+    rows = weight.detach().index_select(0, indices)
+    best = (rows == y.detach().index_select(0, bag)) & counted.bool().unsqueeze(1)
+    place = _C.arange(n, device=indices.device).unsqueeze(1).where(best, n)
+    first = _C.full(y.shape, n, dtype=_C.int64, device=y.device).index_reduce(0, bag, place, "amin")
+    known = _C.cat([indices.long(), indices.new_zeros(1, dtype=_C.int64)])  # an empty bag names row 0
+    return y, bag, sizes, known[first]
 
 
 def constant_pad_nd(input: Tensor, pad: Any, value: float = 0) -> Tensor:

@@ -61,6 +61,8 @@ def batch_norm(
             raise errors.ValueError(
                 f"Expected more than 1 value per channel when training, got input size {list(shape)}"
             )
+    if input.dim() == 1 and input.numel() == 0:  # no images, no channels
+        return input.clone()
     return _C.batch_norm(
         input,
         weight=weight,
