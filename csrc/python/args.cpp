@@ -1,5 +1,6 @@
 // Signatures: parsed once from their text, then used to match and convert the arguments of every call.
 #include "signature.h"
+#include "subclass.h"
 
 #include <ccdl/core/device_api.h>
 
@@ -256,11 +257,13 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, Args* a) {
   switch (p.type) {
     case ArgType::Tensor:
       if (!is_tensor(o)) return false;
+      a->custom_ |= is_custom(o);
       s->tensor = &unwrap(o);
       *work += s->tensor->numel();
       return true;
     case ArgType::Number:
       if (is_tensor(o)) {
+        a->custom_ |= is_custom(o);
         s->tensor = &unwrap(o);
         *work += s->tensor->numel();
         return true;
@@ -314,7 +317,9 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, Args* a) {
         if (p.type == ArgType::Tensors) {
           if (!is_tensor(item) && !(p.none_items && item == Py_None)) return false;
           s->make_lists().tensors.push_back(item == Py_None ? Tensor() : unwrap(item));
-          if (item != Py_None) *work += unwrap(item).numel();
+          if (item == Py_None) continue;
+          *work += unwrap(item).numel();
+          a->custom_ |= is_custom(item);
         } else {
           if (!number_from(item, &v)) return false;
           s->make_lists().reals.push_back(v.to_double());
@@ -371,6 +376,7 @@ Signature::Signature(const Row* r) : row(r) {
     takes_numbers |= p.type == ArgType::Number;
   }
   for (const char* row_name : kMovesBetweenDevices) moves_between_devices |= name == row_name;
+  asks_classes = name[0] != '_' && name != "as_subclass";
   casts = ops::cast_policies(name);
 }
 

@@ -199,6 +199,7 @@ class Args {
   }
   PyObject* object(int i) const { return slots_[i].object; }  // borrowed; nullptr when not given
   PyObject* self() const { return slots_[0].object; }         // borrowed
+  bool custom() const { return custom_; }  // whether a tensor is of a class that has a say in calls
 
   // Runs an op with the GIL released when the tensors are big enough to be worth it, and wraps the result.
   template <class F>
@@ -240,6 +241,7 @@ class Args {
   const struct Signature* signature_ = nullptr;
   int64_t work_ = 0;    // elements of all tensor arguments
   bool large_ = false;  // whether a number came as an int beyond 64 bits
+  bool custom_ = false;
 };
 
 // ---- rows ----

@@ -1,7 +1,7 @@
 // Tensor.__getitem__ and __setitem__: a key becomes basic steps (one view) and, where index tensors occur,
 // one list for ops::index or ops::index_put_. Integers and 0-d integer tensors are basic, as in PyTorch;
 // masks take several dimensions.
-#include "binding.h"
+#include "subclass.h"
 
 #include <cstring>
 
@@ -261,6 +261,7 @@ bool fill_mask(const Tensor& view, const Key& key, const ops::Operand& value) {
 }  // namespace
 
 PyObject* tensor_subscript(PyObject* self, PyObject* o) {
+  if (is_custom(self)) return custom_call("__getitem__", self, o);
   try {
     const Tensor x = unwrap(self);
     int64_t i = 0;

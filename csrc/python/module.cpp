@@ -3,6 +3,7 @@
 
 #include "families.h"
 #include "signature.h"
+#include "subclass.h"
 
 namespace ccdl::python {
 #define CCDL_DECLARE(family) void bind_##family(PyObject* module);
@@ -18,7 +19,7 @@ PYBIND11_MODULE(_C, m) {
   using namespace ccdl::python;
   PyObject* module = m.ptr();
   if (!init_objects(module) || !init_tensor_type(module) || !init_op_types(module) ||
-      !init_autograd(module) || !init_exchange(module) || !init_factory(module))
+      !init_autograd(module) || !init_exchange(module) || !init_factory(module) || !init_subclass(module))
     throw pybind11::error_already_set();
 #define CCDL_BIND(family) bind_##family(module);
   CCDL_FAMILIES(CCDL_BIND)

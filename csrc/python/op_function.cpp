@@ -6,6 +6,7 @@
 #include <new>
 
 #include "signature.h"
+#include "subclass.h"
 
 #include <ccdl/core/dispatch.h>
 #include <ccdl/core/op_timer.h>
@@ -40,50 +41,14 @@ PyObject* call_row(const Signature& s, const Args& a) {
   }
 }
 
-// The `__torch_function__` of an argument (or of an entry of a list: one level, for a list may hold itself)
-// that is no tensor and has one; or null.
-PyObject* override_of(PyObject* o, PyTypeObject** type, bool entry = false) {
-  if (PyTuple_CheckExact(o) || PyList_CheckExact(o)) {
-    for (Py_ssize_t i = 0; !entry && i < PySequence_Fast_GET_SIZE(o); ++i)
-      if (PyObject* found = override_of(PySequence_Fast_GET_ITEM(o, i), type, true)) return found;
-    return nullptr;
-  }
-  if (is_tensor(o) || PyLong_Check(o) || PyFloat_Check(o) || o == Py_None) return nullptr;
-  if (is_complex_dtype(o)) {  // tensors of these dtypes are pairs of real ones, made in Python
-    *type = Py_TYPE(o);
-    PyObject* module = PyImport_ImportModule("ccdl._complex");
-    PyObject* made = module ? PyObject_GetAttrString(module, "of_complex_dtype") : nullptr;
-    Py_XDECREF(module);
-    return made;
-  }
-  PyObject* found = PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(o)), "__torch_function__");
-  if (!found) PyErr_Clear();
-  *type = Py_TYPE(o);
-  return found;
-}
-
-// What an argument's own class makes of the call; null without an error: no class knows it.
-PyObject* call_override(PyObject* callable, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Py_ssize_t named = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
-  for (Py_ssize_t i = 0; i < nargs + named; ++i) {
-    PyTypeObject* type = nullptr;
-    PyObject* handler = override_of(args[i], &type);
-    if (!handler) continue;
-    PyObject* types = PyTuple_Pack(1, reinterpret_cast<PyObject*>(type));
-    PyObject* positional = PyTuple_New(nargs);
-    PyObject* keywords = PyDict_New();
-    for (Py_ssize_t k = 0; k < nargs; ++k) PyTuple_SET_ITEM(positional, k, Py_NewRef(args[k]));
-    for (Py_ssize_t k = 0; k < named; ++k)
-      PyDict_SetItem(keywords, PyTuple_GET_ITEM(kwnames, k), args[nargs + k]);
-    PyObject* result = PyObject_CallFunctionObjArgs(handler, callable, types, positional, keywords, nullptr);
-    Py_DECREF(handler);
-    Py_DECREF(types);
-    Py_DECREF(positional);
-    Py_DECREF(keywords);
-    if (result != Py_NotImplemented) return result;
-    Py_DECREF(result);
-  }
-  return nullptr;
+PyObject* of_classes(const Signature& s, PyObject* callable, PyObject* const* args, Py_ssize_t nargs,
+                     PyObject* kwnames) {
+  PyObject* result = call_override(callable, args, nargs, kwnames);
+  if (!result && !PyErr_Occurred())
+    PyErr_Format(PyExc_TypeError,
+                 "no implementation found for '%s' on types that implement __torch_function__",
+                 s.name.c_str());
+  return result;
 }
 
 PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
@@ -94,6 +59,7 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
     for (const Signature* s : overloads) {
       Args a(static_cast<int>(s->params.size()));
       if (!s->bind(&a, args, nargs, kwnames, nullptr)) continue;
+      if (a.custom() && s->asks_classes) return of_classes(*s, callable, args, nargs, kwnames);
       if (s->casts.any() && ops::autocast_active()) s->autocast(&a);
       return call_row(*s, a);
     }

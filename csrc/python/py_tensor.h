@@ -10,7 +10,9 @@ struct TensorObject {
   PyObject* weakrefs;
 };
 
-PyGetSetDef* tensor_properties();  // tensor_properties.cpp
+// The Python object, of that class, of a tensor that has none yet.
+PyObject* alloc_tensor(PyTypeObject* type, const Tensor& x);  // tensor_type.cpp
+PyGetSetDef* tensor_properties();                             // tensor_properties.cpp
 int traverse_autograd(const Tensor& x, visitproc visit,
                       void* arg);  // autograd.cpp: Python objects held by hooks and nodes
 void clear_autograd(const Tensor& x);

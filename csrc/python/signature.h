@@ -30,6 +30,7 @@ struct Signature {
   int positional = 0;
   bool is_method = false;
   bool takes_numbers = false;          // some argument is a tensor or a number
+  bool asks_classes = false;           // classes of the user's have a say in calls
   bool moves_between_devices = false;  // copy_, to, ...: arguments may live apart
   ops::CastPolicies casts;
 

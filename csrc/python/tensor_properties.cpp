@@ -1,5 +1,6 @@
 // Attributes of Tensor.
 #include "py_tensor.h"
+#include "subclass.h"
 
 namespace ccdl::python {
 
@@ -46,6 +47,10 @@ static Tensor hermitian(const Tensor& x) {
   PyObject* get_##name(PyObject* o, void*) {                                \
     return get(o, [](const Tensor& x) -> PyObject* { return expression; }); \
   }
+#define CCDL_GET_VIEW(name, expression)                                                     \
+  PyObject* get_##name(PyObject* o, void*) {                                                \
+    return in_class_of(o, get(o, [](const Tensor& x) -> PyObject* { return expression; })); \
+  }
 CCDL_GET(shape, wrap(x.sizes()))
 CCDL_GET(dtype, wrap(x.dtype()))
 CCDL_GET(device, wrap(x.device()))
@@ -57,11 +62,11 @@ CCDL_GET(requires_grad, PyBool_FromLong(autograd::requires_grad(x)))
 CCDL_GET(grad, wrap(autograd::grad(x)))
 CCDL_GET(grad_fn, wrap_node(autograd::grad_fn(x)))
 CCDL_GET(is_leaf, PyBool_FromLong(autograd::is_leaf(x)))
-CCDL_GET(data, wrap(autograd::data_of(x)))
-CCDL_GET(real, wrap(x))
-CCDL_GET(T, transposed(x))
-CCDL_GET(mT, wrap(ops::adjoint(x)))
-CCDL_GET(H, wrap(hermitian(x)))
+CCDL_GET_VIEW(data, wrap(autograd::data_of(x)))
+CCDL_GET_VIEW(real, wrap(x))
+CCDL_GET_VIEW(T, transposed(x))
+CCDL_GET_VIEW(mT, wrap(ops::adjoint(x)))
+CCDL_GET_VIEW(H, wrap(hermitian(x)))
 CCDL_GET(version, PyLong_FromUnsignedLong(x.version()))
 CCDL_GET(is_cuda, PyBool_FromLong(x.device().is_cuda()))
 CCDL_GET(is_cpu, PyBool_FromLong(x.device().is_cpu()))
@@ -70,6 +75,7 @@ CCDL_GET(output_nr, PyLong_FromLong(autograd::meta_or_null(x) ? autograd::meta(x
 CCDL_GET(retains_grad, PyBool_FromLong(autograd::meta_or_null(x) && autograd::meta(x)->retains_grad))
 CCDL_GET(base, autograd::is_view(x) ? wrap(autograd::meta(x)->base) : Py_NewRef(Py_None))
 #undef CCDL_GET
+#undef CCDL_GET_VIEW
 
 int set_requires_grad(PyObject* o, PyObject* value, void*) {
   return set(o, value, "requires_grad", [](const Tensor& x, PyObject* v) {

@@ -3,6 +3,7 @@
 #include "signature.h"
 
 #include <ccdl/ops/shape.h>
+#include <ccdl/ops/view.h>
 
 namespace ccdl::python {
 
@@ -33,7 +34,13 @@ const Row kRows[] = {
        return a.run([&] { return x.dim() ? ops::flip(x, Dims{0}) : x; });
      }},
     {"as_subclass(Tensor self, object cls) -> Tensor",
-     [](const Args& a) { return call("as_subclass", a.self(), a.object(1)); }},
+     [](const Args& a) {
+       PyObject* cls = a.object(1);
+       CCDL_CHECK(PyType_Check(cls) && PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), TensorType),
+                  Type, "as_subclass(): argument 'cls' must be a subclass of Tensor, got ",
+                  Py_TYPE(cls)->tp_name);
+       return alloc_tensor(reinterpret_cast<PyTypeObject*>(cls), ops::view(a.tensor(0), a.tensor(0).sizes()));
+     }},
     {"__format__(Tensor self, object spec) -> str",
      [](const Args& a) { return call("format_", a.self(), a.object(1)); }},
     {"__contains__(Tensor self, object element) -> bool",

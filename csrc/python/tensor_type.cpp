@@ -13,18 +13,13 @@
 #include "autocast.h"
 #include "py_tensor.h"
 #include "signature.h"
+#include "subclass.h"
 
 namespace ccdl::python {
 
 PyTypeObject* TensorType = nullptr;
 
-namespace {
-
-PyTypeObject* TensorMeta;
-
-TensorObject* obj(PyObject* o) { return reinterpret_cast<TensorObject*>(o); }
-
-// ---- life and death ----
+static TensorObject* obj(PyObject* o) { return reinterpret_cast<TensorObject*>(o); }
 
 PyObject* alloc_tensor(PyTypeObject* type, const Tensor& x) {
   PyObject* o = type->tp_alloc(type, 0);
@@ -35,6 +30,12 @@ PyObject* alloc_tensor(PyTypeObject* type, const Tensor& x) {
   x.impl()->object = o;
   return o;
 }
+
+namespace {
+
+PyTypeObject* TensorMeta;
+
+// ---- life and death ----
 
 bool carries_state(PyObject* o) {
   return Py_TYPE(o) != TensorType || (obj(o)->dict && PyDict_GET_SIZE(obj(o)->dict) > 0) || obj(o)->weakrefs;
@@ -268,6 +269,7 @@ PyObject* unary(PyObject* a, const F& f) {
 
 #define CCDL_BINARY(name, call)                                                             \
   PyObject* name(PyObject* a, PyObject* b) {                                                \
+    if (custom_operands(a, b)) return custom_binary(&#name[3], a, b);                       \
     const OpTimer timer(&#name[3]);                                                         \
     return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return call; }); \
   }
@@ -275,6 +277,7 @@ PyObject* unary(PyObject* a, const F& f) {
 #define CCDL_BINARY_COMPLEX(name, call, number)                                             \
   PyObject* name(PyObject* a, PyObject* b) {                                                \
     if (PyComplex_Check(a) || PyComplex_Check(b)) return with_complex(a, b, number);        \
+    if (custom_operands(a, b)) return custom_binary(&#name[3], a, b);                       \
     const OpTimer timer(&#name[3]);                                                         \
     return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return call; }); \
   }
@@ -325,6 +328,7 @@ Tensor with_casts(const char* op, const ops::Operand& x, const ops::Operand& y, 
 
 PyObject* nb_pow(PyObject* a, PyObject* b, PyObject* m) {
   if (m != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  if (custom_operands(a, b)) return custom_binary("pow", a, b);
   const OpTimer timer("pow");
   return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) {
     return with_casts("pow", x, y,
@@ -338,6 +342,7 @@ PyObject* nb_ipow(PyObject* a, PyObject* b, PyObject*) {
 }
 PyObject* nb_matmul(PyObject* a, PyObject* b) {
   if (!is_tensor(a) || !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
+  if (custom_operands(a, b)) return custom_binary("matmul", a, b);
   const OpTimer timer("matmul");
   return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) {
     return with_casts("matmul", x, y, [](const ops::Operand& u, const ops::Operand& v) {
@@ -346,14 +351,17 @@ PyObject* nb_matmul(PyObject* a, PyObject* b) {
   });
 }
 PyObject* nb_neg(PyObject* a) {
+  if (is_custom(a)) return custom_call("neg", a);
   const OpTimer timer("neg");
   return unary(a, [](const Tensor& x) { return ops::neg(x); });
 }
 PyObject* nb_pos(PyObject* a) { return Py_NewRef(a); }
 PyObject* nb_abs(PyObject* a) {
+  if (is_custom(a)) return custom_call("abs", a);
   return unary(a, [](const Tensor& x) { return ops::abs(x); });
 }
 PyObject* nb_invert(PyObject* a) {
+  if (is_custom(a)) return custom_call("bitwise_not", a);
   return unary(a, [](const Tensor& x) { return ops::bitwise_not(x); });
 }
 
@@ -401,6 +409,8 @@ PyObject* nb_index(PyObject* o) {
 }
 
 PyObject* compare(PyObject* a, PyObject* b, int op) {
+  static const char* const kCompared[] = {"lt", "le", "eq", "ne", "gt", "ge"};  // in the order of Py_LT ...
+  if (custom_operands(a, b)) return custom_binary(kCompared[op], a, b);
   PyObject* r = binary(a, b, [op](const ops::Operand& x, const ops::Operand& y) {
     switch (op) {
       case Py_LT:
@@ -444,7 +454,7 @@ PyObject* tensor_iter(PyObject* o) {
       PyErr_SetString(PyExc_TypeError, "iteration over a 0-d tensor");
       return nullptr;
     }
-    PyObject* t = wrap(ops::unbind(unwrap(o), 0));
+    PyObject* t = is_custom(o) ? PyObject_CallMethod(o, "unbind", nullptr) : wrap(ops::unbind(unwrap(o), 0));
     PyObject* it = t ? PyObject_GetIter(t) : nullptr;
     Py_XDECREF(t);
     return it;
@@ -452,6 +462,20 @@ PyObject* tensor_iter(PyObject* o) {
     raise_current_exception();
     return nullptr;
   }
+}
+
+// Tensor.__torch_function__(func, types, args, kwargs), of a class
+PyObject* torch_function(PyObject* cls, PyObject* args, PyObject* kwargs) {
+  PyObject* m = PyImport_ImportModule("ccdl._tensor_methods");
+  PyObject* f = m ? PyObject_GetAttrString(m, "torch_function") : nullptr;
+  PyObject* own = f ? PyTuple_Pack(1, cls) : nullptr;
+  PyObject* all = own ? PySequence_Concat(own, args) : nullptr;
+  PyObject* r = all ? PyObject_Call(f, all, kwargs) : nullptr;
+  Py_XDECREF(all);
+  Py_XDECREF(own);
+  Py_XDECREF(f);
+  Py_XDECREF(m);
+  return r;
 }
 
 PyObject* tensor_repr(PyObject* o) {
@@ -497,6 +521,8 @@ bool init_tensor_type(PyObject* module) {
   static PyMethodDef methods[] = {
       {"_make_subclass", reinterpret_cast<PyCFunction>(fn(make_subclass)), METH_FASTCALL | METH_STATIC,
        nullptr},
+      {"__torch_function__", reinterpret_cast<PyCFunction>(fn(torch_function)),
+       METH_CLASS | METH_VARARGS | METH_KEYWORDS, nullptr},
       {"_swap_impl", reinterpret_cast<PyCFunction>(fn(swap_impl)), METH_FASTCALL | METH_STATIC, nullptr},
       {nullptr, nullptr, 0, nullptr}};
   PyType_Slot slots[] = {{Py_tp_new, fn(tensor_new)},

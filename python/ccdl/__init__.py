@@ -52,7 +52,6 @@ class _AnyKey:
 
 _C.DispatchKeySet = _C._ExcludeDispatchKeyGuard = _C._AutoDispatchBelowAutograd = _NoKeys
 _C.DispatchKey = _AnyKey()
-_C._disabled_torch_function_impl = lambda f, types, args=(), kwargs=None: f(*args, **(kwargs or {}))
 _C._are_functorch_transforms_active = lambda: False
 
 half = float16

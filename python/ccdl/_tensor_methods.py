@@ -3,6 +3,23 @@
 from . import _C
 
 
+def torch_function(cls, func, types, args=(), kwargs=None):
+    """What a subclass of Tensor that says nothing else makes of a call: computed as ever, results of ``cls``."""
+    if not all(issubclass(cls, t) for t in types):
+        return NotImplemented
+    with _C.DisableTorchFunctionSubclass():
+        result = func(*args, **(kwargs or {}))
+    return result if cls is _C.Tensor else _of_class(result, cls)
+
+
+def _of_class(result, cls):
+    if isinstance(result, _C.Tensor):
+        return result if isinstance(result, cls) else result.as_subclass(cls)
+    if isinstance(result, (tuple, list)) and any(isinstance(r, (_C.Tensor, tuple, list)) for r in result):
+        return type(result)(_of_class(r, cls) for r in result)
+    return result
+
+
 def deepcopy(x, memo):
     """``copy.deepcopy`` of a leaf: own memory, same values, strides order, requires_grad and grad."""
     if id(x) in memo:
@@ -38,19 +55,6 @@ def copy(x):
         result = _C.Tensor._make_subclass(type(x), x.detach(), x.requires_grad)
     result.__dict__.update(x.__dict__)
     return result
-
-
-def as_subclass(x, cls):
-    """An object of the subclass over the same memory, with the same history."""
-    if not (isinstance(cls, type) and issubclass(cls, _C.Tensor)):
-        raise TypeError(f"as_subclass(): argument 'cls' must be a subclass of Tensor, got {cls!r}")
-    if cls is _C.Tensor:
-        return x
-    if not x.is_leaf:
-        y = x.view_as(x)
-        y.__class__ = cls
-        return y
-    return _C.Tensor._make_subclass(cls, x.detach(), x.requires_grad)
 
 
 def _contiguous_strides(sizes):

@@ -1,13 +1,15 @@
 """Questions about tensor-like arguments.
 
-Operators that get an object which is no tensor and whose class has ``__torch_function__`` leave the call to
-it, as in PyTorch; tensors and their subclasses always go the built-in way.
+Operators leave a call to ``__torch_function__`` of the classes of its arguments, as in PyTorch: of objects that
+are no tensors and have one, and of subclasses of Tensor, where the method that Tensor itself has computes as ever
+and gives the results the class. In-place operators of Python (``+=``) and most properties do not ask.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from . import _C
 from ._C import Tensor
 from .errors import NotImplementedError
 
@@ -31,8 +33,15 @@ def is_tensor_like(inp: Any) -> bool:
 
 
 def has_torch_function(args: Any) -> bool:
-    """Whether one of several arguments is no tensor and has ``__torch_function__``."""
-    return any(not isinstance(a, Tensor) and hasattr(type(a), "__torch_function__") for a in args)
+    """Whether the class of one of several arguments has a say: ``__torch_function__``, and no plain tensor.
+
+    >>> import ccdl
+    >>> ccdl.overrides.has_torch_function((ccdl.ones(1), [1.0]))
+    False
+    """
+    return any(
+        _C._has_say(a) if isinstance(a, Tensor) else hasattr(type(a), "__torch_function__") for a in args
+    )
 
 
 def has_torch_function_unary(arg: Any) -> bool:

@@ -526,7 +526,7 @@ bool write_directly(const char* name, BinaryOp op, Result result, const Operand&
   const Prepared p = prepare(name, a, b, result);
   if (!takes_result(out, p.sizes, result == Result::Bool ? DType::Bool : p.common, {&a.tensor, &b.tensor}))
     return false;
-  autograd::announce_write(out);
+  autograd::check_inplace(name, out);
   if (out.numel()) run_kernel(name, op, a, b, p, out, alpha_params(alpha));
   out.bump_version();
   return true;

@@ -336,7 +336,7 @@ Tensor inplace_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor&
 Tensor out_unary(const char* name, Tensor (*f)(const Tensor&), const Tensor& x, const Tensor& out) {
   const auto run = [&](UnaryOp op) {
     if (op == UnaryOp::BitwiseNot && x.dtype() == DType::Bool) op = UnaryOp::LogicalNot;
-    autograd::announce_write(out);
+    autograd::check_inplace(name, out);
     CCDL_KERNEL(x, unary(op, x.view(), out.view(), params(0, 0, 0)));
     out.bump_version();
     return out;

@@ -143,3 +143,8 @@ class UninitializedBuffer(_C.Tensor):
         """Gives the buffer its shape (uninitialised values) and makes it an ordinary Buffer."""
         self.data = _C.empty(shape, device=device or self.device, dtype=dtype or self.dtype)
         self.__class__ = Buffer  # type: ignore[assignment]
+
+
+for _class in (Parameter, Buffer, UninitializedParameter, UninitializedBuffer):
+    _class.__torch_function__ = _C._disabled_torch_function_impl  # type: ignore[method-assign,assignment]
+_C._plain_tensor_classes((Parameter, Buffer, UninitializedParameter, UninitializedBuffer))

@@ -1,0 +1,218 @@
+// Dispatch to classes of arguments: subclasses of Tensor, and classes that are no tensor and have
+// __torch_function__.
+#include "subclass.h"
+
+#include <array>
+#include <cstring>
+
+#include "signature.h"
+
+namespace ccdl::python {
+
+namespace {
+
+thread_local bool t_off = false;
+std::array<PyTypeObject*, 4> g_plain{};  // Parameter and its like: instances are as good as tensors
+PyObject* g_disabled;                    // what a class has as __torch_function__ to be treated as a tensor
+
+struct Override {
+  PyTypeObject* type;
+  PyObject* handler;
+};
+struct Overrides {
+  std::vector<Override> list;
+  ~Overrides() {
+    for (const Override& o : list) Py_DECREF(o.handler);
+  }
+  // Each class once, a subclass before its bases. Takes the reference.
+  void add(PyTypeObject* type, PyObject* handler) {
+    auto place = list.end();
+    for (auto it = list.begin(); it != list.end(); ++it) {
+      if (it->type == type) {
+        Py_DECREF(handler);
+        return;
+      }
+      if (place == list.end() && PyType_IsSubtype(type, it->type)) place = it;
+    }
+    list.insert(place, {type, handler});
+  }
+};
+
+// The classes of an argument, or of the entries of a list: one level, for a list may hold itself.
+void find_overrides(PyObject* o, Overrides* found, bool entry) {
+  if (PyTuple_CheckExact(o) || PyList_CheckExact(o)) {
+    for (Py_ssize_t i = 0; !entry && i < PySequence_Fast_GET_SIZE(o); ++i)
+      find_overrides(PySequence_Fast_GET_ITEM(o, i), found, true);
+    return;
+  }
+  if (PyLong_Check(o) || PyFloat_Check(o) || o == Py_None || (is_tensor(o) && !is_custom(o))) return;
+  PyObject* handler = nullptr;
+  if (is_complex_dtype(o)) {  // tensors of these dtypes are pairs of real ones, made in Python
+    PyObject* module = PyImport_ImportModule("ccdl._complex");
+    handler = module ? PyObject_GetAttrString(module, "of_complex_dtype") : nullptr;
+    Py_XDECREF(module);
+    if (!handler) throw PyError{};
+  } else {
+    handler = PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(o)), "__torch_function__");
+    if (!handler) PyErr_Clear();
+  }
+  if (handler) found->add(Py_TYPE(o), handler);
+}
+
+struct SwitchObject {
+  PyObject_HEAD bool before;
+};
+PyObject* switch_enter(PyObject* o, PyObject*) {
+  reinterpret_cast<SwitchObject*>(o)->before = std::exchange(t_off, true);
+  return Py_NewRef(o);
+}
+PyObject* switch_exit(PyObject* o, PyObject*) {
+  t_off = reinterpret_cast<SwitchObject*>(o)->before;
+  Py_RETURN_NONE;
+}
+PyMethodDef kSwitchMethods[] = {{"__enter__", switch_enter, METH_NOARGS, nullptr},
+                                {"__exit__", switch_exit, METH_VARARGS, nullptr},
+                                {nullptr, nullptr, 0, nullptr}};
+
+// _disabled_torch_function_impl(func, types, args, kwargs): the call as if there were no class.
+PyObject* disabled_function(PyObject*, PyObject* args) {
+  PyObject *func, *types, *positional = nullptr, *keywords = nullptr;
+  if (!PyArg_ParseTuple(args, "OO|OO", &func, &types, &positional, &keywords)) return nullptr;
+  const bool before = std::exchange(t_off, true);
+  PyObject* empty = PyTuple_New(0);
+  PyObject* result = PyObject_Call(func, positional && PyTuple_Check(positional) ? positional : empty,
+                                   keywords && PyDict_Check(keywords) ? keywords : nullptr);
+  Py_XDECREF(empty);
+  t_off = before;
+  return result;
+}
+PyMethodDef kModuleMethods[] = {
+    {"_disabled_torch_function_impl", disabled_function, METH_VARARGS,
+     "As a class's __torch_function__: its instances are treated as plain tensors."},
+    {nullptr, nullptr, 0, nullptr}};
+
+const Row kRows[] = {
+    {"_plain_tensor_classes(object classes) -> None",
+     [](const Args& a) {
+       const Py_ssize_t n = PyTuple_Check(a.object(0)) ? PyTuple_GET_SIZE(a.object(0)) : 0;
+       for (size_t i = 0; i < g_plain.size() && static_cast<Py_ssize_t>(i) < n; ++i)
+         g_plain[i] = reinterpret_cast<PyTypeObject*>(
+             Py_NewRef(PyTuple_GET_ITEM(a.object(0), static_cast<Py_ssize_t>(i))));
+       return Py_NewRef(Py_None);
+     }},
+    {"_has_say(object tensor) -> bool",
+     [](const Args& a) { return wrap(is_tensor(a.object(0)) && is_custom(a.object(0))); }},
+};
+
+bool is_number(PyObject* o) {
+  return PyFloat_Check(o) || PyLong_Check(o) || PyIndex_Check(o) ||
+         (Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float && !PySequence_Check(o));
+}
+
+struct Names {
+  const char *op, *method, *reflected;
+};
+constexpr Names kNames[] = {{"add", "add", "__radd__"},
+                            {"sub", "sub", "__rsub__"},
+                            {"mul", "mul", "__rmul__"},
+                            {"div", "div", "__rtruediv__"},
+                            {"floordiv", "floor_divide", "__rfloordiv__"},
+                            {"mod", "remainder", "__rmod__"},
+                            {"and", "bitwise_and", "__rand__"},
+                            {"or", "bitwise_or", "__ror__"},
+                            {"xor", "bitwise_xor", "__rxor__"},
+                            {"shl", "bitwise_left_shift", "__rlshift__"},
+                            {"shr", "bitwise_right_shift", "__rrshift__"},
+                            {"pow", "pow", "__rpow__"},
+                            {"matmul", "matmul", "__rmatmul__"}};
+
+PyObject* call_attribute(const char* name, PyObject* const* args, Py_ssize_t n) {
+  try {
+    const Owned callable(PyObject_GetAttrString(reinterpret_cast<PyObject*>(TensorType), name));
+    PyObject* result = call_override(callable.o, args, n, nullptr);
+    if (!result && !PyErr_Occurred())
+      PyErr_Format(PyExc_TypeError,
+                   "no implementation found for '%s' on types that implement __torch_function__: [%R]", name,
+                   Py_TYPE(args[0]));
+    return result;
+  } catch (...) {
+    raise_current_exception();
+    return nullptr;
+  }
+}
+
+}  // namespace
+
+bool has_say(PyTypeObject* type) {
+  if (t_off) return false;
+  for (const PyTypeObject* plain : g_plain)
+    if (type == plain) return false;
+  PyObject* handler = PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), "__torch_function__");
+  if (!handler) PyErr_Clear();
+  Py_XDECREF(handler);
+  return handler && handler != g_disabled;
+}
+
+bool custom_pair(PyObject* a, PyObject* b) {
+  const bool left = Py_TYPE(a) != TensorType && is_tensor(a),
+             right = Py_TYPE(b) != TensorType && is_tensor(b);
+  if (!left && !right) return false;
+  if (!(left && is_custom(a)) && !(right && is_custom(b))) return false;
+  return (is_tensor(a) || is_number(a)) && (is_tensor(b) || is_number(b));
+}
+
+PyObject* custom_binary(const char* op, PyObject* a, PyObject* b) {
+  PyObject *in_order[] = {a, b}, *reflected[] = {b, a};
+  for (const Names& n : kNames)
+    if (std::strcmp(n.op, op) == 0)
+      return is_tensor(a) ? call_attribute(n.method, in_order, 2) : call_attribute(n.reflected, reflected, 2);
+  return call_attribute(op, in_order, 2);  // comparisons, which have no reflected form
+}
+
+PyObject* custom_call(const char* attribute, PyObject* self, PyObject* other) {
+  PyObject* args[] = {self, other};
+  return call_attribute(attribute, args, other ? 2 : 1);
+}
+
+PyObject* in_class_of(PyObject* self, PyObject* view) {
+  if (!view || !is_tensor(view) || Py_TYPE(view) != TensorType || !is_custom(self)) return view;
+  PyObject* result = PyObject_CallMethod(view, "as_subclass", "O", Py_TYPE(self));
+  Py_DECREF(view);
+  return result;
+}
+
+PyObject* call_override(PyObject* callable, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  const Py_ssize_t named = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+  Overrides found;
+  for (Py_ssize_t i = 0; i < nargs + named; ++i) find_overrides(args[i], &found, false);
+  if (found.list.empty()) return nullptr;
+  const auto count = static_cast<Py_ssize_t>(found.list.size());
+  const Owned types(PyTuple_New(count)), positional(PyTuple_New(nargs)), keywords(PyDict_New());
+  for (Py_ssize_t i = 0; i < count; ++i)
+    PyTuple_SET_ITEM(types.o, i,
+                     Py_NewRef(reinterpret_cast<PyObject*>(found.list[static_cast<size_t>(i)].type)));
+  for (Py_ssize_t i = 0; i < nargs; ++i) PyTuple_SET_ITEM(positional.o, i, Py_NewRef(args[i]));
+  for (Py_ssize_t i = 0; i < named; ++i)
+    if (PyDict_SetItem(keywords.o, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]) < 0) throw PyError{};
+  for (const Override& o : found.list) {
+    PyObject* result =
+        PyObject_CallFunctionObjArgs(o.handler, callable, types.o, positional.o, keywords.o, nullptr);
+    if (result != Py_NotImplemented) return result;
+    Py_DECREF(result);
+  }
+  return nullptr;
+}
+
+bool init_subclass(PyObject* module) {
+  static PyType_Slot slots[] = {{Py_tp_methods, kSwitchMethods}, {0, nullptr}};
+  static PyType_Spec spec = {"ccdl._C.DisableTorchFunctionSubclass", sizeof(SwitchObject), 0,
+                             Py_TPFLAGS_DEFAULT, slots};
+  PyObject* type = PyType_FromSpec(&spec);
+  if (!type || PyModule_AddFunctions(module, kModuleMethods) < 0) return false;
+  PyModule_AddObject(module, "DisableTorchFunctionSubclass", type);
+  g_disabled = PyObject_GetAttrString(module, "_disabled_torch_function_impl");
+  add_rows(module, kRows);
+  return g_disabled != nullptr;
+}
+
+}  // namespace ccdl::python

@@ -1,0 +1,33 @@
+// Tensors of the user's own classes: operators leave calls with them to the class's __torch_function__, whose
+// default computes and gives the results that class.
+#pragma once
+#include "binding.h"
+
+namespace ccdl::python {
+
+// Whether a class of tensors has a say in calls: it is none of the library's own (Parameter and its like),
+// and this thread has not switched that off.
+bool has_say(PyTypeObject* type);
+inline bool is_custom(PyObject* tensor) { return Py_TYPE(tensor) != TensorType && has_say(Py_TYPE(tensor)); }
+
+// Whether an operator of Python's (+, ==, ...) is to go to a class: one operand is of it, the other a tensor
+// or a number.
+bool custom_pair(PyObject* a, PyObject* b);
+inline bool custom_operands(PyObject* a, PyObject* b) {
+  const auto usual = [](PyObject* o) {
+    return Py_TYPE(o) == TensorType || Py_TYPE(o) == &PyFloat_Type || Py_TYPE(o) == &PyLong_Type;
+  };
+  return !(usual(a) && usual(b)) && custom_pair(a, b);
+}
+// The call of that operator: a method of Tensor by name, or the reflected one when `a` is no tensor.
+PyObject* custom_binary(const char* op, PyObject* a, PyObject* b);
+PyObject* custom_call(const char* attribute, PyObject* self, PyObject* other = nullptr);
+// A view of `self` that a property made, in the class of self.
+PyObject* in_class_of(PyObject* self, PyObject* view);
+
+// The call through the classes of its arguments; null without an error: no class took it.
+PyObject* call_override(PyObject* callable, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
+
+bool init_subclass(PyObject* module);
+
+}  // namespace ccdl::python
