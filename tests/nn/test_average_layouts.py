@@ -42,6 +42,6 @@ def test_averages(shape, size, dtype, channels_last):
     if channels_last:
         dy = dy.contiguous(memory_format=ccdl.channels_last)
     (dx,) = ccdl.autograd.grad(y, x, dy)
-    want, dwant = reference(x.detach().double().numpy(), dy.double().numpy(), *borders)
-    np.testing.assert_allclose(y.detach().double().numpy(), want, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
-    np.testing.assert_allclose(dx.double().numpy(), dwant, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    want, dwant = reference(x.detach().double().cpu().numpy(), dy.double().cpu().numpy(), *borders)
+    np.testing.assert_allclose(y.detach().double().cpu().numpy(), want, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    np.testing.assert_allclose(dx.double().cpu().numpy(), dwant, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])

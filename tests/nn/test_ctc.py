@@ -70,9 +70,9 @@ def test_values_and_gradients(dtype, steps, batch, classes, width, blank):
     (grad,) = ccdl.autograd.grad(got, x, ccdl.tensor(scale).to(x.dtype))
     want = [reference(lp[:t, n], targets[n, :s], blank) for n, (t, s) in enumerate(zip(times, sizes))]
     rtol = 1e-11 if dtype == "float64" else 3e-6
-    np.testing.assert_allclose(got.detach().numpy(), [w[0] for w in want], rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(got.detach().cpu().numpy(), [w[0] for w in want], rtol=rtol, atol=rtol)
     for n, t in enumerate(times):
-        np.testing.assert_allclose(grad[:t, n].numpy(), want[n][1] * scale[n], rtol=rtol * 30, atol=rtol * 10)
+        np.testing.assert_allclose(grad[:t, n].cpu().numpy(), want[n][1] * scale[n], rtol=rtol * 30, atol=rtol * 10)
         assert not grad[t:, n].any()
     flat = ccdl.tensor(np.concatenate([targets[n, :s] for n, s in enumerate(sizes)]))
     same = F.ctc_loss(x, flat, times.tolist(), sizes.tolist(), blank=blank, reduction="none")
@@ -88,8 +88,8 @@ def test_long_sequences_keep_their_digits():
     got.backward()
     loss, grad = reference(lp[:, 0], target, 0)
     np.testing.assert_allclose(got.item(), loss, rtol=1e-5)
-    np.testing.assert_allclose(x.grad[:, 0].numpy(), grad, atol=1e-3)  # PyTorch: 8e-3
-    np.testing.assert_allclose(x.grad.sum(-1).numpy(), -1, atol=1e-3)  # every step is at some class
+    np.testing.assert_allclose(x.grad[:, 0].cpu().numpy(), grad, atol=1e-3)  # PyTorch: 8e-3
+    np.testing.assert_allclose(x.grad.sum(-1).cpu().numpy(), -1, atol=1e-3)  # every step is at some class
 
 
 def test_samples_without_an_alignment():
@@ -100,7 +100,7 @@ def test_samples_without_an_alignment():
         got = F.ctc_loss(x, targets, times, sizes, reduction="none", zero_infinity=zero)
         (grad,) = ccdl.autograd.grad(got.sum(), x)
         want = [0.0 if zero else math.inf, reference(lp[:, 1], [1, 2], 0)[0], 0.0 if zero else math.inf]
-        np.testing.assert_allclose(got.detach().numpy(), want, rtol=1e-12)
+        np.testing.assert_allclose(got.detach().cpu().numpy(), want, rtol=1e-12)
         assert not grad[:, 0].any() and grad[:, 1].any() and not grad[:, 2].any()
 
 
@@ -112,7 +112,7 @@ def test_classes_of_probability_zero():
     got.backward()
     loss, grad = reference(lp[:, 0], [1, 2], 0)
     np.testing.assert_allclose(got.item(), loss, rtol=1e-5)
-    np.testing.assert_allclose(x.grad[:, 0].numpy(), grad, atol=1e-5)
+    np.testing.assert_allclose(x.grad[:, 0].cpu().numpy(), grad, atol=1e-5)
     x = ccdl.tensor(lp).float()
     x[1, 0, 2] = math.nan
     assert math.isnan(F.ctc_loss(x, ccdl.tensor([[1, 2]]), [6], [2], reduction="sum").item())
@@ -140,4 +140,4 @@ def test_half_formats_are_computed_in_float(dtype):
     want.backward()
     assert got.dtype == x.dtype == x.grad.dtype
     np.testing.assert_allclose(got.item(), want.item(), rtol=1e-2)
-    np.testing.assert_allclose(x.grad.float().numpy(), y.grad.numpy(), atol=1e-2)
+    np.testing.assert_allclose(x.grad.float().cpu().numpy(), y.grad.cpu().numpy(), atol=1e-2)

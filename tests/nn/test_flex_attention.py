@@ -102,15 +102,15 @@ def test_values_are_those_written_out(score, mask):
     wanted = written_out(q, k, v, SCORES[score][1], allowed)
     for got, value in zip((out, aux.lse, aux.max_scores), wanted, strict=True):
         assert got.dtype == ccdl.float64
-        np.testing.assert_allclose(got.numpy(), value, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(got.cpu().numpy(), value, rtol=1e-12, atol=1e-12)
 
 
 def test_scale_lse_and_low_precision():
     q, k, v = inputs()
     out, lse = flex_attention(*map(ccdl.tensor, (q, k, v)), scale=0.3, return_lse=True)
     wanted = written_out(q, k, v, scale=0.3)
-    np.testing.assert_allclose(out.numpy(), wanted[0], rtol=1e-12)
-    np.testing.assert_allclose(lse.numpy(), wanted[1], rtol=1e-12)
+    np.testing.assert_allclose(out.cpu().numpy(), wanted[0], rtol=1e-12)
+    np.testing.assert_allclose(lse.cpu().numpy(), wanted[1], rtol=1e-12)
     half = flex_attention(*(ccdl.tensor(x).bfloat16() for x in (q, k, v)), return_lse=True)
     assert half[0].dtype == ccdl.bfloat16 and half[1].dtype == ccdl.float32
 
@@ -188,26 +188,26 @@ def test_masks_join_and_come_from_scores():
     first = or_masks(causal, lambda b, h, i, j: j < 2)
     rows, columns = np.arange(4)[:, None], np.arange(5)
     lower = rows >= columns
-    assert (create_mask(near, None, 2, 4, 5, device="cpu").numpy() == (lower & (rows - columns < 2))).all()
-    assert (create_mask(first, 2, None, 4, 5, device="cpu").numpy() == (lower | (columns < 2))).all()
+    assert (create_mask(near, None, 2, 4, 5, device="cpu").cpu().numpy() == (lower & (rows - columns < 2))).all()
+    assert (create_mask(first, 2, None, 4, 5, device="cpu").cpu().numpy() == (lower | (columns < 2))).all()
 
     def score(s, b, h, i, j):
         return ccdl.where(i > j, s, -float("inf"))
 
     got = create_mask(score, 2, 2, 4, 5, device="cpu")
-    assert got.shape == (2, 2, 4, 5) and (got.numpy() == (rows > columns)).all()
+    assert got.shape == (2, 2, 4, 5) and (got.cpu().numpy() == (rows > columns)).all()
     assert create_mask(noop_mask, None, None, 2, 2, device="cpu").all()
 
 
 def test_a_longer_mask_serves_and_a_mask_from_lists():
     q = ccdl.tensor(inputs()[0])
     mask = create_block_mask(causal, None, None, 64, 64, device="cpu", BLOCK_SIZE=16)
-    wanted = written_out(*[q.numpy()] * 3, allowed=lambda b, h, i, j: i >= j)[0]
-    np.testing.assert_allclose(flex_attention(q, q, q, block_mask=mask).numpy(), wanted, rtol=1e-12)
+    wanted = written_out(*[q.cpu().numpy()] * 3, allowed=lambda b, h, i, j: i >= j)[0]
+    np.testing.assert_allclose(flex_attention(q, q, q, block_mask=mask).cpu().numpy(), wanted, rtol=1e-12)
     count, index = ccdl.tensor([[[1, 2]]]).int(), ccdl.tensor([[[[0, 1], [0, 1]]]]).int()
     built = BlockMask.from_kv_blocks(count, index, BLOCK_SIZE=8, mask_mod=causal)
     assert built.shape == (1, 1, 16, 16) and built.q_num_blocks.tolist() == [[[2, 1]]]
-    np.testing.assert_allclose(flex_attention(q, q, q, block_mask=built).numpy(), wanted, rtol=1e-12)
+    np.testing.assert_allclose(flex_attention(q, q, q, block_mask=built).cpu().numpy(), wanted, rtol=1e-12)
 
 
 def test_bad_calls_say_what_does_not_fit():

@@ -59,14 +59,14 @@ def test_values_and_gradients(shape, size, mode, dtype, channels_last):
         assert y.is_contiguous(memory_format=ccdl.channels_last)
     g = ccdl.tensor(rng.standard_normal(y.shape)).to(x.dtype)
     (dx,) = ccdl.autograd.grad(y, x, g)
-    want, dwant = x.detach().double().numpy(), g.double().numpy()
+    want, dwant = x.detach().double().cpu().numpy(), g.double().cpu().numpy()
     for d, n in enumerate(size):
         m = weights(shape[d + 2], n, mode)
         want = np.moveaxis(np.moveaxis(want, d + 2, -1) @ m.T, -1, d + 2)
         dwant = np.moveaxis(np.moveaxis(dwant, d + 2, -1) @ m, -1, d + 2)
     tolerance = TOLERANCE[dtype]
-    np.testing.assert_allclose(y.detach().double().numpy(), want, rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(dx.double().numpy(), dwant, rtol=tolerance, atol=tolerance * 2)
+    np.testing.assert_allclose(y.detach().double().cpu().numpy(), want, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(dx.double().cpu().numpy(), dwant, rtol=tolerance, atol=tolerance * 2)
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
@@ -79,9 +79,9 @@ def test_padding_keeps_channels_last(mode, padding):
     x = ccdl.from_numpy(array).contiguous(memory_format=ccdl.channels_last).requires_grad_()
     y = F.pad(x, padding, mode=mode)
     assert y.is_contiguous(memory_format=ccdl.channels_last)
-    np.testing.assert_array_equal(y.detach().numpy(), want)
+    np.testing.assert_array_equal(y.detach().cpu().numpy(), want)
     g = rng.standard_normal(y.shape).astype(np.float32)
     (dx,) = ccdl.autograd.grad(y, x, ccdl.from_numpy(g))
     (again,) = ccdl.autograd.grad(F.pad(p := x.detach().contiguous().requires_grad_(), padding, mode=mode), p,
                                   ccdl.from_numpy(g))
-    np.testing.assert_allclose(dx.numpy(), again.numpy(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(dx.cpu().numpy(), again.cpu().numpy(), rtol=1e-6, atol=1e-6)

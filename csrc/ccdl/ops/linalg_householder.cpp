@@ -43,7 +43,7 @@ Tensor linalg_householder_product(const Tensor& a, const Tensor& tau) {
   {
     const NoGradGuard no_grad;
     if (!whole(a)) {
-      q = composite(a, tau);
+      q = mT(contiguous(mT(composite(a, tau))));  // columns in a row, as the kernel leaves them
     } else {
       // reflectors that are none (any vector, any tau) grow without bound: many of them lose float's digits
       const Tensor at = working_copy(mT(n > 8 ? to(a, DType::Float64) : a));
