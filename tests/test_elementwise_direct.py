@@ -342,3 +342,24 @@ def test_all_of_it_at_every_level(level: str) -> None:
     run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not every_level", __file__],
                          env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-3000:]
+
+
+def test_targets_that_must_not_be_written() -> None:
+    fixed = np.zeros(4, np.float32)
+    fixed.flags.writeable = False
+    target = ccdl.from_dlpack(fixed)  # read-only memory of another library
+    one = ccdl.ones(4)
+    for call in (lambda: ccdl.add(one, one, out=target), lambda: ccdl.exp(one, out=target), lambda: ccdl.maximum(one, one, out=target)):
+        with pytest.raises(RuntimeError, match="read-only"):
+            call()
+    assert fixed.tolist() == [0, 0, 0, 0]
+    with ccdl.inference_mode():
+        kept = ccdl.zeros(4)
+    with pytest.raises(RuntimeError, match="inference"):
+        ccdl.mul(one, one, out=kept)
+    w = ccdl.ones(4, requires_grad=True)
+    saved = ccdl.full((4,), 2.0)
+    y = (w * saved).sum()
+    ccdl.add(one, one, out=saved)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
