@@ -4,7 +4,7 @@ from . import _C
 
 
 def torch_function(cls, func, types, args=(), kwargs=None):
-    """What a subclass of Tensor that says nothing else makes of a call: computed as ever, results of ``cls``."""
+    """What a subclass of Tensor that says nothing else makes of a call: the usual, results of ``cls``."""
     if not all(issubclass(cls, t) for t in types):
         return NotImplemented
     with _C.DisableTorchFunctionSubclass():

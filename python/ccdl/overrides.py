@@ -1,8 +1,8 @@
 """Questions about tensor-like arguments.
 
-Operators leave a call to ``__torch_function__`` of the classes of its arguments, as in PyTorch: of objects that
-are no tensors and have one, and of subclasses of Tensor, where the method that Tensor itself has computes as ever
-and gives the results the class. In-place operators of Python (``+=``) and most properties do not ask.
+Operators leave a call to ``__torch_function__`` of the classes of its arguments, as in PyTorch: of objects
+that are no tensors and have one, and of subclasses of Tensor, where the method Tensor itself has computes
+as ever and gives the results the class. In-place operators of Python (``+=``) and most properties do not ask.
 """
 
 from __future__ import annotations
