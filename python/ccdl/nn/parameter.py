@@ -24,6 +24,8 @@ class Parameter(_C.Tensor):
     True
     """
 
+    __torch_function__ = _C._disabled_torch_function_impl
+
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         if data is None:
             data = _C.empty(0)
@@ -71,6 +73,7 @@ class Buffer(_C.Tensor):
     """
 
     persistent: bool
+    __torch_function__ = _C._disabled_torch_function_impl
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         if data is None:
@@ -119,6 +122,7 @@ class UninitializedBuffer(_C.Tensor):
     """A buffer whose shape a lazy module fixes at its first call."""
 
     persistent: bool
+    __torch_function__ = _C._disabled_torch_function_impl
 
     def __new__(
         cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
@@ -145,6 +149,4 @@ class UninitializedBuffer(_C.Tensor):
         self.__class__ = Buffer  # type: ignore[assignment]
 
 
-for _class in (Parameter, Buffer, UninitializedParameter, UninitializedBuffer):
-    _class.__torch_function__ = _C._disabled_torch_function_impl  # type: ignore[method-assign,assignment]
 _C._plain_tensor_classes((Parameter, Buffer, UninitializedParameter, UninitializedBuffer))
