@@ -51,3 +51,10 @@ def test_refusals() -> None:
                  lambda: ccdl.histogramdd([[1.0]], 2)):
         with pytest.raises(TypeError, match="histogramdd"):
             call()
+
+
+def test_no_samples_lie_between_zero_and_one():
+    counts, edges = ccdl.histogramdd(ccdl.zeros(0, 2), (2, 1))
+    want, borders = np.histogramdd(np.zeros((0, 2)), (2, 1))
+    assert counts.tolist() == want.tolist()
+    assert [e.tolist() for e in edges] == [b.tolist() for b in borders]

@@ -120,7 +120,7 @@ def _edges(x: Tensor, bins: Any, range: Any) -> list[Tensor]:
         if range is not None:
             low, high = float(range[2 * d]), float(range[2 * d + 1])
         else:
-            low, high = (float(x[:, d].min()), float(x[:, d].max())) if len(x) else (0.0, 0.0)
+            low, high = (float(x[:, d].min()), float(x[:, d].max())) if len(x) else (0.0, 1.0)
         if not (math.isfinite(low) and math.isfinite(high)):
             raise CcdlRuntimeError(
                 f"histogramdd: dimension {d}'s range [{low}, {high}] is not finite; pass range="
