@@ -244,9 +244,9 @@ def compile(model=None, **options):
 
 def use_deterministic_algorithms(mode, *, warn_only=False):
     """Accepted without effect: every ccdl op is deterministic at any thread count."""
-    from . import _functions
+    from . import _settings
 
-    _functions._deterministic_warn_only = not not (mode and warn_only)
+    _settings._deterministic_warn_only = not not (mode and warn_only)
 
 
 def are_deterministic_algorithms_enabled():
