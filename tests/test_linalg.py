@@ -335,3 +335,10 @@ def test_small_matrices_side_by_side(dtype: str) -> None:
     a[7, 1, 1], a[11, 2, 2], a[13, 0, 0], a[14, 0, 0], a[14, 2, 2] = -1, np.nan, 0, -1, -1
     assert np.flatnonzero(ccdl.linalg.cholesky_ex(ccdl.from_numpy(a))[1].numpy()).tolist() == [7, 11, 13, 14]
     assert ccdl.linalg.cholesky_ex(ccdl.from_numpy(a))[1].numpy()[[7, 11, 13, 14]].tolist() == [2, 3, 1, 1]
+
+
+def test_gradients_of_composites_have_no_history_unless_asked_for():
+    a, tau = ccdl.rand(4, 3, dtype=ccdl.float64, requires_grad=True), ccdl.rand(3, dtype=ccdl.float64, requires_grad=True)
+    for create in (False, True):
+        grads = ccdl.autograd.grad(ccdl.linalg.householder_product(a, tau).sum(), (a, tau), create_graph=create)
+        assert [g.requires_grad for g in grads] == [create, create]

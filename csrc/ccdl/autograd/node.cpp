@@ -416,12 +416,17 @@ Tensor make_view(const Tensor& x, const Tensor& out, Ref<Node> node, Meta::ViewK
 
 TensorList differentiate(const std::function<TensorList(const TensorList&)>& composite,
                          const TensorList& inputs, const TensorList& grads) {
+  const bool higher = grad_enabled();  // else the result has no history
   GradModeGuard on(true);
   TensorList own(inputs.size()), wanted;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i].defined()) continue;
-    own[i] = requires_grad(inputs[i]) ? ops::identity_view(inputs[i]) : inputs[i];
-    if (requires_grad(inputs[i])) wanted.push_back(own[i]);
+    own[i] = !requires_grad(inputs[i]) ? inputs[i]
+             : higher                  ? ops::identity_view(inputs[i])
+                                       : detach(inputs[i]);
+    if (!requires_grad(inputs[i])) continue;
+    if (!higher) set_requires_grad(own[i], true);
+    wanted.push_back(own[i]);
   }
   const TensorList outputs = composite(own);
   TensorList ys, dys;
@@ -432,7 +437,7 @@ TensorList differentiate(const std::function<TensorList(const TensorList&)>& com
     }
   TensorList result(inputs.size());
   if (ys.empty() || wanted.empty()) return result;
-  const TensorList g = grad(ys, wanted, dys, true, true, true);
+  const TensorList g = grad(ys, wanted, dys, higher, higher, true);
   for (size_t i = 0, j = 0; i < inputs.size(); ++i)
     if (own[i].defined() && requires_grad(inputs[i])) result[i] = g[j++];
   return result;

@@ -257,9 +257,9 @@ void backward(const TensorList& outputs, const TensorList& grad_outputs = {}, bo
 TensorList grad(const TensorList& outputs, const TensorList& inputs, const TensorList& grad_outputs = {},
                 bool keep_graph = false, bool create_graph = false, bool allow_unused = false);
 
-// The double-backward rule of fused ops (DESIGN 6.4). Call inside apply() when grad_enabled(): re-runs the
-// composite on the saved inputs and differentiates that, so the result carries its own history. grads[i]
-// belongs to composite output i.
+// The double-backward rule of fused ops (DESIGN 6.4). Called inside apply(): re-runs the composite on the
+// saved inputs and differentiates that, so the result carries its own history where grad_enabled(), and none
+// elsewhere. grads[i] belongs to composite output i.
 TensorList differentiate(const std::function<TensorList(const TensorList&)>& composite,
                          const TensorList& inputs, const TensorList& grads);
 
