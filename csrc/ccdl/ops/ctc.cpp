@@ -60,13 +60,14 @@ Samples make_samples(const Tensor& log_probs, const Tensor& targets, IntSpan inp
   return p;
 }
 
-// The recursion from ops, all samples at once; a very small number stands for -inf, so that gradients stay
-// finite.
-Tensor composite(const Tensor& log_probs, const Samples& p, bool zero_infinity) {
+// The recursion from ops, all samples at once, in double: of 1500 steps float loses three digits. A very
+// small number stands for -inf, so that gradients stay finite.
+Tensor composite(const Tensor& given, const Samples& p, bool zero_infinity) {
   constexpr double kFloor = -1e30;
-  const Device device = log_probs.device();
-  const DType dtype = log_probs.dtype();
-  if (p.N == 0) return sum(log_probs, Dims{0, 2});
+  constexpr DType dtype = DType::Float64;
+  const Device device = given.device();
+  const Tensor log_probs = to(given, dtype);
+  if (p.N == 0) return sum(given, Dims{0, 2});
   auto states = [&](int64_t n) { return p.states[static_cast<size_t>(n)]; };
   auto label_of = [&](int64_t n, int64_t s) { return p.labels[static_cast<size_t>(n * p.L + s)]; };
   const Dims all{p.N, p.L};
@@ -97,7 +98,8 @@ Tensor composite(const Tensor& log_probs, const Samples& p, bool zero_infinity) 
                                     [&](int64_t n, int64_t i) { return i == 1 && states(n) == 1; });
   const Tensor ends = where(none, border, gather(alpha, 1, last));
   const Tensor total = neg(logsumexp(ends, Dims{1}));
-  return where(gt(total, Scalar(1e29)), Operand(Scalar(zero_infinity ? 0.0 : HUGE_VAL)), total);
+  return to(where(gt(total, Scalar(1e29)), Operand(Scalar(zero_infinity ? 0.0 : HUGE_VAL)), total),
+            given.dtype());
 }
 
 // dx = -dy posterior
