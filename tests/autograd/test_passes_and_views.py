@@ -181,3 +181,22 @@ def test_an_object_of_a_subclass_keeps_the_history() -> None:
         warnings.simplefilter("error")
         y.sum().backward()
     assert ccdl.equal(x.grad, ccdl.full((2,), 3.0))
+
+
+@pytest.mark.parametrize("write", [
+    lambda y: y.zero_(), lambda y: y.fill_(2.0), lambda y: y.copy_(ccdl.zeros(3)), lambda y: y.copy_(ccdl.ones(3, requires_grad=True)),
+    lambda y: y.__setitem__(slice(None), 1.0),
+])  # fmt: skip
+def test_what_was_overwritten_has_a_gradient_of_zeros(write: Any) -> None:
+    x = ccdl.ones(3, requires_grad=True)
+    y = x * 2
+    write(y)
+    y.sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [0, 0, 0]
+    z = x.tanh()  # saves its result
+    write(z)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+    z = x.tanh()
+    z.copy_(z)  # changes nothing
+    z.sum().backward()

@@ -7,6 +7,7 @@
 #include <ccdl/autograd/accumulate.h>
 #include <ccdl/autograd/saved_hooks.h>
 #include <ccdl/core/tls.h>
+#include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/view.h>
 
@@ -350,10 +351,14 @@ struct CopySlices : Node {
   }
 };
 
-// All of x replaced by a constant: no gradient goes on.
+// All of x replaced by a constant: dx = 0. Zeros go on, as in PyTorch, so that leaves behind them have a
+// gradient and what was saved there is still checked.
 struct OverwriteBackward : Node {
   const char* name() const override { return "OverwriteBackward"; }
-  TensorList apply(const TensorList&) override { return TensorList(next_.size()); }
+  TensorList apply(const TensorList& grads) override {
+    const Tensor& g = grads[0];
+    return {g.defined() ? ops::zeros(g.sizes(), g.dtype(), g.device()) : Tensor()};
+  }
 };
 
 }  // namespace

@@ -19,7 +19,10 @@ struct CopyBackward : Node {
   explicit CopyBackward(const char* n) : name_(n) {}
   const char* name() const override { return name_; }
   const char* name_;
-  TensorList apply(const TensorList& g) override { return {g[0]}; }
+  TensorList apply(const TensorList& g) override {
+    if (next_.size() == 1) return {g[0]};
+    return {g[0], needs(1) ? zeros(g[0].sizes(), g[0].dtype(), g[0].device()) : Tensor()};  // what was overwritten
+  }
 };
 
 bool may_overlap(const Dims& sizes, const Dims& strides) {
@@ -206,7 +209,8 @@ Tensor copy_(const Tensor& x, const Tensor& src, bool non_blocking) {
   }
   transfer(from, x, non_blocking);
   if (needs_graph(src) && is_floating(x.dtype())) {
-    autograd::rebase_history(x, make_ref<CopyBackward>("CopyBackward"), {src});
+    autograd::rebase_history(x, make_ref<CopyBackward>("CopyBackward"),
+                             requires_grad(x) ? TensorList{src, x} : TensorList{src});
   } else {
     autograd::rebase_history(x, Edge{});
   }
