@@ -21,7 +21,8 @@ struct CopyBackward : Node {
   const char* name_;
   TensorList apply(const TensorList& g) override {
     if (next_.size() == 1) return {g[0]};
-    return {g[0], needs(1) ? zeros(g[0].sizes(), g[0].dtype(), g[0].device()) : Tensor()};  // what was overwritten
+    return {g[0],
+            needs(1) ? zeros(g[0].sizes(), g[0].dtype(), g[0].device()) : Tensor()};  // what was overwritten
   }
 };
 
