@@ -4,6 +4,7 @@
 #include <ccdl/cpu/reduce_values.h>
 
 #include <cmath>
+#include <type_traits>
 
 #include <ccdl/cpu/reduce_moments.h>
 #include <ccdl/cpu/simd/elementwise_convert.h>
@@ -27,32 +28,41 @@ double finish(ReduceOp op, double v, double p, double count) {
   }
 }
 
+// A run of the output: finished here, converted by the vector kernel.
+void store_run(const ValuePolicy& pol, const double* acc, char* y, int64_t n) {
+  const int64_t bytes = item_size(pol.y->dtype);
+  const auto convert =
+      simd_elementwise_convert().convert[static_cast<int>(DType::Float64)][static_cast<int>(pol.y->dtype)];
+  if (pol.op != ReduceOp::Mean && pol.op != ReduceOp::Norm2 && pol.op != ReduceOp::NormP)
+    return convert(acc, y, n);
+  double block[256];
+  const double reciprocal = 1 / pol.count;
+  for (int64_t b = 0; b < n; b += 256) {
+    const int64_t m = std::min<int64_t>(256, n - b);
+    if (pol.op == ReduceOp::Mean && bytes <= 4)  // the reciprocal's error is far below the output's last bit
+      for (int64_t i = 0; i < m; ++i) block[i] = acc[b + i] * reciprocal;
+    else if (pol.op == ReduceOp::Mean)
+      for (int64_t i = 0; i < m; ++i) block[i] = acc[b + i] / pol.count;
+    else
+      for (int64_t i = 0; i < m; ++i) block[i] = finish(pol.op, acc[b + i], pol.p, pol.count);
+    convert(block, y + b * bytes, m);
+  }
+}
+
 void store_values(const ValuePolicy& pol, const double* acc, int64_t o, int64_t n, const Plan& plan) {
   const int64_t* iacc = reinterpret_cast<const int64_t*>(acc);
-  if (!pol.integer && n >= 16 && plan.out[plan.nout - 1].ys == 1 && plan.nout == 1) {
-    double block[256];  // a run of the output: finished here, converted by the vector kernel
-    const auto convert =
-        simd_elementwise_convert().convert[static_cast<int>(DType::Float64)][static_cast<int>(pol.y->dtype)];
-    const bool plain = pol.op != ReduceOp::Mean && pol.op != ReduceOp::Norm2 && pol.op != ReduceOp::NormP;
-    if (plain) return convert(acc, static_cast<char*>(pol.y->data) + o * item_size(pol.y->dtype), n);
-    const bool narrow_type = item_size(pol.y->dtype) <= 4;
-    const double reciprocal = 1 / pol.count;
-    for (int64_t b = 0; b < n; b += 256) {
-      const int64_t m = std::min<int64_t>(256, n - b);
-      if (pol.op == ReduceOp::Mean &&
-          narrow_type)  // the reciprocal's error is far below the output's last bit
-        for (int64_t i = 0; i < m; ++i) block[i] = acc[b + i] * reciprocal;
-      else if (pol.op == ReduceOp::Mean)
-        for (int64_t i = 0; i < m; ++i) block[i] = acc[b + i] / pol.count;
-      else
-        for (int64_t i = 0; i < m; ++i) block[i] = finish(pol.op, acc[b + i], pol.p, pol.count);
-      convert(block, static_cast<char*>(pol.y->data) + (o + b) * item_size(pol.y->dtype), m);
-    }
-    return;
+  if (!pol.integer && n >= 16 && plan.dense_y) {
+    const int64_t at = plan.y_offset_out(o) * item_size(pol.y->dtype);
+    return store_run(pol, acc, static_cast<char*>(pol.y->data) + at, n);
   }
   by_dtype(pol.y->dtype, [&](auto tag) {
     using T = decltype(tag);
     T* y = pol.y->ptr<T>();
+    if constexpr (std::is_same_v<T, int64_t>)
+      if (pol.integer && plan.dense_y) {
+        std::copy_n(iacc, n, y + plan.y_offset_out(o));
+        return;
+      }
     for_outputs(plan, o, n, [&](int64_t i, int64_t at) {
       if (!pol.integer)
         y[at] = narrow<T>(finish(pol.op, acc[i], pol.p, pol.count));
@@ -203,12 +213,49 @@ bool reduce_single(ReduceOp op, const View& x, const View& y) {
   }
 }
 
+// Columns of few rows, or of a unit that the first cache holds, straight into y. False where that is not what
+// is asked for.
+bool reduce_direct(ReduceOp op, const View& x, const View& y, const Plan& plan) {
+  if (plan.rows || plan.nred != 1 || plan.nout > 2 || !plan.dense_y || x.dtype != y.dtype || !plan.outputs)
+    return false;
+  const int which = op == ReduceOp::Sum || op == ReduceOp::Mean ? 0
+                    : op == ReduceOp::Max                       ? 1
+                    : op == ReduceOp::Min                       ? 2
+                    : op == ReduceOp::Prod                      ? 3
+                                                                : -1;
+  const Source src = source_of(x, plan, simd_reduce().row[0]);
+  if (which < 0 || src.packed || src.elem > kElemBF16) return false;
+  const auto kernel = simd_reduce().direct[which][src.elem];
+  const Dim &inner = plan.out[plan.nout - 1], &rows = plan.red[0];
+  if (!kernel || inner.xs != 1 || rows.size > kDirectRows ||
+      (rows.size > 16 && inner.size * rows.size * src.bytes > 32 * 1024))
+    return false;
+  const int64_t width = std::min(inner.size, kColumns), blocks = (inner.size + width - 1) / width;
+  const int64_t units = plan.outputs / inner.size, us = plan.nout == 2 ? plan.out[0].xs : 0;
+  const double scale = op != ReduceOp::Mean ? 1.0
+                       : src.bytes == 8     ? static_cast<double>(rows.size)
+                                            : 1.0 / static_cast<double>(rows.size);
+  char* out = static_cast<char*>(y.data);
+  parallel_for(units * blocks, std::max<int64_t>(1, kGrain / (rows.size * width)), [&](int64_t b, int64_t e) {
+    if (blocks == 1)
+      return kernel(src.data + b * us * src.bytes, e - b, us, rows.size, rows.xs, inner.size, scale,
+                    out + b * inner.size * src.bytes);
+    for (; b < e; ++b) {
+      const int64_t u = b / blocks, j = b % blocks * width;
+      kernel(src.data + (u * us + j) * src.bytes, 1, us, rows.size, rows.xs, std::min(width, inner.size - j),
+             scale, out + (u * inner.size + j) * src.bytes);
+    }
+  });
+  return true;
+}
+
 }  // namespace
 
 void reduce(ReduceOp op, const View& x, const View& y, double p) {
   const Plan plan = make_plan(x, y);
   if (plan.reduced == 1 && plan.outputs > 1 && reduce_single(op, x, y)) return;
   if (op == ReduceOp::LogSumExp) return log_sum_exp(x, y);
+  if (reduce_direct(op, x, y, plan)) return;
   const Source src = source_for(x, plan, kernel_of(op));
   ValuePolicy pol = value_policy(kernel_of(op), op, src, y, plan);
   pol.p = p;

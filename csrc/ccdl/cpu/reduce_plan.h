@@ -11,6 +11,10 @@ namespace ccdl::cpu::reduction {
 constexpr int64_t kGrain = 64 * 1024;  // elements per task
 constexpr int64_t kMaxTasks = 64;      // long reductions are cut into about this many pieces in column mode
 constexpr int64_t kBlock = 2048;       // accumulators of one task, elements of one packed block
+constexpr int64_t kShortPiece = 128;   // elements of a piece of a row that is shared with other rows
+constexpr int64_t kFoldWidth = 64;     // accumulators of narrow rows that are read as one
+constexpr int64_t kDirectRows = 64;    // so few are joined in registers
+constexpr int64_t kFewColumns = 8;     // so few are searched column by column
 constexpr int64_t kColumns = 1024;  // side by side in column mode: a page of floats, which a row is read in
 
 struct Dim {
@@ -23,8 +27,12 @@ struct Plan {
   int64_t outputs = 1, reduced = 1;
   bool rows = true;  // row mode
   bool short_rows =
-      false;         // row mode, one reduced dimension of contiguous elements: many rows per kernel call
-  int64_t fold = 1;  // column mode: this many dense narrow rows are read as one
+      false;             // row mode, one reduced dimension of contiguous elements: many rows per kernel call
+  int64_t fold = 1;      // column mode: this many dense narrow rows are read as one
+  bool dense_y = false;  // outputs in plan order lie one behind the other in y
+  // Row mode, several reduced dimensions of which the innermost is short: runs of it are added row by row to
+  // many outputs, instead of one output after the other.
+  bool short_pieces = false;
 
   int64_t x_offset_out(int64_t o) const { return offset(out, nout, o, false); }
   int64_t y_offset_out(int64_t o) const { return offset(out, nout, o, true); }
@@ -72,10 +80,13 @@ inline Plan make_plan(const View& x, const View& y) {
   p.nred = collapse(p.red, p.nred);
   if (p.nred == 0) p.red[p.nred++] = {1, 1, 0};
   if (p.nout == 0) return p;
+  p.dense_y = p.out[p.nout - 1].ys == 1;
+  for (int k = p.nout - 1; k > 0; --k) p.dense_y &= p.out[k - 1].ys == p.out[k].ys * p.out[k].size;
   const Dim& o = p.out[p.nout - 1];
   const Dim& r = p.red[p.nred - 1];
   p.short_rows = p.nred == 1 && r.xs == 1 && r.size <= kGrain && o.xs > 1;
-  p.rows = r.xs < o.xs ? (r.size >= 16 || p.outputs < 64 || p.short_rows) : o.xs == 0;
+  p.short_pieces = p.nred > 1 && r.xs == 1 && r.size > 1 && r.size <= kShortPiece && o.xs > 1 && o.size >= 8;
+  p.rows = r.xs < o.xs ? (r.size >= 16 || p.outputs < 64 || p.short_rows || p.short_pieces) : o.xs == 0;
   if (!p.rows && p.nout == 1 && p.nred == 1 && o.xs == 1 && r.xs == o.size && o.size <= 128 && r.size >= 16)
     p.fold = std::min(512 / o.size, r.size / 4);
   return p;

@@ -1,6 +1,7 @@
 // Reductions to a value: the policy, and running it.
 #pragma once
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include <ccdl/cpu/reduce_run.h>
@@ -70,39 +71,35 @@ struct ValuePolicy {
   void join(double* a, const double* b, int64_t n) const {
     int64_t* ia = reinterpret_cast<int64_t*>(a);
     const int64_t* ib = reinterpret_cast<const int64_t*>(b);
-    for (int64_t i = 0; i < n; ++i) switch (kernel) {
-        case RedKernel::Prod:
-          if (integer)
-            ia[i] = static_cast<int64_t>(static_cast<uint64_t>(ia[i]) * static_cast<uint64_t>(ib[i]));
-          else
-            a[i] *= b[i];
-          break;
-        case RedKernel::Max:
-        case RedKernel::MaxAbs:
-          if (integer)
-            ia[i] = std::max(ia[i], ib[i]);
-          else
-            a[i] = b[i] > a[i] || std::isnan(b[i]) ? b[i] : a[i];
-          break;
-        case RedKernel::Min:
-        case RedKernel::MinAbs:
-          if (integer)
-            ia[i] = std::min(ia[i], ib[i]);
-          else
-            a[i] = b[i] < a[i] || std::isnan(b[i]) ? b[i] : a[i];
-          break;
-        case RedKernel::Any:
-          ia[i] |= ib[i];
-          break;
-        case RedKernel::All:
-          ia[i] &= ib[i];
-          break;
-        default:
-          if (integer)
-            ia[i] = static_cast<int64_t>(static_cast<uint64_t>(ia[i]) + static_cast<uint64_t>(ib[i]));
-          else
-            a[i] += b[i];
-      }
+    const auto each = [&](const auto& f) {
+      for (int64_t i = 0; i < n; ++i) a[i] = f(a[i], b[i]);
+    };
+    const auto whole = [&](const auto& f) {
+      for (int64_t i = 0; i < n; ++i)
+        ia[i] = static_cast<int64_t>(f(static_cast<uint64_t>(ia[i]), static_cast<uint64_t>(ib[i])));
+    };
+    const auto larger = [](double u, double v) { return v > u || std::isnan(v) ? v : u; };
+    const auto smaller = [](double u, double v) { return v < u || std::isnan(v) ? v : u; };
+    switch (kernel) {
+      case RedKernel::Prod:
+        return integer ? whole(std::multiplies<>()) : each(std::multiplies<>());
+      case RedKernel::Max:
+      case RedKernel::MaxAbs:
+        if (!integer) return each(larger);
+        for (int64_t i = 0; i < n; ++i) ia[i] = std::max(ia[i], ib[i]);
+        return;
+      case RedKernel::Min:
+      case RedKernel::MinAbs:
+        if (!integer) return each(smaller);
+        for (int64_t i = 0; i < n; ++i) ia[i] = std::min(ia[i], ib[i]);
+        return;
+      case RedKernel::Any:
+        return whole(std::bit_or<>());
+      case RedKernel::All:
+        return whole(std::bit_and<>());
+      default:
+        return integer ? whole(std::plus<>()) : each(std::plus<>());
+    }
   }
   bool finished(const double* acc) const {  // any / all already decided
     const int64_t v = *reinterpret_cast<const int64_t*>(acc);

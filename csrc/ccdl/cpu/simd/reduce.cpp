@@ -3,6 +3,7 @@
 // convert to double at once. Columns add eight rows in a tree in float, then go to the double accumulators.
 #include <ccdl/cpu/simd/reduce.h>
 #include <ccdl/cpu/simd/reduce_arg.h>
+#include <ccdl/cpu/simd/reduce_direct.h>
 #include <ccdl/cpu/simd/reduce_integer.h>
 
 namespace ccdl::cpu::CCDL_ISA {
@@ -31,19 +32,6 @@ void row_float(const void* x, int64_t n, const double* c, void* acc) {
     row_float_inline<Op, T>(x, n, c, acc);
 }
 
-// One vector of columns over R rows, joined in a tree.
-template <class Op, class E, class T, int R>
-CCDL_SI typename Lanes<E>::Vec col_tree(const T* x, int64_t rs, typename Lanes<E>::Vec cv) {
-  typename Lanes<E>::Vec a[R];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) a[r] = Op::map(load_as(x + r * rs, E{}), cv);
-#pragma GCC unroll 3
-  for (int h = R / 2; h > 0; h /= 2)
-#pragma GCC unroll 4
-    for (int r = 0; r < h; ++r) a[r] = Op::join(a[r], a[r + h]);
-  return a[0];
-}
-
 template <class Op, class T, int R>
 CCDL_SI void col_rows(const T* x, int64_t rs, int64_t cols, const double* c, double* acc) {
   int64_t j = 0;
@@ -61,6 +49,26 @@ CCDL_SI void col_rows(const T* x, int64_t rs, int64_t cols, const double* c, dou
       storeu(acc + j + VD, Op::join(loadu(acc + j + VD), load_wide(t + VD)));
     }
   }
+#if CCDL_VB == 64  // the last columns through masks
+  const int n = (int)(cols - j);
+  if constexpr (Op::kWide || sizeof(T) == 8) {
+    if (n > 0) {
+      const vd cv = c ? load_part(c + j, double{}, n) : vd{};
+      const vd old = load_part((const double*)acc + j, double{}, n);
+      store_part(acc + j, Op::join(old, col_tree<Op, double, T, R, true>(x + j, rs, cv, n)), n);
+    }
+  } else if (n > 0) {
+    const vf s = col_tree<Op, float, T, R, true>(x + j, rs, vf{}, n);
+    vhf half[2];
+    __builtin_memcpy(half, &s, VB);
+    const int low = n < VD ? n : VD;
+    store_part(acc + j, Op::join(load_part((const double*)acc + j, double{}, low), widen(half[0])), low);
+    if (n > VD)
+      store_part(acc + j + VD,
+                 Op::join(load_part((const double*)acc + j + VD, double{}, n - VD), widen(half[1])), n - VD);
+  }
+  return;
+#endif
   for (; j < cols; ++j)
     for (int r = 0; r < R; ++r)
       acc[j] =
@@ -327,6 +335,13 @@ const ReduceKernels reduce = {
     {CCDL_ARG_TABLE(arg_col, false), CCDL_ARG_TABLE(arg_col, true)},
     {CCDL_ARG_TABLE(arg_short_rows, false), CCDL_ARG_TABLE(arg_short_rows, true)},
     pack,
+    {{direct<SumOp, float>, direct<SumOp, double>, direct<WholeSumOp, int64_t>, direct<SumOp, float16>,
+      direct<SumOp, bfloat16>},
+     {direct<MaxOp, float>, direct<MaxOp, double>, direct<WholeBestOp<true>, int64_t>, direct<MaxOp, float16>,
+      direct<MaxOp, bfloat16>},
+     {direct<MinOp, float>, direct<MinOp, double>, direct<WholeBestOp<false>, int64_t>,
+      direct<MinOp, float16>, direct<MinOp, bfloat16>},
+     {direct<ProdOp, float>, direct<ProdOp, double>, nullptr, nullptr, nullptr}},
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -62,6 +62,10 @@ struct ReduceKernels {
   ArgCol arg_short_rows[2][3];
   // n elements of any dtype at `stride` into contiguous float (Float16, BFloat16, Float32), double or int64.
   void (*pack)(DType t, const void* x, int64_t stride, int64_t n, void* out);
+  // Units of rows x cols elements into cols results of the elements' type each; null: no such kernel.
+  using Direct = void (*)(const void* x, int64_t units, int64_t unit_stride, int64_t rows, int64_t row_stride,
+                          int64_t cols, double scale, void* y);
+  Direct direct[4][kElemBF16 + 1];  // sum, largest, smallest, product
 };
 CCDL_SIMD_FAMILY(ReduceKernels, reduce)
 

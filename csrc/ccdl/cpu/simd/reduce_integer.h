@@ -116,7 +116,11 @@ void col_int(const void* xv, int64_t rows, int64_t rs, int64_t cols, const doubl
       for (int j = 0; j < m; ++j) acc[b + j] = Op::merge(acc[b + j], (int64_t)best[j]);
     }
   } else {
-    for (int64_t r = 0; r < rows; ++r, x += rs)
+    for (; rows >= 4; rows -= 4, x += 4 * rs)  // the accumulators are fetched once for four rows
+      for (int64_t j = 0; j < cols; ++j)
+        acc[j] =
+            Op::join(Op::join(Op::join(Op::join(acc[j], x[j]), x[rs + j]), x[2 * rs + j]), x[3 * rs + j]);
+    for (; rows > 0; --rows, x += rs)
       for (int64_t j = 0; j < cols; ++j) acc[j] = Op::join(acc[j], x[j]);
   }
 }

@@ -1,6 +1,6 @@
 // What the float reductions map and join, on vectors and on single numbers; same rules of inclusion as vec.h.
 #pragma once
-#include <ccdl/cpu/simd/vec.h>
+#include <ccdl/cpu/simd/vmath_double_binary.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
@@ -28,6 +28,27 @@ CCDL_SI vf load_as(const float16* p, float) { return load_half(p); }
 CCDL_SI vf load_as(const bfloat16* p, float) { return load_half(p); }
 CCDL_SI vd load_as(const float* p, double) { return load_wide(p); }
 CCDL_SI vd load_as(const double* p, double) { return loadu(p); }
+#if CCDL_VB == 64
+typedef uint16_t PartOfHalves __attribute__((vector_size(VB / 2)));
+// The first n elements, the other lanes zero; nothing behind them is read.
+CCDL_SI vf load_part(const float* p, float, int n) { return loadn(p, n); }
+CCDL_SI vf load_part(const float16* p, float, int n) {
+  return (vf)_mm512_maskz_cvtph_ps((__mmask16)-1, _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p));
+}
+CCDL_SI vf load_part(const bfloat16* p, float, int n) {
+  const __m256i v = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p);
+  return (vf)(__builtin_convertvector((PartOfHalves)v, vu) << 16);
+}
+CCDL_SI vd load_part(const float* p, double, int n) {
+  return (vd)_mm512_maskz_cvtps_pd((__mmask8)-1, _mm256_maskz_loadu_ps((__mmask8)((1u << n) - 1u), p));
+}
+CCDL_SI vd load_part(const double* p, double, int n) {
+  return (vd)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1u), p);
+}
+CCDL_SI void store_part(double* p, vd v, int n) {
+  _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), (__m512d)v);
+}
+#endif
 template <class T>
 constexpr bool kIsInt = false;
 template <>
@@ -75,10 +96,7 @@ CCDL_SI vd exp_vd(vd x) {
   return select(x == x, y, x);
 }
 CCDL_SI double exp_vd(double x) { return __builtin_exp(x); }
-CCDL_SI vd pow_vd(vd x, vd p) {
-  for (int i = 0; i < VD; ++i) x[i] = __builtin_pow(x[i], p[i]);
-  return x;
-}
+__attribute__((noinline)) vd pow_vd(vd x, vd p) { return dpow(x, p); }
 CCDL_SI double pow_vd(double x, double p) { return __builtin_pow(x, p); }
 
 // The larger (smaller) of two, NaN when either is NaN. The max instructions return their second operand when
