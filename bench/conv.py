@@ -78,6 +78,7 @@ def pool(name: str, call) -> Row:
 
 
 RESNET = [(16, 64, 56, 64), (16, 128, 28, 128), (16, 256, 14, 256), (16, 512, 7, 512)]
+GROUPED = [(8, 128, 56, 128, 3, 1, 1), (8, 256, 28, 256, 3, 1, 1), (8, 512, 14, 512, 3, 1, 1), (8, 512, 28, 512, 3, 2, 1)]
 ROWS = [
     *both(128, 1, 28, 6, 5, padding=2),
     *both(64, 6, 14, 16, 5),
@@ -94,6 +95,7 @@ ROWS = [
     *both(16, 256, 56, 512, 1, 2, channels_last="both"),
     *both(16, 3, 224, 64, 7, 2, 3, channels_last="both"),
     *both(16, 64, 56, 64, 3, padding=1, groups=64, channels_last="both"),
+    *(row for shape in GROUPED for row in both(*shape, groups=32, channels_last="both")),
     *both(16, 64, 56, 64, 3, padding=1, groups=64),
     *both(16, 64, 56, 64, 3, 2, 1, groups=64),
     *both(8, 96, 56, 96, 7, padding=3, groups=96),

@@ -12,7 +12,8 @@ import ccdl.nn.functional as F
 pytestmark = pytest.mark.host
 
 # x, w, options: blocks of pixels over rows and images, sums in several blocks, cut taps; strides and dilations with
-# phases that no tap reaches; one plane of padding only; minimal filtering (3x3 of 32 channels and more)
+# phases that no tap reaches; one plane of padding only; minimal filtering (3x3 of 32 channels and more); groups:
+# several to a vector (with a part of one left), rows of their own, long sums, one tap, one channel to several
 SHAPES = [
     ((2, 3, 9, 8), (5, 3, 3, 3), {"padding": 1}),
     ((2, 3, 33, 31), (64, 3, 7, 7), {"stride": 2, "padding": 3}),
@@ -40,6 +41,20 @@ SHAPES = [
     ((1, 9, 30, 23), (30, 9, 3, 3), {"padding": (0, 2), "dilation": (3, 2)}),
     ((2, 3, 5, 9, 14), (48, 3, 3, 3, 3), {"padding": 1, "stride": (2, 1, 1)}),
     ((2, 70, 6, 10), (3, 70, 3, 3), {}),
+    ((2, 36, 9, 21), (36, 4, 3, 3), {"padding": 1, "groups": 9}),
+    ((2, 40, 13, 12), (40, 8, 3, 3), {"padding": 1, "stride": 2, "groups": 5}),
+    ((3, 34, 8, 7), (34, 2, 5, 3), {"padding": (4, 2), "dilation": 2, "groups": 17}),
+    ((2, 32, 30, 3), (32, 4, 3, 1), {"stride": (1, 2), "groups": 8}),
+    ((2, 24, 4, 9, 8), (24, 4, 2, 3, 3), {"padding": 1, "stride": (2, 1, 2), "groups": 6}),
+    ((2, 48, 12, 14), (48, 16, 3, 3), {"padding": 1, "groups": 3}),
+    ((2, 72, 15, 17), (96, 24, 3, 3), {"padding": 1, "stride": 2, "groups": 3}),
+    ((2, 26, 9, 8), (10, 13, 3, 3), {"padding": 2, "dilation": 2, "groups": 2}),
+    ((2, 140, 9, 8), (150, 70, 3, 3), {"padding": 1, "groups": 2}),
+    ((2, 12, 5, 6, 8), (30, 4, 3, 3, 3), {"padding": (1, 0, 1), "groups": 3}),
+    ((2, 30, 7, 9), (45, 10, 1, 1), {"stride": (1, 2), "groups": 3}),
+    ((2, 30, 7, 9), (15, 6, 1, 1), {"groups": 5}),
+    ((2, 6, 7, 9), (18, 1, 3, 3), {"padding": 1, "groups": 6}),
+    ((1, 16, 300, 3), (16, 8, 3, 3), {"padding": 1, "groups": 2}),
 ]
 TRANSPOSED = [
     ((2, 6, 5, 4), (6, 3, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
@@ -48,6 +63,8 @@ TRANSPOSED = [
     ((2, 40, 6, 6), (40, 50, 3, 3), {"padding": 1}),
     ((4, 20, 1, 1), (20, 40, 4, 4), {}),
     ((2, 5, 6, 6), (5, 3, 2, 2), {"stride": 3}),
+    ((2, 32, 6, 7), (32, 4, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1, "groups": 8}),
+    ((2, 48, 6, 7), (48, 24, 4, 4), {"stride": 2, "padding": 1, "groups": 2}),
 ]
 CASES = [(F.conv3d if len(x) == 5 else F.conv2d, x, w, o) for x, w, o in SHAPES] + [
     (F.conv_transpose2d, x, w, o) for x, w, o in TRANSPOSED

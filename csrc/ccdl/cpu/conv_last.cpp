@@ -5,6 +5,7 @@
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_last.h>
 #include <ccdl/cpu/conv_last_depthwise.h>
+#include <ccdl/cpu/conv_last_packed.h>
 #include <ccdl/cpu/conv_last_rows.h>
 #include <ccdl/cpu/conv_parts.h>
 
@@ -31,26 +32,13 @@ View matrix(const void* data, DType dtype, int64_t rows, int64_t columns, int64_
 template <class T>
 constexpr DType kDType = sizeof(T) == 4 ? DType::Float32 : DType::Float64;
 
-template <class T>
-void copy_run(T* dst, const T* src, int64_t n) {
-  constexpr int64_t kShort = 64 / sizeof(T);
-  if (n < kShort) {
-    for (int64_t i = 0; i < n; ++i) dst[i] = src[i];
-  } else if (n <= 2 * kShort) {
-    std::memcpy(dst, src, 64);
-    std::memcpy(dst + n - kShort, src + n - kShort, 64);
-  } else {
-    std::memcpy(dst, src, static_cast<size_t>(n) * sizeof(T));
-  }
-}
-
 // The elements [k0, k1) of the rows of pixels [begin, begin + count), counted over the batch.
 template <class T>
 class Gather {
  public:
   explicit Gather(const LastSweep<T>& s)
       : s_(s),
-        run_(s.rows_follow() ? s.taps[2].size() : 1),
+        run_(s.rows_follow() && !s.apart() ? s.taps[2].size() : 1),
         runs_(s.taps[2].size() / run_),
         length_(run_ * s.channels) {
     for (int64_t d : s.taps[0].shift)
@@ -58,7 +46,7 @@ class Gather {
         for (int64_t r = 0; r < runs_; ++r)
           line_.push_back(
               ((d * s.src_size[1] + h) * s.src_size[2] + s.taps[2].shift[static_cast<size_t>(r * run_)]) *
-              s.channels);
+              s.src_pixel);
   }
 
   void rows(int64_t begin, int64_t count, int64_t k0, int64_t k1, T* out) const {
@@ -86,7 +74,7 @@ class Gather {
     if (k0 == 0 && k1 == s_.k() && inside(at)) {
       const T* from = image + ((at[0] * s_.step[0] * s_.src_size[1] + at[1] * s_.step[1]) * s_.src_size[2] +
                                at[2] * s_.step[2]) *
-                                  s_.channels;
+                                  s_.src_pixel;
       for (int64_t offset : line_) {
         copy_run(out, from + offset, length_);
         out += length_;
@@ -126,7 +114,8 @@ class Gather {
     }
     if (lo > e0) std::fill(out, out + (lo - e0), T(0));
     if (hi > lo)
-      copy_run(out + (lo - e0), image + ((d * s_.src_size[1] + h) * s_.src_size[2] + w) * c + lo, hi - lo);
+      copy_run(out + (lo - e0), image + ((d * s_.src_size[1] + h) * s_.src_size[2] + w) * s_.src_pixel + lo,
+               hi - lo);
     if (hi < e1) std::fill(out + (hi - e0), out + (e1 - e0), T(0));
   }
   const LastSweep<T>& s_;
@@ -185,14 +174,19 @@ template <class T>
 void sweep_last(const LastSweep<T>& s) {
   const int64_t total = s.batch * s.image(), k = s.k();
   if (total == 0 || s.m == 0) return;
-  const bool dense = s.dense();
-  if (s.pointwise() && dense) {
+  if (last_fits_packed(s)) return last_sweep_packed(s);
+  if (last_fits_rows(s)) return last_sweep_rows(s);
+  if (s.groups > 1) {
+    for (int64_t g = 0; g < s.groups; ++g) sweep_last(s.group(g));
+    return;
+  }
+  const bool even = s.even();
+  if (s.pointwise() && even) {
     const DType t = kDType<T>;
-    return gemm(matrix(s.src, t, total, k, k, 1), matrix(s.w, t, k, s.m, s.w_channel, s.w_column),
-                matrix(s.dst, t, total, s.m, s.m, 1), 1, 0,
+    return gemm(matrix(s.src, t, total, k, s.src_pixel, 1), matrix(s.w, t, k, s.m, s.w_channel, s.w_column),
+                matrix(s.dst, t, total, s.m, s.dst_stride[2], 1), 1, 0,
                 {s.bias, 0, 1, s.relu ? Activation::Relu : Activation::None});
   }
-  if (last_fits_rows(s)) return last_sweep_rows(s);
   const auto& kernels = gemm_kernels<T>();
   const int64_t depth = even_depth(k);
   const WeightPanels<T> panels(s, depth);
@@ -200,7 +194,7 @@ void sweep_last(const LastSweep<T>& s) {
   const int64_t blocks = ceil_div(total, kLastPixels);
   const int64_t grain = std::max<int64_t>(1, kConvChunkWork / std::max<int64_t>(1, kLastPixels * s.m * k));
   parallel_for(blocks, grain, [&](int64_t b, int64_t end) {
-    Buffer<T> rows(kLastPixels * depth), tile(dense ? 0 : kLastPixels * s.m);
+    Buffer<T> rows(kLastPixels * depth), tile(even ? 0 : kLastPixels * s.m);
     for (; b < end; ++b) {
       const int64_t begin = b * kLastPixels, count = std::min(kLastPixels, total - begin);
       for (int64_t k0 = 0; k0 < k; k0 += depth) {
@@ -209,23 +203,27 @@ void sweep_last(const LastSweep<T>& s) {
         const bool last = k0 + n == k;
         GemmPost<T> post{T(1), k0 == 0 ? T(0) : T(1), nullptr, last ? s.bias : nullptr, last && s.relu};
         kernels.block({rows, n, n, 1, false, panels.block(k0), kernels.nr * n, kernels.nr,
-                       dense ? s.dst + begin * s.m : tile.get(), s.m, count, s.m, n, post});
+                       even ? s.dst + begin * s.dst_stride[2] : tile.get(), even ? s.dst_stride[2] : s.m,
+                       count, s.m, n, post});
       }
-      if (!dense) place_rows(s, begin, count, tile.get());
+      if (!even) place_rows(s, begin, count, tile.get());
     }
   });
 }
 
 // What both directions share; `channel`: the dim of w that follows the channels of src.
 template <class T>
-LastSweep<T> sweep_of(const View& src, const View& w, const View& dst, int channel) {
+LastSweep<T> sweep_of(const View& src, const View& w, const View& dst, int64_t groups, int channel) {
   LastSweep<T> s{};
   s.batch = dst.sizes[0];
-  s.channels = src.sizes[1];
-  s.m = dst.sizes[1];
+  s.groups = groups;
+  s.channels = src.sizes[1] / groups;
+  s.m = dst.sizes[1] / groups;
   s.src = src.ptr<T>();
+  s.src_pixel = src.sizes[1];
   s.dst = dst.ptr<T>();
   s.w = w.ptr<T>();
+  s.w_group = w.sizes[0] / groups * w.strides[0];
   s.w_channel = w.strides[channel];
   s.w_column = w.strides[1 - channel];
   for (int d = 0; d < 3; ++d) {
@@ -237,8 +235,8 @@ LastSweep<T> sweep_of(const View& src, const View& w, const View& dst, int chann
 
 template <class T>
 LastSweep<T> forward_sweep(const View& x, const View& w, const View& y, const ConvGeometry& g) {
-  LastSweep<T> s = sweep_of<T>(x, w, y, 1);
-  int64_t stride = s.m;
+  LastSweep<T> s = sweep_of<T>(x, w, y, g.groups, 1);
+  int64_t stride = y.sizes[1];
   for (int d = 2; d >= 0; --d) {
     s.pixels[d] = y.sizes[d + 2];
     s.step[d] = g.stride[d];
@@ -258,8 +256,8 @@ LastSweep<T> forward_sweep(const View& x, const View& w, const View& y, const Co
 template <class T>
 LastSweep<T> phase_sweep(const View& dy, const View& w, const View& dx, const ConvGeometry& g,
                          const int64_t* phase) {
-  LastSweep<T> s = sweep_of<T>(dy, w, dx, 0);
-  int64_t stride = s.m;
+  LastSweep<T> s = sweep_of<T>(dy, w, dx, g.groups, 0);
+  int64_t stride = dx.sizes[1];
   for (int d = 2; d >= 0; --d) {
     s.step[d] = 1;
     s.pixels[d] = ceil_div(dx.sizes[d + 2] - phase[d], g.stride[d]);
@@ -283,7 +281,7 @@ void clear_phase(const LastSweep<T>& s) {
     const int64_t n = q / s.image(), i = q % s.image(), w = i % s.pixels[2],
                   h = i / s.pixels[2] % s.pixels[1], d = i / (s.pixels[2] * s.pixels[1]);
     std::fill_n(s.dst + n * s.dst_batch + d * s.dst_stride[0] + h * s.dst_stride[1] + w * s.dst_stride[2],
-                s.m, T(0));
+                s.groups * s.m, T(0));
   }
 }
 
@@ -346,15 +344,21 @@ void add_products(const View& dy, const View& w, const View& dx, const ConvGeome
   });
 }
 
-// dw as [row][tap][channel]: rows of dy x gathered rows of x, summed over pixels in parts.
+// dw as [group][row][tap][channel]: rows of dy x gathered rows of x, summed over pixels in parts.
 template <class T>
 void weight_last(const LastSweep<T>& s, const T* dy, T* out) {
   const auto& kernels = gemm_kernels<T>();
-  const int64_t k = s.k(), m = s.m, total = s.batch * s.image();
-  if (s.pointwise() && s.dense()) {
+  const int64_t k = s.k(), m = s.m, total = s.batch * s.image(), dy_pixel = s.dst_stride[2];
+  if (last_fits_packed(s)) return last_packed_weight(s, dy, out);
+  if (last_fits_products(s)) return last_products(s, dy, out);
+  if (s.groups > 1) {
+    for (int64_t g = 0; g < s.groups; ++g) weight_last(s.group(g), dy + g * m, out + g * m * k);
+    return;
+  }
+  if (s.pointwise()) {
     const DType t = kDType<T>;
-    return gemm(matrix(dy, t, m, total, 1, m), matrix(s.src, t, total, k, k, 1), matrix(out, t, m, k, k, 1),
-                1, 0, {});
+    return gemm(matrix(dy, t, m, total, 1, dy_pixel), matrix(s.src, t, total, k, s.src_pixel, 1),
+                matrix(out, t, m, k, k, 1), 1, 0, {});
   }
   const int64_t columns = round_up(ceil_div(k, ceil_div(k, kLastDepth)), kernels.nr),
                 column_blocks = ceil_div(k, columns), blocks = ceil_div(total, kLastPixels);
@@ -373,7 +377,7 @@ void weight_last(const LastSweep<T>& s, const T* dy, T* out) {
         const int64_t begin = b * kLastPixels, count = std::min(kLastPixels, total - begin);
         gather.rows(begin, count, k0, k0 + n, rows);
         kernels.pack_b(panels, rows, n, 1, count, n);
-        kernels.pack_a(a, dy + begin * m, 1, m, m, count);
+        kernels.pack_a(a, dy + begin * dy_pixel, 1, dy_pixel, m, count);
         const T beta = b == blocks * part / parts ? T(0) : T(1);
         kernels.block({a,
                        count,
@@ -402,6 +406,10 @@ void weight_last(const LastSweep<T>& s, const T* dy, T* out) {
   });
 }
 
+bool one_each(const View& w, const ConvGeometry& g) {
+  return g.groups > 1 && w.sizes[0] == g.groups && w.sizes[1] == 1;
+}
+
 }  // namespace
 
 bool conv_is_last(const View& x, const View& y) {
@@ -411,20 +419,22 @@ bool conv_is_last(const View& x, const View& y) {
 template <class T>
 void conv_last_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g,
                        bool relu) {
-  if (g.groups > 1) return conv_last_depthwise_sweep<T>(x, w, y, static_cast<const T*>(bias), relu, g, false);
+  if (one_each(w, g))
+    return conv_last_depthwise_sweep<T>(x, w, y, static_cast<const T*>(bias), relu, g, false);
   LastSweep<T> s = forward_sweep<T>(x, w, y, g);
   s.bias = static_cast<const T*>(bias);
   s.relu = relu;
-  if (s.k() == 0) return fill(s.dst, y.numel(), s.bias, s.m, 1, relu);
+  if (s.k() == 0) return fill(s.dst, y.numel(), s.bias, y.sizes[1], 1, relu);
   sweep_last(s);
 }
 
 template <class T>
 void conv_last_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
   if (dx.numel() == 0) return;
-  if (g.groups > 1) return conv_last_depthwise_sweep<T>(dy, w, dx, nullptr, false, g, true);
+  if (one_each(w, g)) return conv_last_depthwise_sweep<T>(dy, w, dx, nullptr, false, g, true);
   if (w.sizes[0] == 0) return fill<T>(dx.ptr<T>(), dx.numel(), nullptr, 1, 1, false);
-  if (dx.sizes[1] < 8 && plane_size(w) > 1 && plane_size(w) * dx.sizes[1] * dy.sizes[4] <= 1 << 16)
+  if (g.groups == 1 && dx.sizes[1] < 8 && plane_size(w) > 1 &&
+      plane_size(w) * dx.sizes[1] * dy.sizes[4] <= 1 << 16)
     return add_products<T>(dy, w, dx, g);
   int64_t phases[3], phase[3];
   for (int d = 0; d < 3; ++d) phases[d] = std::min(g.stride[d], dx.sizes[d + 2]);
@@ -443,7 +453,7 @@ template <class T>
 void conv_last_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
   if (dw.numel() == 0) return;
   if (dy.numel() == 0) return fill<T>(dw.ptr<T>(), dw.numel(), nullptr, 1, 1, false);
-  if (g.groups > 1) return conv_last_depthwise_weight<T>(x, dy, dw, g);
+  if (one_each(dw, g)) return conv_last_depthwise_weight<T>(x, dy, dw, g);
   const LastSweep<T> s = forward_sweep<T>(x, dw, dy, g);
   const int64_t m = dw.sizes[0], c = dw.sizes[1], taps = plane_size(dw);
   if (taps == 1 || dw.strides[1] == 1) return weight_last(s, dy.ptr<T>(), dw.ptr<T>());

@@ -1,5 +1,5 @@
-// Convolution with channels innermost (x, y and their gradients as pixels of adjacent channels): one group,
-// or one channel per group. Pixels are the rows of a matrix product, so nothing is turned around.
+// Convolution with channels innermost (x, y and their gradients as pixels of adjacent channels).
+// Pixels are the rows of a matrix product, so nothing is turned around.
 #pragma once
 #include <ccdl/kernels/conv.h>
 

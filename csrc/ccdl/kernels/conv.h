@@ -16,10 +16,9 @@ struct ConvGeometry {
 }  // namespace ccdl
 
 // x [N, C, D, H, W], w [K, C / groups, KD, KH, KW], y [N, K, OD, OH, OW] of one dtype; x and y both
-// contiguous or both with channels innermost, w (dw) then either. cpu:: float32 or float64; channels
-// innermost where groups is 1 or both C and K. cu:: float16 and bfloat16 too (accumulated in float, rounded
-// once). All overwrite. bias [K] contiguous or null. Sums run over (channel, tap) in blocks whose borders
-// depend on shapes only.
+// contiguous or both with channels innermost, w (dw) then either. cpu:: float32 or float64. cu:: float16 and
+// bfloat16 too (accumulated in float, rounded once). All overwrite. bias [K] contiguous or null. Sums run
+// over (channel, tap) in blocks whose borders depend on shapes only.
 #define CCDL_CONV_CONTRACT                                                                               \
   void conv_forward(const View& x, const View& w, const void* bias, const View& y,                       \
                     const ConvGeometry& geometry, Activation activation);                                \

@@ -1,7 +1,7 @@
 // Convolution over three operations that are each other's derivatives: the product of input and weight, and
 // its adjoints in the input and in the weight. A transposed convolution is the adjoint in the input used
-// forward. CPU kernels see float32 or float64: halves are widened whole and rounded once, channels_last is
-// copied over where groups have several channels. CUDA kernels take every floating dtype and both layouts.
+// forward. CPU kernels see float32 or float64: halves are widened whole and rounded once. CUDA kernels take
+// every floating dtype and both layouts.
 #include <ccdl/ops/conv.h>
 
 #include <ccdl/kernels/conv.h>
@@ -239,11 +239,8 @@ Geometry base_geometry(int dims, const Tensor& x, const Tensor& w, const Dims& s
                        int64_t groups) {
   Geometry g;
   g.dims = dims;
-  // The CPU kernels have channels innermost for one group, or one channel per group.
-  if (!x.device().is_cpu() || groups == 1 || (w.size(0) == groups && w.size(1) == 1)) {
-    g.format = x.suggest_memory_format();
-    if (!x.device().is_cpu() || g.format != MemoryFormat::Contiguous) g.w_format = w.suggest_memory_format();
-  }
+  g.format = x.suggest_memory_format();
+  if (!x.device().is_cpu() || g.format != MemoryFormat::Contiguous) g.w_format = w.suggest_memory_format();
   g.kernel.groups = groups;
   for (int d = 0; d < 3; ++d) {
     const int own = d - (3 - dims);

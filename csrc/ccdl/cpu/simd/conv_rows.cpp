@@ -1,5 +1,5 @@
 // Tiles of pixels x vectors of channels in registers: per step of the sum each vector of weights is loaded
-// once, each pixel broadcast once.
+// once, each pixel broadcast once. The products for the weight gradient alike, summed over pixels.
 #include <ccdl/cpu/simd/conv_rows.h>
 #include <ccdl/cpu/simd/lanes.h>
 
@@ -93,9 +93,55 @@ void sum(const ConvRowSum<T>& g) {
   }
 }
 
+// R elements of dy x V vectors of x: per pixel each vector is loaded and each element broadcast once.
+template <class T, int R, int V>
+__attribute__((noinline)) void product_tile(const ConvRowProducts<T>& g, int64_t i0, int64_t e0) {
+  constexpr int L = Lanes<T>::kN;
+  Vec<T> acc[R][V];
+  T* sums = g.sums + i0 * g.width + e0;
+  CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int v = 0; v < V; ++v) acc[i][v] =
+      ld(sums + i * g.width + v * L);
+  const int64_t step = g.step, m = g.m;
+  for (int64_t r = 0; r < g.rows; ++r) {
+    const T *x = g.x + r * g.x_row + e0, *d = g.dy + r * g.dy_row + i0;
+    for (int64_t p = g.pixels; p > 0; --p, x += step, d += m) {
+      Vec<T> a[V];
+      CCDL_UNROLL for (int v = 0; v < V; ++v) a[v] = ld(x + v * L);
+      CCDL_UNROLL for (int i = 0; i < R; ++i) {
+        const Vec<T> b = set1(d[i]);
+        CCDL_UNROLL for (int v = 0; v < V; ++v) acc[i][v] = fma(b, a[v], acc[i][v]);
+      }
+    }
+  }
+  CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int v = 0; v < V; ++v)
+      st(sums + i * g.width + v * L, acc[i][v]);
+}
+
+template <class T, int R>
+void product_rows(const ConvRowProducts<T>& g, int64_t i0) {
+  constexpr int64_t L = Lanes<T>::kN, V = kVectors - 1;  // three of 32 registers, or one of 16
+  int64_t e = 0;
+  for (; e + V * L <= g.width; e += V * L) product_tile<T, R, V>(g, i0, e);
+#if defined(__AVX512F__)
+  if (e + 2 * L <= g.width) {
+    product_tile<T, R, 2>(g, i0, e);
+    e += 2 * L;
+  }
+#endif
+  if (e < g.width) product_tile<T, R, 1>(g, i0, e);
+}
+
+template <class T>
+void products(const ConvRowProducts<T>& g) {
+  int64_t i = 0;
+  for (; i + 8 <= g.m; i += 8) product_rows<T, 8>(g, i);
+  for (; i + 4 <= g.m; i += 4) product_rows<T, 4>(g, i);
+  for (; i < g.m; ++i) product_rows<T, 1>(g, i);
+}
+
 template <class T>
 constexpr ConvRowTypeKernels<T> kernels() {
-  return {Lanes<T>::kN, sum<T>};
+  return {Lanes<T>::kN, sum<T>, products<T>};
 }
 
 }  // namespace

@@ -21,10 +21,23 @@ struct ConvRowSum {
   int64_t out_step, pixels, m;
 };
 
+// sums[i * width + e] += sum over rows r and pixels p of dy[r * dy_row + p * m + i] * x[r * x_row + p * step
+// + e], i < m, e < width, whole vectors: x is read to the end of the last one.
+template <class T>
+struct ConvRowProducts {
+  const T* x;
+  int64_t x_row, step;
+  const T* dy;
+  int64_t dy_row, m, rows, pixels;
+  int64_t width;
+  T* sums;
+};
+
 template <class T>
 struct ConvRowTypeKernels {
   int lanes;
   void (*sum)(const ConvRowSum<T>&);
+  void (*products)(const ConvRowProducts<T>&);
 };
 
 struct ConvRowKernels {
