@@ -1,6 +1,7 @@
 """The convolution kernels that a shape chooses, against sums over shifted slices: bordered planes of large depthwise
-filters, split columns of stride 2, patches of wide steps, filters as large as the input, added products and windows,
-strips of rows, channels in the lanes, images of few pixels turned to channels innermost, taps that meet padding alone."""
+filters, runs of taps in copies with channels innermost, split columns of stride 2, patches of wide steps, filters as
+large as the input, added products and windows, strips of rows, channels in the lanes, images of few pixels turned to
+channels innermost, taps that meet padding alone."""
 
 from __future__ import annotations
 
@@ -73,6 +74,19 @@ CASES = [
     ("conv2d", (2, 6, 1, 4), (8, 6, 4, 3), {"padding": (3, 1), "stride": 2}),
     ("conv2d", (2, 24, 2, 1), (24, 1, 3, 3), {"padding": 1, "groups": 24}),
     ("conv1d", (2, 16, 3), (16, 16, 3), {"padding": 8, "dilation": 4}),
+    ("conv2d", (5, 4, 60, 52), (16, 4, 8, 8), {"stride": 4}),
+    ("conv2d", (3, 1, 44, 47), (9, 1, 8, 8), {"stride": (4, 3), "padding": (2, 5)}),
+    ("conv2d", (3, 3, 33, 40), (20, 3, 4, 4), {"stride": 2, "padding": 1}),
+    ("conv2d", (9, 32, 10, 11), (24, 32, 4, 4), {"stride": 2}),
+    ("conv2d", (2, 17, 30, 22), (12, 17, 3, 3), {"stride": 2, "padding": 1}),
+    ("conv2d", (2, 5, 30, 34), (9, 5, 7, 5), {"padding": (9, 2), "dilation": (3, 1)}),
+    ("conv2d", (2, 80, 20, 22), (10, 40, 3, 3), {"padding": 2, "dilation": 2, "groups": 2}),
+    ("conv2d", (2, 20, 23, 25), (36, 5, 4, 3), {"stride": (3, 2), "padding": 1, "groups": 4}),
+    ("conv2d", (70, 2, 8, 8), (11, 2, 8, 4), {"stride": (8, 4)}),
+    ("conv2d", (2, 64, 19, 33), (130, 64, 3, 3), {"stride": 2, "padding": 1}),
+    ("conv1d", (3, 1, 9000), (12, 1, 130), {}),
+    ("conv1d", (2, 2, 7001), (5, 2, 40), {"stride": 3, "padding": 50}),
+    ("conv1d", (2, 40, 2100), (16, 40, 5), {"padding": 4, "dilation": 2}),
 ]
 
 
@@ -128,6 +142,26 @@ def test_bias_and_borders_of_large_depthwise_filters() -> None:
     x[0, 0, 0, 0] = float("nan")
     bad = ccdl.isnan(F.conv2d(x, w, b, padding=2, groups=3))
     assert int(bad.sum()) == 9 and bool(bad[0, 0, :3, :3].all())
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("options, w_shape", [({"stride": 2}, (16, 16, 4, 4)), ({}, (8, 16, 5, 6)), ({"padding": 2}, (16, 4, 5, 5))], ids=str)
+def test_what_a_tap_does_not_read_is_not_in_its_gradient(options: dict, w_shape: tuple, bad: float) -> None:
+    """Pixels of a corner are read by one tap each, beside the zeros between copied rows."""
+    rng = np.random.default_rng(0)
+    x = np.asarray(rng.standard_normal((2, w_shape[1], 34, 35)))
+    w = np.asarray(rng.standard_normal(w_shape))
+    for h, v in ((0, 0), (20, 0), (9, 34)):
+        one = x.copy()
+        one[1, 3, h, v] = bad
+        dy = np.asarray(rng.standard_normal(reference.conv_ref(x, w, **options).shape))
+        clean, got = (passes("conv2d", a, w, dy, options, ccdl.float32)[2] for a in (x, one))
+        step, pad = options.get("stride", 1), options.get("padding", 0)
+        for t in np.ndindex(w_shape[2:]):
+            reads = all((at + pad - k) % step == 0 and 0 <= (at + pad - k) // step < n for at, k, n in zip((h, v), t, dy.shape[2:]))
+            assert not np.isfinite(got[:, 3, t[0], t[1]]).any() if reads else np.isfinite(got[:, 3, t[0], t[1]]).all()
+        others = [c for c in range(w_shape[1]) if c != 3]
+        np.testing.assert_allclose(got[:, others], clean[:, others], rtol=0, atol=4e-6 * np.abs(clean).max())
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c[2][1] == 1 and c[3].get("groups", 1) > 4 and c[0] == "conv2d"], ids=str)

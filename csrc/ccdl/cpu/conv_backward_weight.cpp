@@ -1,10 +1,11 @@
-// The weight gradient of convolution on the CPU: output channels x (channel, tap), summed over pixels in
-// blocks whose inputs are gathered as in the forward sweep and turned into panels. Few channels keep sums per
-// lane.
+// The weight gradient of convolution on the CPU: output channels x (channel, tap), summed over pixels, on
+// copies with channels innermost (conv_runs.h), or in blocks whose inputs are gathered as in the forward
+// sweep and turned into panels. Few channels keep sums per lane.
 #include <ccdl/cpu/conv_lanes.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
+#include <ccdl/cpu/conv_runs.h>
 #include <ccdl/cpu/conv_slices.h>
 #include <ccdl/cpu/conv_strips.h>
 #include <ccdl/cpu/conv_trim.h>
@@ -148,6 +149,7 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
   if (conv_fits_lanes<T>(x, dw, dy, g)) return conv_lanes_backward_weight<T>(x, dy, dw, g);
   if (last) return conv_last_backward_weight<T>(x, dy, dw, g);
   if (conv_is_whole(x, dw, dy, g)) return conv_whole_backward_weight(x, dy, dw);
+  if (conv_fits_runs(grid, m) && conv_backward_weight_runs(grid, m, dy.ptr<T>(), dw.ptr<T>())) return;
   if (conv_fits_strip_weight(grid, m)) return conv_backward_weight_strips(grid, m, dy.ptr<T>(), dw.ptr<T>());
   const WeightPlan<T> plan = plan_weight(grid, m, k);
   std::unique_ptr<SplitColumns<T>> columns;

@@ -1,0 +1,16 @@
+// The weight gradient of planes on copies with channels innermost, where what the taps of a row read is one
+// run of elements: the product of dy and such runs, read where they lie, without panels.
+#pragma once
+#include <ccdl/cpu/conv_parts.h>
+
+namespace ccdl::cpu {
+
+// Whether the runs fill vectors well; a rule of shapes alone.
+template <class T>
+bool conv_fits_runs(const ConvGrid<T>& grid, int64_t m);
+
+// False: a sum is not finite, and zeros between the rows may have met what its tap does not read.
+template <class T>
+bool conv_backward_weight_runs(const ConvGrid<T>& grid, int64_t m, const T* dy, T* dw);
+
+}  // namespace ccdl::cpu
