@@ -170,6 +170,11 @@ void multiply_streams_swapped(const Problem<T>& p) {
                std::fill_n(acc.get(), p.n * rows, T(0));
                kernels.streams(acc, p.b + batch * p.b_batch, p.b_column, p.b_k, p.a + batch * p.a_batch + i0,
                                p.a_k, p.n, rows, p.k);
+               if (p.n == 1 && p.c_row == 1) {  // a column is a row turned already
+                 GemmPost<T> post = post_at(p, i0, 0, true, true);
+                 std::swap(post.bias_row, post.bias_column);
+                 return kernels.finish(acc, rows, p.c + batch * p.c_batch + i0, rows, 1, rows, post);
+               }
                for (int64_t i = 0; i < rows; ++i)
                  for (int64_t j = 0; j < p.n; ++j) turned[i * p.n + j] = acc[j * rows + i];
                kernels.finish(turned, p.n, p.c + batch * p.c_batch + i0 * p.c_row, p.c_row, rows, p.n,
@@ -366,6 +371,7 @@ void half_block(const Problem<H>& p, int64_t kc, int64_t batch, int64_t i0, int6
 
 template <class H>
 void multiply_half(const Problem<H>& p) {
+  if (multiply_half_few(p)) return;
   if constexpr (std::is_same_v<H, bfloat16>)
     if (multiply_bf16(p)) return;
   const int64_t kc = std::clamp<int64_t>(p.k, 1, 256), mb = std::min<int64_t>(p.m, 128),

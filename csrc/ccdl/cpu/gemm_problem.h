@@ -41,6 +41,9 @@ void for_blocks(int64_t batch, int64_t m, int64_t mb, int64_t n, int64_t nb, int
   });
 }
 
+// Half-precision products with up to four rows or columns on one side; false where it is another one.
+template <class H>
+bool multiply_half_few(const Problem<H>& p);
 // Products of bfloat16 matrices in bfloat16 instructions; false where the processor has none.
 bool multiply_bf16(const Problem<bfloat16>& p);
 
