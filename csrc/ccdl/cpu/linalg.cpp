@@ -74,8 +74,8 @@ void linalg_triangular_solve(const View& t, const View& x, bool upper, bool unit
     using T = decltype(type);
     for_matrices(x.sizes[0], n * n * k, [&](int64_t first, int64_t last) {
       for (int64_t b = first; b < last; ++b)
-        dense::solve_triangle<T>({t.ptr<T>() + b * n * n, n, 1}, upper, unit, x.ptr<T>() + b * n * k, k, n,
-                                 k);
+        dense::solve_triangle<T>({t.ptr<T>() + b * t.strides[0], t.strides[1], t.strides[2]}, upper, unit,
+                                 x.ptr<T>() + b * n * k, k, n, k);
     });
   });
 }

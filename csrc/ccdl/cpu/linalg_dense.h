@@ -69,7 +69,7 @@ constexpr int64_t kSolveOrder = 64;
 // x [n, k] := t^-1 x, one column range
 template <class T>
 void solve_part(Factor<T> t, bool upper, bool unit, T* x, int64_t x_row, int64_t n, int64_t k) {
-  if (n <= kSolveOrder) {
+  if (n <= kSolveOrder || (k <= kSolveFewColumns && n <= kSolveVectorOrder)) {
     const auto& simd = linalg_kernels<T>();
     if (upper)
       simd.solve(t.data + (n - 1) * (t.row + t.column), -t.row, -t.column, unit, x + (n - 1) * x_row, -x_row,

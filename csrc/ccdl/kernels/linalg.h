@@ -19,7 +19,8 @@
   void linalg_lu(const View& a, const View& pivots, const View& info);                                     \
   /* Swaps rows of x [batch, n, k] as pivots say, in order, or backwards when `inverse`. */                \
   void linalg_swap_rows(const View& x, const View& pivots, bool inverse);                                  \
-  /* x := T^-1 x for lower or upper triangular t [batch, n, n]; `unit`: the diagonal counts as 1. */       \
+  /* x := T^-1 x for lower or upper triangular t [batch, n, n], contiguous, on a CPU with any strides;     \
+     `unit`: the diagonal counts as 1. */                                                                  \
   void linalg_triangular_solve(const View& t, const View& x, bool upper, bool unit);                       \
   /* Householder QR in place of at [batch, n, m]: R on and above the diagonal (of the transposed), the     \
      reflectors below it, without their leading 1; tau [batch, min(m, n)]. work [batch, n]. */             \

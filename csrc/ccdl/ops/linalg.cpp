@@ -37,6 +37,15 @@ Tensor working_copy(const Tensor& a) {
   const Tensor copy = to(a, work_dtype(a), a.device(), true, MemoryFormat::Contiguous);
   return reshape(copy, Dims{batch, a.size(-2), a.size(-1)});
 }
+// As working_copy, but of matrices that are only read: no copy where they have the type and lie in one piece.
+static Tensor readable(const Tensor& a) {
+  const bool turned = a.dim() == 2 && a.stride(0) == 1 && a.stride(1) >= a.size(0);
+  if (a.dtype() != work_dtype(a) || (!a.is_contiguous() && !(turned && whole(a)))) return working_copy(a);
+  const NoGradGuard no_grad;
+  int64_t batch = 1;
+  for (int64_t d = 0; d + 2 < a.dim(); ++d) batch *= a.size(d);
+  return a.dim() == 3 ? detach(a) : reshape(detach(a), Dims{batch, a.size(-2), a.size(-1)});
+}
 Tensor finished(const Tensor& x, const Dims& sizes, DType dtype) {
   const NoGradGuard no_grad;
   return contiguous(reshape(to(x, dtype), sizes));
@@ -78,7 +87,7 @@ void solve_triangle(const Tensor& t, const Tensor& x, bool upper, bool unit) {
   const NoGradGuard no_grad;
   const int64_t n = x.size(1);
   if (whole(x) || n <= kBlock || x.size(2) < 8) {
-    const Tensor a = contiguous(t), y = contiguous(x);
+    const Tensor a = whole(x) ? t : contiguous(t), y = contiguous(x);
     CCDL_KERNEL(x, linalg_triangular_solve(a.view(), y.view(), upper, unit));
     if (!y.same(x)) copy_(x, y);
     return;
@@ -373,7 +382,7 @@ Tensor linalg_solve_triangular(const char* op, const Tensor& a, const Tensor& b,
   const Tensor ea = expand(a, with(batch, {a.size(-2), a.size(-1)}));
   const Tensor eb = expand(b, with(batch, {b.size(-2), b.size(-1)}));
   const Tensor work = working_copy(eb);
-  solve_triangle(working_copy(ea), work, upper, unit);
+  solve_triangle(readable(ea), work, upper, unit);
   const Tensor x = finished(work, eb.sizes(), b.dtype());
   if (needs_graph(ea, eb)) {
     auto node = make_ref<SolveTriangularBackward>();

@@ -96,33 +96,77 @@ T dot(const T* x, const T* y, int64_t n) {
       n, [&](int64_t i, int k) __attribute__((always_inline)) { return at(x + i, k) * at(y + i, k); });
 }
 
+// Entries i0 .. i0 + R of one column, of which the dot products with those before are taken side by side.
+// kSign: the direction in which t's rows and x are contiguous.
+template <class T, int R, int kSign>
+CCDL_SI void solve_entries(const T* t, int64_t t_row, bool unit, T* x, int64_t i0) {
+  constexpr int L = Lanes<T>::kN;
+  const int64_t start = kSign > 0 ? 0 : 1 - i0;  // where the entries before begin in memory
+  Vec<T> acc[R];
+  CCDL_UNROLL for (int r = 0; r < R; ++r) acc[r] = Vec<T>{};
+  for (int64_t j = 0; j < i0; j += L) {
+    const int count = i0 - j < L ? (int)(i0 - j) : L;
+    const Vec<T> xv = at(x + start + j, count);
+    CCDL_UNROLL for (int r = 0; r < R; ++r) acc[r] =
+        fma(at(t + (i0 + r) * t_row + start + j, count), xv, acc[r]);
+  }
+  T done[R];
+  CCDL_UNROLL for (int r = 0; r < R; ++r) {
+    const T* row = t + (i0 + r) * t_row;
+    T v = x[kSign * (i0 + r)] - lane_sum(acc[r]);
+    CCDL_UNROLL for (int q = 0; q < r; ++q) v -= row[kSign * (i0 + q)] * done[q];
+    done[r] = unit ? v : v / row[kSign * (i0 + r)];
+  }
+  CCDL_UNROLL for (int r = 0; r < R; ++r) x[kSign * (i0 + r)] = done[r];
+}
+template <class T, int kSign>
+__attribute__((noinline)) void solve_dots(const T* t, int64_t t_row, bool unit, T* x, int64_t n) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) solve_entries<T, 8, kSign>(t, t_row, unit, x, i);
+  for (; i < n; ++i) solve_entries<T, 1, kSign>(t, t_row, unit, x, i);
+}
+
+// Entries j0 .. j0 + R of one column, then their columns of t off the rest at once. kSign as above, for t's
+// columns.
+template <class T, int R, int kSign>
+CCDL_SI void solve_and_update(const T* t, int64_t t_column, bool unit, T* x, int64_t j0, int64_t n) {
+  constexpr int L = Lanes<T>::kN;
+  Vec<T> f[R];
+  T done[R];
+  CCDL_UNROLL for (int r = 0; r < R; ++r) {
+    T v = x[kSign * (j0 + r)];
+    CCDL_UNROLL for (int q = 0; q < r; ++q) v -= t[(j0 + q) * t_column + kSign * (j0 + r)] * done[q];
+    done[r] = unit ? v : v / t[(j0 + r) * t_column + kSign * (j0 + r)];
+    f[r] = set1(-done[r]);
+  }
+  CCDL_UNROLL for (int r = 0; r < R; ++r) x[kSign * (j0 + r)] = done[r];
+  const int64_t rest = n - j0 - R, start = kSign > 0 ? j0 + R : 1 - n;
+  for (int64_t i = 0; i < rest; i += L) {
+    const int count = rest - i < L ? (int)(rest - i) : L;
+    Vec<T> v = at(x + start + i, count);
+    CCDL_UNROLL for (int r = 0; r < R; ++r) v = fma(f[r], at(t + (j0 + r) * t_column + start + i, count), v);
+    to(x + start + i, v, count);
+  }
+}
+template <class T, int kSign>
+__attribute__((noinline)) void solve_sums(const T* t, int64_t t_column, bool unit, T* x, int64_t n) {
+  int64_t j = 0;
+  for (; j + 8 <= n; j += 8) solve_and_update<T, 8, kSign>(t, t_column, unit, x, j, n);
+  for (; j < n; ++j) solve_and_update<T, 1, kSign>(t, t_column, unit, x, j, n);
+}
+
 // One column of x: dot products or sums of columns, as t lies in memory.
 template <class T>
 void solve_vector(const T* t, int64_t t_row, int64_t t_column, bool unit, T* x, int64_t x_row, int64_t n) {
-  if (x_row == 1 && t_column == 1) {
-    for (int64_t i = 0; i < n; ++i) {
-      const T v = x[i] - dot(t + i * t_row, x, i);
-      x[i] = unit ? v : v / t[i * (t_row + 1)];
-    }
-    return;
-  }
-  if (x_row == -1 && t_column == -1) {  // an upper triangle from its end
-    for (int64_t i = 0; i < n; ++i) {
-      const T v = x[-i] - dot(t + i * t_row - i + 1, x - i + 1, i);
-      x[-i] = unit ? v : v / t[i * (t_row - 1)];
-    }
-    return;
-  }
+  if (x_row == 1 && t_column == 1) return solve_dots<T, 1>(t, t_row, unit, x, n);
+  if (x_row == -1 && t_column == -1) return solve_dots<T, -1>(t, t_row, unit, x, n);  // an upper triangle
+  if (x_row == 1 && t_row == 1) return solve_sums<T, 1>(t, t_column, unit, x, n);
+  if (x_row == -1 && t_row == -1) return solve_sums<T, -1>(t, t_column, unit, x, n);
   for (int64_t j = 0; j < n; ++j) {
     T& v = x[j * x_row];
     if (!unit) v = v / t[j * (t_row + t_column)];
     const T f = -v;
-    if (x_row == 1 && t_row == 1)
-      axpy(f, t + j * t_column + j + 1, x + j + 1, n - j - 1);
-    else if (x_row == -1 && t_row == -1)
-      axpy(f, t + j * t_column - (n - 1), x - (n - 1), n - j - 1);
-    else
-      for (int64_t i = j + 1; i < n; ++i) x[i * x_row] += f * t[i * t_row + j * t_column];
+    for (int64_t i = j + 1; i < n; ++i) x[i * x_row] += f * t[i * t_row + j * t_column];
   }
 }
 
@@ -130,7 +174,18 @@ template <class T>
 void solve(const T* t, int64_t t_row, int64_t t_column, bool unit, T* x, int64_t x_row, int64_t n,
            int64_t k) {
   constexpr int L = Lanes<T>::kN;
-  if (k == 1) return solve_vector(t, t_row, t_column, unit, x, x_row, n);
+  if (k == 1 && (x_row == 1 || x_row == -1)) return solve_vector(t, t_row, t_column, unit, x, x_row, n);
+  if (k <= kSolveFewColumns && n <= kSolveVectorOrder && n >= 48) {  // column by column, each in order
+    alignas(64) T column[kSolveVectorOrder];
+    const int64_t step = x_row < 0 ? -1 : 1;
+    T* first = x_row < 0 ? column + n - 1 : column;
+    for (int64_t j = 0; j < k; ++j) {
+      for (int64_t i = 0; i < n; ++i) first[i * step] = x[i * x_row + j];
+      solve_vector(t, t_row, t_column, unit, first, step, n);
+      for (int64_t i = 0; i < n; ++i) x[i * x_row + j] = first[i * step];
+    }
+    return;
+  }
   int64_t j = 0;
   for (; j + kSolveVectors * L <= k; j += kSolveVectors * L)
     solve_columns<T, kSolveVectors, false>(t, t_row, t_column, unit, x + j, x_row, n, L);

@@ -9,6 +9,8 @@ namespace ccdl::cpu {
 
 constexpr int kSmallLu = 24;
 constexpr int kLaneOrder = 8;
+constexpr int64_t kSolveFewColumns = 3;      // so few are solved one after the other
+constexpr int64_t kSolveVectorOrder = 1024;  // of those, which stay in the first cache
 
 // H = I - tau v v^T with v = (1, ...) takes x to (beta, 0, ...).
 template <class T>
