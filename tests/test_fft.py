@@ -115,3 +115,119 @@ def test_autocast_keeps_single_precision():
 def test_no_lines():
     assert ccdl.fft.rfft(ccdl.ones(0, 300)).shape == (0, 151) and ccdl.fft.fft(ccdl.ones(0, 5)).shape == (0, 5)
     assert ccdl.fft.irfft(numbers(0, 151), n=300).shape == (0, 300)
+
+
+POWERS = [2**k for k in range(9, 21)]
+MIXED = [331, 337, 1000, 1009, 1021, 1031, 2310, 3 * 4096, 5000, 2 * 5003, 10007, 30030, 65537]
+
+
+def rms(got, want):
+    return np.sqrt((abs(got - want) ** 2).mean() / (abs(want) ** 2).mean())
+
+
+@pytest.mark.parametrize("dtype, unit", [("float32", 6e-8), ("float64", 1.2e-16)])
+@pytest.mark.parametrize("lengths", [range(1, 151), range(151, 301), MIXED, POWERS], ids=["short", "longer", "mixed", "powers"])
+def test_every_length_is_as_exact_as_its_dtype(lengths, dtype, unit):
+    """One line, a block that is not full, more than one: relative rms error of a unit for each factor of 2."""
+    r = np.random.RandomState(7)
+    for n in lengths:
+        bound = unit * (np.log2(n) + 2)
+        for rows in (1, 3, 35) if n <= 300 else (1, 3) if n < 70000 else (1,):
+            x = r.randn(rows, n).astype(dtype)
+            parts = r.randn(rows, n, 2).astype(dtype)
+            z = ccdl.view_as_complex(ccdl.from_numpy(parts))
+            wide, wz = x.astype(np.float64), parts[..., 0].astype(np.float64) + 1j * parts[..., 1].astype(np.float64)
+            h = n // 2 + 1
+            t = ccdl.from_numpy(x)
+            for name, got, want in [("fft", ccdl.fft.fft(z), np.fft.fft(wz)), ("ifft", ccdl.fft.ifft(z), np.fft.ifft(wz)), ("rfft", ccdl.fft.rfft(t), np.fft.rfft(wide)),
+                                    ("irfft", ccdl.fft.irfft(z[:, :h], n), np.fft.irfft(wz[:, :h], n)), ("hfft", ccdl.fft.hfft(z[:, :h], n), np.fft.hfft(wz[:, :h], n))]:  # fmt: skip
+                assert rms(got.numpy(), want) <= bound, (name, n, rows, rms(got.numpy(), want), bound)
+
+
+@pytest.mark.parametrize("inner", [1, 2, 5, 16, 33])
+def test_cut_and_filled_lines_of_any_dimension(inner):
+    r = np.random.RandomState(8)
+    for m in (1, 2, 7, 20, 37, 64, 100, 700):
+        x, parts = r.randn(3, m, inner), r.randn(3, m, inner, 2)
+        z, wz = ccdl.view_as_complex(ccdl.from_numpy(parts)), parts[..., 0] + 1j * parts[..., 1]
+        for n in {max(1, m - 3), m, m + 5, 2 * m}:
+            for got, want in [(ccdl.fft.fft(z, n, 1), np.fft.fft(wz, n, 1)), (ccdl.fft.ifft(z, n, 1), np.fft.ifft(wz, n, 1)), (ccdl.fft.rfft(ccdl.from_numpy(x), n, 1), np.fft.rfft(x, n, 1)),
+                              (ccdl.fft.irfft(z, n, 1), np.fft.irfft(wz, n, 1)), (ccdl.fft.ihfft(ccdl.from_numpy(x), n, 1), np.fft.ihfft(x, n, 1))]:  # fmt: skip
+                assert tuple(got.shape) == want.shape
+                np.testing.assert_allclose(got.numpy(), want, rtol=1e-12, atol=1e-13 * n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 31, 74, 256, 257, 1200, 2018, 4096])
+@pytest.mark.parametrize("cut", [-2, 0, 3])
+def test_the_gradient_is_the_transposed_map(n, cut):
+    """<F x, g> = <x, F^T g> for lines that are cut or filled, in one block and one by one."""
+    m = max(1, n + cut)
+    for rows in (1, 40):
+        for kind, x, call in [("fft", real(rows, m, 2), lambda t: ccdl.view_as_real(ccdl.fft.fft(ccdl.view_as_complex(t), n, norm="ortho"))),
+                              ("rfft", real(rows, m), lambda t: ccdl.view_as_real(ccdl.fft.rfft(t, n, norm="ortho"))),
+                              ("irfft", real(rows, m // 2 + 1, 2), lambda t: ccdl.fft.irfft(ccdl.view_as_complex(t), n, norm="ortho")),
+                              ("hfft", real(rows, m // 2 + 1, 2), lambda t: ccdl.fft.hfft(ccdl.view_as_complex(t), n, norm="ortho"))]:  # fmt: skip
+            x.requires_grad_()
+            y = call(x)
+            g = real(*y.shape, seed=2)
+            (y * g).sum().backward()
+            v = real(*x.shape, seed=3)
+            want, got = (call(v) * g).sum().item(), (x.grad * v).sum().item()
+            assert abs(got - want) < 1e-10 * rows * n, (kind, rows, got, want)
+            if rows == 1 and n <= 74:
+                assert ccdl.autograd.gradgradcheck(call, (x.detach()[:, :9].requires_grad_(),))
+
+
+@pytest.mark.parametrize("n", [6, 61, 200, 257])
+def test_the_products_of_matrices_agree(n):
+    """What a CUDA device runs."""
+    from ccdl._fourier import transform
+
+    x, half, z = real(3, n, 1), real(3, n // 2 + 1, 2), real(3, n, 2)
+    kept = dict(rtol=1e-11, atol=1e-11)
+    assert ccdl.allclose(transform(x, n, -1, 0.5, out="half"), ccdl.view_as_real(ccdl.fft.rfft(x[..., 0])) * 0.5, **kept)
+    assert ccdl.allclose(transform(half, n, 1, 1 / n, half=True, out="real"), ccdl.fft.irfft(ccdl.view_as_complex(half), n), **kept)
+    assert ccdl.allclose(transform(z, n, -1, 1.0), ccdl.view_as_real(ccdl.fft.fft(ccdl.view_as_complex(z))), **kept)
+
+
+@pytest.mark.parametrize("call, error, words", [
+    (lambda: ccdl._C._fft(ccdl.ones(3, 2), 0, -1, 0, 3, False, 1.0), ValueError, "data points (-1)"),
+    (lambda: ccdl._C._fft(ccdl.ones(3, 2), 0, 2**62, 0, 3, False, 1.0), ValueError, "data points"),
+    (lambda: ccdl._C._fft(ccdl.ones(3, 2), 0, 3, 0, -1, False, 1.0), ValueError, "count"),
+    (lambda: ccdl._C._fft(ccdl.ones(3, 2), 5, 3, 0, 3, False, 1.0), ValueError, "kind"),
+    (lambda: ccdl._C._fft(ccdl.ones(3, 3), 0, 3, 0, 3, False, 1.0), RuntimeError, "dimension of 2"),
+    (lambda: ccdl._C._fft(ccdl.ones(3, 2), 0, 3, 1, 3, False, 1.0), IndexError, "range"),
+    (lambda: ccdl._C._fft(ccdl.ones(3, dtype=ccdl.int64), 1, 3, 0, 3, False, 1.0), RuntimeError, "int64"),
+    (lambda: ccdl._C._fft(ccdl.tensor(1.0), 1, 3, 0, 3, False, 1.0), IndexError, "dimension"),
+    (lambda: ccdl.fft.fft(ccdl.ones(3), n=2**60), ValueError, "64 bits"), (lambda: ccdl.fft.fft(ccdl.ones(3), n=2**50), MemoryError, ""),
+    (lambda: ccdl.fft.irfft(numbers(3), n=2**62), (ValueError, MemoryError), ""),
+    (lambda: ccdl.fft.rfft(ccdl.ones(3), n=-4), RuntimeError, "(-4)"),
+    (lambda: ccdl.fft.fft(ccdl.ones(3), n=2.5), TypeError, ""),
+    (lambda: ccdl.fft.ihfft(numbers(3)), RuntimeError, "real"),
+])  # fmt: skip
+def test_hostile_arguments(call, error, words):
+    with pytest.raises(error) as raised:
+        call()
+    assert words in str(raised.value)
+    assert ccdl.fft.fft(ccdl.ones(4)).real.tolist() == [4, 0, 0, 0]
+
+
+def test_threads_share_the_tables():
+    """Tables are made, kept and dropped by many threads at once."""
+    import threading
+
+    failures = []
+
+    def work(seed):
+        r = np.random.RandomState(seed)
+        for n in r.randint(2, 900, 60):
+            x = r.randn(2, n)
+            if not np.allclose(ccdl.fft.rfft(ccdl.from_numpy(x)).numpy(), np.fft.rfft(x), atol=1e-10):
+                failures.append(n)
+
+    threads = [threading.Thread(target=work, args=(s,)) for s in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures

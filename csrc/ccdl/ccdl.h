@@ -13,6 +13,7 @@
 #include <ccdl/ops/distance.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/embedding.h>
+#include <ccdl/ops/fft.h>
 #include <ccdl/ops/files.h>
 #include <ccdl/ops/index.h>
 #include <ccdl/ops/loss.h>

@@ -20,6 +20,7 @@
   X(grid_sample)         \
   X(conv)                \
   X(softmax)             \
+  X(fft)                 \
   X(attention)           \
   X(loss)                \
   X(norm)                \

@@ -1,4 +1,5 @@
-"""Discrete Fourier transforms as few products with real matrices that act on pairs (real, imaginary).
+"""Discrete Fourier transforms along a dimension: on the CPU by the kernels of csrc/ccdl/kernels/fft.h, on a
+CUDA device as few products with real matrices that act on pairs (real, imaginary).
 
 Short lines take one product, n = a b up to 2048 two (Cooley and Tukey, 1965): the first, a matrix for each
 residue modulo b, also turns by the roots of order n. Half spectra of real numbers never meet their mirrored
@@ -15,10 +16,33 @@ from typing import Any
 from . import _C
 from ._C import Tensor
 
-__all__ = ["transform"]
+__all__ = ["along", "transform"]
 
 _DENSE = 64  # up to this length one product; 256 with real numbers on one side, or of primes
 _SPLIT = 2048  # up to this length matrices that turn by the roots of order n
+
+
+def along(x: Tensor, kind: str, n: int, dim: int, plus: bool, factor: float) -> Tensor:
+    """factor * sum_j x[j] exp(+-2 pi i j k / n) along ``dim``, counted without the last dimension of pairs.
+
+    kind: "whole", pairs [.., 2] to n pairs; "half", real numbers to n // 2 + 1 pairs; "real", n // 2 + 1
+    pairs to n real numbers. Lines are cut or filled with zeros.
+    """
+    half = n // 2 + 1
+    if x.device.type == "cpu":
+        number = ("whole", "half", "real").index(kind)
+        return _C._fft(x, number, n, dim, half if kind == "half" else n, plus, factor)
+    t = x.unsqueeze(-1) if kind == "half" else x
+    t = t.transpose(dim, -2)
+    count = half if kind == "real" else n
+    length = t.shape[-2]
+    if count < length:
+        t = t.narrow(-2, 0, count)
+    elif count > length:
+        t = _C.cat([t, t.new_zeros(*t.shape[:-2], count - length, t.shape[-1])], -2)
+    y = transform(t, n, 1 if plus else -1, factor, half=kind == "real", out=kind)
+    last = -1 if kind == "real" else -2
+    return y if dim == y.dim() + last else y.transpose(dim, last).contiguous()
 
 
 def _roots(residues: Tensor, n: int, sign: int) -> tuple[Tensor, Tensor]:

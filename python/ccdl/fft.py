@@ -1,6 +1,6 @@
 """Discrete Fourier transforms over real tensors and :class:`ComplexTensor` pairs, with gradients.
 
-Composed of matrix products, see ``_fourier.py``. float32 and float64; under autocast they keep their dtype.
+The transforms themselves are in ``_fourier.py``. float32 and float64; under autocast they keep their dtype.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from . import _C, errors
 from ._C import Tensor
 from ._complex import ComplexTensor, as_complex
-from ._fourier import transform
+from ._fourier import along
 
 __all__ = [
     "fft",
@@ -42,51 +42,46 @@ def _scale(name: str, n: int, norm: str | None, inverse: bool) -> float:
     return 1 / n if inverse == (norm != "forward") else 1.0
 
 
-def _input(name: str, x: Any) -> ComplexTensor:
+def _tensor(name: str, x: Any) -> Any:
+    """``x``, a real or complex tensor of a dtype that is transformed."""
     if not isinstance(x, (Tensor, ComplexTensor)):
         raise errors.TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
     if isinstance(x, Tensor) and x.dtype in (_C.float16, _C.bfloat16):
         raise errors.DTypeError(f"{name}: unsupported dtype {x.dtype}; use .float()")
-    return as_complex(x)
+    return x
 
 
-def _lines(name: str, x: Any, n: int | None, dim: int, count: int | None = None) -> Tensor:
-    """Lines along ``dim`` as [.., count, parts], cut or filled with zeros to ``count`` (or ``n``, the length)
-    numbers."""
+def _input(name: str, x: Any) -> ComplexTensor:
+    return as_complex(_tensor(name, x))
+
+
+def _real(name: str, x: Any) -> Tensor:
+    """Real numbers of a dtype that is transformed; whole numbers become floats."""
     if isinstance(x, Tensor) and x.dtype in (_C.float32, _C.float64):
-        t = x.unsqueeze(-1)
-    else:
-        t = _input(name, x)._parts
-    ndim = t.dim() - 1
-    if not ndim or not -ndim <= dim < ndim:
-        raise errors.IndexError(f"{name}: Dimension out of range, got {dim} for {ndim} dimensions")
-    dim %= ndim
-    length = t.shape[dim]
-    n = length if n is None else n
+        return x
+    return _input(name, x).real
+
+
+def _points(name: str, n: int) -> int:
+    """``n``, which must be a length."""
     if n < 1:
         raise errors.RuntimeError(f"{name}: Invalid number of data points ({n}) specified")
-    n = n if count is None else count
-    t = t.transpose(dim, -2)
-    if n < length:
-        t = t.narrow(-2, 0, n)
-    elif n > length:
-        t = _C.cat([t, t.new_zeros(*t.shape[:-2], n - length, t.shape[-1])], -2)
-    return t
+    return n
 
 
-def _placed(y: Tensor, dim: int) -> Any:
-    """Lines [.., n, 2] back along ``dim``."""
-    ndim = y.dim() - 1
-    return ComplexTensor(y if dim % ndim == ndim - 1 else y.transpose(dim % ndim, -2).contiguous())
+def _placed(name: str, x: Any, dim: int) -> int:
+    """``dim``, which ``x`` must have."""
+    ndim = x.dim()
+    if not ndim or not -ndim <= dim < ndim:
+        raise errors.IndexError(f"{name}: Dimension out of range, got {dim} for {ndim} dimensions")
+    return dim % ndim
 
 
-def _one(
-    name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool, out: str = "whole"
-) -> Any:
-    t = _lines(name, x, n, dim)
-    n = t.shape[-2]
-    factor = _scale(name, n, norm, inverse)
-    return _placed(transform(t, n, 1 if inverse else -1, factor, out=out), dim)
+def _one(name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool) -> ComplexTensor:
+    z = _input(name, x)
+    dim = _placed(name, z, dim)
+    n = _points(name, z.shape[dim] if n is None else n)
+    return ComplexTensor(along(z._parts, "whole", n, dim, inverse, _scale(name, n, norm, inverse)))
 
 
 def fft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
@@ -112,26 +107,23 @@ def rfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = Non
     """The first n // 2 + 1 values of :func:`fft` of real numbers; the others are their conjugates."""
     if isinstance(input, ComplexTensor):
         raise errors.RuntimeError("rfft expects a real input tensor, but got a complex one")
-    return _one("rfft", input, n, dim, norm, False, "half")
+    x = _real("rfft", input)
+    dim = _placed("rfft", x, dim)
+    n = _points("rfft", x.shape[dim] if n is None else n)
+    return ComplexTensor(along(x, "half", n, dim, False, _scale("rfft", n, norm, False)))
 
 
 def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
     """The real inverse of :func:`rfft`; ``n`` is 2 (length - 1) by default."""
     z = _input("irfft", input)
-    if not z.ndim or not -z.ndim <= dim < z.ndim:
-        raise errors.IndexError(f"irfft: Dimension out of range, got {dim} for {z.ndim} dimensions")
-    dim %= z.ndim
-    n = 2 * (z.shape[dim] - 1) if n is None else n
-    if n < 1:
-        raise errors.RuntimeError(f"irfft: Invalid number of data points ({n}) specified")
-    half = _lines("irfft", z, None, dim, n // 2 + 1)
-    y = transform(half, n, 1, _scale("irfft", n, norm, True), half=True, out="real")
-    return y if dim == z.ndim - 1 else y.transpose(dim, -1).contiguous()
+    dim = _placed("irfft", z, dim)
+    n = _points("irfft", 2 * (z.shape[dim] - 1) if n is None else n)
+    return along(z._parts, "real", n, dim, True, _scale("irfft", n, norm, True))
 
 
 def _dims(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
     """(length, dimension) pairs of a transform over several dimensions."""
-    count = _input(name, x).ndim
+    count = _tensor(name, x).dim()
     if dim is None:
         dim = tuple(range(count)) if s is None else tuple(range(count - len(s), count))
     dim = (dim,) if isinstance(dim, int) else tuple(dim)
@@ -206,17 +198,22 @@ def irfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) 
     return irfft(z, n, last, norm)
 
 
-_TURNED = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
-
-
 def hfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
     """:func:`fft` of a signal whose second half is the conjugate of the first: real, 2 (length - 1) long."""
-    return irfft(_input("hfft", input).conj(), n, dim, _TURNED.get(norm, norm))
+    z = _input("hfft", input)
+    dim = _placed("hfft", z, dim)
+    n = _points("hfft", 2 * (z.shape[dim] - 1) if n is None else n)
+    return along(z._parts, "real", n, dim, False, _scale("hfft", n, norm, False))
 
 
 def ihfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
     """The inverse of :func:`hfft`: the first n // 2 + 1 values for real numbers."""
-    return rfft(input, n, dim, _TURNED.get(norm, norm)).conj()
+    if isinstance(input, ComplexTensor):
+        raise errors.RuntimeError("ihfft expects a real input tensor, but got a complex one")
+    x = _real("ihfft", input)
+    dim = _placed("ihfft", x, dim)
+    n = _points("ihfft", x.shape[dim] if n is None else n)
+    return ComplexTensor(along(x, "half", n, dim, True, _scale("ihfft", n, norm, True)))
 
 
 def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:

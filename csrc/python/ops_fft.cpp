@@ -1,0 +1,25 @@
+// The row of the Fourier transforms, for ccdl.fft.
+#include "binding.h"
+
+#include <ccdl/ops/fft.h>
+
+namespace ccdl::python {
+
+static const Row kRows[] = {
+    {"_fft(Tensor input, int kind, int n, int dim, int count, bool plus, float factor) -> Tensor",
+     [](const Args& a) {
+       return a.run([&] {
+         const int64_t kind = a.integer(1);
+         CCDL_CHECK(kind >= 0 && kind <= 2, Value, "fft: kind must be 0, 1 or 2, got ", kind);
+         FftSpec spec;
+         spec.kind = static_cast<FftKind>(kind);
+         spec.n = a.integer(2);
+         spec.plus = a.boolean(5);
+         spec.factor = a.real(6);
+         return ops::fft_transform(a.tensor(0), spec, a.integer(3), a.integer(4));
+       });
+     }},
+};
+void bind_fft(PyObject* m) { add_rows(m, kRows); }
+
+}  // namespace ccdl::python
