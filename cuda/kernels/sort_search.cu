@@ -8,6 +8,7 @@
 #include <kernels/radix_sort.cuh>
 #include <kernels/sort_keys.cuh>
 
+#include <ccdl/core/error.h>
 #include <ccdl/kernels/index.h>
 #include <ccdl/kernels/sort.h>
 
@@ -190,6 +191,11 @@ void order_rows(const View& x, int64_t* order) {
 }
 
 }  // namespace
+
+int64_t unique_starts(const View&, const View&) { return -1; }
+void unique_runs(const View&, const View&, int64_t, const View&, const View&, const View&) {
+  fail(ErrorKind::Runtime, "unique_consecutive: runs are found by groups on cuda");
+}
 
 int64_t unique_groups(const View& x, bool consecutive, const View& order, const View& group) {
   const int64_t n = x.sizes[0], m = x.sizes[1];

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <ccdl/cpu/scratch.h>
+#include <ccdl/cpu/simd/runs.h>
 #include <ccdl/cpu/sort_keys.h>
 
 namespace ccdl::cpu {
@@ -104,6 +105,26 @@ void unique_fill(const View& x, const View& order, const View& group, const View
   }
 }
 
+int64_t unique_starts(const View& x, const View& starts) {
+  return simd_runs().starts[static_cast<int>(x.dtype)](x.data, x.numel(), starts.ptr<int64_t>());
+}
+
+void unique_runs(const View& x, const View& starts, int64_t runs, const View& y, const View& inverse,
+                 const View& counts) {
+  const int64_t n = x.numel(), *at = starts.ptr<int64_t>();
+  if (y.data && runs == n)
+    std::memcpy(y.data, x.data, static_cast<size_t>(n * item_size(x.dtype)));
+  else if (y.data)
+    by_item_size(x.dtype, [&](auto tag) {
+      using T = decltype(tag);
+      for (int64_t g = 0; g < runs; ++g) y.ptr<T>()[g] = x.ptr<const T>()[at[g]];
+    });
+  const auto end = [&](int64_t g) { return g + 1 < runs ? at[g + 1] : n; };
+  if (counts.data)
+    for (int64_t g = 0; g < runs; ++g) counts.ptr<int64_t>()[g] = end(g) - at[g];
+  if (inverse.data) simd_runs().numbers[static_cast<int>(x.dtype)](x.data, n, inverse.ptr<int64_t>());
+}
+
 namespace {
 
 uint64_t key_of(uint64_t key) { return key; }
@@ -179,9 +200,20 @@ void isin(const View& x, const View& test, const View& y, bool invert) {
     std::sort(keys, keys + m);
     m = std::unique(keys, keys + m) - keys;
     parallel_for(x.numel(), kGrain, [&, keys](int64_t b, int64_t e) {
+      constexpr int kTogether = 8;
+      const T* v = x.ptr<T>();
+      int64_t at[kTogether];
+      const auto found = [&](T value, int64_t place) {
+        return (!is_nan_value(value) & (place < m) & (keys[std::min(place, m - 1)] == sort_key(value))) != 0;
+      };
+      if (m == 0) return static_cast<void>(std::fill_n(out + b, e - b, invert));
+      for (; b + kTogether <= e; b += kTogether) {
+        insertion_points<kTogether, false>(static_cast<const uint64_t*>(keys), m, v + b, at);
+        for (int k = 0; k < kTogether; ++k) out[b + k] = found(v[b + k], at[k]) != invert;
+      }
       for (; b < e; ++b) {
-        const T v = x.ptr<T>()[b];
-        out[b] = (!is_nan_value(v) && std::binary_search(keys, keys + m, sort_key(v))) != invert;
+        insertion_points<1, false>(static_cast<const uint64_t*>(keys), m, v + b, at);
+        out[b] = found(v[b], at[0]) != invert;
       }
     });
   });

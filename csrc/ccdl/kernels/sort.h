@@ -23,6 +23,12 @@
   int64_t unique_groups(const View& x, bool consecutive, const View& order, const View& group);              \
   void unique_fill(const View& x, const View& order, const View& group, const View& y, const View& inverse,  \
                    const View& counts);                                                                      \
+  /* Contiguous x [n]: where runs of equal elements begin, into starts [n] (Int64); returns how many. -1:    \
+     this device finds them by unique_groups. */                                                             \
+  int64_t unique_starts(const View& x, const View& starts);                                                  \
+  /* Of `runs` such starts, where data != nullptr: y [runs], inverse [n], counts [runs]. */                  \
+  void unique_runs(const View& x, const View& starts, int64_t runs, const View& y, const View& inverse,      \
+                   const View& counts);                                                                      \
   /* Insertion points of values [rows, m] in sequence [rows or 1, n], ascending; both contiguous and of one  \
      dtype; y [rows, m] Int64 contiguous. right: after equal elements. */                                    \
   void searchsorted(const View& sequence, const View& values, const View& y, bool right);                    \

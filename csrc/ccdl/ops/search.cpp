@@ -33,9 +33,15 @@ Unique unique(const Tensor& input, bool consecutive, bool return_inverse, bool r
   }
   const int64_t m = n > 0 ? x.numel() / n : 1;
   const Tensor flat = reshape(moved, Dims{n, m});
-  const Tensor order = empty(Dims{n}, DType::Int64, x.device()),
-               group = empty(Dims{n}, DType::Int64, x.device());
-  const int64_t groups = CCDL_KERNEL(x, unique_groups(flat.view(), consecutive, order.view(), group.view()));
+  const Tensor order = empty(Dims{n}, DType::Int64, x.device());
+  Tensor group;
+  int64_t groups = -1;
+  if (consecutive && m == 1) groups = CCDL_KERNEL(x, unique_starts(flat.view(), order.view()));
+  const bool runs = groups >= 0;
+  if (!runs) {
+    group = empty(Dims{n}, DType::Int64, x.device());
+    groups = CCDL_KERNEL(x, unique_groups(flat.view(), consecutive, order.view(), group.view()));
+  }
   Unique out;
   const Tensor values = empty(Dims{groups, m}, x.dtype(), x.device());
   View none{}, inverse = none, counts = none;
@@ -47,7 +53,10 @@ Unique unique(const Tensor& input, bool consecutive, bool return_inverse, bool r
     out.counts = empty(Dims{groups}, DType::Int64, x.device());
     counts = out.counts.view();
   }
-  CCDL_KERNEL(x, unique_fill(flat.view(), order.view(), group.view(), values.view(), inverse, counts));
+  if (runs)
+    CCDL_KERNEL(x, unique_runs(flat.view(), order.view(), groups, values.view(), inverse, counts));
+  else
+    CCDL_KERNEL(x, unique_fill(flat.view(), order.view(), group.view(), values.view(), inverse, counts));
   if (!rows) {
     out.values = reshape(values, Dims{groups});
     return out;
