@@ -103,6 +103,8 @@ ROWS = [
     *both(16, 512, 14, 512, 3, padding=1, groups=32),
     *both(16, 256, 56, 512, 1, 2),
     *other("conv2d", (16, 64, 28, 28), (64, 64, 3, 3), padding=2, dilation=2),
+    *other("conv2d", (4, 256, 33, 33), (256, 256, 3, 3), padding=12, dilation=12),
+    *other("conv2d", (4, 256, 33, 33), (256, 256, 3, 3), padding=18, dilation=18),
     *other("conv2d", (8, 3, 224, 224), (384, 3, 16, 16), stride=16),
     *other("conv_transpose2d", (16, 64, 28, 28), (64, 32, 4, 4), stride=2, padding=1),
     *other("conv_transpose2d", (64, 100, 1, 1), (100, 256, 4, 4)),

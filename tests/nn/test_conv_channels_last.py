@@ -13,7 +13,8 @@ pytestmark = pytest.mark.host
 
 # x, w, options: blocks of pixels over rows and images, sums in several blocks, cut taps; strides and dilations with
 # phases that no tap reaches; one plane of padding only; minimal filtering (3x3 of 32 channels and more); groups:
-# several to a vector (with a part of one left), rows of their own, long sums, one tap, one channel to several
+# several to a vector (with a part of one left), rows of their own, long sums, one tap, one channel to several; regions that read
+# through some taps or none
 SHAPES = [
     ((2, 3, 9, 8), (5, 3, 3, 3), {"padding": 1}),
     ((2, 3, 33, 31), (64, 3, 7, 7), {"stride": 2, "padding": 3}),
@@ -55,6 +56,10 @@ SHAPES = [
     ((2, 30, 7, 9), (15, 6, 1, 1), {"groups": 5}),
     ((2, 6, 7, 9), (18, 1, 3, 3), {"padding": 1, "groups": 6}),
     ((1, 16, 300, 3), (16, 8, 3, 3), {"padding": 1, "groups": 2}),
+    ((2, 40, 17, 19), (34, 40, 3, 3), {"padding": 12, "dilation": 12}),
+    ((3, 33, 8, 24), (50, 33, 2, 3), {"padding": (6, 8), "dilation": (12, 8)}),
+    ((1, 530, 12, 12), (32, 530, 3, 3), {"padding": (6, 5), "dilation": (6, 5)}),
+    ((4, 36, 3, 9, 8), (40, 36, 3, 3, 1), {"padding": (2, 4, 0), "dilation": (2, 4, 1)}),
 ]
 TRANSPOSED = [
     ((2, 6, 5, 4), (6, 3, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),

@@ -1,7 +1,7 @@
 """The convolution kernels that a shape chooses, against sums over shifted slices: bordered planes of large depthwise
 filters, runs of taps in copies with channels innermost, split columns of stride 2, patches of wide steps, filters as
 large as the input, added products and windows, strips of rows, channels in the lanes, images of few pixels turned to
-channels innermost, taps that meet padding alone."""
+channels innermost, taps that meet padding alone, regions of pixels that read through some taps."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ CASES = [
     ("conv2d", (2, 6, 64, 64), (1, 6, 5, 5), {"padding": 2}),
     ("conv2d", (2, 24, 14, 30), (32, 6, 3, 3), {"stride": 2, "padding": 1, "groups": 4}),
     ("conv2d", (2, 48, 14, 14), (36, 16, 3, 3), {"padding": 1, "groups": 3}),
+    ("conv2d", (2, 40, 17, 19), (34, 40, 3, 3), {"padding": 12, "dilation": 12}),
+    ("conv2d", (3, 33, 8, 24), (50, 33, 2, 3), {"padding": (6, 8), "dilation": (12, 8)}),
+    ("conv2d", (1, 530, 12, 12), (32, 530, 3, 3), {"padding": (6, 5), "dilation": (6, 5)}),
+    ("conv3d", (4, 36, 3, 9, 8), (40, 36, 3, 3, 1), {"padding": (2, 4, 0), "dilation": (2, 4, 1)}),
     ("conv2d", (2, 37, 15, 13), (37, 1, 5, 5), {"padding": 2, "groups": 37}),
     ("conv2d", (2, 24, 15, 16), (24, 1, 5, 5), {"stride": 2, "padding": 2, "groups": 24}),
     ("conv2d", (1, 16, 90, 61), (16, 1, 3, 7), {"stride": (1, 2), "padding": (1, 3), "groups": 16}),

@@ -5,6 +5,7 @@
 // without panels.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_lanes.h>
+#include <ccdl/cpu/conv_last_regions.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
@@ -305,7 +306,7 @@ void forward(const View& x, const View& w, const void* bias, const View& y, cons
              relu};
   if (s.k() == 0)
     return fill(s.dst, y.numel(), s.bias, y.sizes[1], std::max<int64_t>(1, plane_size(y)), relu);
-  if (is_packed(s) && conv_prefers_turned(x, w, y, g, false))
+  if (conv_prefers_regions(x, w, y, g) || (is_packed(s) && conv_prefers_turned(x, w, y, g, false)))
     return conv_turned_forward<T>(x, w, bias, y, g, relu);
   run_sweep(s);
 }
@@ -451,6 +452,7 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
   if (conv_prefers_turned_groups(dx, w, dy, g, true))
     return conv_turned_groups_backward_input<T>(dy, w, dx, g);
   if (conv_is_whole(dx, w, dy, g)) return conv_whole_backward_input(dy, w, dx);
+  if (conv_prefers_regions(dx, w, dy, g)) return conv_turned_backward_input<T>(dy, w, dx, g);
   if (conv_fits_strip_phases(dy, w, dx, g)) return conv_backward_input_strips<T>(dy, w, dx, g);
   if (conv_prefers_added(dy, w, dx, g)) return conv_backward_input_added<T>(dy, w, dx, g);
   if (conv_prefers_windows(dy, w, dx, g)) return conv_backward_input_windows<T>(dy, w, dx, g);

@@ -2,6 +2,7 @@
 // copies with channels innermost (conv_runs.h), or in blocks whose inputs are gathered as in the forward
 // sweep and turned into panels. Few channels keep sums per lane.
 #include <ccdl/cpu/conv_lanes.h>
+#include <ccdl/cpu/conv_last_regions.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
@@ -9,6 +10,7 @@
 #include <ccdl/cpu/conv_slices.h>
 #include <ccdl/cpu/conv_strips.h>
 #include <ccdl/cpu/conv_trim.h>
+#include <ccdl/cpu/conv_turned.h>
 
 namespace ccdl::cpu {
 namespace {
@@ -142,12 +144,13 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
       if (winograd_fits(shape) &&
           winograd_backward_weight(shape, x.ptr<T>(), dy.ptr<T>(), dw.ptr<T>(), dw.strides[1] == 1))
         return;
-    } else if (conv_fits_slices(x, dw, dy, g) && conv_slices_backward_weight(x, dy, dw, g)) {
+    } else if (conv_fits_slices(x, dw, dy, g, true) && conv_slices_backward_weight(x, dy, dw, g)) {
       return;
     }
   }
   if (conv_fits_lanes<T>(x, dw, dy, g)) return conv_lanes_backward_weight<T>(x, dy, dw, g);
   if (last) return conv_last_backward_weight<T>(x, dy, dw, g);
+  if (conv_prefers_regions(x, dw, dy, g)) return conv_turned_backward_weight<T>(x, dy, dw, g);
   if (conv_is_whole(x, dw, dy, g)) return conv_whole_backward_weight(x, dy, dw);
   if (conv_fits_runs(grid, m) && conv_backward_weight_runs(grid, m, dy.ptr<T>(), dw.ptr<T>())) return;
   if (conv_fits_strip_weight(grid, m)) return conv_backward_weight_strips(grid, m, dy.ptr<T>(), dw.ptr<T>());

@@ -6,6 +6,7 @@
 #include <ccdl/cpu/conv_last.h>
 #include <ccdl/cpu/conv_last_depthwise.h>
 #include <ccdl/cpu/conv_last_packed.h>
+#include <ccdl/cpu/conv_last_regions.h>
 #include <ccdl/cpu/conv_last_rows.h>
 #include <ccdl/cpu/conv_parts.h>
 
@@ -175,6 +176,7 @@ void sweep_last(const LastSweep<T>& s) {
   const int64_t total = s.batch * s.image(), k = s.k();
   if (total == 0 || s.m == 0) return;
   if (last_fits_packed(s)) return last_sweep_packed(s);
+  if (last_fits_regions(s)) return last_sweep_regions(s);
   if (last_fits_rows(s)) return last_sweep_rows(s);
   if (s.groups > 1) {
     for (int64_t g = 0; g < s.groups; ++g) sweep_last(s.group(g));
@@ -350,6 +352,7 @@ void weight_last(const LastSweep<T>& s, const T* dy, T* out) {
   const auto& kernels = gemm_kernels<T>();
   const int64_t k = s.k(), m = s.m, total = s.batch * s.image(), dy_pixel = s.dst_stride[2];
   if (last_fits_packed(s)) return last_packed_weight(s, dy, out);
+  if (last_fits_regions(s)) return last_regions_weight(s, dy, out);
   if (last_fits_products(s)) return last_products(s, dy, out);
   if (s.groups > 1) {
     for (int64_t g = 0; g < s.groups; ++g) weight_last(s.group(g), dy + g * m, out + g * m * k);

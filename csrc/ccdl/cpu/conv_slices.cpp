@@ -1,5 +1,6 @@
 // Copies with channels innermost around minimal filtering, a few million numbers at a time. Phases of the
 // dilation come in up to four sizes, each a batch of its own.
+#include <ccdl/cpu/conv_last_regions.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_slices.h>
 #include <ccdl/cpu/conv_turned.h>
@@ -198,7 +199,7 @@ bool sweep(const Problem& p, const View& w, const float* bias, bool relu, bool a
 
 }  // namespace
 
-bool conv_fits_slices(const View& x, const View& w, const View& y, const ConvGeometry& g) {
+bool conv_fits_slices(const View& x, const View& w, const View& y, const ConvGeometry& g, bool weight) {
   if (x.dtype != DType::Float32 || g.groups != 1 || w.sizes[3] != 3 || w.sizes[4] != 3 || x.numel() == 0 ||
       y.numel() == 0 || std::min(w.sizes[0], w.sizes[1]) < (w.sizes[2] > 2 ? 16 : 32))
     return false;
@@ -214,6 +215,11 @@ bool conv_fits_slices(const View& x, const View& w, const View& y, const ConvGeo
   }
   if (y.sizes[2] != x.sizes[2] + 2 * g.padding[0] - (w.sizes[2] - 1) * g.dilation[0]) return false;
   const int64_t pixels = y.sizes[3] * y.sizes[4];
+  // Measured: by way of the transforms a product takes so much longer than one of a region.
+  const double longer = weight ? 1.1 : 1.35;
+  if (conv_prefers_regions(x, w, y, g) && conv_inside_share(x, w, y, g) * static_cast<double>(9 * pixels) <
+                                              longer * static_cast<double>(16 * tiles))
+    return false;
   return tiles * 16 * 4 <= pixels * 9 * 3 && x.sizes[0] * y.sizes[2] * tiles >= 64;
 }
 

@@ -6,8 +6,10 @@
 
 namespace ccdl::cpu {
 
-// Whether all passes of such a convolution take fewer products than the direct sum; a rule of shapes alone.
-bool conv_fits_slices(const View& x, const View& w, const View& y, const ConvGeometry& g);
+// Whether all passes of such a convolution (or its weight gradient) take fewer products than the direct sum
+// and than regions (conv_last_regions.h); a rule of shapes alone.
+bool conv_fits_slices(const View& x, const View& w, const View& y, const ConvGeometry& g,
+                      bool weight = false);
 // False: some result is not finite and must be computed directly, as in conv_winograd.h.
 bool conv_slices_forward(const View& x, const View& w, const float* bias, const View& y,
                          const ConvGeometry& g, bool relu);

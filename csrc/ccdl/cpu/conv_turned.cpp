@@ -83,6 +83,12 @@ void conv_turned_backward_input(const View& dy, const View& w, const View& dx, c
   copy_cast(to.view, dx);
 }
 
+template <class T>
+void conv_turned_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
+  const Turned<T> from(x), other(dy);
+  conv_last_backward_weight<T>(from.filled(x).view, other.filled(dy).view, dw, g);
+}
+
 // Few channels on either side, whose rows last_sweep_rows takes: half a vector is worth it only in place of
 // the phases of a stride.
 bool conv_prefers_turned_groups(const View& x, const View& w, const View& y, const ConvGeometry& g,
@@ -118,13 +124,14 @@ void conv_turned_groups_backward_input(const View& dy, const View& w, const View
   }
 }
 
-#define CCDL_CONV_TURNED(T)                                                                                \
-  template void conv_turned_forward<T>(const View&, const View&, const void*, const View&,                 \
-                                       const ConvGeometry&, bool);                                         \
-  template void conv_turned_backward_input<T>(const View&, const View&, const View&, const ConvGeometry&); \
-  template void conv_turned_groups_forward<T>(const View&, const View&, const void*, const View&,          \
-                                              const ConvGeometry&, bool);                                  \
-  template void conv_turned_groups_backward_input<T>(const View&, const View&, const View&,                \
+#define CCDL_CONV_TURNED(T)                                                                                 \
+  template void conv_turned_forward<T>(const View&, const View&, const void*, const View&,                  \
+                                       const ConvGeometry&, bool);                                          \
+  template void conv_turned_backward_input<T>(const View&, const View&, const View&, const ConvGeometry&);  \
+  template void conv_turned_backward_weight<T>(const View&, const View&, const View&, const ConvGeometry&); \
+  template void conv_turned_groups_forward<T>(const View&, const View&, const void*, const View&,           \
+                                              const ConvGeometry&, bool);                                   \
+  template void conv_turned_groups_backward_input<T>(const View&, const View&, const View&,                 \
                                                      const ConvGeometry&);
 CCDL_CONV_TURNED(float)
 CCDL_CONV_TURNED(double)

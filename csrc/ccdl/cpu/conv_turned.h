@@ -36,6 +36,8 @@ void conv_turned_forward(const View& x, const View& w, const void* bias, const V
                          bool relu);
 template <class T>
 void conv_turned_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g);
+template <class T>
+void conv_turned_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
 
 // Groups of several channels, each turned by itself and seen as a convolution of one group.
 bool conv_prefers_turned_groups(const View& x, const View& w, const View& y, const ConvGeometry& g,
