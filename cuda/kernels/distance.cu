@@ -21,7 +21,7 @@ CCDL_DEVICE double root(double x) { return ::sqrt(x); }
 struct OrderZero {
   template <class T>
   CCDL_DEVICE static T add(T sum, T d, T) {
-    return sum + (d == T(0) ? T(0) : T(1));
+    return sum + (d == T(0) ? T(0) : d != d ? d : T(1));
   }
   template <class T>
   CCDL_DEVICE static T finish(T sum, T) {

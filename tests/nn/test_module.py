@@ -568,3 +568,28 @@ def test_events_are_where_pytorch_keeps_them() -> None:
     for start in (0.0, 5.0):
         average.add(FunctionEvent(0, "foo", 0, start, start + 3.0))
     assert (average.key, average.count, average.cpu_time_total, average.cpu_time) == ("foo", 2, 6.0, 3.0)
+
+
+def test_buffers_of_other_kinds_and_signatures() -> None:
+    class Plain(nn.Linear):
+        def register_buffer(self, name: str, tensor: object) -> None:  # an older signature
+            super().register_buffer(name, tensor)
+
+    class Wrapped:
+        __torch_function__ = None
+
+    layer = Plain(2, 2)
+    layer.mean = nn.Buffer(ccdl.zeros(2))
+    assert list(layer.state_dict()) == ["weight", "bias", "mean"]
+    module = nn.Module()
+    module.mean = nn.Buffer(ccdl.zeros(2), persistent=False)
+    assert not module.state_dict()
+    module.mean = nn.Buffer(ccdl.ones(2))  # the newest one's word counts
+    assert list(module.state_dict()) == ["mean"]
+    module.count = 5
+    with pytest.raises(KeyError, match="already exists"):
+        module.count = nn.Buffer(ccdl.ones(2))
+    first, second = Wrapped(), Wrapped()
+    module.register_buffer("other", first)
+    module.other = second
+    assert module.other is second is module.get_buffer("other")

@@ -186,7 +186,8 @@ def cdist_products(rng):
 
 def np_cdist(a, b, p, compute_mode=None):
     d = np.abs(a[..., :, None, :] - b[..., None, :, :])
-    return (d != 0).sum(-1).astype(a.dtype) if p == 0 else d.max(-1) if np.isinf(p) else (d**p).sum(-1) ** (1 / p)
+    differ = np.where(np.isnan(d), d, d != 0)
+    return differ.sum(-1).astype(a.dtype) if p == 0 else d.max(-1) if np.isinf(p) else (d**p).sum(-1) ** (1 / p)
 
 
 def trapezoid_samples(rng):

@@ -24,6 +24,13 @@ void check_not_bool(const char* op, const Tensor& x) {
              "; convert it with .float()");
 }
 
+double largest(DType t) {
+  return t == DType::Float16    ? 65504.0
+         : t == DType::BFloat16 ? 0x1.fep127
+         : t == DType::Float32  ? std::numeric_limits<float>::max()
+                                : std::numeric_limits<double>::max();
+}
+
 Tensor floating_unary(const char* name, UnaryOp op, const Tensor& x, double p0 = 0, double p1 = 0) {
   check_floating(name, x);
   return unary(name, op, x, p0, p1);
@@ -72,6 +79,9 @@ Tensor softsign(const Tensor& x) { return floating_unary("softsign", UnaryOp::So
 Tensor softshrink(const Tensor& x, double lambd) {
   CCDL_CHECK(lambd >= 0, Runtime, "softshrink: lambda must be greater or equal to 0, but found to be ",
              lambd);
+  CCDL_CHECK(!is_floating(x.dtype()) || lambd <= largest(x.dtype()), Runtime,
+             "softshrink: lambda must be in range [0, ", largest(x.dtype()), "] for input dtype ",
+             dtype_name(x.dtype()), ", but found ", lambd);
   return floating_unary("softshrink", UnaryOp::Softshrink, x, lambd);
 }
 Tensor hardshrink(const Tensor& x, double lambd) {

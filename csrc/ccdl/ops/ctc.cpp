@@ -35,6 +35,8 @@ struct Samples {
 
 Samples make_samples(const Tensor& log_probs, const Tensor& targets, IntSpan input_lengths,
                      IntSpan target_lengths, int64_t blank) {
+  CCDL_CHECK(log_probs.numel() > 0, Runtime, "ctc_loss: log_probs tensor must not be empty, got ",
+             describe(log_probs));
   Samples p;
   p.T = log_probs.size(0), p.N = log_probs.size(1), p.C = log_probs.size(2), p.blank = blank;
   p.times.assign(input_lengths.begin(), input_lengths.end());

@@ -107,9 +107,11 @@ Tensor cdist(const Tensor& a, const Tensor& b, double p, std::optional<bool> by_
   for (const Tensor* x : {&a, &b})
     CCDL_CHECK(is_floating(x->dtype()), DType, "cdist: input must be floating point, got ", describe(*x));
   check_same_device("cdist", {{"x1", &a}, {"x2", &b}});
-  const DType common = promote_types(a.dtype(), b.dtype());
+  CCDL_CHECK(a.dtype() == b.dtype(), DType, "cdist: x1 and x2 must have the same dtype, got ", describe(a),
+             " and ", describe(b), "; convert one of them with .to()");
+  const DType common = a.dtype();
   const DType computed = item_size(common) < 4 ? DType::Float32 : common;
-  if (a.dtype() != computed || b.dtype() != computed)
+  if (common != computed)
     return to(cdist(to(a, computed), to(b, computed), p, by_product.value_or(false)), common);
   const int64_t m = a.size(-2), n = b.size(-2), k = a.size(-1);
   if (k == 0) return sum(sub(unsqueeze(a, -2), unsqueeze(b, -3)), Dims{-1});

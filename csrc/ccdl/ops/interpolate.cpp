@@ -279,8 +279,8 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
     return ga != gb ? ga < gb : ga > 1 ? a > b : a < b;
   });
   // channels_last: along rows of pixels, whose channels are neighbours
-  const bool last = x.suggest_memory_format() == MemoryFormat::ChannelsLast;
-  const Tensor from = last ? permute(x, Dims{0, 2, 3, 1}) : x;
+  const bool last = x.suggest_memory_format() != MemoryFormat::Contiguous, solid = x.dim() == 5;
+  const Tensor from = last ? permute(x, solid ? Dims{0, 2, 3, 4, 1} : Dims{0, 2, 3, 1}) : x;
   Tensor y = from;
   for (int64_t at : order) {
     const auto d = static_cast<size_t>(at);
@@ -301,7 +301,7 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
     }
   }
   if (y.same(from)) return clone(x);
-  return last ? permute(y, Dims{0, 3, 1, 2}) : y;
+  return last ? permute(y, solid ? Dims{0, 4, 1, 2, 3} : Dims{0, 3, 1, 2}) : y;
 }
 
 }  // namespace ccdl::ops

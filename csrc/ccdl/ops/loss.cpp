@@ -206,6 +206,8 @@ Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Ten
   check_pair(op, input, target);
   CCDL_CHECK(input.sizes() == target.sizes(), Value, op, ": input ", input.sizes(), " and target ",
              target.sizes(), " must have the same size");
+  CCDL_CHECK(input.dtype() == target.dtype(), DType, op, ": Found target ", describe(target),
+             " but expected the dtype of input ", describe(input), "; convert it with .to(input.dtype)");
   Tensor loss;
   {
     NoGradGuard no_grad;

@@ -39,6 +39,17 @@ Tensor compute_copy(const Tensor& v, DType dtype) {  // dense and of x's dtype, 
   return contiguous(to(v, dtype));
 }
 
+// Both have the input's dtype or, where ``single`` says so, float32.
+void check_vector_dtypes(const char* op, const Tensor& x, bool single, const char* name, const Tensor& a,
+                         const char* other, const Tensor& b) {
+  for (const auto& [which, v] : {std::pair<const char*, const Tensor*>{name, &a}, {other, &b}})
+    CCDL_CHECK(!v->defined() || v->dtype() == x.dtype() || (single && v->dtype() == DType::Float32), DType,
+               op, ": mixed dtype: ", which, " is ", describe(*v), " but input is ", describe(x),
+               "; convert one of them with .to()");
+  CCDL_CHECK(!a.defined() || !b.defined() || a.dtype() == b.dtype(), DType, op, ": mixed dtype: ", name,
+             " is ", describe(a), " but ", other, " is ", describe(b), "; convert one of them with .to()");
+}
+
 struct RowShape {
   int64_t m, n;
   Dims dims;  // the normalised ones
@@ -296,6 +307,7 @@ double machine_epsilon(DType t) {
 
 Tensor layer_norm(const Tensor& x, IntSpan normalized_shape, const Tensor& weight, const Tensor& bias,
                   double eps) {
+  check_vector_dtypes("layer_norm", x, item_size(x.dtype()) < 4, "weight", weight, "bias", bias);
   return row_norm("layer_norm", x, normalized_shape, weight, bias, eps, false);
 }
 
@@ -308,6 +320,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   check_channels(
       "batch_norm", x,
       {{"weight", &weight}, {"bias", &bias}, {"running_mean", &running_mean}, {"running_var", &running_var}});
+  check_vector_dtypes("batch_norm", x, item_size(x.dtype()) < 4, "weight", weight, "bias", bias);
+  check_vector_dtypes("batch_norm", x, true, "running_mean", running_mean, "running_var", running_var);
   CCDL_CHECK(training || (running_mean.defined() && running_var.defined()), Runtime,
              "batch_norm: Expected running_mean and running_var to be defined when training is False");
   const MemoryFormat format = x.suggest_memory_format();
@@ -362,6 +376,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias, double eps) {
   check_channels("group_norm", x, {{"weight", &weight}, {"bias", &bias}});
+  check_vector_dtypes("group_norm", x, item_size(x.dtype()) < 4, "weight", weight, "bias", bias);
   CCDL_CHECK(groups > 0, Runtime, "group_norm: Expected num groups to be greater than 0, got ", groups);
   CCDL_CHECK(x.size(1) % groups == 0, Runtime,
              "group_norm: Expected number of channels in input to be divisible by num_groups, but got input "

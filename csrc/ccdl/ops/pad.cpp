@@ -27,6 +27,12 @@ Dims pad_shape(const Dims& x, IntSpan padding, PadMode mode, Dims* before) {
              "pad: Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now: padding all "
              "but one or two ",
              "leading dimensions; got input ", x, " and padding ", Dims(padding));
+  if (mode == PadMode::Reflect || mode == PadMode::Replicate)  // only a batch may be empty
+    for (int64_t d = ndim == n / 2 + 2 ? 1 : 0; d < ndim; ++d)
+      CCDL_CHECK(x[static_cast<size_t>(d)] > 0, Runtime, "pad: Expected ", n / 2 + 1, "D or ", n / 2 + 2,
+                 "D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
+                 "but got: ",
+                 x);
   *before = Dims(x.size(), 0);
   Dims y = x;
   for (int64_t i = 0; i < n / 2; ++i) {

@@ -15,7 +15,7 @@ CCDL_SI vd power(vd x, vd y) { return dpow(x, y); }
 template <Order O, class V>
 CCDL_SI V add_difference(V sum, V d, V p) {
   const V a = vabs(d);
-  if constexpr (O == Order::Zero) return sum + ((a == 0) ? V{} : V{} + 1);
+  if constexpr (O == Order::Zero) return sum + ((a == 0) ? V{} : (a != a) ? a : V{} + 1);  // NaN stays
   if constexpr (O == Order::One) return sum + a;
   if constexpr (O == Order::Two) return fma(d, d, sum);
   if constexpr (O == Order::Infinity) return ((sum >= a) | (sum != sum)) ? sum : a;  // NaN stays

@@ -4,6 +4,7 @@ tensors.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ... import _C, errors
@@ -113,9 +114,9 @@ def rrelu(
     >>> F.rrelu(ccdl.tensor([-2., 2.]), 0.5, 0.5)
     tensor([-1.,  2.])
     """
-    if not 0 <= lower <= upper:
+    if not -math.inf < lower <= upper < math.inf:
         raise errors.ValueError(
-            f"rrelu: lower is {lower} and upper is {upper}, must satisfy 0 <= lower <= upper"
+            f"rrelu: lower is {lower} and upper is {upper}, must be finite with lower <= upper"
         )
     if training:
         slope = _C.rand_like(input) * (upper - lower) + lower

@@ -19,6 +19,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """
     _check_fits("cosine_similarity", "x1", x1, x2=x2)
     x1, x2 = _C.broadcast_tensors(*_C._autocast("cosine_similarity", [x1, x2]))
+    if eps < 0:
+        raise RuntimeError(f"cosine_similarity: eps is {eps}, must not be negative")
     n1 = x1.norm(2, dim, keepdim=True).clamp_min(eps)
     n2 = x2.norm(2, dim, keepdim=True).clamp_min(eps)
     return ((x1 / n1) * (x2 / n2)).sum(dim)

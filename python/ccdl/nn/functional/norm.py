@@ -159,8 +159,9 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if running_mean is None and c > 0:
         return group_norm(input.contiguous(), c, weight, bias, eps).to(input.dtype)
-    mean: Any = running_mean.repeat(n) if running_mean is not None else None
-    var: Any = running_var.repeat(n) if running_var is not None else None
+    stat = _C.float32 if input.dtype.itemsize < 4 else input.dtype
+    mean: Any = running_mean.to(stat).repeat(n) if running_mean is not None else None
+    var: Any = running_var.to(stat).repeat(n) if running_var is not None else None
     flat = batch_norm(
         input.reshape(1, n * c, *spatial),
         mean,

@@ -11,6 +11,14 @@ from ..._checks import check_tensors, items
 __all__ = ["affine_grid", "channel_shuffle", "grid_sample", "pixel_shuffle", "pixel_unshuffle"]
 
 
+def _channels_last(input):
+    """Whether the values of a pixel's channels lie side by side, as the result's then do."""
+    format = {4: _C.channels_last, 5: _C.channels_last_3d}.get(input.dim())
+    return (
+        format is not None and not input.is_contiguous() and input.is_contiguous(memory_format=format)
+    )
+
+
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """[*, C r^2, H, W] -> [*, C, H r, W r]: channels become r x r blocks of pixels.
 
@@ -26,9 +34,14 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         raise RuntimeError(f"pixel_shuffle: input is {list(input.shape)}, must have at least 3 dimensions")
     if r < 1:
         raise RuntimeError(f"pixel_shuffle: upscale_factor is {r}, must be at least 1")
+    if r * r >= 1 << 63:
+        raise errors.ValueError(f"pixel_shuffle: upscale_factor is {r}, its square exceeds 64 bits")
     *lead, c, h, w = input.shape
     if c % (r * r):
         raise RuntimeError(f"pixel_shuffle: {c} channels are not divisible by upscale_factor^2 = {r * r}")
+    if input.dim() == 4 and _channels_last(input):
+        blocks = input.movedim(1, -1).reshape(*lead, h, w, c // (r * r), r, r).permute(0, 1, 4, 2, 5, 3)
+        return blocks.reshape(*lead, h * r, w * r, c // (r * r)).movedim(-1, 1)
     n = len(lead)
     order = [*range(n), n, n + 3, n + 1, n + 4, n + 2]
     return (
@@ -53,6 +66,9 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     *lead, c, h, w = input.shape
     if h % r or w % r:
         raise RuntimeError(f"pixel_unshuffle: height {h} and width {w} must be divisible by {r}")
+    if input.dim() == 4 and _channels_last(input):
+        blocks = input.movedim(1, -1).reshape(*lead, h // r, r, w // r, r, c).permute(0, 1, 3, 5, 2, 4)
+        return blocks.reshape(*lead, h // r, w // r, c * r * r).movedim(-1, 1)
     n = len(lead)
     order = [*range(n), n, n + 2, n + 4, n + 1, n + 3]
     return (
@@ -77,6 +93,9 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     n, c, *rest = input.shape
     if groups < 1 or c % groups:
         raise RuntimeError(f"channel_shuffle: {c} channels cannot be split into {groups} groups")
+    if _channels_last(input):
+        dealt = input.movedim(1, -1).reshape(n, *rest, groups, c // groups).transpose(-1, -2)
+        return dealt.reshape(n, *rest, c).movedim(-1, 1)
     return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
 
 

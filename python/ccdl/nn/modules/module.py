@@ -62,8 +62,10 @@ def _know_tensors_in_einops():
 
 
 def _moves_along(value, persistent):
-    """Complex and sparse tensors go with a module to a device; ``state_dict`` has no place for them."""
-    return not persistent and getattr(type(value), "_may_be_buffer", False)
+    """Complex and sparse tensors go with a module to a device; ``state_dict`` has no place for them. Classes
+    with ``__torch_function__`` look after themselves."""
+    along = getattr(type(value), "_may_be_buffer", False)
+    return not persistent if along else hasattr(value, "__torch_function__")
 
 
 class Module(HookMethods, StateMethods):
@@ -172,11 +174,10 @@ class Module(HookMethods, StateMethods):
             modules[name] = None
             return
         buffers = own.get("_buffers")
-        if isinstance(value, Buffer) and (buffers is None or name not in buffers):
+        if isinstance(value, Buffer):
             if buffers is None:
                 raise AttributeError("cannot assign buffer before Module.__init__() call")
-            self._forget(name, own, "_parameters", "_modules")
-            self.register_buffer(name, value, value.persistent)
+            self.register_buffer(name, value, *(() if value.persistent else (False,)))
             return
         if buffers is not None and name in buffers:
             persistent = name not in self._non_persistent_buffers_set
@@ -277,12 +278,12 @@ class Module(HookMethods, StateMethods):
 
     def set_submodule(self, target: Any, module: Any, strict: bool = False) -> None:
         """Replaces (or adds, unless ``strict``) the module at the dotted path ``target``."""
-        if not target:
-            raise ValueError("set_submodule: target is empty")
+        if not target or not isinstance(module, Module):
+            raise ValueError(f"set_submodule: target is {target!r}, must not be empty, and module a Module")
         path, _, name = target.rpartition(".")
         parent = self.get_submodule(path)
-        if strict and not hasattr(parent, name):
-            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        if not isinstance(getattr(parent, name, None if strict else module), Module):
+            raise AttributeError(f"{type(parent).__name__} has no submodule `{name}`")
         setattr(parent, name, module)
 
     def get_parameter(self, target: Any) -> Any:
@@ -576,10 +577,12 @@ def _parse_to(args, kwargs):
         raise RuntimeError("Module.to does not accept copy argument: it converts the module in place")
     if kwargs:
         raise TypeError(f"to: got unexpected keyword {next(iter(kwargs))!r}")
-    for value in args:
+    for at, value in enumerate(args):
         if isinstance(value, _C.dtype):
             dtype = value
         elif isinstance(value, bool):
+            if at == 0 or (at == 1 and not isinstance(args[0], (_C.dtype, _Tensor))):
+                raise TypeError(f"to: argument {at + 1} is a bool, must be a device, a dtype or a Tensor")
             non_blocking = value
         elif isinstance(value, _Tensor):
             other = value

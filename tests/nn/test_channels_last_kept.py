@@ -1,0 +1,48 @@
+"""Rearrangements and resampling of channels_last images: the values of contiguous ones, in the layout that came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ccdl
+import ccdl.nn.functional as F
+
+FORMATS = {4: ccdl.channels_last, 5: ccdl.channels_last_3d}
+CASES: dict[str, tuple[tuple[int, ...], Callable[[Any], Any]]] = {
+    "pixel_shuffle": ((2, 16, 3, 5), lambda x: F.pixel_shuffle(x, 2)),
+    "pixel_unshuffle": ((2, 3, 4, 6), lambda x: F.pixel_unshuffle(x, 2)),
+    "channel_shuffle": ((2, 6, 3, 5), lambda x: F.channel_shuffle(x, 3)),
+    "channel_shuffle of volumes": ((2, 6, 3, 5, 2), lambda x: F.channel_shuffle(x, 2)),
+    "nearest of volumes": ((2, 3, 3, 5, 2), lambda x: F.interpolate(x, scale_factor=2, mode="nearest")),
+    "trilinear of volumes": ((2, 3, 3, 5, 2), lambda x: F.interpolate(x, scale_factor=2, mode="trilinear")),
+    "area of volumes": ((2, 3, 4, 6, 2), lambda x: F.interpolate(x, size=(2, 3, 3), mode="area")),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_layout_and_gradient_follow_the_input(case: str) -> None:
+    shape, function = CASES[case]
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape)
+    plain = ccdl.tensor(x, requires_grad=True)
+    last = ccdl.tensor(x).contiguous(memory_format=FORMATS[len(shape)]).requires_grad_()
+    y, y_last = function(plain), function(last)
+    assert y_last.is_contiguous(memory_format=FORMATS[len(shape)])
+    assert y.is_contiguous()
+    np.testing.assert_array_equal(y_last.detach().numpy(), y.detach().numpy())
+    dy = ccdl.tensor(rng.standard_normal(tuple(y.shape)))
+    y.backward(dy)
+    y_last.backward(dy)
+    np.testing.assert_allclose(last.grad.numpy(), plain.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_pixel_shuffle_of_channels_last_by_hand() -> None:
+    x = np.arange(2 * 8 * 2 * 3, dtype=np.float32).reshape(2, 8, 2, 3)
+    blocks = x.reshape(2, 2, 2, 2, 2, 3).transpose(0, 1, 4, 2, 5, 3).reshape(2, 2, 4, 6)
+    last = ccdl.tensor(x).contiguous(memory_format=ccdl.channels_last)
+    np.testing.assert_array_equal(F.pixel_shuffle(last, 2).numpy(), blocks)
+    np.testing.assert_array_equal(F.pixel_unshuffle(F.pixel_shuffle(last, 2), 2).numpy(), x)
