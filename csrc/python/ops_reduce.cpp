@@ -270,6 +270,8 @@ static const Row kRows[] = {
        return a.run(
            [&] { return ops::cdist(a.tensor(0), a.tensor(1), a.scalar(2).to_double(), by_product); });
      }},
+    {"_pdist(Tensor input, Scalar p=2) -> Tensor",
+     [](const Args& a) { return a.run([&] { return ops::pdist(a.tensor(0), a.scalar(1).to_double()); }); }},
     {"cov(Tensor input, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor",
      [](const Args& a) {
        return a.run([&] { return ops::cov(a.tensor(0), a.integer(1), a.tensor_or(2), a.tensor_or(3)); });

@@ -1,6 +1,7 @@
 // Distances between rows. Forward: a block makes a tile of 16 x 16 distances, both sides staged in shared
 // memory 16 coordinates at a time. Backward: a warp adds up one element of the gradient over the columns.
 // Bound: arithmetic; 2 M N K reads of the second operand, nearly all from cache, and no M N K intermediate.
+#include <ccdl/core/error.h>
 #include <ccdl/kernels/distance.h>
 
 #include <runtime/launch.h>
@@ -161,6 +162,13 @@ void backward_of(const View& a, const View& bt, const View& y, const View& w, co
 }
 
 }  // namespace
+
+void pdist_forward(const View&, const View&, const View&, double) {
+  fail(ErrorKind::Runtime, "pdist: pairs are picked from all distances on cuda");
+}
+void pdist_square(const View&, const View&) {
+  fail(ErrorKind::Runtime, "pdist: pairs are picked from all distances on cuda");
+}
 
 void cdist_forward(const View& a, const View& bt, const View& y, double p) {
   if (y.numel() == 0) return;

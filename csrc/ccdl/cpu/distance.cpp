@@ -29,7 +29,7 @@ void forward(int table, const View& a, const View& bt, const View& y, double p) 
   const int64_t M = a.sizes[1], K = a.sizes[2], N = bt.sizes[2];
   for_rows(a, N, [&](int64_t batch, int64_t first, int64_t rows) {
     const int64_t row = batch * M + first;
-    simd_distance().forward[table](a.ptr<T>() + row * K, bt.ptr<T>() + batch * K * N, y.ptr<T>() + row * N,
+    simd_distance().forward[table](a.ptr<T>() + row * K, bt.ptr<T>() + batch * K * N, N, y.ptr<T>() + row * N,
                                    rows, K, N, p);
   });
 }
@@ -44,7 +44,44 @@ void backward(int table, const View& a, const View& bt, const View& y, const Vie
   });
 }
 
+// Row i against the rows behind it: columns i + 1 .. N of xt, whose distances lie one behind the other.
+template <class T>
+void pairs(int table, const View& x, const View& xt, const View& y, double p) {
+  const int64_t N = x.sizes[0], K = x.sizes[1];
+  parallel_for(N - 1, std::max<int64_t>(1, kWork / std::max<int64_t>(1, K * N)), [&](int64_t i, int64_t end) {
+    for (; i < end; ++i)
+      simd_distance().forward[table](x.ptr<T>() + i * K, xt.ptr<T>() + i + 1, N,
+                                     y.ptr<T>() + i * (2 * N - i - 1) / 2, 1, K, N - i - 1, p);
+  });
+}
+
+template <class T>
+void square(const View& list, const View& matrix) {
+  constexpr int64_t kTile = 16;  // rows and columns mirrored at a time
+  const int64_t N = matrix.sizes[0];
+  const T* from = list.ptr<T>();
+  T* to = matrix.ptr<T>();
+  for (int64_t i = 0; i < N; ++i) {
+    to[i * N + i] = 0;
+    std::copy_n(from, N - i - 1, to + i * N + i + 1);
+    from += N - i - 1;
+  }
+  for (int64_t r = 0; r < N; r += kTile)
+    for (int64_t c = 0; c <= r; c += kTile)
+      for (int64_t i = r; i < std::min(N, r + kTile); ++i)
+        for (int64_t j = c; j < std::min(i, c + kTile); ++j) to[i * N + j] = to[j * N + i];
+}
+
 }  // namespace
+
+void pdist_forward(const View& x, const View& xt, const View& y, double p) {
+  if (y.numel() == 0) return;
+  y.dtype == DType::Float32 ? pairs<float>(0, x, xt, y, p) : pairs<double>(1, x, xt, y, p);
+}
+
+void pdist_square(const View& list, const View& matrix) {
+  list.dtype == DType::Float32 ? square<float>(list, matrix) : square<double>(list, matrix);
+}
 
 void cdist_forward(const View& a, const View& bt, const View& y, double p) {
   if (y.numel() == 0) return;

@@ -6,6 +6,7 @@
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/dense.h>
 #include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/index.h>
 #include <ccdl/ops/matmul.h>
 #include <ccdl/ops/promotion.h>
 #include <ccdl/ops/reduce.h>
@@ -138,6 +139,74 @@ Tensor cdist(const Tensor& a, const Tensor& b, double p, std::optional<bool> by_
     node->p = p;
     node->by_product = product;
     record(node, {a, b}, y);
+  }
+  return y;
+}
+
+namespace {
+
+// Of all distances [n, n] those above the diagonal, row by row.
+Tensor upper_pairs(const Tensor& y) {
+  const int64_t n = y.size(0);
+  const Tensor at = triangle_indices(n, n, 1, true, DType::Int64, y.device());
+  const Tensor flat = add(mul(select(at, 0, 0), Scalar(n)), select(at, 0, 1));
+  return index_select(reshape(y, Dims{n * n}), 0, flat);
+}
+
+// As CdistBackward, every pair seen from both of its rows: w and y become symmetric matrices.
+struct PdistBackward : Node {
+  const char* name() const override { return "PdistBackward"; }
+  SavedTensor x, y;
+  double p = 2;
+
+  TensorList apply(const TensorList& g) override {
+    const Tensor a = x.get(this), d = y.get(this);
+    if (grad_enabled())
+      return autograd::differentiate(
+          [this](const TensorList& in) { return TensorList{upper_pairs(distances(in[0], in[0], p))}; }, {a},
+          g);
+    if (p == 0 || d.numel() == 0) return {zeros(a.sizes(), a.dtype(), a.device())};
+    const bool plain = p == 1 || std::isinf(p);
+    const Tensor share = plain ? g[0] : p == 2 ? div(g[0], d) : mul(g[0], pow(d, Scalar(1 - p)));
+    const Tensor w = plain ? share : where(eq(d, Scalar(0.0)), Scalar(0.0), share);
+    const Dims all{a.size(0), a.size(0)};
+    const Tensor wide_w = empty(all, a.dtype(), a.device()), wide_d = empty(all, a.dtype(), a.device());
+    CCDL_KERNEL(a, pdist_square(dense(w).view(), wide_w.view()));
+    if (p == 2) return {sub(mul(a, sum(wide_w, Dims{-1}, true)), matmul(wide_w, a))};
+    CCDL_KERNEL(a, pdist_square(dense(d).view(), wide_d.view()));
+    const Tensor xs = dense(a), xt = turned(a), dx = empty(a.sizes(), a.dtype(), a.device());
+    CCDL_KERNEL(
+        a, cdist_backward(matrices(xs), matrices(xt), matrices(wide_d), matrices(wide_w), matrices(dx), p));
+    return {dx};
+  }
+  void release_saved() override {
+    x.reset();
+    y.reset();
+  }
+};
+
+}  // namespace
+
+Tensor pdist(const Tensor& x, double p) {
+  CCDL_CHECK(x.dim() == 2, Runtime, "pdist: input is ", x.sizes(), ", must be 2-d");
+  CCDL_CHECK(p >= 0, Runtime, "pdist: p is ", p, ", only supports non-negative p values");
+  CCDL_CHECK(is_floating(x.dtype()), DType, "pdist: input must be floating point, got ", describe(x));
+  if (item_size(x.dtype()) < 4) return to(pdist(to(x, DType::Float32), p), x.dtype());
+  const int64_t n = x.size(0), pairs = n > 1 ? (n % 2 ? (n - 1) / 2 * n : n / 2 * (n - 1)) : 0;
+  if (!x.device().is_cpu() || x.size(1) == 0 || n < 2) return upper_pairs(cdist(x, x, p, false));
+  Tensor y;
+  {
+    NoGradGuard no_grad;
+    y = empty(Dims{pairs}, x.dtype(), x.device());
+    const Tensor xs = dense(x), xt = turned(x);
+    CCDL_KERNEL(x, pdist_forward(xs.view(), xt.view(), y.view(), p));
+  }
+  if (needs_graph(x)) {
+    auto node = make_ref<PdistBackward>();
+    node->x = SavedTensor(x);
+    node->y = SavedTensor(y, node.get());
+    node->p = p;
+    record(node, {x}, y);
   }
   return y;
 }

@@ -10,4 +10,7 @@ namespace ccdl::ops {
 // from 26 rows on)
 Tensor cdist(const Tensor& a, const Tensor& b, double p = 2, std::optional<bool> by_product = std::nullopt);
 
+// Of all pairs of rows of x [n, d], in the order (0, 1), (0, 2), ...: [n (n - 1) / 2].
+Tensor pdist(const Tensor& x, double p = 2);
+
 }  // namespace ccdl::ops

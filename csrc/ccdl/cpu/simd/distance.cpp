@@ -12,13 +12,23 @@ enum class Order { Zero, One, Two, Infinity, Any };
 CCDL_SI vf power(vf x, vf y) { return vpow(x, y); }
 CCDL_SI vd power(vd x, vd y) { return dpow(x, y); }
 
+// Of numbers without a sign, whose bits order as they do, with NaN above all.
+CCDL_SI vf larger(vf x, vf y) {
+  const vi a = (vi)x, b = (vi)y;
+  return (vf)(a > b ? a : b);
+}
+CCDL_SI vd larger(vd x, vd y) {
+  const vl a = (vl)x, b = (vl)y;
+  return (vd)(a > b ? a : b);
+}
+
 template <Order O, class V>
 CCDL_SI V add_difference(V sum, V d, V p) {
   const V a = vabs(d);
   if constexpr (O == Order::Zero) return sum + ((a == 0) ? V{} : (a != a) ? a : V{} + 1);  // NaN stays
   if constexpr (O == Order::One) return sum + a;
   if constexpr (O == Order::Two) return fma(d, d, sum);
-  if constexpr (O == Order::Infinity) return ((sum >= a) | (sum != sum)) ? sum : a;  // NaN stays
+  if constexpr (O == Order::Infinity) return larger(sum, a);
   return sum + power(a, p);
 }
 template <Order O, class V>
@@ -48,8 +58,8 @@ constexpr int64_t kPart = 128;     // coordinates added up before they join the 
 constexpr int64_t kColumns = 512;  // of a strip in the gradient
 
 template <Order O, class T, int W>
-CCDL_SI void forward_strip(const T* a, const T* bt, T* y, int64_t rows, int64_t K, int64_t N, int64_t j,
-                           int count, typename Lanes<T>::S order) {
+CCDL_SI void forward_strip(const T* a, const T* bt, int64_t bt_row, T* y, int64_t rows, int64_t K, int64_t N,
+                           int64_t j, int count, typename Lanes<T>::S order) {
   using V = typename Lanes<T>::V;
   constexpr int kN = Lanes<T>::kN;
   const V p = set1(order);
@@ -61,7 +71,7 @@ CCDL_SI void forward_strip(const T* a, const T* bt, T* y, int64_t rows, int64_t 
       for (int64_t k = k0; k < end; ++k) {
         const V x = set1(a[i * K + k]);
         for (int v = 0; v < W; ++v)
-          sum[v] = add_difference<O, V>(sum[v], x - at(bt + k * N + j + v * kN, count), p);
+          sum[v] = add_difference<O, V>(sum[v], x - at(bt + k * bt_row + j + v * kN, count), p);
       }
       for (int v = 0; v < W; ++v)
         total[v] = O == Order::Infinity ? add_difference<O, V>(total[v], sum[v], p) : total[v] + sum[v];
@@ -70,13 +80,14 @@ CCDL_SI void forward_strip(const T* a, const T* bt, T* y, int64_t rows, int64_t 
   }
 }
 template <Order O, class T>
-void forward_of(const T* a, const T* bt, T* y, int64_t rows, int64_t K, int64_t N, double order) {
+void forward_of(const T* a, const T* bt, int64_t bt_row, T* y, int64_t rows, int64_t K, int64_t N,
+                double order) {
   constexpr int kN = Lanes<T>::kN;
   using S = typename Lanes<T>::S;
   int64_t j = 0;
-  for (; j + 4 * kN <= N; j += 4 * kN) forward_strip<O, T, 4>(a, bt, y, rows, K, N, j, kN, (S)order);
+  for (; j + 4 * kN <= N; j += 4 * kN) forward_strip<O, T, 4>(a, bt, bt_row, y, rows, K, N, j, kN, (S)order);
   for (; j < N; j += kN)
-    forward_strip<O, T, 1>(a, bt, y, rows, K, N, j, N - j < kN ? (int)(N - j) : kN, (S)order);
+    forward_strip<O, T, 1>(a, bt, bt_row, y, rows, K, N, j, N - j < kN ? (int)(N - j) : kN, (S)order);
 }
 
 template <Order O, class T>
@@ -106,13 +117,14 @@ void backward_of(const T* a, const T* bt, const T* y, const T* w, T* da, int64_t
 }
 
 template <class T>
-void forward(const void* a, const void* bt, void* y, int64_t rows, int64_t K, int64_t N, double p) {
+void forward(const void* a, const void* bt, int64_t bt_row, void* y, int64_t rows, int64_t K, int64_t N,
+             double p) {
   const auto fn = p == 0                 ? forward_of<Order::Zero, T>
                   : p == 1               ? forward_of<Order::One, T>
                   : p == 2               ? forward_of<Order::Two, T>
                   : p == __builtin_inf() ? forward_of<Order::Infinity, T>
                                          : forward_of<Order::Any, T>;
-  fn((const T*)a, (const T*)bt, (T*)y, rows, K, N, p);
+  fn((const T*)a, (const T*)bt, bt_row, (T*)y, rows, K, N, p);
 }
 template <class T>
 void backward(const void* a, const void* bt, const void* y, const void* w, void* da, int64_t rows, int64_t K,

@@ -7,7 +7,9 @@
 namespace ccdl::cpu {
 
 struct DistanceKernels {
-  void (*forward[2])(const void* a, const void* bt, void* y, int64_t rows, int64_t K, int64_t N, double p);
+  // bt_row: elements from one row of bt to the next
+  void (*forward[2])(const void* a, const void* bt, int64_t bt_row, void* y, int64_t rows, int64_t K,
+                     int64_t N, double p);
   void (*backward[2])(const void* a, const void* bt, const void* y, const void* w, void* da, int64_t rows,
                       int64_t K, int64_t N, double p);
 };

@@ -51,9 +51,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     if not p >= 0:
         raise RuntimeError(f"pdist: p is {p}, only supports non-negative p values")
     (input,) = _C._autocast("pdist", [input])
-    first, second = _C.triu_indices(input.shape[0], input.shape[0], 1)
-    distances = _C.cdist(input, input, p, "donot_use_mm_for_euclid_dist")
-    return distances[first, second].to(input.dtype)
+    return _C._pdist(input, p)
 
 
 __test__ = check_tensors(globals(), __all__)
