@@ -91,6 +91,13 @@ CASES = [
     ("conv1d", (3, 1, 9000), (12, 1, 130), {}),
     ("conv1d", (2, 2, 7001), (5, 2, 40), {"stride": 3, "padding": 50}),
     ("conv1d", (2, 40, 2100), (16, 40, 5), {"padding": 4, "dilation": 2}),
+    ("conv2d", (9, 13, 21, 40), (24, 13, 3, 3), {"stride": 2, "padding": 1}),
+    ("conv2d", (2, 30, 39, 61), (64, 15, 4, 3), {"stride": (2, 3), "padding": (0, 4), "groups": 2, "dilation": (2, 1)}),
+    ("conv2d", (1, 12, 40, 44), (13, 12, 3, 4), {"stride": 2, "dilation": (1, 3)}),
+    ("conv2d", (2, 3, 60, 53), (5, 3, 3, 7), {"stride": (1, 7), "padding": 3}),
+    ("conv2d", (2, 6, 41, 67), (8, 6, 5, 5), {"stride": (2, 3), "padding": 2}),
+    ("conv2d", (2, 2, 33, 131), (6, 2, 3, 3), {"stride": 4, "padding": 1}),
+    ("conv2d", (2, 2, 33, 267), (6, 2, 3, 9), {"stride": (1, 8), "padding": 1}),
 ]
 
 
@@ -136,6 +143,17 @@ def test_bits_do_not_depend_on_threads(case: tuple) -> None:
         ccdl.set_num_threads(before)
     for a, b in zip(got, want):
         assert np.array_equal(a, b)
+
+
+def test_batches_beyond_the_caches_are_their_images() -> None:
+    """Blocks of large batches fetch what the next ones read, and where they go."""
+    x, w, b = ccdl.randn(260, 3, 84, 84), ccdl.randn(17, 3, 8, 8), ccdl.randn(17)
+    y = F.conv2d(x, w, b, stride=4)
+    for n in (0, 1, 130, 258, 259):
+        one = x[n : n + 1]
+        np.testing.assert_allclose(y[n].numpy(), F.conv2d(one, w, b, stride=4)[0].numpy(), rtol=0, atol=1e-4)
+        bias = (y[n] - F.conv2d(one, w, stride=4)[0]).numpy()
+        np.testing.assert_allclose(bias, np.broadcast_to(b.numpy()[:, None, None], bias.shape), rtol=0, atol=1e-4)
 
 
 def test_bias_and_borders_of_large_depthwise_filters() -> None:

@@ -9,6 +9,7 @@
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
 #include <ccdl/cpu/conv_products.h>
+#include <ccdl/cpu/conv_runs.h>
 #include <ccdl/cpu/conv_slices.h>
 #include <ccdl/cpu/conv_strips.h>
 #include <ccdl/cpu/conv_trim.h>
@@ -254,8 +255,8 @@ void sweep_split(Sweep<T> s) {
 // Whether none of the kernels without panels takes the sweep.
 template <class T>
 bool is_packed(const Sweep<T>& s) {
-  return !(s.m == 1 && conv_fits_planes(s.grid)) && !conv_fits_strips(s.grid, s.m) &&
-         !conv_prefers_direct(s.grid, s.m);
+  return !(s.m == 1 && conv_fits_planes(s.grid)) && !conv_fits_run_sweep(s.grid, s.m) &&
+         !conv_fits_strips(s.grid, s.m) && !conv_prefers_direct(s.grid, s.m);
 }
 
 template <class T>
@@ -263,6 +264,8 @@ void run_sweep(const Sweep<T>& s) {
   if (s.grid.batch == 0 || s.m == 0 || s.grid.image() == 0) return;
   if (s.m == 1 && conv_fits_planes(s.grid))
     conv_sweep_planes(s.grid, s.a, s.dst, s.bias, s.relu);
+  else if (conv_fits_run_sweep(s.grid, s.m))
+    conv_sweep_runs(s.grid, s.m, s.a, s.dst, s.bias, s.relu);
   else if (conv_fits_strips(s.grid, s.m))
     conv_sweep_strips(s.grid, s.m, s.a, s.dst, s.bias, s.relu);
   else if (conv_prefers_direct(s.grid, s.m))

@@ -1,180 +1,10 @@
-// Rows of a block are copied with their border of zeros, pixel after pixel. Plain: sorted by their residue
-// modulo the stride of rows; the next pixel of the output reads a fixed distance further on, from one row to
-// the next as well where dy has zeros in between. Folded: the rows that a stride skips lie in the pixels, so
-// that few channels make longer runs. Gathered: all that a pixel reads is one run, for the shortest ones.
+// Output channels x elements of the runs, summed over pixels: one product from one row of a block to the
+// next, where dy has zeros for what lies between them.
+#include <ccdl/cpu/conv_run_copies.h>
 #include <ccdl/cpu/conv_runs.h>
-#include <ccdl/cpu/simd/conv_copies.h>
 
 namespace ccdl::cpu {
 namespace {
-
-constexpr int64_t kBlock = 65536;  // elements of a block's copies, well within the second cache
-constexpr int64_t kLongest = 640;  // run that is gathered: blocks of more would have few pixels
-constexpr int64_t kRunSlack = 256;
-
-int64_t between(const std::vector<int64_t>& shift) { return shift.size() > 1 ? shift[1] - shift[0] : 1; }
-
-enum class Layout { Plain, Folded, Gathered };
-
-template <class T>
-struct Runs {
-  const ConvGrid<T>& grid;
-  int64_t m, lanes, channels, step_h, step_w, by_h, by_w, taps_h, taps_w, reach_h, reach_w;
-  Layout layout;
-  int64_t taps_run;                      // of a row that are one run
-  int64_t pixel, length, padded, count;  // elements: between pixels, of a run; number of runs
-  int64_t across, pitch, block, rows, images;
-  bool joined;
-  // across, block: columns and rows of the output at a time; pitch: pixels of a copied row; rows: of one
-  // residue; images: whole ones taken together; joined: as one long row
-
-  Runs(const ConvGrid<T>& g, int64_t filters)
-      : grid(g),
-        m(filters),
-        lanes(conv_kernels<T>().lanes),
-        channels(g.channels),
-        step_h(g.step[1]),
-        step_w(g.step[2]),
-        by_h(between(g.shift[1])),
-        by_w(between(g.shift[2])),
-        taps_h(static_cast<int64_t>(g.shift[1].size())),
-        taps_w(static_cast<int64_t>(g.shift[2].size())),
-        reach_h((taps_h - 1) * by_h + 1),
-        reach_w((taps_w - 1) * by_w + 1) {
-    Layout best = Layout::Plain;
-    double least = cost(best);
-    for (const Layout other : {Layout::Folded, Layout::Gathered}) {
-      if (by_w != 1 || (other == Layout::Folded && (step_h == 1 || by_h != 1)) ||
-          (other == Layout::Gathered && channels * g.taps() > kLongest))
-        continue;
-      if (const double c = cost(other); c < least) {
-        best = other;
-        least = c;
-      }
-    }
-    lay(best);
-    choose_block();
-  }
-  // Useful multiply-adds of those that the time would do.
-  double efficiency() {
-    return static_cast<double>(channels * taps_h * taps_w * m) / (2 * static_cast<double>(lanes)) /
-           cost(layout);
-  }
-  bool dense() const { return pitch == across; }
-  int64_t row() const { return pitch * pixel; }  // of a residue, or of all of them folded
-  int64_t size() const { return (layout == Layout::Plain ? step_h : 1) * images * rows * row() + kRunSlack; }
-  int64_t line() const { return ((across - 1) * step_w + reach_w + step_w) * channels; }  // of the source
-  int64_t lines() const {  // kept while a block is filled
-    return layout == Layout::Gathered ? (block - 1) * step_h + reach_h : 1;
-  }
-  int64_t begin(int64_t run) const {
-    if (layout != Layout::Plain) return run * row();
-    const int64_t per_row = taps_w / taps_run, h = run / per_row * by_h;
-    return at(h % step_h, 0, h / step_h) + run % per_row * by_w * channels;
-  }
-  // Where the sums of a tap's channels lie in those of all runs.
-  int64_t place(int64_t h, int64_t w) const {
-    if (layout == Layout::Gathered) return (h * taps_w + w) * channels;
-    if (layout == Layout::Folded)
-      return h / step_h * padded + w / step_w * pixel + (h % step_h * step_w + w % step_w) * channels;
-    return (h * (taps_w / taps_run) + w / taps_run) * padded + w % taps_run * channels;
-  }
-  int64_t sums() const { return count * padded; }
-
-  // What the output rows [h0, h0 + live) and columns from w0 on of the image at src read.
-  void fill(const T* src, int64_t h0, int64_t live, int64_t w0, int64_t image, T* line_data, T* out) const {
-    const auto& copies = conv_copy_kernels<T>();
-    const int64_t y0 = h0 * step_h + grid.shift[1][0];
-    if (layout == Layout::Gathered) {
-      for (int64_t r = 0; r < (live - 1) * step_h + reach_h; ++r)
-        copy_line(src, y0 + r, w0, line_data + r * line());
-      for (int64_t i = 0; i < live; ++i)
-        for (int64_t t = 0; t < taps_h; ++t)
-          copies.spread(line_data + (i * step_h + t * by_h) * line(), step_w * channels, taps_w * channels,
-                        t + 1 < taps_h ? 0 : pixel - length, across,
-                        out + (image * rows + i) * row() + t * taps_w * channels, pixel);
-      return;
-    }
-    for (int64_t i = 0; i < rows * step_h; ++i) {
-      const int64_t residue = i / rows, r = i % rows;
-      copy_line(src, y0 + r * step_h + residue, w0, line_data);
-      if (layout == Layout::Folded)
-        copies.spread(line_data, step_w * channels, step_w * channels, 0, pitch, out + at(residue, image, r),
-                      pixel);
-      else
-        std::memcpy(out + at(residue, image, r), line_data, static_cast<size_t>(row()) * sizeof(T));
-    }
-  }
-
- private:
-  int64_t at(int64_t residue, int64_t image, int64_t i) const {
-    return layout == Layout::Plain ? ((residue * images + image) * rows + i) * row()
-                                   : (image * rows + i) * row() + residue * step_w * channels;
-  }
-  void lay(Layout chosen) {
-    layout = chosen;
-    taps_run = by_w == 1 ? taps_w : 1;
-    pixel = step_w * channels;
-    length = taps_run * channels;
-    count = taps_h * (taps_w / taps_run);
-    pitch = grid.pixels[2] + ceil_div(std::max<int64_t>(0, reach_w - step_w), step_w);
-    if (layout == Layout::Folded) {
-      pixel *= step_h;
-      length = ceil_div(taps_w, step_w) * pixel;
-      count = ceil_div(taps_h, step_h);
-    } else if (layout == Layout::Gathered) {
-      length = taps_h * taps_w * channels;
-      pixel = round_up(length, lanes);
-      count = 1;
-      pitch = grid.pixels[2];
-    }
-    padded = round_up(length, lanes);
-  }
-  // Cycles per pixel, two multiply-adds each: the products, where a tile of one vector waits for its loads,
-  // and the copies.
-  double cost(Layout chosen) {
-    lay(chosen);
-    const int64_t vectors = ceil_div(length, lanes), run = 4 * vectors + (vectors % 3 == 1 ? 1 : 0);
-    const auto each = [](int64_t a, int64_t b) { return static_cast<double>(a) / static_cast<double>(b); };
-    const double products = each(m * count * run, 8) * each(pitch, grid.pixels[2]);
-    if (layout == Layout::Gathered)
-      return products + 1.5 * each(taps_h * ceil_div(taps_w * channels, lanes), 1);
-    return products + (pitch > grid.pixels[2] ? each(m, 5) : 0.0);
-  }
-  void choose_block() {
-    const int64_t high = grid.pixels[1], wide = grid.pixels[2], gap = pitch - wide;
-    const bool gathered = layout == Layout::Gathered;
-    const int64_t each = (gathered ? pixel : step_h * step_w * channels) + m;  // elements of a pixel
-    across = wide;
-    if ((wide + gap) * each > kBlock) {
-      across = std::max<int64_t>(64, kBlock / each - gap);
-      across = ceil_div(wide, ceil_div(wide, across));
-    }
-    pitch = across + gap;
-    // Rows that a block reads beyond its own.
-    const int64_t above = gathered ? 0 : ceil_div(std::max<int64_t>(0, reach_h - step_h), step_h);
-    block = across < wide ? 1 : std::clamp<int64_t>(kBlock / (pitch * each) - above, 1, high);
-    block = ceil_div(high, ceil_div(high, block));
-    rows = block + above;
-    images = 1;
-    if (block == high && across == wide)
-      images = std::clamp<int64_t>(2 * kBlock / (pitch * rows * each), 1, grid.batch);
-    joined = dense() && rows == high;
-  }
-  // Row y from column w0 on, channels of a pixel side by side.
-  void copy_line(const T* src, int64_t y, int64_t w0, T* out) const {
-    const int64_t n = line() / channels, first = w0 * step_w + grid.shift[2][0], width = grid.src_size[2];
-    const int64_t lo = std::clamp<int64_t>(-first, 0, n), hi = std::clamp<int64_t>(width - first, lo, n);
-    if (y < 0 || y >= grid.src_size[1] || hi == lo) {
-      std::fill_n(out, n * channels, T(0));
-      return;
-    }
-    std::fill_n(out, lo * channels, T(0));
-    conv_copy_kernels<T>().interleave(src + y * width + first + lo, grid.src_channel, channels, hi - lo,
-                                      out + lo * channels);
-    std::fill_n(out + hi * channels, (n - hi) * channels, T(0));
-  }
-};
 
 // One block of output rows and columns of one or several images: copies and products.
 template <class T>
@@ -238,10 +68,8 @@ class Worker {
 
 template <class T>
 bool conv_fits_runs(const ConvGrid<T>& grid, int64_t m) {
-  if (grid.src_size[0] != 1 || grid.pixels[0] != 1 || grid.shift[0].size() != 1 || grid.shift[0][0] != 0 ||
-      !grid.offsets.empty() || !grid.dst_dense() || grid.taps() == 1 || m < 4)
-    return false;
-  Runs<T> runs(grid, m);
+  if (!conv_runs_planar(grid) || !grid.dst_dense() || m < 4) return false;
+  Runs<T> runs(grid, m, true);
   // Of many rows the panels of the other way cost less: measured even at 0.8 of 128 rows.
   return runs.efficiency() >= 0.6 + 0.25 * std::min(1.0, static_cast<double>(m) / 128) &&
          (runs.joined ? runs.images : 1) * runs.block * runs.across >= 48;
@@ -249,7 +77,7 @@ bool conv_fits_runs(const ConvGrid<T>& grid, int64_t m) {
 
 template <class T>
 bool conv_backward_weight_runs(const ConvGrid<T>& grid, int64_t m, const T* dy, T* dw) {
-  const Runs<T> runs(grid, m);
+  const Runs<T> runs(grid, m, true);
   const int64_t high = ceil_div(grid.pixels[1], runs.block), wide = ceil_div(grid.pixels[2], runs.across),
                 units = ceil_div(grid.batch, runs.images) * high * wide, size = m * runs.sums(),
                 pixels = grid.batch * grid.image();

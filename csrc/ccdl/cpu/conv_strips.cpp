@@ -2,6 +2,7 @@
 // sorted by the residue of the stride) in the first-level cache, or in the second where channels are many.
 #include <ccdl/cpu/conv_borders.h>
 #include <ccdl/cpu/conv_strips.h>
+#include <ccdl/cpu/simd/conv_copies.h>
 #include <ccdl/cpu/simd/conv_strips.h>
 
 namespace ccdl::cpu {
@@ -54,12 +55,31 @@ struct Copies {
         out += rows * pitch;
         continue;
       }
-      for (int64_t r = 0; r < wide.copies(); ++r)
-        for (int64_t y = y0; y < y0 + rows; ++y, out += pitch) {
-          const bool inside = y >= 0 && y < height;
-          copy_row(src + (inside ? y * width : 0), inside ? width : 0, w0 * wide.step + wide.least + r,
-                   wide.step, pitch, out);
-        }
+      for (int64_t y = y0; y < y0 + rows; ++y) {
+        const bool inside = y >= 0 && y < height;
+        copy_columns(src + (inside ? y * width : 0), inside ? width : 0, w0 * wide.step + wide.least,
+                     out + (y - y0) * pitch);
+      }
+      out += plane();
+    }
+  }
+
+ private:
+  // A row to the copies of its residues.
+  void copy_columns(const T* src, int64_t width, int64_t first, T* out) const {
+    const int64_t copies = wide.copies(), step = wide.step, residue = rows * pitch;
+    if (step == 1) return copy_row(src, width, first, 1, pitch, out);
+    const int64_t lo = first >= 0 ? 0 : std::min(pitch, ceil_div(-first, step)),
+                  hi = std::clamp<int64_t>((width - first) / step, lo, pitch);
+    if (hi > lo)
+      conv_copy_kernels<T>().split(src + first + lo * step, step, copies, hi - lo, out + lo, residue);
+    for (int64_t r = 0; r < copies; ++r) {
+      const auto one = [&](int64_t i) {
+        const int64_t at = first + i * step + r;
+        out[r * residue + i] = at >= 0 && at < width ? src[at] : T(0);
+      };
+      for (int64_t i = 0; i < lo; ++i) one(i);
+      for (int64_t i = hi; i < pitch; ++i) one(i);
     }
   }
 };

@@ -118,44 +118,49 @@ CCDL_SI void split_round(Vec<T>* x) {
   CCDL_UNROLL for (int v = 0; v < Count; ++v) x[v] = y[v];
 }
 
+// `lanes` groups of Step elements.
 template <class T, int Step>
-CCDL_SI void split_rounds(const T* src, T* out, int64_t out_row) {
+CCDL_SI void split_rounds(const T* src, int64_t rows, int lanes, T* out, int64_t out_row) {
+  constexpr int L = Lanes<T>::kN;
+  T last[Step * L];
+  if (lanes < L) {
+    for (int i = 0; i < Step * L; ++i) last[i] = i < lanes * Step ? src[i] : T(0);
+    src = last;
+  }
   Vec<T> x[Step];
-  CCDL_UNROLL for (int v = 0; v < Step; ++v) x[v] = ld(src + v * Lanes<T>::kN);
+  CCDL_UNROLL for (int v = 0; v < Step; ++v) x[v] = ld(src + v * L);
   split_round<T, 1, Step>(x);
   if constexpr (Step > 2) split_round<T, 2, Step>(x);
   if constexpr (Step > 4) split_round<T, 4, Step>(x);
-  CCDL_UNROLL for (int r = 0; r < Step; ++r) st(out + r * out_row, x[r]);
+  CCDL_UNROLL for (int r = 0; r < Step; ++r) if (r < rows) to(out + r * out_row, x[r], lanes);
 }
 
 template <class T>
-CCDL_SI void split_turned(const T* src, int64_t step, T* out, int64_t out_row) {
+CCDL_SI void split_turned(const T* src, int64_t step, int64_t rows, int lanes, T* out, int64_t out_row) {
   constexpr int L = Lanes<T>::kN;
-  for (int64_t r0 = 0; r0 < step; r0 += L) {
-    const int count = step - r0 < L ? (int)(step - r0) : L;
+  for (int64_t r0 = 0; r0 < rows; r0 += L) {
+    const int count = rows - r0 < L ? (int)(rows - r0) : L;
     Vec<T> x[L];
-    CCDL_UNROLL for (int i = 0; i < L; ++i) x[i] = at<T>(src + i * step + r0, count);
+    CCDL_UNROLL for (int i = 0; i < L; ++i) x[i] = i < lanes ? at<T>(src + i * step + r0, count) : Vec<T>{};
     transpose_block<Vec<T>, typename Lanes<T>::M, L>(x);
-    CCDL_UNROLL for (int r = 0; r < L; ++r) if (r < count) st(out + (r0 + r) * out_row, x[r]);
+    CCDL_UNROLL for (int r = 0; r < L; ++r) if (r < count) to(out + (r0 + r) * out_row, x[r], lanes);
   }
 }
 
 template <class T>
-void split(const T* src, int64_t step, int64_t n, T* out, int64_t out_row) {
+void split(const T* src, int64_t step, int64_t rows, int64_t n, T* out, int64_t out_row) {
   constexpr int L = Lanes<T>::kN;
-  int64_t i = 0;
-  for (; i + L <= n; i += L, src += L * step) {
+  for (int64_t i = 0; i < n; i += L, src += L * step) {
+    const int lanes = n - i < L ? (int)(n - i) : L;
     if (step == 2)
-      split_rounds<T, 2>(src, out + i, out_row);
+      split_rounds<T, 2>(src, rows, lanes, out + i, out_row);
     else if (step == 4)
-      split_rounds<T, 4>(src, out + i, out_row);
+      split_rounds<T, 4>(src, rows, lanes, out + i, out_row);
     else if (step == 8)
-      split_rounds<T, 8>(src, out + i, out_row);
+      split_rounds<T, 8>(src, rows, lanes, out + i, out_row);
     else
-      split_turned(src, step, out + i, out_row);
+      split_turned(src, step, rows, lanes, out + i, out_row);
   }
-  for (; i < n; ++i, src += step)
-    for (int64_t r = 0; r < step; ++r) out[r * out_row + i] = src[r];
 }
 
 template <class T>

@@ -13,8 +13,8 @@ struct ConvCopyTypeKernels {
   // out[i * step + e] = src[i * src_step + e], e < length, then as many zeros, i < n.
   void (*spread)(const T* src, int64_t src_step, int64_t length, int64_t zeros, int64_t n, T* out,
                  int64_t step);
-  // out[r * out_row + i] = src[i * step + r], i < n, r < step; reads nothing behind the last of them.
-  void (*split)(const T* src, int64_t step, int64_t n, T* out, int64_t out_row);
+  // out[r * out_row + i] = src[i * step + r], i < n, r < rows <= step; may read src[n * step - 1].
+  void (*split)(const T* src, int64_t step, int64_t rows, int64_t n, T* out, int64_t out_row);
 };
 
 struct ConvCopyKernels {

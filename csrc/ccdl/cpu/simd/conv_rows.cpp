@@ -50,13 +50,29 @@ CCDL_SI void row_tile(const ConvRowSum<T>& g, int64_t p, int64_t j) {
   }
 }
 
+// What pixels [p, p + n) of the columns from j on have as their share of the memory ahead.
+template <class T>
+CCDL_SI void fetch_share(const ConvRowSum<T>& g, int64_t p, int64_t n, int64_t j, int64_t columns) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  const int64_t all = g.pixels * g.width, done = j * g.pixels + p * columns, next = done + n * columns;
+  CCDL_UNROLL for (int i = 0; i < 2; ++i) {
+    if (g.ahead_count[i] == 0) continue;
+    const T *at = g.ahead[i] + done * g.ahead_count[i] / all / kLine * kLine,
+            *end = g.ahead[i] + next * g.ahead_count[i] / all;
+    for (; at < end; at += kLine) __builtin_prefetch(at, 0, 2);
+  }
+}
+
 // Tiles of P pixels, the last one over some pixels again.
 template <class T, int V>
 __attribute__((noinline)) void row_columns(const ConvRowSum<T>& g, int64_t j) {
   constexpr int P = pixels_for(V), kHalf = P / 2;
   int64_t p = 0;
   if (g.pixels >= P) {
-    for (; p + P <= g.pixels; p += P) row_tile<T, P, V>(g, p, j);
+    for (; p + P <= g.pixels; p += P) {
+      fetch_share(g, p, P, j, V * Lanes<T>::kN);
+      row_tile<T, P, V>(g, p, j);
+    }
     if (g.pixels - p > kHalf) return row_tile<T, P, V>(g, g.pixels - P, j);
     if (p < g.pixels) row_tile<T, kHalf, V>(g, g.pixels - kHalf, j);
     return;

@@ -19,6 +19,9 @@ struct ConvRowSum {
   bool relu;
   T* out;
   int64_t out_step, pixels, m;
+  // Memory the caller reads or writes next, so many elements, fetched meanwhile.
+  const T* ahead[2] = {nullptr, nullptr};
+  int64_t ahead_count[2] = {0, 0};
 };
 
 // sums[i * width + e] += sum over rows r and pixels p of dy[r * dy_row + p * m + i] * x[r * x_row + p * step
