@@ -222,3 +222,14 @@ def test_complex_numbers_of_python_beside_real_tensors() -> None:
     for call in (lambda v: v // 1j, lambda v: v % 1j, lambda v: v & 1j):
         with pytest.raises(TypeError):
             call(t)
+
+
+@pytest.mark.parametrize("call, error, words", [
+    (lambda: ccdl._C._complex_multiply(ccdl.ones(3), ccdl.ones(3)), RuntimeError, "dimension of 2"),
+    (lambda: ccdl._C._complex_multiply(ccdl.tensor(1.0), ccdl.ones(2)), RuntimeError, "dimension of 2"),
+    (lambda: ccdl._C._complex_multiply(ccdl.ones(2), ccdl.ones(2).double()), RuntimeError, "one dtype"),
+    (lambda: ccdl._C._complex_multiply(ccdl.ones(2, dtype=ccdl.int64), ccdl.ones(2)), RuntimeError, "int64"),
+])  # fmt: skip
+def test_products_of_what_are_no_pairs(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

@@ -7,6 +7,7 @@
 #include <ccdl/io/safetensors.h>
 #include <ccdl/ops/activation.h>
 #include <ccdl/ops/attention.h>
+#include <ccdl/ops/complex.h>
 #include <ccdl/ops/conv.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/cross_entropy.h>

@@ -1,6 +1,7 @@
-// The row of the Fourier transforms, for ccdl.fft.
+// What ccdl.fft and ComplexTensor call: Fourier transforms and products of pairs.
 #include "binding.h"
 
+#include <ccdl/ops/complex.h>
 #include <ccdl/ops/fft.h>
 
 namespace ccdl::python {
@@ -19,6 +20,8 @@ static const Row kRows[] = {
          return ops::fft_transform(a.tensor(0), spec, a.integer(3), a.integer(4));
        });
      }},
+    {"_complex_multiply(Tensor input, Tensor other) -> Tensor",
+     [](const Args& a) { return a.run([&] { return ops::complex_multiply(a.tensor(0), a.tensor(1)); }); }},
 };
 void bind_fft(PyObject* m) { add_rows(m, kRows); }
 

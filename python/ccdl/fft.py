@@ -78,10 +78,10 @@ def _placed(name: str, x: Any, dim: int) -> int:
 
 
 def _one(name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool) -> ComplexTensor:
-    z = _input(name, x)
-    dim = _placed(name, z, dim)
-    n = _points(name, z.shape[dim] if n is None else n)
-    return ComplexTensor(along(z._parts, "whole", n, dim, inverse, _scale(name, n, norm, inverse)))
+    parts = _input(name, x)._parts
+    dim = _placed(name, x, dim)
+    n = _points(name, parts.shape[dim] if n is None else n)
+    return ComplexTensor(along(parts, "whole", n, dim, inverse, _scale(name, n, norm, inverse)))
 
 
 def fft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
@@ -115,10 +115,10 @@ def rfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = Non
 
 def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
     """The real inverse of :func:`rfft`; ``n`` is 2 (length - 1) by default."""
-    z = _input("irfft", input)
-    dim = _placed("irfft", z, dim)
-    n = _points("irfft", 2 * (z.shape[dim] - 1) if n is None else n)
-    return along(z._parts, "real", n, dim, True, _scale("irfft", n, norm, True))
+    parts = _input("irfft", input)._parts
+    dim = _placed("irfft", input, dim)
+    n = _points("irfft", 2 * (parts.shape[dim] - 1) if n is None else n)
+    return along(parts, "real", n, dim, True, _scale("irfft", n, norm, True))
 
 
 def _dims(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
@@ -200,10 +200,10 @@ def irfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) 
 
 def hfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
     """:func:`fft` of a signal whose second half is the conjugate of the first: real, 2 (length - 1) long."""
-    z = _input("hfft", input)
-    dim = _placed("hfft", z, dim)
-    n = _points("hfft", 2 * (z.shape[dim] - 1) if n is None else n)
-    return along(z._parts, "real", n, dim, False, _scale("hfft", n, norm, False))
+    parts = _input("hfft", input)._parts
+    dim = _placed("hfft", input, dim)
+    n = _points("hfft", 2 * (parts.shape[dim] - 1) if n is None else n)
+    return along(parts, "real", n, dim, False, _scale("hfft", n, norm, False))
 
 
 def ihfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:

@@ -6,55 +6,6 @@
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
-template <class T>
-using IndexOf = typename Lanes<T>::M;
-template <class T>
-constexpr int kLanes = Lanes<T>::kN;
-
-// Pairs from two vectors of alternating parts and back.
-template <class T>
-CCDL_SI void part_pairs(VecOf<T>& a, VecOf<T>& b) {
-  constexpr int L = kLanes<T>;
-  IndexOf<T> even, odd;
-  for (int i = 0; i < L; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
-  const VecOf<T> r = __builtin_shuffle(a, b, even), i = __builtin_shuffle(a, b, odd);
-  a = r, b = i;
-}
-template <class T>
-CCDL_SI void join_pairs(VecOf<T>& r, VecOf<T>& i) {
-  constexpr int L = kLanes<T>;
-  IndexOf<T> lo, hi;
-  for (int j = 0; j < L; ++j) lo[j] = (j & 1) * L + j / 2, hi[j] = (j & 1) * L + L / 2 + j / 2;
-  const VecOf<T> a = __builtin_shuffle(r, i, lo), b = __builtin_shuffle(r, i, hi);
-  r = a, i = b;
-}
-template <class T>
-CCDL_SI void load_pairs(const T* from, int64_t lanes, VecOf<T>* to, int flip) {
-  constexpr int L = kLanes<T>;
-  VecOf<T> a, b = {};
-  if (lanes == L) {
-    a = ld(from), b = ld(from + L);
-  } else {
-    const int n = 2 * (int)lanes;
-    a = ldn(from, n < L ? n : L);
-    if (n > L) b = ldn(from + L, n - L);
-  }
-  part_pairs<T>(a, b);
-  to[flip] = a, to[1 - flip] = b;
-}
-template <class T>
-CCDL_SI void store_pairs(T* to, int64_t lanes, VecOf<T> r, VecOf<T> i) {
-  constexpr int L = kLanes<T>;
-  join_pairs<T>(r, i);
-  if (lanes == L) {
-    st(to, r), st(to + L, i);
-  } else {
-    const int n = 2 * (int)lanes;
-    stn(to, r, n < L ? n : L);
-    if (n > L) stn(to + L, i, n - L);
-  }
-}
-
 // Rows of `columns` numbers become vectors: column c goes to vector (c stride) ^ flip.
 template <class T>
 void rows_in(const T* from, int64_t lane, int64_t columns, int64_t lanes, VecOf<T>* to, int64_t stride,
@@ -112,7 +63,7 @@ void read_block(const FftBlock& block, bool pairs, int64_t stride, int64_t flip,
     rows_in(from, block.from_lane, columns, block.lanes, to, stride, flip);
   } else if (pairs) {
     for (int64_t j = 0; j < block.in; ++j)
-      load_pairs<T>(from + j * block.from_step, block.lanes, to + 2 * j, (int)flip);
+      load_pairs<T>(from + j * block.from_step, (int)block.lanes, to[2 * j + flip], to[2 * j + 1 - flip]);
   } else {
     for (int64_t j = 0; j < block.in; ++j)
       to[j * stride] = block.lanes == kLanes<T> ? ld(from + j * block.from_step)
@@ -135,7 +86,7 @@ void write_block(const FftBlock& block, bool pairs, int64_t stride, int64_t flip
     rows_out<T>(from, stride, flip, to, block.to_lane, columns, block.lanes, even, odd);
   } else if (pairs) {
     for (int64_t j = 0; j < block.out; ++j)
-      store_pairs<T>(to + j * block.to_step, block.lanes, from[2 * j + flip] * even,
+      store_pairs<T>(to + j * block.to_step, (int)block.lanes, from[2 * j + flip] * even,
                      from[2 * j + 1 - flip] * odd);
   } else {
     for (int64_t j = 0; j < block.out; ++j) {
@@ -245,7 +196,8 @@ void split_first(const FftSplit& split, const void* pfrom, bool flip, void* pbet
   const T* from = static_cast<const T*>(pfrom) + 2 * q;
   T* to = static_cast<T*>(pbetween) + q;
   const int64_t lanes = split.b - q < L ? split.b - q : L;
-  for (int64_t p = 0; p < split.a; ++p) load_pairs<T>(from + p * 2 * split.b, lanes, a + 2 * p, flip);
+  for (int64_t p = 0; p < split.a; ++p)
+    load_pairs<T>(from + p * 2 * split.b, (int)lanes, a[2 * p + flip], a[2 * p + 1 - flip]);
   const V* y = run_lanes<T>(*split.first, a, b);
   const T* w = static_cast<const T*>(split.turns) + q * 2 * split.a;
   for (int64_t k = 0; k < split.a; ++k, w += 2 * L) {
@@ -268,7 +220,7 @@ void split_second(const FftSplit& split, const void* pbetween, void* pto, bool f
   const V* y = run_lanes<T>(*split.second, a, b);
   const V f = set1((T)factor);
   for (int64_t j = 0; j < split.b; ++j)
-    store_pairs<T>(to + j * 2 * split.a, lanes, y[2 * j + flip] * f, y[2 * j + 1 - flip] * f);
+    store_pairs<T>(to + j * 2 * split.a, (int)lanes, y[2 * j + flip] * f, y[2 * j + 1 - flip] * f);
 }
 
 template <class T>

@@ -2,14 +2,11 @@
 // the turns, written in the order of the next pass (Stockham, 1966; Swarztrauber, 1984). Exponents are
 // negative.
 #pragma once
+#include <ccdl/cpu/simd/complex_pairs.h>
 #include <ccdl/cpu/simd/fft.h>
-#include <ccdl/cpu/simd/lanes.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
-
-template <class T>
-using VecOf = typename Lanes<T>::V;
 
 template <class V>
 CCDL_SI void add_sub(V& a, V& b) {

@@ -1,0 +1,42 @@
+"""Products of complex numbers, held as pairs, against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from opcase import FULL_FLOATS, ErrorCase, OpCase, Sample
+
+
+def numbers(x):
+    x = np.asarray(x, np.float64)
+    return x[..., 0] + 1j * x[..., 1]
+
+
+def multiply(T, a, b):
+    return T.view_as_real(T.view_as_complex(a) * T.view_as_complex(b))
+
+
+def in_torch(T, a, b):
+    a, b = (t.clone(memory_format=T.contiguous_format) for t in (a, b))  # it wants parts side by side
+    return multiply(T, a, b)
+
+
+def product(a, b):
+    y = numbers(a) * numbers(b)
+    return np.stack([y.real, y.imag], -1)
+
+
+def samples(rng):
+    for a, b in [((), ()), ((1,), ()), ((0,), (0,)), ((3, 0), (1, 0)), ((5,), (5,)), ((3, 7), (3, 7)), ((3, 7), (7,)), ((3, 7), (3, 1)), ((4, 1), (1, 5)), ((2, 1, 9), (3, 1))]:  # fmt: skip
+        yield Sample(rng.standard_normal((*a, 2)), rng.standard_normal((*b, 2))).but(k=2)
+    for n in (15, 16, 17, 31, 33, 257):
+        yield Sample(rng.standard_normal((2, n, 2)), rng.standard_normal((n, 2))).but(k=2, grad=False)
+
+
+ERRORS = [
+    ErrorCase(lambda T: multiply(T, T.ones(3, 2), T.ones(4, 2)), RuntimeError, ("3", "4")),
+]
+CASES = [
+    OpCase("complex_multiply", multiply, product, samples, dtypes=FULL_FLOATS, errors=ERRORS, simd=True, nonfinite=False, torch=in_torch,
+           big=lambda rng: Sample(rng.standard_normal((300, 257, 2)), rng.standard_normal((257, 2))),
+           why="NaN times 0 in one part only depends on how a product is written"),
+]  # fmt: skip
