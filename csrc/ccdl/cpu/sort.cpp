@@ -7,6 +7,7 @@
 
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/sort_keys.h>
+#include <ccdl/cpu/sort_lanes.h>
 
 namespace ccdl::cpu {
 namespace {
@@ -43,6 +44,32 @@ void for_rows(const View* const* views, int count, int dim, int64_t cost, const 
   else
     parallel_for(w.numel, std::max<int64_t>(1, kGrain / std::max<int64_t>(cost, 1)), rows);
 }
+// The same for up to kSortLanes rows at a time: fn(offsets of each, rows).
+template <class F>
+void for_row_groups(const View* const* views, int count, int dim, int64_t cost, const F& fn) {
+  Walk w(count);
+  int64_t step[kMaxOperands];
+  for (int d = 0; d < views[0]->ndim; ++d) {
+    if (d == dim) continue;
+    for (int k = 0; k < count; ++k) step[k] = views[k]->data ? views[k]->strides[d] : 0;
+    w.add(views[0]->sizes[d], step);
+  }
+  w.finish();
+  const int64_t grain = std::max<int64_t>(kSortLanes, kGrain / std::max<int64_t>(cost, 1));
+  parallel_for(w.numel, grain / kSortLanes * kSortLanes, [&](int64_t b, int64_t e) {
+    int64_t at[kSortLanes][3];
+    int held = 0;
+    walk_range(w, b, e, [&](const int64_t* off, int64_t n, int64_t) {
+      for (int64_t i = 0; i < n; ++i) {
+        for (int k = 0; k < count; ++k) at[held][k] = off[k] + i * w.inner()[k];
+        if (++held < kSortLanes) continue;
+        fn(at, held);
+        held = 0;
+      }
+    });
+    if (held) fn(at, held);
+  });
+}
 int64_t stride_of(const View& x, int dim) { return x.ndim && x.data ? x.strides[dim] : 1; }
 int key_bits(DType t) { return static_cast<int>(8 * item_size(t)); }
 
@@ -73,6 +100,34 @@ void emit(const View& x, const View& values, const View& indices, int dim, const
       });
     });
   }
+}
+
+// Short rows: fn(at, packs) with the packs of every row in order, `mask` turning the order round. False where
+// rows are too long or too few for it.
+template <class P, class F>
+bool over_sorted_rows(const View& x, const View* const* views, int dim, int64_t n, uint64_t mask,
+                      const F& fn) {
+  int64_t rows = 1;
+  for (int d = 0; d < x.ndim; ++d)
+    if (d != dim) rows *= x.sizes[d];
+  if (n < 2 || n > kLaneRow || rows < kSortLanes / 2) return false;
+  by_dtype(x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    if constexpr (SortPanel<P>::kWide == (sizeof(T) == 8))
+      for_row_groups(views, 3, dim, n / 4, [&](const int64_t(*at)[3], int count) {
+        SortPanel<P> panel;
+        P packs[kLaneRow];
+        for (int r = 0; r < count; ++r)
+          panel.load(r, x.ptr<const T>() + at[r][0], stride_of(x, dim), n, mask);
+        for (int r = count; r < kSortLanes; ++r) panel.clear(r, n);
+        panel.sort(n);
+        for (int r = 0; r < count; ++r) {
+          panel.store(r, n, packs);
+          fn(at[r], static_cast<const P*>(packs));
+        }
+      });
+  });
+  return true;
 }
 
 // Packs of one row, unsorted, in this thread's scratch.
@@ -163,6 +218,10 @@ void sort(const View& x, int dim, bool descending, const View& values, const Vie
   const View* views[] = {&x, &values, &indices};
   by_pack(x.dtype, n, [&](auto tag) {
     using P = decltype(tag);
+    if (over_sorted_rows<P>(
+            x, views, dim, n, descending ? key_limit(x.dtype) : 0,
+            [&](const int64_t* at, const P* sorted) { emit(x, values, indices, dim, at, sorted, n); }))
+      return;
     for_rows(views, 3, dim, n, [&](const int64_t* at) {
       P* packs = load_row<P>(x, dim, at, n, descending);
       P* sorted = sort_packs(packs, scratch<P>(1, n), n, key_bits(x.dtype));
@@ -302,6 +361,11 @@ void topk(const View& x, int dim, int64_t k, bool largest, bool sorted, const Vi
   const uint64_t mask = largest ? key_limit(x.dtype) : 0;
   by_pack(x.dtype, n, [&](auto tag) {
     using P = decltype(tag);
+    // For a few of a row insertion is quicker.
+    if (8 * k > n && over_sorted_rows<P>(x, views, dim, n, mask, [&](const int64_t* at, const P* best) {
+          emit(x, values, indices, dim, at, best, k);
+        }))
+      return;
     by_dtype(x.dtype, [&](auto element) {
       using T = decltype(element);
       if constexpr (sizeof(P) == 8 && sizeof(T) == 8)
@@ -323,6 +387,10 @@ void kthvalue(const View& x, int dim, int64_t k, const View& values, const View&
   const View* views[] = {&x, &values, &indices};
   by_pack(x.dtype, n, [&](auto tag) {
     using P = decltype(tag);
+    if (over_sorted_rows<P>(x, views, dim, n, 0, [&](const int64_t* at, const P* sorted) {
+          emit(x, values, indices, dim, at, sorted + (k - 1), 1);
+        }))
+      return;
     for_rows(views, 3, dim, n, [&](const int64_t* at) {
       P* packs = load_row<P>(x, dim, at, n, false);
       std::nth_element(packs, packs + (k - 1), packs + n);
@@ -337,6 +405,16 @@ void median(const View& x, int dim, bool ignore_nan, const View& values, const V
   const bool floating = is_floating(x.dtype);
   by_pack(x.dtype, n, [&](auto tag) {
     using P = decltype(tag);
+    const uint64_t limit = key_limit(x.dtype);
+    if (over_sorted_rows<P>(x, views, dim, n, 0, [&](const int64_t* at, const P* sorted) {
+          int64_t numbers = n;  // those that are NaN stand behind
+          while (floating && numbers > 0 && key_of(sorted[numbers - 1]) == limit) --numbers;
+          const int64_t place = numbers == n ? (n - 1) / 2
+                                : ignore_nan ? std::max<int64_t>(numbers - 1, 0) / 2
+                                             : numbers;
+          emit(x, values, indices, dim, at, sorted + place, 1);
+        }))
+      return;
     for_rows(views, 3, dim, n, [&](const int64_t* at) {
       P* packs = load_row<P>(x, dim, at, n, false);
       int64_t numbers = n, k = (n - 1) / 2;
@@ -360,15 +438,18 @@ void mode(const View& x, int dim, const View& values, const View& indices) {
   const View* views[] = {&x, &values, &indices};
   by_pack(x.dtype, n, [&](auto tag) {
     using P = decltype(tag);
-    for_rows(views, 3, dim, n, [&](const int64_t* at) {
-      P* packs = load_row<P>(x, dim, at, n, false);
-      const P* s = sort_packs(packs, scratch<P>(1, n), n, key_bits(x.dtype));
+    const auto choose = [&](const int64_t* at, const P* s) {
       int64_t best = 0, most = 0;
       for (int64_t b = 0, e = 0; b < n; b = e) {
         while (e < n && key_of(s[e]) == key_of(s[b])) ++e;
         if (e - b > most) most = e - b, best = e - 1;
       }
       emit(x, values, indices, dim, at, s + best, 1);
+    };
+    if (over_sorted_rows<P>(x, views, dim, n, 0, choose)) return;
+    for_rows(views, 3, dim, n, [&](const int64_t* at) {
+      P* packs = load_row<P>(x, dim, at, n, false);
+      choose(at, sort_packs(packs, scratch<P>(1, n), n, key_bits(x.dtype)));
     });
   });
 }
