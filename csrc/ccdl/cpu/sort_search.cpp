@@ -8,6 +8,7 @@
 
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/runs.h>
+#include <ccdl/cpu/simd/search.h>
 #include <ccdl/cpu/sort_keys.h>
 
 namespace ccdl::cpu {
@@ -158,6 +159,23 @@ void searchsorted(const View& sequence, const View& values, const View& y, bool 
   constexpr int kTogether = 8;
   const int64_t n = sequence.sizes[1], m = values.sizes[1];
   const bool shared = sequence.sizes[0] == 1;
+  const int which = sequence.dtype == DType::Float32   ? 0
+                    : sequence.dtype == DType::Float64 ? 1
+                    : sequence.dtype == DType::Int32   ? 2
+                    : sequence.dtype == DType::Int64   ? 3
+                                                       : -1;
+  if (const auto search = which < 0 || n > kSearchMost ? nullptr : simd_search().search[which]) {
+    const int64_t bytes = item_size(sequence.dtype);
+    const auto at = [&](const View& v, int64_t i) { return static_cast<const char*>(v.data) + i * bytes; };
+    parallel_for(values.sizes[0] * m, kGrain, [&](int64_t b, int64_t e) {
+      while (b < e) {
+        const int64_t end = shared ? e : std::min(e, (b / m + 1) * m);
+        search(at(sequence, shared ? 0 : b / m * n), n, at(values, b), end - b, right, y.ptr<int64_t>() + b);
+        b = end;
+      }
+    });
+    return;
+  }
   by_dtype(sequence.dtype, [&](auto tag) {
     using T = decltype(tag);
     // The calling thread's buffer is only read by the others.
