@@ -19,6 +19,35 @@ constexpr const char* kMovesBetweenDevices[] = {
     // batch_sizes stays on the host; the op checks the rest
     "lstm", "gru", "rnn_tanh", "rnn_relu", "peephole_lstm"};
 
+// Rows that take numbers of the generator, or may.
+constexpr const char* kDrawing[] = {"rand",
+                                    "randn",
+                                    "randint",
+                                    "randperm",
+                                    "normal",
+                                    "rand_like",
+                                    "randn_like",
+                                    "bernoulli",
+                                    "randint_like",
+                                    "multinomial",
+                                    "poisson",
+                                    "binomial",
+                                    "dropout",
+                                    "dropout_",
+                                    "alpha_dropout",
+                                    "feature_dropout",
+                                    "feature_dropout_",
+                                    "feature_alpha_dropout",
+                                    "bernoulli_",
+                                    "cauchy_",
+                                    "exponential_",
+                                    "geometric_",
+                                    "log_normal_",
+                                    "normal_",
+                                    "random_",
+                                    "uniform_",
+                                    "_standard_gamma"};
+
 struct TypeName {
   const char* text;
   ArgType type;
@@ -258,12 +287,14 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, Args* a) {
     case ArgType::Tensor:
       if (!is_tensor(o)) return false;
       a->custom_ |= is_custom(o);
+      a->batched_ |= is_batched(o);
       s->tensor = &unwrap(o);
       *work += s->tensor->numel();
       return true;
     case ArgType::Number:
       if (is_tensor(o)) {
         a->custom_ |= is_custom(o);
+        a->batched_ |= is_batched(o);
         s->tensor = &unwrap(o);
         *work += s->tensor->numel();
         return true;
@@ -320,6 +351,7 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, Args* a) {
           if (item == Py_None) continue;
           *work += unwrap(item).numel();
           a->custom_ |= is_custom(item);
+          a->batched_ |= is_batched(item);
         } else {
           if (!number_from(item, &v)) return false;
           s->make_lists().reals.push_back(v.to_double());
@@ -333,7 +365,9 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, Args* a) {
     case ArgType::Layout:
       return is_layout(o);
     case ArgType::Generator:
+      return true;
     case ArgType::Object:
+      a->batched_ |= holds_batched(o);
       return true;
   }
   return false;
@@ -377,6 +411,8 @@ Signature::Signature(const Row* r) : row(r) {
   }
   for (const char* row_name : kMovesBetweenDevices) moves_between_devices |= name == row_name;
   asks_classes = name[0] != '_' && name != "as_subclass";
+  asks_batched = name != "_batched_among";
+  for (const char* row_name : kDrawing) draws |= name == row_name;
   casts = ops::cast_policies(name);
 }
 
@@ -458,6 +494,7 @@ bool Signature::bind(Args* a, PyObject* const* args, Py_ssize_t nargs, PyObject*
         for (; p.type == ArgType::Tensors && at < nargs; ++at) {  // f(x, y) for f((x, y))
           if (!is_tensor(args[at])) return bad_type(pos, args[at], false);
           s.make_lists().tensors.push_back(unwrap(args[at]));
+          a->batched_ |= is_batched(args[at]);
           a->work_ += s.lists->tensors.back().numel();
         }
         for (; at < nargs; ++at) {

@@ -199,7 +199,8 @@ class Args {
   }
   PyObject* object(int i) const { return slots_[i].object; }  // borrowed; nullptr when not given
   PyObject* self() const { return slots_[0].object; }         // borrowed
-  bool custom() const { return custom_; }  // whether a tensor is of a class that has a say in calls
+  bool custom() const { return custom_; }    // whether a tensor is of a class that has a say in calls
+  bool batched() const { return batched_; }  // whether one is a value inside vmap
 
   // Runs an op with the GIL released when the tensors are big enough to be worth it, and wraps the result.
   template <class F>
@@ -242,6 +243,7 @@ class Args {
   int64_t work_ = 0;    // elements of all tensor arguments
   bool large_ = false;  // whether a number came as an int beyond 64 bits
   bool custom_ = false;
+  bool batched_ = false;
 };
 
 // ---- rows ----

@@ -3,6 +3,7 @@
 
 #include "py_tensor.h"
 #include "signature.h"
+#include "subclass.h"
 
 #include <ccdl/ops/promotion.h>
 
@@ -62,6 +63,7 @@ void discover(PyObject* o, int depth, Found* f, bool first) {
   CCDL_CHECK(depth <= kMaxDepth, Value, "tensor: too many dimensions (more than ", kMaxDepth,
              ") in the nested data");
   if (is_tensor(o)) {
+    if (refuse_batched(o)) throw PyError{};
     const Tensor& t = unwrap(o);
     f->meet(t.dtype());
     if (first)

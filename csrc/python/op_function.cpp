@@ -51,6 +51,16 @@ PyObject* of_classes(const Signature& s, PyObject* callable, PyObject* const* ar
   return result;
 }
 
+// A call that draws random numbers inside vmap: handler(callable, args, kwargs).
+PyObject* of_random(PyObject* callable, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  const Py_ssize_t named = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+  const Owned positional(PyTuple_New(nargs)), keywords(PyDict_New());
+  for (Py_ssize_t i = 0; i < nargs; ++i) PyTuple_SET_ITEM(positional.o, i, Py_NewRef(args[i]));
+  for (Py_ssize_t i = 0; i < named; ++i)
+    if (PyDict_SetItem(keywords.o, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]) < 0) throw PyError{};
+  return PyObject_CallFunctionObjArgs(random_handler(), callable, positional.o, keywords.o, nullptr);
+}
+
 PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   const auto* op = reinterpret_cast<OpObject*>(callable);
   const Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
@@ -59,7 +69,9 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
     for (const Signature* s : overloads) {
       Args a(static_cast<int>(s->params.size()));
       if (!s->bind(&a, args, nargs, kwnames, nullptr)) continue;
-      if (a.custom() && s->asks_classes) return of_classes(*s, callable, args, nargs, kwnames);
+      if ((a.batched() && s->asks_batched) || (a.custom() && s->asks_classes))
+        return of_classes(*s, callable, args, nargs, kwnames);
+      if (s->draws && random_handler()) return of_random(callable, args, nargs, kwnames);
       if (s->casts.any() && ops::autocast_active()) s->autocast(&a);
       return call_row(*s, a);
     }

@@ -31,6 +31,8 @@ struct Signature {
   bool is_method = false;
   bool takes_numbers = false;          // some argument is a tensor or a number
   bool asks_classes = false;           // classes of the user's have a say in calls
+  bool asks_batched = true;            // values inside vmap go to their rules
+  bool draws = false;                  // takes numbers of the generator
   bool moves_between_devices = false;  // copy_, to, ...: arguments may live apart
   ops::CastPolicies casts;
 

@@ -12,8 +12,10 @@ namespace ccdl::python {
 namespace {
 
 thread_local bool t_off = false;
-std::array<PyTypeObject*, 4> g_plain{};  // Parameter and its like: instances are as good as tensors
-PyObject* g_disabled;                    // what a class has as __torch_function__ to be treated as a tensor
+thread_local PyObject* t_random = nullptr;  // held by vmap for as long as it is set
+PyObject* g_no_batch;                       // raised where a batched value cannot go
+std::array<PyTypeObject*, 4> g_plain{};     // Parameter and its like: instances are as good as tensors
+PyObject* g_disabled;  // what a class has as __torch_function__ to be treated as a tensor
 
 struct Override {
   PyTypeObject* type;
@@ -26,7 +28,7 @@ struct Overrides {
   }
   // Each class once, a subclass before its bases. Takes the reference.
   void add(PyTypeObject* type, PyObject* handler) {
-    auto place = list.end();
+    auto place = type == BatchedType ? list.begin() : list.end();
     for (auto it = list.begin(); it != list.end(); ++it) {
       if (it->type == type) {
         Py_DECREF(handler);
@@ -100,6 +102,19 @@ const Row kRows[] = {
              Py_NewRef(PyTuple_GET_ITEM(a.object(0), static_cast<Py_ssize_t>(i))));
        return Py_NewRef(Py_None);
      }},
+    {"_set_batched_class(object cls, object refusal) -> None",
+     [](const Args& a) {
+       BatchedType = reinterpret_cast<PyTypeObject*>(Py_NewRef(a.object(0)));
+       g_no_batch = Py_NewRef(a.object(1));
+       return Py_NewRef(Py_None);
+     }},
+    {"_batched_among(object args) -> bool", [](const Args& a) { return wrap(holds_batched(a.object(0))); }},
+    {"_set_random_handler(object handler) -> object",
+     [](const Args& a) {
+       PyObject* before = t_random ? t_random : Py_None;
+       t_random = a.object(0) == Py_None ? nullptr : a.object(0);
+       return Py_NewRef(before);
+     }},
     {"_has_say(object tensor) -> bool",
      [](const Args& a) { return wrap(is_tensor(a.object(0)) && is_custom(a.object(0))); }},
 };
@@ -143,7 +158,27 @@ PyObject* call_attribute(const char* name, PyObject* const* args, Py_ssize_t n) 
 
 }  // namespace
 
+PyTypeObject* BatchedType = nullptr;
+
+bool holds_batched(PyObject* o) {
+  if (!BatchedType) return false;
+  if (Py_TYPE(o) == BatchedType) return true;
+  if (PyTuple_Check(o) || PyList_Check(o))
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i)
+      if (Py_TYPE(PySequence_Fast_GET_ITEM(o, i)) == BatchedType) return true;
+  return false;
+}
+
+bool refuse_batched(PyObject* o) {
+  if (!holds_batched(o)) return false;
+  PyErr_SetString(g_no_batch, "a value that differs between samples is used where one value is needed");
+  return true;
+}
+
+PyObject* random_handler() { return t_random; }
+
 bool has_say(PyTypeObject* type) {
+  if (type == BatchedType) return true;
   if (t_off) return false;
   for (const PyTypeObject* plain : g_plain)
     if (type == plain) return false;

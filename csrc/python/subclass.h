@@ -10,6 +10,15 @@ namespace ccdl::python {
 bool has_say(PyTypeObject* type);
 inline bool is_custom(PyObject* tensor) { return Py_TYPE(tensor) != TensorType && has_say(Py_TYPE(tensor)); }
 
+// The class of a value inside vmap, which stands for one value per sample: every call is to see it, a private
+// one and one under DisableTorchFunctionSubclass as well. Null until the first vmap.
+extern PyTypeObject* BatchedType;
+inline bool is_batched(PyObject* o) { return BatchedType && Py_TYPE(o) == BatchedType; }
+bool holds_batched(PyObject* o);   // it or an entry of a list
+bool refuse_batched(PyObject* o);  // true, and the error set that has vmap run sample by sample
+// What calls that draw random numbers are left to inside vmap, or null.
+PyObject* random_handler();
+
 // Whether an operator of Python's (+, ==, ...) is to go to a class: one operand is of it, the other a tensor
 // or a number.
 bool custom_pair(PyObject* a, PyObject* b);

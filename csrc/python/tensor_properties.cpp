@@ -87,6 +87,7 @@ int set_requires_grad(PyObject* o, PyObject* value, void*) {
 }
 int set_grad(PyObject* o, PyObject* value, void*) {
   if (!value) value = Py_None;  // `del p.grad`
+  if (refuse_batched(value)) return -1;
   return set(o, value, "grad", [](const Tensor& x, PyObject* v) {
     if (v != Py_None && !is_tensor(v)) {
       PyErr_Format(PyExc_TypeError, "grad: assigned grad expected to be a Tensor or None but got %s",
@@ -98,6 +99,7 @@ int set_grad(PyObject* o, PyObject* value, void*) {
   });
 }
 int set_data(PyObject* o, PyObject* value, void*) {
+  if (value && refuse_batched(value)) return -1;
   return set(o, value, "data", [](const Tensor& x, PyObject* v) {
     if (!is_tensor(v)) {
       PyErr_Format(PyExc_TypeError, "data: must be set to a Tensor, not %s", Py_TYPE(v)->tp_name);

@@ -129,6 +129,7 @@ PyObject* swap_impl(PyObject*, PyObject* const* args, Py_ssize_t count) {
     PyErr_SetString(PyExc_TypeError, "_swap_impl: expected two Tensors");
     return nullptr;
   }
+  if (refuse_batched(args[0]) || refuse_batched(args[1])) return nullptr;
   std::swap(obj(args[0])->tensor, obj(args[1])->tensor);
   std::swap(obj(args[0])->dict, obj(args[1])->dict);
   for (int i = 0; i < 2; ++i) obj(args[i])->tensor.impl()->object = args[i];
@@ -147,6 +148,7 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     Tensor x;
     const Py_ssize_t n = PyTuple_GET_SIZE(args);
     PyObject* first = n ? PyTuple_GET_ITEM(args, 0) : nullptr;
+    if (n == 1 && refuse_batched(first)) return nullptr;
     if (n == 1 && !PyLong_Check(first) && Py_TYPE(first)->tp_name != std::string("ccdl.Size")) {
       x = is_tensor(first) ? autograd::detach(unwrap(first))
                            : tensor_from_object(first, default_dtype(), true);
@@ -176,6 +178,7 @@ PyObject* make_subclass(PyObject*, PyObject* const* args, Py_ssize_t n) {
         "_make_subclass(cls, data, require_grad=False): cls must be a subclass of Tensor and data a Tensor");
     return nullptr;
   }
+  if (reinterpret_cast<PyTypeObject*>(args[0]) != BatchedType && refuse_batched(args[1])) return nullptr;
   try {
     const Tensor x = autograd::detach(unwrap(args[1]));
     if (n > 2 && PyObject_IsTrue(args[2]) == 1) autograd::set_requires_grad(x, true);
@@ -240,6 +243,7 @@ template <class F>
 PyObject* inplace(PyObject* a, PyObject* b, const F& f) {
   try {
     ops::Operand y(0);
+    if (refuse_batched(b)) return nullptr;
     if (!operand_from(b, a, &y)) Py_RETURN_NOTIMPLEMENTED;
     {
       const Tensor x = unwrap(a);

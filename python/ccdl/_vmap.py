@@ -1,7 +1,8 @@
 """vmap: a function of one sample, mapped over a batch dimension.
 
-The function runs once per sample and the results are stacked, so anything it may do alone it may do here, and
-derivatives of any order nest.
+The function runs once, on values that stand for those of all samples (``_batching``). What needs one value
+per sample in Python, as ``if x > 0`` and ``x.item()`` do, or writes such a value into a tensor that the
+samples share, has the function run once per sample instead, and the results stacked.
 """
 
 from __future__ import annotations
@@ -34,12 +35,18 @@ def vmap(
             nested like the positional arguments (or like their outer levels). Keyword arguments are shared.
         out_dims: where the mapped dimension goes in every output; None for outputs that no input decides.
         randomness: 'different' random numbers per sample, the 'same' for all, or 'error'.
-        chunk_size: accepted without effect; samples run one after another.
+        chunk_size: at most so many samples at once, None for all.
+
+    The function runs once for all samples. Only where Python itself needs a number of one sample
+    (``if x > 0``, ``x.item()``, a mask that differs between samples as index), or where the function writes
+    into a tensor that the samples share, it runs again, sample by sample. A call without a rule for all
+    samples is a loop of its own.
 
     Raises:
         ValueError: dims that do not fit the inputs or outputs, unequal sizes, no tensor to map over, an
             output that is no tensor.
-        RuntimeError: random numbers drawn although randomness is 'error'; an unknown randomness.
+        RuntimeError: random numbers drawn although randomness is 'error'; an unknown randomness; running
+            statistics of a batch norm in training that the samples share.
         IndexError: an out dimension out of range.
 
     >>> import ccdl
@@ -59,8 +66,16 @@ def vmap(
         dims = _dims_of_inputs(name, in_dims, args)
         leaves = list(_leaves(args))
         size = _batch_size(leaves, dims)
-        results = _run(func, args, kwargs, leaves, dims, size, randomness)
-        return _stacked(name, results, out_dims, size)
+        if size == 0:
+            return _stacked(name, _run(func, args, kwargs, leaves, dims, size, randomness), out_dims, size)
+        if chunk_size is None or chunk_size >= size:
+            return _mapped(name, func, args, kwargs, leaves, dims, size, out_dims, randomness)
+        parts = []
+        for start in range(0, size, chunk_size):
+            count = min(chunk_size, size - start)
+            mine = [x if d is None else x.narrow(d, start, count) for x, d in zip(leaves, dims)]
+            parts.append(_mapped(name, func, args, kwargs, mine, dims, count, out_dims, randomness))
+        return _joined(parts, out_dims)
 
     return mapped
 
@@ -151,6 +166,63 @@ def _batch_size(leaves: list[Any], dims: list[Any]) -> int:
     return sizes[0]
 
 
+def _mapped(name, func, args, kwargs, leaves, dims, size, out_dims, randomness):
+    """All samples at once, or, where that cannot be, one after the other."""
+    from ._batching.core import Frame, NoBatch, Refused, entered, wrapped
+
+    start = _Random()
+    frame = Frame(size, randomness)
+    try:
+        with entered(frame):
+            first = [x if d is None else x.movedim(d, 0) if d else x for x, d in zip(leaves, dims)]
+            given = [x if d is None else wrapped(x, frame) for x, d in zip(first, dims)]
+            result = func(*_filled(args, iter(given)), **kwargs)
+        if randomness == "error" and start.moved():
+            raise Refused(_REFUSED)
+    except Refused:
+        start.restore()
+        raise
+    except NoBatch:
+        start.restore()
+        results = _run(func, args, kwargs, leaves, dims, size, randomness)
+        return _stacked(name, results, out_dims, size)
+    return _taken_out(name, result, out_dims, frame)
+
+
+def _taken_out(name: str, result: Any, out_dims: Any, frame: Any) -> Any:
+    """Values of all samples as tensors, the samples where ``out_dims`` has them."""
+    leaves = list(_leaves(result))
+    found = []
+    for x, dim in zip(leaves, _dims_of_outputs(name, result, leaves, out_dims)):
+        mine = getattr(x, "_frame", None) is frame
+        if dim is None:
+            if mine:
+                raise ValueError(
+                    f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None"
+                )
+            found.append(x)
+            continue
+        value = x._value if mine else x.unsqueeze(0).expand(frame.size, *x.shape)
+        place = _place(dim, x.dim())
+        found.append(value.movedim(0, place) if place else value)
+    return _filled(result, iter(found))
+
+
+def _joined(parts: list[Any], out_dims: Any) -> Any:
+    """Results of the chunks, one after the other along their out dimensions."""
+    rows = [list(_leaves(part)) for part in parts]
+    single = isinstance(parts[0], _C.Tensor) and isinstance(out_dims, (list, tuple)) and len(out_dims) == 1
+    dims = _spread(out_dims[0] if single else out_dims, parts[0], RuntimeError)
+    found = [c[0] if d is None else _C.cat(list(c), d) for c, d in zip(zip(*rows), dims)]
+    return _filled(parts[0], iter(found))
+
+
+_REFUSED = (
+    "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
+    "'different' randomness flags on vmap or perform the randomness operation out of vmap"
+)
+
+
 class _Random:
     """The generators of the CPU and of the current CUDA device: what they were, and whether they moved."""
 
@@ -189,10 +261,7 @@ def _run(func, args, kwargs, leaves, dims, size, randomness):
         results.append(func(*_filled(args, iter(picked)), **kwargs))
         if randomness == "error" and not i and start is not None and start.moved():
             start.restore()
-            raise CcdlRuntimeError(
-                "vmap: called random operation while in randomness error mode. Please either use the 'same' "
-                "or 'different' randomness flags on vmap or perform the randomness operation out of vmap"
-            )
+            raise CcdlRuntimeError(_REFUSED)
     if start is not None and not size:
         start.restore()
     return results
@@ -202,10 +271,16 @@ def _without(x: Any, dim: int) -> Any:
     return x.new_zeros([*x.shape[:dim], *x.shape[dim + 1 :]])
 
 
-def _stacked(name: str, results: list[Any], out_dims: Any, size: int) -> Any:
-    first = results[0]
-    rows = [list(_leaves(result)) for result in results]
-    for leaf in rows[0]:
+def _place(dim: int, rank: int) -> int:
+    if not -rank - 1 <= dim <= rank:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-rank - 1}, {rank}], but got {dim})"
+        )
+    return dim % (rank + 1)
+
+
+def _dims_of_outputs(name: str, first: Any, leaves: list[Any], out_dims: Any) -> list[Any]:
+    for leaf in leaves:
         if not isinstance(leaf, _C.Tensor):
             raise ValueError(
                 f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(leaf)}. Did you mean "
@@ -218,15 +293,21 @@ def _stacked(name: str, results: list[Any], out_dims: Any, size: int) -> Any:
         )
     if isinstance(first, _C.Tensor) and isinstance(out_dims, (list, tuple)) and len(out_dims) == 1:
         out_dims = out_dims[0]
-    dims = _spread(
+    return _spread(
         out_dims,
         first,
         lambda: ValueError(
             f"vmap({name}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the "
             f"structure of `outputs`. out_dims is {out_dims!r}, the output is a {type(first).__name__} of "
-            f"{len(rows[0])} tensors"
+            f"{len(leaves)} tensors"
         ),
     )
+
+
+def _stacked(name: str, results: list[Any], out_dims: Any, size: int) -> Any:
+    first = results[0]
+    rows = [list(_leaves(result)) for result in results]
+    dims = _dims_of_outputs(name, first, rows[0], out_dims)
     joined = []
     for column, dim in zip(zip(*rows), dims):
         x = column[0]
@@ -237,15 +318,10 @@ def _stacked(name: str, results: list[Any], out_dims: Any, size: int) -> Any:
                 )
             joined.append(x)
             continue
-        if not -x.dim() - 1 <= dim <= x.dim():
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-x.dim() - 1}, {x.dim()}], but got "
-                f"{dim})"
-            )
+        place = _place(dim, x.dim())
         if size:
-            joined.append(_C.stack(list(column), dim))
+            joined.append(_C.stack(list(column), place))
         else:
-            place = dim % (x.dim() + 1)
             joined.append(x.new_zeros([*x.shape[:place], 0, *x.shape[place:]]))
     return _filled(first, iter(joined))
 

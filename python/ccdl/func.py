@@ -62,6 +62,8 @@ def _prepare(what: str, args: Any, places: list[int]) -> tuple[list[Any], list[A
     """Arguments with the chosen ones as new inputs of the graph, those inputs, and whether arguments have a
     history of their own, which an outer derivative may follow.
     """
+    from ._batching.core import expanded, running
+
     given = list(args)
     fresh: list[Any] = []
     outer = any(t.requires_grad for a in args for t in _tensors(a))
@@ -72,6 +74,8 @@ def _prepare(what: str, args: Any, places: list[int]) -> tuple[list[Any], list[A
                 raise CcdlRuntimeError(
                     f"{what}: argument {n} has a tensor of dtype {t.dtype}, must be floating"
                 )
+        if running.frames:  # inside vmap every sample has a derivative of its own
+            tensors = [expanded(t) for t in tensors]
         # a view keeps the way to an outer derivative
         mine = [t.view_as(t) if t.requires_grad else t.detach().requires_grad_() for t in tensors]
         fresh += mine
@@ -351,14 +355,84 @@ def jvp(
     return (shown, push(tangents), aux) if has_aux else (shown, push(tangents))
 
 
-def _jacobian(what: str, func: Callable[..., Any], argnums: Any, has_aux: bool) -> Callable[..., Any]:
+def _by_copies(what, func, args, kwargs, places, results, fresh, chunk, recorded, state):
+    """Rows of the Jacobian by one pass over as many copies of the function as there are rows, each weighted
+    by another element of the outputs; None where that does not pay or cannot be.
+
+    Returns per output the blocks of all inputs.
+    """
+    from ._batching.core import Frame, NoBatch, Refused, entered
+    from .autograd import grad as autograd_grad
+
+    counts = [y.numel() for y in results]
+    count, inputs = sum(counts), sum(x.numel() for x in fresh)
+    if count < 2 or inputs > 100_000 or not fresh:
+        return None
+    chunk = chunk or max(1, 2**22 // (inputs + count))
+    blocks: list[list[Any]] = []
+    after = _C.get_rng_state()
+    try:
+        for start in range(0, count, chunk):
+            rows = min(chunk, count - start)
+            frame = Frame(rows, "same", copies=True)
+            _C.set_rng_state(state)
+            with entered(frame):
+                given, mine, outer = _prepare(what, args, places)
+                output = func(*given, **kwargs)
+                if isinstance(output, tuple) and len(output) == 2 and len(_tensors(output)) != len(results):
+                    output = output[0]
+                found = _tensors(output)[: len(results)]
+            values = [x._value for x in mine]
+            reached, weights, first = [], [], 0
+            for y, size in zip(found, counts):
+                low, high = max(start, first), min(start + rows, first + size)
+                if low < high and getattr(y, "_frame", None) is frame and y._value.requires_grad:
+                    weight = _C.zeros((rows, size), dtype=y.dtype, device=y.device)
+                    weight[low - start : high - start, low - first : high - first].fill_diagonal_(1)
+                    reached.append(y._value)
+                    weights.append(weight.reshape(rows, *y.shape))
+                first += size
+            outer = bool(reached) and _looked_on(recorded, outer, reached, values)
+            grads = [None] * len(values)
+            if reached:
+                grads = autograd_grad(
+                    reached, values, weights, retain_graph=True, create_graph=outer, allow_unused=True
+                )
+            blocks.append([_C.zeros_like(x) if g is None else g for x, g in zip(values, grads)])
+    except (NoBatch, Refused):
+        return None
+    finally:
+        _C.set_rng_state(after)
+    columns = [b[0] if len(b) == 1 else _C.cat(list(b)) for b in zip(*blocks)]
+    pieces = [column.split(counts) for column in columns]
+    return [
+        [piece[k].reshape(*y.shape, *x.shape) for piece, x in zip(pieces, fresh)]
+        for k, y in enumerate(results)
+    ]
+
+
+def _jacobian(
+    what: str, func: Callable[..., Any], argnums: Any, has_aux: bool, chunk: int | None = None
+) -> Callable[..., Any]:
     def derived(*args: Any, **kwargs: Any) -> Any:
         places, recorded = _places_of(what, argnums, len(args)), _C.is_grad_enabled()
 
         def run() -> Any:
             given, fresh, outer = _prepare(what, args, places)
+            state = _C.get_rng_state()
             output, aux = _with_aux(what, func(*given, **kwargs), has_aux)
-            outer = _looked_on(recorded, outer, _all_tensors(what, output), fresh)
+            results = _all_tensors(what, output)
+            outer = _looked_on(recorded, outer, results, fresh)
+
+            def nested(columns: list[Any]) -> Any:
+                found = iter(columns)
+                parts = tuple(_rebuilt(args[n], found) for n in places)
+                return parts if isinstance(argnums, tuple) else parts[0]
+
+            fast = _by_copies(what, func, args, kwargs, places, results, fresh, chunk, recorded, state)
+            if fast is not None:
+                result = _rebuilt(output, iter([nested(columns) for columns in fast]))
+                return (result, aux) if has_aux else result
 
             def of(y: Any) -> Any:
                 flat = y.reshape(-1)
@@ -371,11 +445,9 @@ def _jacobian(what: str, func: Callable[..., Any], argnums: Any, has_aux: bool) 
                     else x.new_zeros((*y.shape, *x.shape))
                     for k, x in enumerate(fresh)
                 ]
-                found = iter(columns)
-                parts = tuple(_rebuilt(args[n], found) for n in places)
-                return parts if isinstance(argnums, tuple) else parts[0]
+                return nested(columns)
 
-            result = _rebuilt(output, iter([of(y) for y in _all_tensors(what, output)]))
+            result = _rebuilt(output, iter([of(y) for y in results]))
             return (result, aux) if has_aux else result
 
         return _enabled(run)
@@ -397,7 +469,10 @@ def jacrev(
     Args:
         func: returns tensors, also nested (with ``has_aux`` that and anything else).
         argnums: positions of the arguments to differentiate by, one or a tuple.
-        chunk_size: accepted without effect; rows are computed one after another.
+        chunk_size: at most so many rows at once; None for as many as memory lets seem sensible.
+
+    The function runs once for its outputs, and once more on one copy of the inputs per row, followed by one
+    backward pass; what cannot run on copies (writes into tensors from around it) has a pass per row.
 
     Raises:
         RuntimeError: an output that is no tensor, a position out of range, an integer tensor.
@@ -409,7 +484,7 @@ def jacrev(
     """
     if chunk_size is not None and not chunk_size > 0:
         raise ValueError("jacrev: `chunk_size` should be greater than 0.")
-    return _jacobian("jacrev", func, argnums, has_aux)
+    return _jacobian("jacrev", func, argnums, has_aux, chunk_size)
 
 
 def jacfwd(

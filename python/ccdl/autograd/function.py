@@ -191,6 +191,10 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Runs ``forward`` and records the op if an argument requires grad."""
+        if _C._batched_among(args):
+            from .._batching.custom import apply
+
+            return apply(cls, args)
         ctx = FunctionCtx(cls, args)
         recording = _C._set_grad_enabled(False)
         try:
