@@ -7,7 +7,7 @@ from measuring import Row, tensor
 
 def conv(
     n: int, c: int, h: int, o: int, k: int, stride: int = 1, padding: int = 0, backward: bool = False,
-    channels_last: str = "", groups: int = 1,
+    channels_last: str = "", groups: int = 1, dtype: str = "float32",
 ) -> Row:  # fmt: skip
     """channels_last "peer": the peer computes in its faster layout, ccdl as always; "both": so do both."""
     out = (h + 2 * padding - k) // stride + 1
@@ -19,11 +19,12 @@ def conv(
         last = channels_last == "both" or (channels_last == "peer" and T.__name__ == "torch")
         if last:
             x, w = (t.to(memory_format=T.channels_last) for t in (x, w))
+        x, w = (t.to(getattr(T, dtype)) for t in (x, w))
         options = {"stride": stride, "padding": padding, "groups": groups}
         if not backward:
             return lambda: T.nn.functional.conv2d(x, w, **options)
         dy = tensor(T, n, o, out, out, seed=3)
-        dy = dy.to(memory_format=T.channels_last) if last else dy
+        dy = (dy.to(memory_format=T.channels_last) if last else dy).to(getattr(T, dtype))
         x.requires_grad_(), w.requires_grad_()
 
         def step():
@@ -35,8 +36,9 @@ def conv(
 
     name = f"conv {n},{c},{h}->{o} k{k} s{stride}" + (f" g{groups}" if groups > 1 else "") + (" f+b" if backward else "")
     name += {"": "", "peer": " peer channels_last", "both": " channels_last"}[channels_last]
+    name += "" if dtype == "float32" else f" {dtype}"
     times = 3 if backward else 1
-    return Row(name, make, flops=flops * times, bytes=moved * times, tol=1e-3)
+    return Row(name, make, flops=flops * times, bytes=moved * times, tol=1e-3 if dtype == "float32" else 2e-2)
 
 
 def both(*shape: int, **options: Any) -> list[Row]:
@@ -96,6 +98,10 @@ ROWS = [
     *both(16, 3, 224, 64, 7, 2, 3, channels_last="both"),
     *both(16, 64, 56, 64, 3, padding=1, groups=64, channels_last="both"),
     *(row for shape in GROUPED for row in both(*shape, groups=32, channels_last="both")),
+    *both(16, 64, 56, 64, 3, padding=1, channels_last="both", dtype="bfloat16"),
+    *both(16, 128, 56, 128, 3, 2, 1, channels_last="both", dtype="bfloat16"),
+    *both(16, 256, 56, 64, 1, channels_last="both", dtype="bfloat16"),
+    *both(16, 64, 56, 256, 1, channels_last="both", dtype="bfloat16"),
     *both(16, 64, 56, 64, 3, padding=1, groups=64),
     *both(16, 64, 56, 64, 3, 2, 1, groups=64),
     *both(8, 96, 56, 96, 7, padding=3, groups=96),

@@ -128,6 +128,39 @@ def test_bits_do_not_depend_on_threads(case: tuple) -> None:
         assert np.array_equal(a.numpy(), b.numpy())
 
 
+@pytest.mark.parametrize("w_last", [False, True])
+@pytest.mark.parametrize("case", CASES + [(F.conv2d, (5, 48, 15, 13), (65, 48, 3, 3), {"padding": 1}),
+                                          (F.conv2d, (3, 130, 9, 9), (64, 130, 1, 1), {}),
+                                          (F.conv2d, (2, 1100, 3, 4), (17, 1100, 1, 2), {"padding": (0, 1)})],
+                         ids=lambda c: f"{c[0].__name__} {c[1]} {c[2]} {c[3]}")
+def test_bfloat16_is_summed_in_float_and_rounded_once(case: tuple, w_last: bool) -> None:
+    op, x, w, options = case
+    rng = np.random.default_rng(1)
+    x, w = (ccdl.tensor(np.asarray(rng.standard_normal(s))).bfloat16() for s in (x, w))
+    dy = ccdl.tensor(np.asarray(rng.standard_normal(op(x, w, **options).shape))).bfloat16()
+
+    def run(x, w, dy) -> list[ccdl.Tensor]:
+        x, w = x.detach().requires_grad_(), w.detach().requires_grad_()
+        y = op(x, w, **options)
+        y.backward(dy)
+        return [y.detach(), x.grad, w.grad]
+
+    want = run(x.double(), w.double(), dy.double())
+    before = ccdl.get_num_threads()
+    try:
+        ccdl.set_num_threads(3)
+        got = run(last(x), last(w) if w_last else w, last(dy))
+        ccdl.set_num_threads(1)
+        alone = run(last(x), last(w) if w_last else w, last(dy))
+    finally:
+        ccdl.set_num_threads(before)
+    for what, a, b, c in zip(("y", "dx", "dw"), got, want, alone):
+        assert a.dtype == ccdl.bfloat16 and a.shape == b.shape
+        np.testing.assert_allclose(a.double().numpy(), b.numpy(), rtol=2**-8, atol=2e-6 * float(b.abs().max()),
+                                   err_msg=what)
+        assert np.array_equal(a.float().numpy(), c.float().numpy()), what
+
+
 def test_half_precision_and_second_derivative() -> None:
     x = last(ccdl.tensor(np.random.default_rng(0).standard_normal((2, 6, 5, 7)))).requires_grad_()
     w = last(ccdl.tensor(np.random.default_rng(1).standard_normal((4, 6, 3, 3)))).requires_grad_()

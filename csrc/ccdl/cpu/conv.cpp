@@ -5,6 +5,7 @@
 // without panels.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_lanes.h>
+#include <ccdl/cpu/conv_last_bf16.h>
 #include <ccdl/cpu/conv_last_regions.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
@@ -503,6 +504,8 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
 
 void conv_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& geometry,
                   Activation activation) {
+  if (x.dtype == DType::BFloat16)
+    return conv_bf16_forward(x, w, bias, y, geometry, activation == Activation::Relu);
   const ConvTrim trim(x, w, y, geometry);
   if (trim.useful()) {
     const Compact some(trim.part(w));
@@ -517,6 +520,7 @@ void conv_forward(const View& x, const View& w, const void* bias, const View& y,
 }
 
 void conv_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& geometry) {
+  if (dy.dtype == DType::BFloat16) return conv_bf16_backward_input(dy, w, dx, geometry);
   const ConvTrim trim(dx, w, dy, geometry);
   if (trim.useful()) {
     const Compact some(trim.part(w));

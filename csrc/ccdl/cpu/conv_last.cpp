@@ -4,7 +4,9 @@
 // phase; where dx has few channels, the product dy x w is added to dx tap by tap instead.
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_last.h>
+#include <ccdl/cpu/conv_last_build.h>
 #include <ccdl/cpu/conv_last_depthwise.h>
+#include <ccdl/cpu/conv_last_gather.h>
 #include <ccdl/cpu/conv_last_packed.h>
 #include <ccdl/cpu/conv_last_regions.h>
 #include <ccdl/cpu/conv_last_rows.h>
@@ -16,113 +18,8 @@ namespace {
 constexpr int64_t kLastPixels = 128;  // pixels of a block
 constexpr int64_t kLastDepth = 512;   // of the sum, gathered at a time
 
-View matrix(const void* data, DType dtype, int64_t rows, int64_t columns, int64_t row, int64_t column) {
-  View v{};
-  v.data = const_cast<void*>(data);
-  v.dtype = dtype;
-  v.ndim = 3;
-  v.sizes[0] = 1;
-  v.sizes[1] = rows;
-  v.sizes[2] = columns;
-  v.strides[0] = 0;
-  v.strides[1] = row;
-  v.strides[2] = column;
-  return v;
-}
-
 template <class T>
 constexpr DType kDType = sizeof(T) == 4 ? DType::Float32 : DType::Float64;
-
-// The elements [k0, k1) of the rows of pixels [begin, begin + count), counted over the batch.
-template <class T>
-class Gather {
- public:
-  explicit Gather(const LastSweep<T>& s)
-      : s_(s),
-        run_(s.rows_follow() && !s.apart() ? s.taps[2].size() : 1),
-        runs_(s.taps[2].size() / run_),
-        length_(run_ * s.channels) {
-    for (int64_t d : s.taps[0].shift)
-      for (int64_t h : s.taps[1].shift)
-        for (int64_t r = 0; r < runs_; ++r)
-          line_.push_back(
-              ((d * s.src_size[1] + h) * s.src_size[2] + s.taps[2].shift[static_cast<size_t>(r * run_)]) *
-              s.src_pixel);
-  }
-
-  void rows(int64_t begin, int64_t count, int64_t k0, int64_t k1, T* out) const {
-    const int64_t image = s_.image(), depth = k1 - k0;
-    int64_t n = begin / image, at[3];
-    const int64_t rest = begin % image;
-    at[0] = rest / (s_.pixels[1] * s_.pixels[2]);
-    at[1] = rest / s_.pixels[2] % s_.pixels[1];
-    at[2] = rest % s_.pixels[2];
-    for (int64_t q = 0; q < count; ++q, out += depth) {
-      row(n, at, k0, k1, out);
-      if (++at[2] < s_.pixels[2]) continue;
-      at[2] = 0;
-      if (++at[1] < s_.pixels[1]) continue;
-      at[1] = 0;
-      if (++at[0] < s_.pixels[0]) continue;
-      at[0] = 0;
-      ++n;
-    }
-  }
-
- private:
-  void row(int64_t n, const int64_t* at, int64_t k0, int64_t k1, T* out) const {
-    const T* image = s_.src + n * s_.src_batch();
-    if (k0 == 0 && k1 == s_.k() && inside(at)) {
-      const T* from = image + ((at[0] * s_.step[0] * s_.src_size[1] + at[1] * s_.step[1]) * s_.src_size[2] +
-                               at[2] * s_.step[2]) *
-                                  s_.src_pixel;
-      for (int64_t offset : line_) {
-        copy_run(out, from + offset, length_);
-        out += length_;
-      }
-      return;
-    }
-    int64_t line = k0 / length_, lw = line % runs_, lh = line / runs_ % s_.taps[1].size(),
-            ld = line / (runs_ * s_.taps[1].size());
-    for (int64_t from = line * length_; from < k1; from += length_) {
-      const int64_t d = at[0] * s_.step[0] + s_.taps[0].shift[static_cast<size_t>(ld)],
-                    h = at[1] * s_.step[1] + s_.taps[1].shift[static_cast<size_t>(lh)],
-                    w = at[2] * s_.step[2] + s_.taps[2].shift[static_cast<size_t>(lw * run_)];
-      const int64_t e0 = std::max<int64_t>(k0 - from, 0), e1 = std::min(k1 - from, length_);
-      piece(image, d, h, w, e0, e1, out);
-      out += e1 - e0;
-      if (++lw < runs_) continue;
-      lw = 0;
-      if (++lh < s_.taps[1].size()) continue;
-      lh = 0;
-      ++ld;
-    }
-  }
-  bool inside(const int64_t* at) const {  // all taps
-    bool yes = true;
-    for (int d = 0; d < 3; ++d)
-      yes = yes && at[d] * s_.step[d] + s_.taps[d].shift.front() >= 0 &&
-            at[d] * s_.step[d] + s_.taps[d].shift.back() < s_.src_size[d];
-    return yes;
-  }
-  // Elements [e0, e1) of the run that begins at pixel (d, h, w); zeros outside the plane.
-  void piece(const T* image, int64_t d, int64_t h, int64_t w, int64_t e0, int64_t e1, T* out) const {
-    const int64_t c = s_.channels;
-    int64_t lo = e1, hi = e1;
-    if (d >= 0 && d < s_.src_size[0] && h >= 0 && h < s_.src_size[1]) {
-      lo = std::clamp(-w * c, e0, e1);
-      hi = std::clamp((s_.src_size[2] - w) * c, lo, e1);
-    }
-    if (lo > e0) std::fill(out, out + (lo - e0), T(0));
-    if (hi > lo)
-      copy_run(out + (lo - e0), image + ((d * s_.src_size[1] + h) * s_.src_size[2] + w) * s_.src_pixel + lo,
-               hi - lo);
-    if (hi < e1) std::fill(out + (hi - e0), out + (e1 - e0), T(0));
-  }
-  const LastSweep<T>& s_;
-  int64_t run_, runs_, length_;
-  std::vector<int64_t> line_;  // of a run's begin from the pixel it belongs to
-};
 
 // w in panels of nr columns: the block [k0, k0 + depth) begins at k0 * padded columns.
 template <class T>
@@ -185,8 +82,9 @@ void sweep_last(const LastSweep<T>& s) {
   const bool even = s.even();
   if (s.pointwise() && even) {
     const DType t = kDType<T>;
-    return gemm(matrix(s.src, t, total, k, s.src_pixel, 1), matrix(s.w, t, k, s.m, s.w_channel, s.w_column),
-                matrix(s.dst, t, total, s.m, s.dst_stride[2], 1), 1, 0,
+    return gemm(last_matrix(s.src, t, total, k, s.src_pixel, 1),
+                last_matrix(s.w, t, k, s.m, s.w_channel, s.w_column),
+                last_matrix(s.dst, t, total, s.m, s.dst_stride[2], 1), 1, 0,
                 {s.bias, 0, 1, s.relu ? Activation::Relu : Activation::None});
   }
   const auto& kernels = gemm_kernels<T>();
@@ -211,80 +109,6 @@ void sweep_last(const LastSweep<T>& s) {
       if (!even) place_rows(s, begin, count, tile.get());
     }
   });
-}
-
-// What both directions share; `channel`: the dim of w that follows the channels of src.
-template <class T>
-LastSweep<T> sweep_of(const View& src, const View& w, const View& dst, int64_t groups, int channel) {
-  LastSweep<T> s{};
-  s.batch = dst.sizes[0];
-  s.groups = groups;
-  s.channels = src.sizes[1] / groups;
-  s.m = dst.sizes[1] / groups;
-  s.src = src.ptr<T>();
-  s.src_pixel = src.sizes[1];
-  s.dst = dst.ptr<T>();
-  s.w = w.ptr<T>();
-  s.w_group = w.sizes[0] / groups * w.strides[0];
-  s.w_channel = w.strides[channel];
-  s.w_column = w.strides[1 - channel];
-  for (int d = 0; d < 3; ++d) {
-    s.src_size[d] = src.sizes[d + 2];
-    s.w_tap[d] = w.strides[d + 2];
-  }
-  return s;
-}
-
-template <class T>
-LastSweep<T> forward_sweep(const View& x, const View& w, const View& y, const ConvGeometry& g) {
-  LastSweep<T> s = sweep_of<T>(x, w, y, g.groups, 1);
-  int64_t stride = y.sizes[1];
-  for (int d = 2; d >= 0; --d) {
-    s.pixels[d] = y.sizes[d + 2];
-    s.step[d] = g.stride[d];
-    s.dst_stride[d] = stride;
-    stride *= s.pixels[d];
-    for (int64_t t = 0; t < w.sizes[d + 2]; ++t) {
-      s.taps[d].shift.push_back(t * g.dilation[d] - g.padding[d]);
-      s.taps[d].index.push_back(t);
-    }
-  }
-  s.dst_batch = stride;
-  return s;
-}
-
-// The positions of dx congruent to `phase` modulo the stride, as a sweep over dy; no taps where none reach
-// them.
-template <class T>
-LastSweep<T> phase_sweep(const View& dy, const View& w, const View& dx, const ConvGeometry& g,
-                         const int64_t* phase) {
-  LastSweep<T> s = sweep_of<T>(dy, w, dx, g.groups, 0);
-  int64_t stride = dx.sizes[1];
-  for (int d = 2; d >= 0; --d) {
-    s.step[d] = 1;
-    s.pixels[d] = ceil_div(dx.sizes[d + 2] - phase[d], g.stride[d]);
-    s.dst += phase[d] * stride;
-    s.dst_stride[d] = g.stride[d] * stride;
-    stride *= dx.sizes[d + 2];
-    for (int64_t t = w.sizes[d + 2] - 1; t >= 0; --t) {
-      const int64_t at = phase[d] + g.padding[d] - t * g.dilation[d];
-      if (at % g.stride[d] != 0) continue;
-      s.taps[d].shift.push_back(at / g.stride[d]);
-      s.taps[d].index.push_back(t);
-    }
-  }
-  s.dst_batch = stride;
-  return s;
-}
-
-template <class T>
-void clear_phase(const LastSweep<T>& s) {
-  for (int64_t q = 0; q < s.batch * s.image(); ++q) {
-    const int64_t n = q / s.image(), i = q % s.image(), w = i % s.pixels[2],
-                  h = i / s.pixels[2] % s.pixels[1], d = i / (s.pixels[2] * s.pixels[1]);
-    std::fill_n(s.dst + n * s.dst_batch + d * s.dst_stride[0] + h * s.dst_stride[1] + w * s.dst_stride[2],
-                s.groups * s.m, T(0));
-  }
 }
 
 // dx of few channels: rows of products [pixel of dy][tap, channel], added to dx image by image.
@@ -360,8 +184,8 @@ void weight_last(const LastSweep<T>& s, const T* dy, T* out) {
   }
   if (s.pointwise()) {
     const DType t = kDType<T>;
-    return gemm(matrix(dy, t, m, total, 1, dy_pixel), matrix(s.src, t, total, k, s.src_pixel, 1),
-                matrix(out, t, m, k, k, 1), 1, 0, {});
+    return gemm(last_matrix(dy, t, m, total, 1, dy_pixel), last_matrix(s.src, t, total, k, s.src_pixel, 1),
+                last_matrix(out, t, m, k, k, 1), 1, 0, {});
   }
   const int64_t columns = round_up(ceil_div(k, ceil_div(k, kLastDepth)), kernels.nr),
                 column_blocks = ceil_div(k, columns), blocks = ceil_div(total, kLastPixels);
@@ -439,17 +263,7 @@ void conv_last_backward_input(const View& dy, const View& w, const View& dx, con
   if (g.groups == 1 && dx.sizes[1] < 8 && plane_size(w) > 1 &&
       plane_size(w) * dx.sizes[1] * dy.sizes[4] <= 1 << 16)
     return add_products<T>(dy, w, dx, g);
-  int64_t phases[3], phase[3];
-  for (int d = 0; d < 3; ++d) phases[d] = std::min(g.stride[d], dx.sizes[d + 2]);
-  for (phase[0] = 0; phase[0] < phases[0]; ++phase[0])
-    for (phase[1] = 0; phase[1] < phases[1]; ++phase[1])
-      for (phase[2] = 0; phase[2] < phases[2]; ++phase[2]) {
-        const LastSweep<T> s = phase_sweep<T>(dy, w, dx, g, phase);
-        if (s.count() == 0)
-          clear_phase(s);
-        else
-          sweep_last(s);
-      }
+  for_phases<T>(dy, w, dx, g, [](const LastSweep<T>& s) { sweep_last(s); });
 }
 
 template <class T>

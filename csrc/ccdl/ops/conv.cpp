@@ -1,7 +1,7 @@
 // Convolution over three operations that are each other's derivatives: the product of input and weight, and
 // its adjoints in the input and in the weight. A transposed convolution is the adjoint in the input used
-// forward. CPU kernels see float32 or float64: halves are widened whole and rounded once. CUDA kernels take
-// every floating dtype and both layouts.
+// forward. CPU kernels see float32 or float64: halves are widened whole and rounded once, but bfloat16 where
+// the processor multiplies it. CUDA kernels take every floating dtype and both layouts.
 #include <ccdl/ops/conv.h>
 
 #include <ccdl/kernels/conv.h>
@@ -44,14 +44,20 @@ View spatial_view(const Tensor& x, int dims, MemoryFormat format) {  // dense x 
   return v;
 }
 
-// What the kernel takes of an operand: dense in the format, on CPU contiguous and halves as float.
-Tensor operand(const Tensor& x, MemoryFormat format) {
-  NoGradGuard guard;
-  return contiguous(is_half(x.dtype()) && x.device().is_cpu() ? to(x, DType::Float32) : x, format);
+// Whether the kernel computes in float what is a half.
+bool widens(const Tensor& x, const Geometry& g, bool input_gradient = false) {
+  if (!is_half(x.dtype()) || !x.device().is_cpu()) return false;
+  return x.dtype() != DType::BFloat16 || g.format == MemoryFormat::Contiguous ||
+         !cpu::conv_takes_bfloat16(g.kernel, g.x_sizes[1], g.y_sizes[1], input_gradient);
 }
 
-Tensor result_like(const Dims& sizes, const Tensor& x, MemoryFormat format) {
-  const bool widened = is_half(x.dtype()) && x.device().is_cpu();
+// What the kernel takes of an operand: dense in the format.
+Tensor operand(const Tensor& x, MemoryFormat format, bool widened) {
+  NoGradGuard guard;
+  return contiguous(widened ? to(x, DType::Float32) : x, format);
+}
+
+Tensor result_like(const Dims& sizes, const Tensor& x, MemoryFormat format, bool widened) {
   return empty(sizes, widened ? DType::Float32 : x.dtype(), x.device(), format);
 }
 
@@ -140,9 +146,10 @@ Dims channel_sizes(int64_t dims) {  // of a bias beside [N, C, ...]
 }
 
 Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g) {
-  const Tensor xc = operand(x, g.format), wc = operand(w, g.w_format),
-               bc = bias.defined() ? operand(bias, MemoryFormat::Contiguous) : bias,
-               y = result_like(g.y_sizes, x, g.format);
+  const bool wide = widens(x, g);
+  const Tensor xc = operand(x, g.format, wide), wc = operand(w, g.w_format, wide),
+               bc = bias.defined() ? operand(bias, MemoryFormat::Contiguous, wide) : bias,
+               y = result_like(g.y_sizes, x, g.format, wide);
   if (nothing_to_sum(y, xc, wc)) {
     const NoGradGuard no_grad;
     if (bias.defined()) copy_(y, reshape(bc, channel_sizes(y.dim())));
@@ -155,8 +162,9 @@ Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geome
 }
 
 Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
-  const Tensor dc = operand(dy, g.format), wc = operand(w, g.w_format),
-               dx = result_like(g.x_sizes, dy, g.format);
+  const bool wide = widens(dy, g, true);
+  const Tensor dc = operand(dy, g.format, wide), wc = operand(w, g.w_format, wide),
+               dx = result_like(g.x_sizes, dy, g.format, wide);
   if (!nothing_to_sum(dx, dc, wc))
     CCDL_KERNEL(dx,
                 conv_backward_input(spatial_view(dc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
@@ -165,8 +173,9 @@ Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
 }
 
 Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g) {
-  const Tensor xc = operand(x, g.format), dc = operand(dy, g.format),
-               dw = result_like(g.w_sizes, x, g.w_format);
+  const bool wide = widens(x, g);
+  const Tensor xc = operand(x, g.format, wide), dc = operand(dy, g.format, wide),
+               dw = result_like(g.w_sizes, x, g.w_format, wide);
   if (!nothing_to_sum(dw, xc, dc))
     CCDL_KERNEL(dw,
                 conv_backward_weight(spatial_view(xc, g.dims, g.format), spatial_view(dc, g.dims, g.format),

@@ -40,22 +40,23 @@ CCDL_SI void tile(const GemmBf16Block& g, int64_t i0, int64_t j0, __mmask16 last
   __m512 acc[R][NV];
   CCDL_UNROLL for (int i = 0; i < R; ++i) CCDL_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
       _mm512_setzero_ps();
-  const bfloat16* a4 = a + 4 * row;
+  constexpr int kBases = (R + 3) / 4;
+  const bfloat16* base[kBases];  // every fourth row: the others are up to three rows further
+  CCDL_UNROLL for (int i = 0; i < kBases; ++i) base[i] = a + 4 * i * row;
   for (int64_t p = 0; p < direct; ++p) {
     __m512i bv[NV];
     CCDL_UNROLL for (int j = 0; j < NV; ++j) bv[j] = _mm512_loadu_si512(b + 16 * j);
     CCDL_UNROLL for (int i = 0; i < R; ++i) {
-      const __m512i av = broadcast_pair(i < 4 ? a + i * row : a4 + (i - 4) * row);
+      const __m512i av = broadcast_pair(base[i / 4] + i % 4 * row);
       CCDL_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = pair_fma(acc[i][j], av, bv[j]);
     }
-    a += step;
-    a4 += step;
+    CCDL_UNROLL for (int i = 0; i < kBases; ++i) base[i] += step;
     b += kNr;
   }
   if (direct <
       pairs) {  // the element after the last one may be anything: it must not meet the padding as NaN
     CCDL_UNROLL for (int i = 0; i < R; ++i) {
-      const __m512i av = _mm512_set1_epi32((int32_t)single(a + i * row));
+      const __m512i av = _mm512_set1_epi32((int32_t)single(base[i / 4] + i % 4 * row));
       CCDL_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
           pair_fma(acc[i][j], av, _mm512_loadu_si512(b + 16 * j));
     }
@@ -69,6 +70,11 @@ CCDL_SI void tile(const GemmBf16Block& g, int64_t i0, int64_t j0, __mmask16 last
   }
 }
 
+// One vector of columns behind the panels: twice the rows, or the sums wait for each other.
+__attribute__((noinline)) void narrow_tile(const GemmBf16Block& g, int64_t i0, int64_t j0, __mmask16 last) {
+  tile<2 * kMr, 1>(g, i0, j0, last);
+}
+
 template <int R>
 __attribute__((noinline)) void row_tile(const GemmBf16Block& g, int64_t i0) {
   int64_t j = 0;
@@ -76,6 +82,10 @@ __attribute__((noinline)) void row_tile(const GemmBf16Block& g, int64_t i0) {
   const int rest = (int)(g.n - j);
   if (rest == 0) return;
   const __mmask16 last = (__mmask16)((1u << ((rest - 1) % 16 + 1)) - 1u);
+  if (R == kMr && rest <= 16 && !g.a_packed) {
+    if (i0 % (2 * kMr) != 0) return;
+    if (i0 + 2 * kMr <= g.m) return narrow_tile(g, i0, j, last);
+  }
   if (rest <= 16)
     tile<R, 1>(g, i0, j, last);
   else if (rest <= 32)
@@ -184,8 +194,53 @@ void pack_b(uint32_t* dst, const bfloat16* b, int64_t b_k, int64_t b_column, int
   }
 }
 
+// Two rows of 32 elements as pairs: those of 16 elements each.
+CCDL_SI void interleave(const bfloat16* even, const bfloat16* odd, __m512i* lo, __m512i* hi) {
+  typedef short Words __attribute__((vector_size(64)));
+  Words first, second;
+  CCDL_UNROLL for (int i = 0; i < 16; ++i) {
+    first[2 * i] = (short)i;
+    first[2 * i + 1] = (short)(32 + i);
+    second[2 * i] = (short)(16 + i);
+    second[2 * i + 1] = (short)(48 + i);
+  }
+  const __m512i x = _mm512_loadu_si512(even),
+                y = odd != nullptr ? _mm512_loadu_si512(odd) : _mm512_setzero_si512();
+  *lo = _mm512_permutex2var_epi16(x, (__m512i)first, y);
+  *hi = _mm512_permutex2var_epi16(x, (__m512i)second, y);
+}
+
 void pack_a(uint32_t* dst, const bfloat16* a, int64_t a_row, int64_t a_k, int64_t m, int64_t k) {
   const int64_t rows = tile_rows(m), pairs = (k + 1) / 2;
+  if (a_row == 1) {  // pairs of rows are interleaved, a line of each at a time
+    for (int64_t first = 0; first < m; first += 4 * rows)
+      for (int64_t s = 0; s < k; s += 2) {
+        const int64_t end = first + 4 * rows < m ? first + 4 * rows : m;
+        if (rows == kMr && end - first == 4 * kMr) {
+          const bfloat16* src = a + s * a_k + first;
+          uint32_t* out = dst + first * pairs + s / 2 * kMr;
+          __m512i lo, hi;
+          interleave(src, s + 1 < k ? src + a_k : nullptr, &lo, &hi);
+          _mm256_storeu_si256((__m256i*)out, _mm512_castsi512_si256(lo));
+          _mm256_storeu_si256((__m256i*)(out + kMr * pairs), _mm512_extracti64x4_epi64(lo, 1));
+          _mm256_storeu_si256((__m256i*)(out + 2 * kMr * pairs), _mm512_castsi512_si256(hi));
+          _mm256_storeu_si256((__m256i*)(out + 3 * kMr * pairs), _mm512_extracti64x4_epi64(hi, 1));
+          continue;
+        }
+        for (int64_t i = first; i < end; i += rows) {
+          const int r = (int)(end - i < rows ? end - i : rows);
+          const __mmask8 live = (__mmask8)((1u << r) - 1u);
+          const bfloat16* src = a + s * a_k + i;
+          __m256i pair = _mm256_cvtepu16_epi32(_mm_maskz_loadu_epi16(live, src));
+          if (s + 1 < k) {
+            const __m256i odd = _mm256_cvtepu16_epi32(_mm_maskz_loadu_epi16(live, src + a_k));
+            pair = _mm256_or_si256(pair, _mm256_slli_epi32(odd, 16));
+          }
+          _mm256_mask_storeu_epi32(dst + i * pairs + s / 2 * r, live, pair);
+        }
+      }
+    return;
+  }
   for (int64_t i = 0; i < m; i += rows) {
     const int64_t r = m - i < rows ? m - i : rows;
     uint32_t* out = dst + i * pairs;
