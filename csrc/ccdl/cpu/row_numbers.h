@@ -1,0 +1,11 @@
+// Elementwise operations of rows and a number for each row.
+#pragma once
+#include <ccdl/kernels/elementwise.h>
+
+namespace ccdl::cpu {
+
+// out = a op b where one operand is constant along out's contiguous rows and the other contiguous like them;
+// false where the operands are others.
+bool rows_by_numbers(BinaryOp op, const View& a, const View& b, const View& out);
+
+}  // namespace ccdl::cpu
