@@ -46,6 +46,14 @@ def bags(T, w):
     return T.nn.functional.embedding_bag(ints(T, 4000, 256, 16), w)
 
 
+def narrow_bags(T, w):
+    return T.nn.functional.embedding_bag(ints(T, 100000, 512, 8), w, mode="sum")
+
+
+def columns(T):
+    return ints(T, 100, 256, 256).to(T.uint8), ints(T, 100, 256, 1).to(T.uint8)
+
+
 def maxima(T, w):
     return T.nn.functional.embedding_bag(ints(T, 4000, 256, 16), w, mode="max")
 
@@ -114,6 +122,25 @@ ROWS = [
     op("one_hot 1000", lambda T, x, i: T.nn.functional.one_hot(i, 1000), extra=lambda T: (ints(T, 1000, 1000),)),
     *(op(f"{name}({dim})", scan(name, dim), bytes=2 * MB) for name in SCANS for dim in (0, 1)),
     *(op(f"{name}({dim})", scan(name, dim), bytes=4 * MB) for name in ("cummax", "cummin") for dim in (0, 1)),
+    backward("x[i, j]", lambda T, x: x[ints(T, 1000, 1000), ints(T, 1000, 1000)], 1000, 1000, bytes=4 * MB),
+    backward("x[mask]", lambda T, x: x[x > 1.3], 1000, 1000, bytes=6 * MB),
+    op(
+        "scatter dim 1",
+        lambda T, x, i: T.scatter(x, 1, i, 2.0),
+        extra=lambda T: (ints(T, 1000, 1000, 1000),),
+        bytes=4 * MB,
+    ),
+    op(
+        "masked_scatter",
+        lambda T, x, m: T.masked_scatter(x, m, x),
+        extra=lambda T: (ints(T, 10, 1000, 1000) == 0,),
+    ),
+    op("nonzero 8192x8", lambda T, x: (x > 0).nonzero(), 8192, 8, bytes=2e6),
+    op("triu 8192x8", lambda T, x: T.triu(x), 8192, 8, bytes=5e5),
+    op("pad 1024x4x8", F("pad", (1, 1)), 1024, 4, 8, bytes=3e5),
+    op("index_select 16x64x64 dim 1", lambda T, x, i: T.index_select(x, 1, i), 16, 64, 64, extra=lambda T: (ints(T, 64, 48),), bytes=4e5),
+    op("embedding_bag 100000x16", narrow_bags, 100000, 16, bytes=3e5),
+    op("x + column 256x256 uint8", lambda T, x, a, b: a + b, 1, extra=columns, bytes=131e3),
     op("embedding_bag max 4000x256", maxima, 4000, 256, bytes=4.5e6),
     backward("embedding_bag max 4000x256", maxima, 4000, 256, bytes=13e6),
     op("embedding_bag 4000x256", bags, 4000, 256, bytes=4.5e6),

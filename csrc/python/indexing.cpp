@@ -3,6 +3,7 @@
 // masks take several dimensions.
 #include "subclass.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include <ccdl/ops/create.h>
@@ -271,6 +272,9 @@ PyObject* tensor_subscript(PyObject* self, PyObject* o) {
     Tensor view = ops::basic_index(x, key.steps, key.count);
     if (!key.advanced) return wrap(view);
     bring_indices(&key, x);
+    if (std::all_of(key.steps, key.steps + key.count,
+                    [](const ops::BasicStep& s) { return s.kind == ops::BasicStep::All; }))
+      view = x;  // no view of the whole, whose gradient would be a copy
     const Tensor y = [&] {
       Args::Unlocked unlocked(x.numel());
       return ops::index(view, key.indices);

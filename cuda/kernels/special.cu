@@ -5,7 +5,7 @@
 #include <device/index.cuh>
 #include <device/prelude.cuh>
 
-#include <ccdl/kernels/special_quantile.h>
+#include <ccdl/kernels/special_draws.h>
 
 namespace ccdl::cu {
 namespace {

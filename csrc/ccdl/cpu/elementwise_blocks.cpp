@@ -336,7 +336,16 @@ bool run_general(ElementFn fn, const View* const* views, const Kind* kinds, int 
     streamed = streamed && (k == 0 || proto[k].data != proto[0].data);
   }
   streamed = streamed && bytes >= kStreamFrom;
-  const bool rows = plan.ndim == 1 || direct || plan.sizes[plan.ndim - 1] >= kLongRow;
+  // Rows with a number of their own beside contiguous operands: blocks of several rows, the numbers spread.
+  bool spread = false, others = true;
+  for (int k = 0; k < count; ++k) {
+    if (!proto[k].data || proto[k].constant) continue;
+    const bool own = k > 0 && plan.strides[k][plan.ndim - 1] == 0;
+    spread = spread || own;
+    others = others && (own || proto[k].linear);
+  }
+  const int64_t long_row = spread && others ? kBlock / 2 : kLongRow;
+  const bool rows = plan.ndim == 1 || direct || plan.sizes[plan.ndim - 1] >= long_row;
   parallel_for(plan.numel, grain, [&](int64_t begin, int64_t end) {
     if (streamed) {
       if (run_streamed(fn, count, proto, begin, end, p)) flag.store(true, std::memory_order_relaxed);

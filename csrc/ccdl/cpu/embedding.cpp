@@ -13,6 +13,7 @@
 namespace ccdl::cpu {
 namespace {
 
+constexpr int64_t kNearTable = 1 << 19;    // bytes of a table that stays in the second cache
 constexpr int64_t kPastCaches = 16 << 20;  // bytes from where a table is written around the caches
 
 template <class T>
@@ -78,6 +79,10 @@ void sum_groups(const View& dy, const Groups& groups, const A* scale, bool by_fr
 int64_t bad_start(const View& starts, int64_t n) {
   const int64_t* s = starts.ptr<const int64_t>();
   const int64_t count = starts.sizes[0];
+  if (count == 0) return -1;
+  bool bad = simd_index().outside(s, count, 0, n) || s[0] != 0;
+  for (int64_t b = 1; b < count; ++b) bad |= s[b] < s[b - 1];
+  if (!bad) return -1;
   for (int64_t b = 0; b < count; ++b)
     if (b == 0 ? s[b] != 0 : (s[b] < s[b - 1] || s[b] > n)) return b;
   return -1;
@@ -85,15 +90,9 @@ int64_t bad_start(const View& starts, int64_t n) {
 
 // The position of the first index outside [0, V), and the index; or -1.
 int64_t bad_index(const int64_t* id, int64_t n, int64_t V, int64_t* found) {
-  constexpr int64_t kBlock = 64;
-  for (int64_t b = 0; b < n; b += kBlock) {
-    const int64_t end = std::min(b + kBlock, n);
-    int64_t bad = 0;
-    for (int64_t i = b; i < end; ++i) bad |= id[i] | (V - 1 - id[i]);  // negative outside
-    if (bad >= 0) continue;
-    for (int64_t i = b; i < end; ++i)
-      if (id[i] < 0 || id[i] >= V) return *found = id[i], i;
-  }
+  if (!simd_index().outside(id, n, 0, V - 1)) return -1;
+  for (int64_t i = 0; i < n; ++i)
+    if (id[i] < 0 || id[i] >= V) return *found = id[i], i;
   return -1;
 }
 
@@ -107,7 +106,6 @@ struct Bag {
 
 template <class A>
 Bag<A> without_padding(Bag<A> bag, int64_t padding_idx) {
-  if (padding_idx < 0) return bag;
   int64_t* rows = scratch<int64_t>(2, bag.count);
   A* scale = bag.scale ? scratch<A>(3, bag.count) : nullptr;
   int64_t kept = 0;
@@ -167,11 +165,13 @@ IndexFault embedding_bag_forward(const View& w, const View& index, const View& s
     const IndexKernels& kernels = simd_index();
     const A* factor = computed<T, A>(scale, 1);
     const T* table = w.ptr<const T>();
+    // Rows of a table within the second cache are not asked for ahead.
+    const bool far = V * stride > kNearTable / static_cast<int64_t>(sizeof(T));
     parallel_for(B, kWalkGrain / (n / (B + 1) * D + D + 1) + 1, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b) {
         const int64_t lo = start[b], hi = b + 1 < starts.sizes[0] ? start[b + 1] : n;
-        const Bag<A> kept =
-            without_padding<A>({id + lo, factor ? factor + lo : nullptr, hi - lo, n - lo}, padding_idx);
+        Bag<A> kept{id + lo, factor ? factor + lo : nullptr, hi - lo, far ? n - lo : 0};
+        if (padding_idx >= 0) kept = without_padding(kept, padding_idx);
         T* to = y.ptr<T>() + b * D;
         if (bag.data != nullptr)
           for (int64_t i = lo; i < hi; ++i) bag.ptr<int64_t>()[i] = b;

@@ -53,6 +53,16 @@ struct Axes {
     return 0;  // unreachable unless the index is being changed meanwhile
   }
 
+  // Whether one of n walked indices of the only axis is outside.
+  bool any_outside(const int64_t* off, int64_t n) const {
+    const int64_t *p = axis[0].index.ptr<const int64_t>() + off[0], stride = inner[0];
+    const int64_t lift = wrap ? axis[0].size : 0, last = axis[0].size - 1;
+    if (stride == 1) return simd_index().outside(p, n, lift, last);
+    bool bad = false;
+    for (int64_t i = 0; i < n; ++i) bad |= p[i * stride] < -lift || p[i * stride] > last;
+    return bad;
+  }
+
   // The only axis: use(i, offset) for i in [0, n), up to the first bad index, which is returned (-1: none).
   template <class F>
   CCDL_INLINE int64_t each(const int64_t* off, int64_t n, const F& use) const {
@@ -113,7 +123,8 @@ int64_t view_offset(const View& v, int64_t position) {
   return off;
 }
 
-IndexFault fault_at(const IndexAxis* axes, int n, bool wrap, int64_t position) {
+// The bad index at a position, `known` to be there unless the index is being changed meanwhile.
+IndexFault fault_at(const IndexAxis* axes, int n, bool wrap, int64_t position, bool known = true) {
   IndexFault fault;
   if (position == kNoFault) return fault;
   for (int a = 0; a < n; ++a) {
@@ -124,7 +135,7 @@ IndexFault fault_at(const IndexAxis* axes, int n, bool wrap, int64_t position) {
       return fault;
     }
   }
-  fault.axis = 0;  // unreachable unless the index is being changed meanwhile
+  if (known) fault.axis = 0;
   return fault;
 }
 
@@ -137,19 +148,28 @@ Walk index_walk(const IndexAxis* axes, int n, const View& a, const View& b) {
   return make_walk(views, n + 2);
 }
 
-// Whole contiguous rows of a table, by one index each: what is copied some rows later is asked for now,
-// unless the table lies in the second cache.
+// Whole contiguous rows of tables, by one index each; dimensions before these two choose the table. What is
+// copied some rows later is asked for now, unless the table lies in the second cache.
 template <class T>
 void get_table_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64_t>& first) {
   constexpr int64_t kItem = sizeof(T), kAhead = 8;
-  const int64_t n = w.sizes[1], si = w.strides[0][0], sy = w.strides[0][2];
+  const int d = w.ndim - 2;
+  const int64_t n = w.sizes[d + 1], rows = w.sizes[d], si = w.strides[d][0], sy = w.strides[d][2];
   const int64_t* index = ax.axis[0].index.ptr<const int64_t>();
   const bool far = ax.axis[0].size > (1 << 19) / (n * kItem);
-  parallel_for(w.sizes[0], kWalkGrain / n + 1, [&](int64_t begin, int64_t end) {
-    const int64_t bad = simd_index().get_rows(
-        x, ax.axis[0].step * kItem, index + begin * si, si, ax.axis[0].size, ax.wrap, y + begin * sy,
-        sy * kItem, n * kItem, end - begin, far ? std::max<int64_t>(kAhead * 256 / (n * kItem), 2) : 0);
-    if (bad >= 0) keep_first(first, (begin + bad) * n);
+  const int64_t ahead = far ? std::max<int64_t>(kAhead * 256 / (n * kItem), 2) : 0;
+  parallel_for(w.numel / n, kWalkGrain / n + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end;) {
+      const int64_t from = row % rows, count = std::min(rows - from, end - row);
+      int64_t off[3] = {};
+      for (int64_t k = d - 1, rest = row / rows; k >= 0; rest /= w.sizes[k--])
+        for (int v = 0; v < 3; ++v) off[v] += rest % w.sizes[k] * w.strides[k][v];
+      const int64_t bad = simd_index().get_rows(x + off[1], ax.axis[0].step * kItem,
+                                                index + off[0] + from * si, si, ax.axis[0].size, ax.wrap,
+                                                y + off[2] + from * sy, sy * kItem, n * kItem, count, ahead);
+      if (bad >= 0) return keep_first(first, (row + bad) * n);
+      row += count;
+    }
   });
 }
 
@@ -159,7 +179,7 @@ void get_rows(const Walk& w, const Axes& ax, const T* x, T* y, std::atomic<int64
   const int k = ax.count;
   const int64_t sx = w.inner()[k], sy = w.inner()[k + 1];
   const bool constant = ax.constant_row();
-  if (constant && k == 1 && w.ndim == 2 && sx == 1 && sy == 1 && w.strides[0][k] == 0)
+  if (constant && k == 1 && w.ndim >= 2 && sx == 1 && sy == 1 && w.strides[w.ndim - 2][k] == 0)
     return get_table_rows(w, ax, x, y, first);
   const bool gathers = k == 1 && sx == 0 && sy == 1 && ax.inner[0] == 1 && ax.axis[0].step == 1 && !ax.wrap;
   if (gathers && w.ndim == 2 && w.sizes[1] <= kShortRow) {
@@ -239,6 +259,28 @@ CCDL_INLINE T combine(T y, T s) {
   }
 }
 
+// y[index[i]] = combine(.., src[i]) for i < n, in order; false at an index outside.
+template <class T, PutMode M>
+CCDL_INLINE bool put_in_row(T* y, const int64_t* index, uint64_t size, const T* src, int64_t n) {
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const int64_t a = index[i], b = index[i + 1], c = index[i + 2], d = index[i + 3];
+    if ((static_cast<uint64_t>(a) >= size) | (static_cast<uint64_t>(b) >= size) |
+        (static_cast<uint64_t>(c) >= size) | (static_cast<uint64_t>(d) >= size)) [[unlikely]]
+      return false;
+    y[a] = combine<T, M>(y[a], src[i]);
+    y[b] = combine<T, M>(y[b], src[i + 1]);
+    y[c] = combine<T, M>(y[c], src[i + 2]);
+    y[d] = combine<T, M>(y[d], src[i + 3]);
+  }
+  for (; i < n; ++i) {
+    if (static_cast<uint64_t>(index[i]) >= size) [[unlikely]]
+      return false;
+    y[index[i]] = combine<T, M>(y[index[i]], src[i]);
+  }
+  return true;
+}
+
 template <class T, PutMode M>
 void put_range(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<int64_t>& fault) {
   const int k = ax.count;
@@ -254,17 +296,15 @@ void put_range(const Walk& w, const Axes& ax, T* y, const T* src, std::atomic<in
       return;
     }
   if constexpr (M == PutMode::Set || M == PutMode::Add)
-    if (k == 1 && w.ndim == 2 && sy == 0 && ss == 1 && ax.inner[0] == 1 && ax.axis[0].step == 1 && !ax.wrap &&
-        w.sizes[1] <= kShortRow) {
+    if (k == 1 && w.ndim <= 2 && sy == 0 && ss == 1 && ax.inner[0] == 1 && ax.axis[0].step == 1 && !ax.wrap) {
+      const bool rows = w.ndim == 2;
       const auto strides = w.strides[0];
-      const int64_t *index = ax.axis[0].index.ptr<const int64_t>(), n = w.sizes[1];
-      const uint64_t size = static_cast<uint64_t>(ax.axis[0].size);
-      for (int64_t r = 0; r < w.sizes[0]; ++r, y += strides[1], src += strides[2], index += strides[0])
-        for (int64_t i = 0; i < n; ++i) {
-          if (static_cast<uint64_t>(index[i]) >= size) [[unlikely]]
-            return keep_first(fault, 0);
-          y[index[i]] = combine<T, M>(y[index[i]], src[i]);
-        }
+      const int64_t *index = ax.axis[0].index.ptr<const int64_t>(), n = w.sizes[w.ndim - 1];
+      for (int64_t r = 0; r < (rows ? w.sizes[0] : 1); ++r) {
+        if (!put_in_row<T, M>(y, index, static_cast<uint64_t>(ax.axis[0].size), src, n))
+          return keep_first(fault, 0);
+        if (rows) y += strides[1], src += strides[2], index += strides[0];
+      }
       return;
     }
   walk_range(w, 0, w.numel, [&](const int64_t* off, int64_t n, int64_t position) {
@@ -363,41 +403,17 @@ IndexFault check_axes(const IndexAxis* axes, int n, bool wrap) {
     const Axes ax{&one, 1, wrap, w.inner()};
     std::atomic<int64_t> first{kNoFault};
     walk_all(w, [&](const int64_t* off, int64_t m, int64_t position) {
-      int64_t at[kPiece];
-      for (int64_t b = 0; b < m; b += kPiece) {
-        const int64_t bad = ax.resolve(off, b, m - b < kPiece ? m - b : kPiece, at);
-        if (bad >= 0) return keep_first(first, position + b + bad);
-      }
+      if (ax.any_outside(off, m)) keep_first(first, position);
     });
-    IndexFault fault = fault_at(&one, 1, wrap, first.load());
+    IndexFault fault;
+    for (int64_t at = first.load(); at < w.numel && fault.axis < 0; ++at)
+      fault = fault_at(&one, 1, wrap, at, false);
     if (fault.axis >= 0) {
       fault.axis = a;
       return fault;
     }
   }
   return {};
-}
-
-// True elements before each chunk of kWalkGrain flat positions; returns the total.
-int64_t mask_prefix(const Walk& w, int operand, const uint8_t* mask, int64_t** prefix) {
-  const int64_t chunks = (w.numel + kWalkGrain - 1) / kWalkGrain;
-  int64_t* before = *prefix = scratch<int64_t>(0, chunks + 1);
-  const int64_t sm = w.inner()[operand];
-  parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
-    int64_t count = 0;
-    walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t) {
-      const uint8_t* m = mask + off[operand];
-      for (int64_t i = 0; i < n; ++i) count += m[i * sm] != 0;
-    });
-    before[begin / kWalkGrain] = count;
-  });
-  int64_t total = 0;
-  for (int64_t c = 0; c < chunks; ++c) {
-    const int64_t here = before[c];
-    before[c] = total;
-    total += here;
-  }
-  return total;
 }
 
 }  // namespace
@@ -446,127 +462,6 @@ IndexFault index_put(const View& y, const IndexAxis* axes, int n, bool wrap, con
   IndexFault found = check_axes(axes, n, wrap);
   if (found.axis < 0) found.axis = 0;  // the index was changed meanwhile
   return found;
-}
-
-void masked_fill(const View& y, const View& mask, const View& value) {
-  const View* views[] = {&mask, &y};
-  const Walk w = make_walk(views, 2);
-  const int64_t sm = w.inner()[0], sy = w.inner()[1];
-  by_item_size(y.dtype, [&](auto t) {
-    using T = decltype(t);
-    T v;
-    __builtin_memcpy(&v, value.data, sizeof(T));
-    walk_all(w, [&](const int64_t* off, int64_t n, int64_t) {
-      const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
-      T* p = y.ptr<T>() + off[1];
-      if (sm == 1 && sy == 1) {
-        for (int64_t i = 0; i < n; ++i) {
-          const T chosen = static_cast<T>(-static_cast<T>(m[i] != 0));  // all bits or none
-          p[i] = static_cast<T>((v & chosen) | (p[i] & ~chosen));
-        }
-      } else {
-        for (int64_t i = 0; i < n; ++i)
-          if (m[i * sm]) p[i * sy] = v;
-      }
-    });
-  });
-}
-
-int64_t masked_count(const View& mask) {
-  const View* views[] = {&mask};
-  const Walk w = make_walk(views, 1);
-  int64_t* before = nullptr;
-  return mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before);
-}
-
-void masked_select(const View& x, const View& mask, const View& y) {
-  const View* views[] = {&mask, &x};
-  const Walk w = make_walk(views, 2);
-  int64_t* before = nullptr;
-  mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before);
-  const int64_t sm = w.inner()[0], sx = w.inner()[1];
-  by_item_size(y.dtype, [&](auto t) {
-    using T = decltype(t);
-    parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
-      T* out = y.ptr<T>() + before[begin / kWalkGrain];
-      walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t) {
-        const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
-        const T* p = x.ptr<const T>() + off[1];
-        T kept[kPiece];  // filled without branches, then copied
-        for (int64_t b = 0; b < n; b += kPiece) {
-          const int64_t end_of_piece = n - b < kPiece ? n : b + kPiece;
-          int64_t k = 0;
-          for (int64_t i = b; i < end_of_piece; ++i) {
-            kept[k] = p[i * sx];
-            k += m[i * sm] != 0;
-          }
-          __builtin_memcpy(out, kept, static_cast<size_t>(k) * sizeof(T));
-          out += k;
-        }
-      });
-    });
-  });
-}
-
-void masked_scatter(const View& y, const View& mask, const View& src) {
-  const View* views[] = {&mask, &y};
-  const Walk w = make_walk(views, 2);
-  int64_t* before = nullptr;
-  mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before);
-  const int64_t sm = w.inner()[0], sy = w.inner()[1];
-  by_item_size(y.dtype, [&](auto t) {
-    using T = decltype(t);
-    parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
-      const T* next = src.ptr<const T>() + before[begin / kWalkGrain];
-      walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t) {
-        const uint8_t* m = mask.ptr<const uint8_t>() + off[0];
-        T* p = y.ptr<T>() + off[1];
-        for (int64_t i = 0; i < n; ++i)
-          if (m[i * sm]) p[i * sy] = *next++;
-      });
-    });
-  });
-}
-
-void masked_coordinates(const View& mask, const View& out) {
-  const View* views[] = {&mask};
-  const Walk w = make_walk(views, 1);
-  int64_t* before = nullptr;
-  const int64_t total = mask_prefix(w, 0, mask.ptr<const uint8_t>(), &before);
-  const int last = mask.ndim - 1;
-  const int64_t sm = mask.strides[last], width = mask.sizes[last];
-  int64_t* rows = out.ptr<int64_t>();
-  parallel_for(w.numel, kWalkGrain, [&](int64_t begin, int64_t end) {
-    int64_t k = before[begin / kWalkGrain], at[kMaxDims], found[kPiece];
-    int64_t rest = begin, offset = 0;
-    for (int d = last; d >= 0; --d) {
-      at[d] = rest % mask.sizes[d];
-      rest /= mask.sizes[d];
-      offset += at[d] * mask.strides[d];
-    }
-    for (int64_t position = begin; position < end;) {  // one piece of a row of the mask at a time
-      const uint8_t* m = mask.ptr<const uint8_t>() + offset;
-      int64_t n = width - at[last] < end - position ? width - at[last] : end - position;
-      n = n < kPiece ? n : kPiece;
-      int64_t count = 0;
-      for (int64_t i = 0; i < n; ++i) {
-        found[count] = at[last] + i;
-        count += m[i * sm] != 0;
-      }
-      for (int d = 0; d < last; ++d)
-        for (int64_t i = 0; i < count; ++i) rows[d * total + k + i] = at[d];
-      move_bytes(rows + last * total + k, found, static_cast<size_t>(count) * sizeof(int64_t));
-      k += count;
-      position += n;
-      at[last] += n;
-      offset += n * sm;
-      for (int d = last; d > 0 && at[d] == mask.sizes[d]; --d) {
-        offset += mask.strides[d - 1] - at[d] * mask.strides[d];
-        at[d] = 0;
-        ++at[d - 1];
-      }
-    }
-  });
 }
 
 }  // namespace ccdl::cpu

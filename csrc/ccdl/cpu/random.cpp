@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 namespace ccdl::cpu {
@@ -214,11 +215,15 @@ void order_ties(Packed* a, int64_t n, RandomState state) {
   }
 }
 
-// One weight of a [rows, k] view.
+// A row of a [rows, k] view as doubles.
 template <class T>
-double weight(const View& p, int64_t row, int64_t column) {
-  const int64_t at = p.ndim == 2 ? row * p.strides[0] + column * p.strides[1] : column * p.strides[0];
-  return real(p.ptr<T>()[at]);
+void weights(const View& p, int64_t row, int64_t k, double* out) {
+  const int64_t step = p.strides[p.ndim - 1];
+  const T* x = p.ptr<T>() + (p.ndim == 2 ? row * p.strides[0] : 0);
+  if (step == 1)
+    return simd_elementwise_convert()
+        .convert[static_cast<int>(DTypeOf<T>::value)][static_cast<int>(DType::Float64)](x, out, k);
+  for (int64_t c = 0; c < k; ++c) out[c] = real(x[c * step]);
 }
 
 // Words of the draws first ... first + n - 1 (64 bits each) in a scratch buffer; draw(w, j) reads draw first
@@ -230,23 +235,37 @@ const uint32_t* row_draws(RandomState state, int64_t first, int64_t n) {
   return w + 2 * (first % 2);
 }
 
+// A few rows side by side, whose running sums do not wait for one another.
 template <class T>
 void multinomial_replace(const View& p, int64_t* y, int64_t rows, int64_t k, int64_t n, RandomState state) {
+  constexpr int kRows = 4;
   parallel_for(rows, std::max<int64_t>(1, kChunk / (k + n)), [&](int64_t begin, int64_t end) {
-    double* sums = scratch<double>(0, k);
-    for (int64_t r = begin; r < end; ++r) {
-      double total = 0;
-      int64_t last =
-          0;  // the last category with weight: where a draw lands that rounding pushes past the end
-      for (int64_t c = 0; c < k; ++c) {
-        const double v = weight<T>(p, r, c);
-        if (v > 0) last = c;
-        sums[c] = total += v;
-      }
-      const uint32_t* w = row_draws(state, r * n, n);
-      for (int64_t j = 0; j < n; ++j) {
-        const double u = rng::uniform_double(draw(w, j)) * total;
-        y[r * n + j] = std::min<int64_t>(std::upper_bound(sums, sums + k, u) - sums, last);
+    double* sums = scratch<double>(0, kRows * k);
+    for (int64_t first = begin; first < end; first += kRows) {
+      const int count = static_cast<int>(std::min<int64_t>(kRows, end - first));
+      for (int q = 0; q < count; ++q) weights<T>(p, first + q, k, sums + q * k);
+      const auto add_up = [&](auto together, int from) {
+        constexpr int kTogether = decltype(together)::value;
+        double total[kTogether] = {};
+        for (int64_t c = 0; c < k; ++c)
+          for (int q = 0; q < kTogether; ++q) {
+            double& sum = sums[(from + q) * k + c];
+            sum = total[q] += sum;
+          }
+      };
+      if (count == kRows)
+        add_up(std::integral_constant<int, kRows>{}, 0);
+      else
+        for (int q = 0; q < count; ++q) add_up(std::integral_constant<int, 1>{}, q);
+      for (int q = 0; q < count; ++q) {
+        const double *sum = sums + q * k, total = sum[k - 1];
+        // the last category with weight: where a draw lands that rounding pushes past the end
+        const int64_t last = std::lower_bound(sum, sum + k, total) - sum, r = first + q;
+        const uint32_t* w = row_draws(state, r * n, n);
+        for (int64_t j = 0; j < n; ++j) {
+          const double u = rng::uniform_double(draw(w, j)) * total;
+          y[r * n + j] = std::min<int64_t>(std::upper_bound(sum, sum + k, u) - sum, last);
+        }
       }
     }
   });
@@ -260,11 +279,12 @@ void multinomial_distinct(const View& p, int64_t* y, int64_t rows, int64_t k, in
       int64_t index;
     };
     Arrival* arrivals = scratch<Arrival>(0, k);
-    double* e = scratch<double>(2, k);
+    double *e = scratch<double>(2, k), *row = scratch<double>(3, k);
     for (int64_t r = begin; r < end; ++r) {
       simd_random().exponential_f64(row_draws(state, r * k, k), k, 1.0, e);
+      weights<T>(p, r, k, row);
       for (int64_t c = 0; c < k; ++c) {
-        const double v = weight<T>(p, r, c);
+        const double v = row[c];
         arrivals[c] = {v > 0 ? e[c] / v : std::numeric_limits<double>::infinity(), c};
       }
       std::partial_sort(arrivals, arrivals + n, arrivals + k, [](const Arrival& a, const Arrival& b) {
@@ -469,16 +489,16 @@ int multinomial_check(const View& p, int64_t n) {
   const int64_t rows = p.ndim == 2 ? p.sizes[0] : 1, k = p.sizes[p.ndim - 1];
   int found = 0;
   by_floating(p.dtype, [&](auto tag) {
+    double* row = scratch<double>(0, k);
     for (int64_t r = 0; r < rows; ++r) {
-      double total = 0;
-      int64_t positive = 0;
+      weights<decltype(tag)>(p, r, k, row);
+      int64_t positive = 0, bad = 0;
       for (int64_t c = 0; c < k; ++c) {
-        const double v = weight<decltype(tag)>(p, r, c);
-        if (!(v >= 0 && v <= std::numeric_limits<double>::max())) found |= 1;
-        positive += v > 0;
-        total += v;
+        bad += !(row[c] >= 0 && row[c] <= std::numeric_limits<double>::max());
+        positive += row[c] > 0;
       }
-      if (total <= 0) found |= 2;
+      if (bad) found |= 1;
+      if (positive == 0) found |= 2;
       if (positive < n) found |= 4;
     }
   });

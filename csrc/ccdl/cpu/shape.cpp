@@ -13,6 +13,7 @@
 namespace ccdl::cpu {
 namespace {
 
+constexpr int64_t kFilled = 4096;  // bytes of short rows filled together before they are copied over
 constexpr int kTableSlot = 0, kSumSlot = 1;  // scratch of the caller, of a chunk
 
 void roll_box(View x, View y, const int64_t* shift, int d) {
@@ -114,7 +115,8 @@ int64_t rows_of(const View& y) {
 }
 
 template <class T>
-void pad_typed(const View& x, const View& y, const PadTables& table, const int64_t* before, T value) {
+void pad_typed(const View& x, const View& y, const PadTables& table, const int64_t* before, PadMode mode,
+               T value) {
   const int last = y.ndim - 1;
   const int64_t first = before[last];
   const int64_t n = y.sizes[last], nx = x.sizes[last], sy = y.strides[last], sx = x.strides[last];
@@ -141,9 +143,10 @@ void pad_typed(const View& x, const View& y, const PadTables& table, const int64
   const int run = last - 1;
   const int64_t ry = y.strides[run], rx = x.strides[run];
   constexpr auto kItem = static_cast<int64_t>(sizeof(T));
+  const bool filled = mode == PadMode::Constant && ry == n && n * kItem <= kFilled / 8;
   parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
     pad_runs(y, table, begin, end, [&](int64_t to, int64_t from, int64_t start, int64_t stop) {
-      const int64_t a = std::clamp(before[run], start, stop);
+      int64_t a = std::clamp(before[run], start, stop);
       const int64_t b = from < 0 ? a : std::clamp(before[run] + x.sizes[run], a, stop);
       const auto single = [&](int64_t i) {
         const int64_t s = table.of[run][i];
@@ -153,8 +156,18 @@ void pad_typed(const View& x, const View& y, const PadTables& table, const int64
       if (b > a) {
         T* p = y.ptr<T>() + to + a * ry;
         const T* q = x.ptr<const T>() + from + table.of[run][a];
-        simd_elementwise_convert().copy_rows(q + (lo - first), rx * kItem, p + lo, ry * kItem, b - a,
-                                             (hi - lo) * kItem);
+        const ElementwiseConvertKernels& simd = simd_elementwise_convert();
+        if (filled) {  // some rows at a time are filled, then copied over
+          const int64_t most = kFilled / (n * kItem);
+          for (int64_t i = a, m; i < b; i += m, p += m * ry, q += m * rx) {
+            m = std::min(most, b - i);
+            simd.fill[width_index(kItem)](&value, p, m * n);
+            simd.copy_rows(q + (lo - first), rx * kItem, p + lo, ry * kItem, m, (hi - lo) * kItem);
+          }
+          a = b;
+        } else {
+          simd.copy_rows(q + (lo - first), rx * kItem, p + lo, ry * kItem, b - a, (hi - lo) * kItem);
+        }
         for (int64_t i = a; i < b; ++i, p += ry, q += rx) edges(p, q);
       }
       for (int64_t i = b; i < stop; ++i) single(i);
@@ -316,8 +329,26 @@ void triangle(const View& x, int64_t diagonal, bool upper, const View& y) {
     const T zero{};
     parallel_for(w.numel, kWalkGrain / (columns + 1) + 1, [&](int64_t begin, int64_t end) {
       walk_range(w, begin, end, [&](const int64_t* off, int64_t n, int64_t position) {
+        const bool whole = sx == 1 && sy == 1 && w.inner()[0] == columns && w.inner()[1] == columns;
         for (int64_t i = 0; i < n; ++i) {
           const int64_t row = (position + i) % x.sizes[r];
+          if (whole) {
+            const bool kept = upper ? row <= -diagonal : row >= columns - 1 - diagonal;
+            const bool none = upper ? row >= columns - diagonal : row < -diagonal;
+            if (kept || none) {  // rows alike from here to where the diagonal enters, or to the matrix's end
+              const bool above = kept == upper;
+              const int64_t stop = above ? (upper ? 1 - diagonal : -diagonal) : x.sizes[r];
+              const int64_t alike = std::min({n - i, stop - row, x.sizes[r] - row});
+              const T* all = x.ptr<const T>() + off[0] + i * columns;
+              T* out = y.ptr<T>() + off[1] + i * columns;
+              if (none)
+                copy_row(&zero, 0, out, 1, alike * columns);
+              else if (all != out)
+                copy_row(all, 1, out, 1, alike * columns);
+              i += alike - 1;
+              continue;
+            }
+          }
           const T* from = x.ptr<const T>() + off[0] + i * w.inner()[0];
           T* to = y.ptr<T>() + off[1] + i * w.inner()[1];
           // column - row >= diagonal starts at `edge`; the lower triangle ends one later
@@ -359,7 +390,7 @@ void pad(const View& x0, const int64_t* before0, PadMode mode, const void* value
     using T = decltype(t);
     T v;
     __builtin_memcpy(&v, value, sizeof(T));
-    pad_typed<T>(x, y, table, before, v);
+    pad_typed<T>(x, y, table, before, mode, v);
   });
 }
 

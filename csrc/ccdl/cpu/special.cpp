@@ -3,7 +3,7 @@
 
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/simd/special.h>
-#include <ccdl/kernels/special_quantile.h>
+#include <ccdl/kernels/special_draws.h>
 
 namespace ccdl::cpu {
 namespace {

@@ -1,6 +1,7 @@
 // Special functions evaluated by series and iterations, in double on contiguous operands of equal
 // sizes (ops convert and broadcast); on the CPU the unary ones, Zeta, Polygamma and Gammainc(c) also in
-// float. The functions are in special_series.h and special_quantile.h, one source for both devices.
+// float. The functions are in special_series.h, special_beta.h and special_draws.h, one source for both
+// devices.
 #pragma once
 #include <ccdl/core/view.h>
 
@@ -11,12 +12,13 @@ namespace ccdl {
   X(I0, bessel_i0) X(I0e, bessel_i0e) X(I1, bessel_i1) X(I1e, bessel_i1e) X(Erfcx, erfcx) X(Ndtri, ndtri)           \
   X(LogNdtr, log_ndtr)
 // Zeta: Hurwitz zeta(x, q). Polygamma: order, x. Gammainc, Gammaincc: regularised, a, x. GammaGrad: dz / da of a
-// sample z of Gamma(a) at a fixed probability. GammaQuantile, PoissonQuantile: shape or rate, probability.
+// sample z of Gamma(a) at a fixed probability. PoissonDraw: a sample, from the rate and a uniform.
 #define CCDL_SPECIAL_BINARY(X)                                                                                       \
   X(Zeta, zeta) X(Polygamma, polygamma) X(Gammainc, gammainc) X(Gammaincc, gammaincc) X(GammaGrad, gamma_grad)      \
-  X(GammaQuantile, gamma_quantile) X(PoissonQuantile, poisson_quantile)
-// BinomialQuantile: count, probability of one, probability. Betainc: a, b, x.
-#define CCDL_SPECIAL_TERNARY(X) X(BinomialQuantile, binomial_quantile) X(Betainc, betainc)
+  X(PoissonDraw, poisson_draw)
+// Samples: BinomialDraw from count, probability and a uniform, GammaDraw from shape, a normal and a uniform.
+// Betainc: a, b, x.
+#define CCDL_SPECIAL_TERNARY(X) X(BinomialDraw, binomial_draw) X(Betainc, betainc) X(GammaDraw, gamma_draw)
 // clang-format on
 
 #define CCDL_X(Name, function) Name,

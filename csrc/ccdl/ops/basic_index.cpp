@@ -12,6 +12,7 @@ struct BasicIndexBackward : Node {
   std::vector<BasicStep> steps;
   Dims sizes;
   TensorList apply(const TensorList& g) override {
+    if (g[0].numel() == numel_of(sizes)) return {reshape(g[0], sizes)};  // all elements, in their order
     Tensor dx = zeros(sizes, g[0].dtype(), g[0].device());
     copy_(basic_index(dx, steps.data(), steps.size()), g[0]);
     return {dx};

@@ -132,7 +132,7 @@ struct EmbeddingBagBackward : Node {
     if (mode == BagMode::Max) {
       const Tensor row = largest.get(this);
       const Tensor kept = where(ge(row, Scalar(0)), dy, Scalar(0.0));
-      result[0] = scatter_add(zeros(Dims{table.rows, dy.size(1)}, dy.dtype(), dy.device()), 0,
+      result[0] = scatter_add_(zeros(Dims{table.rows, dy.size(1)}, dy.dtype(), dy.device()), 0,
                               clamp(row, Scalar(0), std::nullopt), kept);
       return result;
     }

@@ -47,7 +47,8 @@ struct IndexSelectBackward : Node {
   Dims sizes;
   int64_t dim = 0;
   TensorList apply(const TensorList& g) override {
-    return {index_add(zeros(sizes, g[0].dtype(), g[0].device()), dim, index.get(this), g[0])};
+    const DType t = g[0].dtype(), wide = sum_dtype(t);
+    return {to(index_add_(zeros(sizes, wide, g[0].device()), dim, index.get(this), to(g[0], wide)), t)};
   }
   void release_saved() override { index.reset(); }
 };
@@ -301,7 +302,8 @@ struct IndexBackward : Node {
   std::vector<SavedTensor> indices;
   Dims sizes;
   TensorList apply(const TensorList& g) override {
-    return {index_put(zeros(sizes, g[0].dtype(), g[0].device()), load(indices, this), g[0], true)};
+    const DType t = g[0].dtype(), wide = sum_dtype(t);
+    return {to(index_put_(zeros(sizes, wide, g[0].device()), load(indices, this), to(g[0], wide), true), t)};
   }
   void release_saved() override {
     for (auto& s : indices) s.reset();

@@ -43,13 +43,27 @@ struct MaskedFillBackward : Node {
   void release_saved() override { mask.reset(); }
 };
 
+// y[mask] = src, in order, without history; mask of y's shape.
+void scatter_into(const Tensor& y, const View& mask, const Tensor& src) {
+  const int64_t count = CCDL_KERNEL(y, masked_count(mask));
+  CCDL_CHECK(count <= src.numel(), Shape,
+             "masked_scatter: expected the source to have at least as many elements as the mask has ones (",
+             count, "), got ", src.numel());
+  NoGradGuard no_grad;
+  const Tensor flat = contiguous(reshape(src, Dims{src.numel()}));
+  CCDL_KERNEL(y, masked_scatter(y.view(), mask, flat.view()));
+}
+
 // dx = dy written back to the true places of a zero tensor
 struct MaskedSelectBackward : Node {
   const char* name() const override { return "MaskedSelectBackward"; }
   SavedTensor mask;
   Dims sizes;
   TensorList apply(const TensorList& g) override {
-    return {masked_scatter(zeros(sizes, g[0].dtype(), g[0].device()), mask.get(this), g[0])};
+    const Tensor dx = zeros(sizes, g[0].dtype(), g[0].device()), m = mask.get(this);
+    if (grad_enabled()) return {masked_scatter(dx, m, g[0])};
+    scatter_into(dx, m.view_as(sizes), g[0]);
+    return {dx};
   }
   void release_saved() override { mask.reset(); }
 };
@@ -131,18 +145,12 @@ Tensor masked_scatter(const Tensor& x, const Tensor& mask, const Tensor& src) {
              " and ", dtype_name(src.dtype()));
   check_same_device("masked_scatter", {{"input", &x}, {"source", &src}});
   const Dims sizes = broadcast_shapes("masked_scatter", x.sizes(), mask.sizes());
-  const View m = mask.view_as(sizes);
-  const int64_t count = CCDL_KERNEL(x, masked_count(m));
-  CCDL_CHECK(count <= src.numel(), Shape,
-             "masked_scatter: expected the source to have at least as many elements as the mask has ones (",
-             count, "), got ", src.numel());
-  Tensor y, flat;
+  Tensor y;
   {
     NoGradGuard no_grad;
     y = x.sizes() == sizes ? clone(x) : clone(expand(x, sizes), MemoryFormat::Contiguous);
-    flat = contiguous(reshape(src, Dims{src.numel()}));
   }
-  CCDL_KERNEL(y, masked_scatter(y.view(), m, flat.view()));
+  scatter_into(y, mask.view_as(sizes), src);
   if (needs_graph(x, src)) {
     auto node = make_ref<MaskedScatterBackward>();
     node->mask = SavedTensor(mask);

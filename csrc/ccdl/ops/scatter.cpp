@@ -77,7 +77,8 @@ struct GatherBackward : Node {
   Dims sizes;
   int64_t dim = 0;
   TensorList apply(const TensorList& g) override {
-    return {scatter_add(zeros(sizes, g[0].dtype(), g[0].device()), dim, index.get(this), g[0])};
+    const DType t = g[0].dtype(), wide = sum_dtype(t);
+    return {to(scatter_add_(zeros(sizes, wide, g[0].device()), dim, index.get(this), to(g[0], wide)), t)};
   }
   void release_saved() override { index.reset(); }
 };

@@ -115,11 +115,11 @@ Tensor rot90(const Tensor& x, int64_t k, IntSpan dims_) {
   CCDL_CHECK(x.dim() >= 2, Runtime, "rot90: expected total dims >= 2, but got total dims = ", x.dim());
   switch (((k % 4) + 4) % 4) {
     case 1:
-      return clone(transpose(flip(x, Dims{dims[1]}), dims[0], dims[1]), MemoryFormat::Contiguous);
+      return transpose(flip(x, Dims{dims[1]}), dims[0], dims[1]);
     case 2:
       return flip(x, dims);
     case 3:
-      return clone(transpose(flip(x, Dims{dims[0]}), dims[0], dims[1]), MemoryFormat::Contiguous);
+      return transpose(flip(x, Dims{dims[0]}), dims[0], dims[1]);
     default:
       return clone(x, MemoryFormat::Contiguous);
   }

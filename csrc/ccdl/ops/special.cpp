@@ -308,8 +308,9 @@ Tensor standard_gamma(const Tensor& shape, Generator* generator) {
   Tensor z;
   {
     const NoGradGuard no_grad;
+    const Tensor normal = randn(shape.sizes(), DType::Float64, generator, shape.device());
     const Tensor u = probabilities(shape, generator);
-    z = to(launch(SpecialBinary::GammaQuantile, to(shape, DType::Float64), u), shape.dtype());
+    z = to(launch(SpecialTernary::GammaDraw, to(shape, DType::Float64), normal, u), shape.dtype());
   }
   if (needs_graph(shape)) {
     auto node = make_ref<StandardGammaBackward>();
@@ -327,7 +328,7 @@ Tensor poisson(const Tensor& rate, Generator* generator) {
   CCDL_CHECK(rate.numel() == 0 || !item(any(lt(rate, 0))).to_bool(), Runtime,
              "poisson: expects every rate in input to be >= 0, input is ", describe(rate));
   const Tensor u = probabilities(rate, generator);
-  return to(launch(SpecialBinary::PoissonQuantile, to(rate, DType::Float64), u), rate.dtype());
+  return to(launch(SpecialBinary::PoissonDraw, to(rate, DType::Float64), u), rate.dtype());
 }
 
 Tensor binomial(const Tensor& count, const Tensor& prob, Generator* generator) {
@@ -340,8 +341,7 @@ Tensor binomial(const Tensor& count, const Tensor& prob, Generator* generator) {
              Value, "binomial: expects count >= 0 and prob in [0, 1], got ", describe(count), " and ",
              describe(prob));
   const Tensor u = probabilities(n, generator);
-  return to(launch(SpecialTernary::BinomialQuantile, to(n, DType::Float64), to(p, DType::Float64), u),
-            n.dtype());
+  return to(launch(SpecialTernary::BinomialDraw, to(n, DType::Float64), to(p, DType::Float64), u), n.dtype());
 }
 
 }  // namespace ccdl::ops

@@ -192,6 +192,9 @@ void copy_rows(const void* from, int64_t x_step, void* to, int64_t y_step, int64
     copy_ends<uint64_t>(x, x_step, y, y_step, rows, bytes);
   } else if (bytes <= 32) {
     copy_ends<Sixteen>(x, x_step, y, y_step, rows, bytes);
+  } else if (VB == 64 && bytes < VB) {
+    typedef char ThirtyTwo __attribute__((vector_size(32)));
+    copy_ends<ThirtyTwo>(x, x_step, y, y_step, rows, bytes);
   } else if (bytes < VB) {
     for (int64_t r = 0; r < rows; ++r) __builtin_memcpy(y + r * y_step, x + r * x_step, (unsigned long)bytes);
   } else {

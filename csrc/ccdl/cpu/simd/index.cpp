@@ -6,6 +6,13 @@
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
+bool outside(const int64_t* at, int64_t n, int64_t lift, int64_t last) {
+  uint64_t signs = 0;  // the top bit of what is negative: at + lift below 0, last - at past the end
+  for (int64_t i = 0; i < n; ++i)
+    signs |= ((uint64_t)at[i] + (uint64_t)lift) | ((uint64_t)last - (uint64_t)at[i]);
+  return signs >> 63;
+}
+
 template <class T>
 CCDL_SI int64_t gather_row(const T* __restrict x, const int64_t* at, int64_t size, T* __restrict y,
                            int64_t n) {
@@ -349,6 +356,7 @@ void finish_stores() {
 }  // namespace
 
 extern const IndexKernels index = {
+    outside,
     {gather<uint8_t>, gather<uint16_t>, gather<uint32_t>, gather<uint64_t>},
     {gather_rows<uint8_t>, gather_rows<uint16_t>, gather_rows<uint32_t>, gather_rows<uint64_t>},
     get_rows,

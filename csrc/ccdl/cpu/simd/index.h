@@ -7,6 +7,8 @@
 namespace ccdl::cpu {
 
 struct IndexKernels {
+  // Whether one of n indices is below -lift or above last.
+  bool (*outside)(const int64_t* at, int64_t n, int64_t lift, int64_t last);
   // y[i] = x[at[i]], elements of 1 << k bytes, for i < n up to the first at[i] outside [0, size): its
   // position, or -1.
   int64_t (*gather[4])(const void* x, const int64_t* at, int64_t size, void* y, int64_t n);
@@ -30,7 +32,7 @@ struct IndexKernels {
   void (*add_double)(double* y, const double* x, int64_t n);
   // y[j] = sum over k < count, in that order, of w[k] * x[at[k] * stride + j], over divisor, for j < n; by
   // LookupType. Computed in float (double for doubles), which is what w holds; w null: all 1.
-  // at[k] is valid for k < known, which may be more: rows are asked for ahead. With
+  // at[k] is valid for k < known, which may be more: rows are asked for ahead (known 0: none is). With
   // past_caches the stores may go around them (then finish_stores() before another thread reads).
   void (*sum_rows[4])(const void* x, int64_t stride, const int64_t* at, const void* w, int64_t count,
                       int64_t known, double divisor, void* y, int64_t n, bool past_caches);
