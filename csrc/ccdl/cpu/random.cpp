@@ -248,6 +248,7 @@ void multinomial_replace(const View& p, int64_t* y, int64_t rows, int64_t k, int
         constexpr int kTogether = decltype(together)::value;
         double total[kTogether] = {};
         for (int64_t c = 0; c < k; ++c)
+#pragma GCC unroll 4
           for (int q = 0; q < kTogether; ++q) {
             double& sum = sums[(from + q) * k + c];
             sum = total[q] += sum;
@@ -492,12 +493,12 @@ int multinomial_check(const View& p, int64_t n) {
     double* row = scratch<double>(0, k);
     for (int64_t r = 0; r < rows; ++r) {
       weights<decltype(tag)>(p, r, k, row);
-      int64_t positive = 0, bad = 0;
+      int64_t positive = 0, good = 0;
       for (int64_t c = 0; c < k; ++c) {
-        bad += !(row[c] >= 0 && row[c] <= std::numeric_limits<double>::max());
+        good += (row[c] >= 0) & (row[c] <= std::numeric_limits<double>::max());
         positive += row[c] > 0;
       }
-      if (bad) found |= 1;
+      if (good < k) found |= 1;
       if (positive == 0) found |= 2;
       if (positive < n) found |= 4;
     }
