@@ -133,7 +133,7 @@ struct EmbeddingBagBackward : Node {
       const Tensor row = largest.get(this);
       const Tensor kept = where(ge(row, Scalar(0)), dy, Scalar(0.0));
       result[0] = scatter_add_(zeros(Dims{table.rows, dy.size(1)}, dy.dtype(), dy.device()), 0,
-                              clamp(row, Scalar(0), std::nullopt), kept);
+                               clamp(row, Scalar(0), std::nullopt), kept);
       return result;
     }
     if (mode == BagMode::Mean) dy = to(div(dy, unsqueeze(count.get(this), 1)), dy.dtype());
