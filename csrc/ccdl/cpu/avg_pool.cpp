@@ -1,5 +1,6 @@
-// Average pooling. Regular float32 windows go through vector rows; long windows (adaptive, global) sum
-// contiguous runs. The backward spreads dy over the window plane by plane, so it needs no atomics.
+// Average pooling. Planes: windows one or two apart are vectors of outputs, others sums of a row's columns,
+// which serve all windows of the row. Channels innermost: vectors of channels. The backward spreads dy over
+// the window plane by plane, so it needs no atomics.
 #pragma GCC optimize("vect-cost-model=dynamic")  // plain inner loops, meant to be vectorised
 #include <algorithm>
 
@@ -7,6 +8,7 @@
 #include <ccdl/cpu/pool.h>
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/simd/pool.h>
+#include <ccdl/cpu/simd/pool_channels.h>
 #include <ccdl/cpu/simd/resample.h>
 
 namespace ccdl::cpu {
@@ -62,48 +64,33 @@ ComputeOf<T> window_sum(const PoolGeometry& g, const T* x, const PoolSpan& d, co
   return sum;
 }
 
+// Windows one or two apart: outputs [lo, hi) have their whole window row inside the input.
 template <class T>
-void plain_avg(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
-  const int64_t stride = g.position_stride();
-  g.for_planes([&](int64_t image, int64_t first, int64_t last) {
-    for (int64_t c = first; c < last; ++c) {
-      const T* src = x.ptr<T>() + g.start(image, c, g.plane_in());
-      T* out = y.ptr<T>() + g.start(image, c, g.plane_out());
-      for (const PoolSpan& d : g.spans[0])
-        for (const PoolSpan& h : g.spans[1])
-          for (const PoolSpan& w : g.spans[2]) {
-            *out = static_cast<T>(window_sum(g, src, d, h, w) / static_cast<ComputeOf<T>>(divisor(d, h, w)));
-            out += stride;
-          }
-    }
-  });
-}
-
-// float32 planes with stride 1 or 2: outputs [lo, hi) have their whole window row inside the input.
 void vector_avg(const PoolGeometry& g, const PoolWindow& window, const View& x, const View& y,
                 const Divisor& divisor) {
   int64_t lo = 0, hi = g.out[2];
   while (lo < hi && g.spans[2][lo].end - g.spans[2][lo].begin < window.kernel[2]) ++lo;
   while (hi > lo && g.spans[2][hi - 1].end - g.spans[2][hi - 1].begin < window.kernel[2]) --hi;
   g.for_planes([&](int64_t image, int64_t c, int64_t) {
-    const float* src = x.ptr<float>() + g.start(image, c, g.plane_in());
-    float* out = y.ptr<float>() + g.start(image, c, g.plane_out());
+    const T* src = x.ptr<T>() + g.start(image, c, g.plane_in());
+    T* out = y.ptr<T>() + g.start(image, c, g.plane_out());
     for (const PoolSpan& d : g.spans[0])
       for (const PoolSpan& h : g.spans[1]) {
         const auto plain = [&](int64_t ow) {
           const PoolSpan& w = g.spans[2][ow];
-          out[ow] = window_sum(g, src, d, h, w) / static_cast<float>(divisor(d, h, w));
+          out[ow] = static_cast<T>(window_sum(g, src, d, h, w) / static_cast<ComputeOf<T>>(divisor(d, h, w)));
         };
         for (int64_t ow = 0; ow < lo; ++ow) plain(ow);
         if (lo < hi) {
           const int64_t count = (d.end - d.begin) * (h.end - h.begin);
-          const float** rows = scratch<const float*>(0, count > 0 ? count : 1);
+          const void** rows = scratch<const void*>(0, count > 0 ? count : 1);
           int n = 0;
           for (int64_t i = d.begin; i < d.end; ++i)
             for (int64_t j = h.begin; j < h.end; ++j)
               rows[n++] = src + (i * g.in[1] + j) * g.in[2] + g.spans[2][lo].begin;
-          simd_pool().sum_row(rows, n, static_cast<int>(window.kernel[2]), static_cast<int>(window.stride[2]),
-                              out + lo, static_cast<float>(1.0 / divisor(d, h, g.spans[2][lo])), hi - lo);
+          simd_pool().mean_row[float_index(x.dtype)](rows, n, static_cast<int>(window.kernel[2]),
+                                                     static_cast<int>(window.stride[2]), out + lo,
+                                                     divisor(d, h, g.spans[2][lo]), hi - lo);
         }
         for (int64_t ow = hi; ow < g.out[2]; ++ow) plain(ow);
         out += g.out[2];
@@ -111,50 +98,44 @@ void vector_avg(const PoolGeometry& g, const PoolWindow& window, const View& x, 
   });
 }
 
-// float32, channels innermost: the window's points are the rows, outputs run over channels.
-void vector_avg_channels(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
-  parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const PoolSpan &h = g.spans[1][row % g.out[1]], &d = g.spans[0][row / g.out[1] % g.out[0]];
-      const float* src = x.ptr<float>() + g.start(row / g.out[1] / g.out[0], 0, g.plane_in());
-      for (int64_t ow = 0; ow < g.out[2]; ++ow) {
-        const PoolSpan& w = g.spans[2][ow];
-        const int64_t count = (d.end - d.begin) * (h.end - h.begin) * (w.end - w.begin);
-        const float** points = scratch<const float*>(0, count > 0 ? count : 1);
-        int n = 0;
+// Any windows: the sums of the columns of an output row, then the runs of them that its windows hold.
+template <class T>
+void column_avg(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
+  using S = ComputeOf<T>;
+  const auto sum_columns = simd_pool_channels().columns[float_index(x.dtype)];
+  g.for_planes([&](int64_t image, int64_t c, int64_t) {
+    const T* src = x.ptr<const T>() + g.start(image, c, g.plane_in());
+    T* out = y.ptr<T>() + g.start(image, c, g.plane_out());
+    S* sums = scratch<S>(0, g.in[2]);
+    for (const PoolSpan& d : g.spans[0])
+      for (const PoolSpan& h : g.spans[1]) {
+        const int64_t count = std::max<int64_t>(d.end - d.begin, 0) * std::max<int64_t>(h.end - h.begin, 0);
+        const void** rows = scratch<const void*>(1, count + 1);
+        int64_t n = 0;
         for (int64_t i = d.begin; i < d.end; ++i)
-          for (int64_t j = h.begin; j < h.end; ++j)
-            for (int64_t k = w.begin; k < w.end; ++k)
-              points[n++] = src + ((i * g.in[1] + j) * g.in[2] + k) * g.c;
-        simd_pool().sum_row(points, n, 1, 1, y.ptr<float>() + (row * g.out[2] + ow) * g.c,
-                            static_cast<float>(1.0 / divisor(d, h, w)), g.c);
+          for (int64_t j = h.begin; j < h.end; ++j) rows[n++] = src + (i * g.in[1] + j) * g.in[2];
+        sum_columns(rows, n, sums, g.in[2]);
+        for (const PoolSpan& w : g.spans[2]) {
+          const S sum = w.end > w.begin ? run_sum(sums + w.begin, w.end - w.begin, 1) : S(0);
+          *out++ = static_cast<T>(sum / static_cast<S>(divisor(d, h, w)));
+        }
       }
-    }
   });
 }
 
-// Other types, channels innermost: a row of sums over the channels.
-template <class T>
-void plain_avg_channels(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
-  using S = ComputeOf<T>;
-  const int64_t c = g.c;
-  parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
-    S* __restrict sum = scratch<S>(0, c);
+// Channels innermost: vectors of channels.
+void channel_avg(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
+  const auto means = simd_pool_channels().means[float_index(x.dtype)];
+  const int64_t work = g.plane_in() / (g.out[0] * g.out[1]) * g.c + 1;
+  parallel_for(g.n * g.out[0] * g.out[1], 4096 / work + 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const PoolSpan &h = g.spans[1][row % g.out[1]], &d = g.spans[0][row / g.out[1] % g.out[0]];
-      const T* src = x.ptr<const T>() + g.start(row / g.out[1] / g.out[0], 0, g.plane_in());
-      T* __restrict to = y.ptr<T>() + row * g.out[2] * c;
-      for (int64_t ow = 0; ow < g.out[2]; ++ow, to += c) {
+      const int64_t image = row / g.out[1] / g.out[0] * g.plane_in();
+      for (int64_t ow = 0; ow < g.out[2]; ++ow) {
         const PoolSpan& w = g.spans[2][ow];
-        std::fill_n(sum, c, S(0));
-        for (int64_t i = d.begin; i < d.end; ++i)
-          for (int64_t j = h.begin; j < h.end; ++j)
-            for (int64_t k = w.begin; k < w.end; ++k) {
-              const T* __restrict point = src + ((i * g.in[1] + j) * g.in[2] + k) * c;
-              for (int64_t m = 0; m < c; ++m) sum[m] += static_cast<S>(point[m]);
-            }
-        const S by = static_cast<S>(divisor(d, h, w));
-        for (int64_t m = 0; m < c; ++m) to[m] = static_cast<T>(sum[m] / by);
+        const PoolWalk walk = g.walk(d, h, w);
+        means(element(x, (image + g.position(d, h, w)) * g.c), walk, element(y, (row * g.out[2] + ow) * g.c),
+              divisor(d, h, w), g.c);
       }
     }
   });
@@ -246,10 +227,16 @@ void spread_any(const PoolGeometry& g, const View& dy, const View& dx, const Div
 }
 
 void avg_any(const PoolGeometry& g, const View& x, const View& y, const Divisor& divisor) {
-  with_float(x.dtype, [&](auto t) {
-    using T = decltype(t);
-    g.channels_last ? plain_avg_channels<T>(g, x, y, divisor) : plain_avg<T>(g, x, y, divisor);
-  });
+  if (g.channels_last) return channel_avg(g, x, y, divisor);
+  with_float(x.dtype, [&](auto t) { column_avg<decltype(t)>(g, x, y, divisor); });
+}
+
+// Whether vectors of outputs serve: windows one or two apart.
+bool close_windows(const PoolWindow& w) { return w.stride[2] == 1 || (w.stride[2] == 2 && w.kernel[2] >= 2); }
+void avg_windows(PoolGeometry& g, const PoolWindow& window, const View& x, const View& y, const Divisor& by) {
+  g.windows(window);
+  if (g.channels_last || !close_windows(window)) return avg_any(g, x, y, by);
+  with_float(x.dtype, [&](auto t) { vector_avg<decltype(t)>(g, window, x, y, by); });
 }
 
 }  // namespace
@@ -258,14 +245,7 @@ void avg_pool_forward(const View& x, const View& y, const PoolWindow& window, bo
                       int64_t divisor) {
   if (y.numel() == 0) return;
   PoolGeometry g(x, y);
-  g.windows(window);
-  const Divisor by{include_pad, divisor};
-  if (x.dtype == DType::Float32) {
-    if (g.channels_last) return vector_avg_channels(g, x, y, by);
-    if (window.stride[2] == 1 || (window.stride[2] == 2 && window.kernel[2] >= 2))
-      return vector_avg(g, window, x, y, by);
-  }
-  avg_any(g, x, y, by);
+  avg_windows(g, window, x, y, Divisor{include_pad, divisor});
 }
 
 void avg_pool_backward(const View& dy, const View& dx, const PoolWindow& window, bool include_pad,
@@ -278,16 +258,23 @@ void avg_pool_backward(const View& dy, const View& dx, const PoolWindow& window,
 void adaptive_avg_pool_forward(const View& x, const View& y) {
   if (y.numel() == 0) return;
   PoolGeometry g(x, y);
-  g.adaptive();
-  if (x.dtype == DType::Float32 && g.channels_last) return vector_avg_channels(g, x, y, Divisor{false, 0});
-  if (x.dtype == DType::Float32 && g.plane_out() == 1) {
+  if (!g.channels_last && g.plane_out() == 1) {
     const int64_t n = g.plane_in();
     parallel_for(g.n * g.c, global_grain(n), [&](int64_t begin, int64_t end) {
-      simd_pool().sum_planes(x.ptr<float>() + begin * n, y.ptr<float>() + begin, end - begin, n,
-                             1.0f / static_cast<float>(n));
+      simd_pool_channels().plane_means[float_index(x.dtype)](element(x, begin * n), element(y, begin),
+                                                             end - begin, n);
     });
     return;
   }
+  PoolWindow even = {};  // where the sizes divide, regular windows
+  bool divides = true;
+  for (int i = 0; i < 3; ++i) {
+    divides &= g.in[i] % g.out[i] == 0;
+    even.kernel[i] = even.stride[i] = g.in[i] / g.out[i];
+    even.dilation[i] = 1;
+  }
+  if (divides) return avg_windows(g, even, x, y, Divisor{false, 0});
+  g.adaptive();
   avg_any(g, x, y, Divisor{false, 0});
 }
 

@@ -1,7 +1,9 @@
-// Max pooling. float32 windows of at most 255 elements go through vector rows that yield the maximum and its
-// position in the window; everything else takes the plain loop. The backward scatters plane by plane, so it
+// Max pooling. Planes of float32 and float64 with windows of at most 255 elements, one or two apart, go
+// through vector rows that yield the maximum and its position in the window; channels innermost are walked in
+// vectors of channels; everything else takes the plain loop. The backward scatters plane by plane, so it
 // needs no atomics.
 #include <algorithm>
+#include <vector>
 
 #include <ccdl/cpu/buffer.h>
 #include <ccdl/cpu/pool.h>
@@ -79,49 +81,32 @@ void put_best(const PoolGeometry& g, const PoolWindow* w, const T* x, const Outp
   if (out.code) out.code[at * stride] = Code{g, *w}.from_plane(best.position, od, oh, ow);
 }
 
-// The same for m neighbouring channels of a channels-last image: every position is read for all of them.
-constexpr int64_t kChannels = 64;
-template <class T>
-void put_best_channels(const PoolGeometry& g, const PoolWindow* window, const T* x, const Output<T>& out,
-                       int64_t m, int64_t od, int64_t oh, int64_t ow) {
-  using S = ComputeOf<T>;
-  const PoolSpan d = g.spans[0][od], h = g.spans[1][oh], w = g.spans[2][ow];
-  S value[kChannels];
-  int64_t position[kChannels];
-  for (int64_t c = 0; c < m; ++c) {
-    value[c] = -static_cast<S>(__builtin_inff());
-    position[c] = (d.begin * g.in[1] + h.begin) * g.in[2] + w.begin;
-  }
-  for (int64_t i = d.begin; i < d.end; i += g.step[0])
-    for (int64_t j = h.begin; j < h.end; j += g.step[1])
-      for (int64_t k = w.begin; k < w.end; k += g.step[2]) {
-        const int64_t here = (i * g.in[1] + j) * g.in[2] + k;
-        const T* from = x + here * g.c;
-        for (int64_t c = 0; c < m; ++c) {
-          const S v = static_cast<S>(from[c]);
-          const bool taken = (v > value[c]) | (v != v);
-          value[c] = taken ? v : value[c];
-          position[c] = taken ? here : position[c];
-        }
-      }
-  for (int64_t c = 0; c < m; ++c) {
-    out.y[c] = static_cast<T>(value[c]);
-    if (out.flat) out.flat[c] = position[c];
-    if (out.code) out.code[c] = Code{g, *window}.from_plane(position[c], od, oh, ow);
-  }
-}
+constexpr int64_t kMarks = int64_t{1} << 31;  // positions that the vectors' marks can name
 
-template <class T>
-void plain_max_channels(const PoolGeometry& g, const PoolWindow* w, const View& x, const View& y,
-                        const View& indices) {
-  parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
+// Channels innermost; w is null for adaptive windows, which take no codes.
+void channel_max(const PoolGeometry& g, const PoolWindow* w, const View& x, const View& y,
+                 const View& indices) {
+  const auto maxima = simd_pool_channels().maxima[float_index(x.dtype)];
+  const bool flat = indices.data && indices.dtype == DType::Int64, code = indices.data && !flat;
+  const int64_t work = g.plane_in() / (g.out[0] * g.out[1]) * g.c + 1;
+  parallel_for(g.n * g.out[0] * g.out[1], 4096 / work + 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const int64_t oh = row % g.out[1], od = row / g.out[1] % g.out[0], image = row / g.out[1] / g.out[0];
-      const T* src = x.ptr<T>() + g.start(image, 0, g.plane_in());
-      for (int64_t ow = 0; ow < g.out[2]; ++ow)
-        for (int64_t c = 0; c < g.c; c += kChannels)
-          put_best_channels(g, w, src + c, output_at<T>(y, indices, (row * g.out[2] + ow) * g.c + c),
-                            g.c - c < kChannels ? g.c - c : kChannels, od, oh, ow);
+      const int64_t oh = row % g.out[1], od = row / g.out[1] % g.out[0];
+      const int64_t image = row / g.out[1] / g.out[0] * g.plane_in();
+      const PoolSpan &d = g.spans[0][od], &h = g.spans[1][oh];
+      for (int64_t ow = 0; ow < g.out[2]; ++ow) {
+        const int64_t at = (row * g.out[2] + ow) * g.c, from = g.position(d, h, g.spans[2][ow]);
+        PoolWalk walk = g.walk(d, h, g.spans[2][ow]);
+        if (code) {
+          walk.mark = Code{g, *w}.from_plane(from, od, oh, ow);
+          walk.mark_step[0] = w->kernel[1] * w->kernel[2];
+          walk.mark_step[1] = w->kernel[2];
+          walk.mark_step[2] = 1;
+        }
+        maxima(element(x, (image + from) * g.c), walk, element(y, at),
+               flat ? indices.ptr<int64_t>() + at : nullptr, code ? indices.ptr<uint8_t>() + at : nullptr,
+               g.c);
+      }
     }
   });
 }
@@ -129,7 +114,6 @@ void plain_max_channels(const PoolGeometry& g, const PoolWindow* w, const View& 
 template <class T>
 void plain_max(const PoolGeometry& g, const PoolWindow* w, const View& x, const View& y,
                const View& indices) {
-  if (g.channels_last) return plain_max_channels<T>(g, w, x, y, indices);
   g.for_planes([&](int64_t image, int64_t first, int64_t last) {
     for (int64_t c = first; c < last; ++c) {
       const T* src = x.ptr<T>() + g.start(image, c, g.plane_in());
@@ -142,40 +126,43 @@ void plain_max(const PoolGeometry& g, const PoolWindow* w, const View& x, const 
   });
 }
 
-// Rows of the window that lie inside the input, for output row (od, oh); points too when they run over
-// channels.
+// Rows of the window that lie inside the input, for output row (od, oh).
 struct Rows {
-  const float* start[256];
+  const void* start[256];
   uint8_t code[256];
+  int64_t position[256];  // of the element with the row's code + j, j = 0, in the plane
   int count = 0;
 };
 
-void gather_rows(const PoolGeometry& g, const PoolWindow& w, const float* x, int64_t od, int64_t oh,
-                 int64_t first_w, bool points, Rows* rows) {
+template <class T>
+void gather_rows(const PoolGeometry& g, const PoolWindow& w, const T* x, int64_t od, int64_t oh,
+                 int64_t first_w, Rows* rows) {
   rows->count = 0;
   rows->code[0] = 0;  // read even when no row lies inside
-  const int64_t stride = g.position_stride();
+  const int64_t c = first_w * w.stride[2] - w.pad[2];
   for (int64_t i = 0; i < w.kernel[0]; ++i)
-    for (int64_t j = 0; j < w.kernel[1]; ++j)
-      for (int64_t k = 0; k < (points ? w.kernel[2] : 1); ++k) {
-        const int64_t d = od * w.stride[0] - w.pad[0] + i * w.dilation[0];
-        const int64_t h = oh * w.stride[1] - w.pad[1] + j * w.dilation[1];
-        const int64_t c = first_w * w.stride[2] - w.pad[2] + k * w.dilation[2];
-        if (d < 0 || d >= g.in[0] || h < 0 || h >= g.in[1] || (points && (c < 0 || c >= g.in[2]))) continue;
-        rows->start[rows->count] = x + ((d * g.in[1] + h) * g.in[2] + c) * stride;
-        rows->code[rows->count++] = static_cast<uint8_t>((i * w.kernel[1] + j) * w.kernel[2] + k);
-      }
+    for (int64_t j = 0; j < w.kernel[1]; ++j) {
+      const int64_t d = od * w.stride[0] - w.pad[0] + i * w.dilation[0];
+      const int64_t h = oh * w.stride[1] - w.pad[1] + j * w.dilation[1];
+      const int64_t code = (i * w.kernel[1] + j) * w.kernel[2];
+      for (int64_t k = 0; k < w.kernel[2]; ++k)
+        rows->position[code + k] = (d * g.in[1] + h) * g.in[2] + c + k;
+      if (d < 0 || d >= g.in[0] || h < 0 || h >= g.in[1]) continue;
+      rows->start[rows->count] = x + (d * g.in[1] + h) * g.in[2] + c;
+      rows->code[rows->count++] = static_cast<uint8_t>(code);
+    }
 }
 
 // An output whose window sticks out of the row: `rows` are those of output `at_rows`.
+template <class T>
 void put_clipped(const PoolGeometry& g, const PoolWindow& w, const Rows& rows, int64_t at_rows, int64_t ow,
-                 float* y, uint8_t* code) {
+                 T* y, uint8_t* code) {
   const int64_t begin = ow * w.stride[2] - w.pad[2], first = begin < 0 ? -begin : 0;
   const int64_t last = g.in[2] - begin < w.kernel[2] ? g.in[2] - begin : w.kernel[2];
-  float best = -__builtin_inff();
+  T best = -static_cast<T>(__builtin_inff());
   int64_t where = rows.code[0] + first;
   for (int r = 0; r < rows.count; ++r) {
-    const float* row = rows.start[r] + (ow - at_rows) * w.stride[2];
+    const T* row = static_cast<const T*>(rows.start[r]) + (ow - at_rows) * w.stride[2];
     for (int64_t j = first; j < last; ++j)
       if (row[j] > best || row[j] != row[j]) {
         best = row[j];
@@ -186,6 +173,7 @@ void put_clipped(const PoolGeometry& g, const PoolWindow& w, const Rows& rows, i
   if (code) *code = static_cast<uint8_t>(where);
 }
 
+template <class T>
 void vector_max_planes(const PoolGeometry& g, const PoolWindow& w, const View& x, const View& y,
                        const View& indices) {
   // outputs [lo, hi) have their whole window row inside the input
@@ -194,17 +182,16 @@ void vector_max_planes(const PoolGeometry& g, const PoolWindow& w, const View& x
   if (lo > g.out[2]) lo = g.out[2];
   if (g.in[2] + w.pad[2] < w.kernel[2] || hi < lo) hi = lo;
   if (hi > g.out[2]) hi = g.out[2];
-  const PoolKernels& simd = simd_pool();
-  const Code code{g, w};
+  const auto max_row = simd_pool().max_row[sizeof(T) == 8];
   g.for_planes([&](int64_t image, int64_t c, int64_t) {
-    const float* src = x.ptr<float>() + g.start(image, c, g.plane_in());
-    const Output<float> out = output_at<float>(y, indices, g.start(image, c, g.plane_out()));
+    const T* src = x.ptr<T>() + g.start(image, c, g.plane_in());
+    const Output<T> out = output_at<T>(y, indices, g.start(image, c, g.plane_out()));
     uint8_t* codes = out.flat ? scratch<uint8_t>(0, g.out[2]) : nullptr;
     Rows rows;
     for (int64_t od = 0; od < g.out[0]; ++od)
       for (int64_t oh = 0; oh < g.out[1]; ++oh) {
         const int64_t at = (od * g.out[1] + oh) * g.out[2];
-        gather_rows(g, w, src, od, oh, lo, false, &rows);
+        gather_rows(g, w, src, od, oh, lo, &rows);
         const auto clipped = [&](int64_t ow) {
           if (out.flat)
             put_best(g, &w, src, out, at + ow, od, oh, ow);
@@ -213,74 +200,15 @@ void vector_max_planes(const PoolGeometry& g, const PoolWindow& w, const View& x
         };
         for (int64_t ow = 0; ow < lo; ++ow) clipped(ow);
         if (lo < hi) {
-          uint8_t* target = out.code ? out.code + at + lo : codes;
-          simd.max_row(rows.start, rows.code, rows.count, static_cast<int>(w.kernel[2]),
-                       static_cast<int>(w.stride[2]), out.y + at + lo, target, hi - lo);
+          max_row(rows.start, rows.code, rows.count, static_cast<int>(w.kernel[2]),
+                  static_cast<int>(w.stride[2]), out.y + at + lo, out.code ? out.code + at + lo : codes,
+                  hi - lo);
           for (int64_t i = 0; out.flat && i < hi - lo; ++i)
-            out.flat[at + lo + i] = code.to_plane(codes[i], od, oh, lo + i);
+            out.flat[at + lo + i] = rows.position[codes[i]] + i * w.stride[2];
         }
         for (int64_t ow = hi; ow < g.out[2]; ++ow) clipped(ow);
       }
   });
-}
-
-void vector_max_channels(const PoolGeometry& g, const PoolWindow& w, const View& x, const View& y,
-                         const View& indices) {
-  const PoolKernels& simd = simd_pool();
-  const Code code{g, w};
-  parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
-    Rows rows;
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t oh = row % g.out[1], od = row / g.out[1] % g.out[0], image = row / g.out[1] / g.out[0];
-      const float* src = x.ptr<float>() + g.start(image, 0, g.plane_in());
-      for (int64_t ow = 0; ow < g.out[2]; ++ow) {
-        const Output<float> out = output_at<float>(y, indices, (row * g.out[2] + ow) * g.c);
-        uint8_t* codes = out.flat ? scratch<uint8_t>(0, g.c) : out.code;
-        gather_rows(g, w, src, od, oh, ow, true, &rows);
-        simd.max_row(rows.start, rows.code, rows.count, 1, 1, out.y, codes, g.c);
-        for (int64_t c = 0; out.flat && c < g.c; ++c) out.flat[c] = code.to_plane(codes[c], od, oh, ow);
-      }
-    }
-  });
-}
-
-// Adaptive windows of at most 255 elements, channels last: the points of a window are numbered in order.
-void vector_adaptive_channels(const PoolGeometry& g, const View& x, const View& y, const View& indices) {
-  const PoolKernels& simd = simd_pool();
-  parallel_for(g.n * g.out[0] * g.out[1], 1, [&](int64_t begin, int64_t end) {
-    Rows rows;
-    int64_t position[256];
-    uint8_t* codes = scratch<uint8_t>(0, g.c);
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t oh = row % g.out[1], od = row / g.out[1] % g.out[0], image = row / g.out[1] / g.out[0];
-      const PoolSpan &d = g.spans[0][od], &h = g.spans[1][oh];
-      const float* src = x.ptr<float>() + g.start(image, 0, g.plane_in());
-      for (int64_t ow = 0; ow < g.out[2]; ++ow) {
-        const PoolSpan& w = g.spans[2][ow];
-        rows.count = 0;
-        for (int64_t i = d.begin; i < d.end; ++i)
-          for (int64_t j = h.begin; j < h.end; ++j)
-            for (int64_t k = w.begin; k < w.end; ++k) {
-              position[rows.count] = (i * g.in[1] + j) * g.in[2] + k;
-              rows.start[rows.count] = src + position[rows.count] * g.c;
-              rows.code[rows.count] = static_cast<uint8_t>(rows.count);
-              ++rows.count;
-            }
-        const Output<float> out = output_at<float>(y, indices, (row * g.out[2] + ow) * g.c);
-        simd.max_row(rows.start, rows.code, rows.count, 1, 1, out.y, codes, g.c);
-        for (int64_t c = 0; c < g.c; ++c) out.flat[c] = position[codes[c]];
-      }
-    }
-  });
-}
-bool small_windows(const PoolGeometry& g) {
-  int64_t points = 1;
-  for (int i = 0; i < 3; ++i) {
-    int64_t most = 0;
-    for (const PoolSpan& s : g.spans[i]) most = s.full > most ? s.full : most;
-    points *= most;
-  }
-  return points <= 255;
 }
 
 // Dilated windows next to padding may hold no element: their outputs are -inf and have no position.
@@ -301,30 +229,25 @@ void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices
                  int64_t first, int64_t last, const F& fn) {
   const int64_t stride = g.position_stride(), in = g.start(image, first, g.plane_in());
   const int64_t out = g.start(image, first, g.plane_out());
-  if (may_be_hollow(w)) {
-    const Code code{g, w};
+  const bool by_code = indices.dtype == DType::UInt8, sparse = may_be_hollow(w);
+  std::vector<char> hollow[3];
+  for (int i = 0; sparse && i < 3; ++i)
+    for (int64_t o = 0; o < g.out[i]; ++o) hollow[i].push_back(is_hollow(g, w, i, o));
+  if (!by_code) {
+    const int64_t* flat = indices.ptr<int64_t>() + out;
     for (int64_t o = 0; o < g.plane_out(); ++o) {
-      const int64_t ow = o % g.out[2], oh = o / g.out[2] % g.out[1], od = o / g.out[2] / g.out[1];
-      if (is_hollow(g, w, 0, od) || is_hollow(g, w, 1, oh) || is_hollow(g, w, 2, ow)) continue;
-      for (int64_t c = 0; c < last - first; ++c) {
-        const int64_t at = out + o * stride + c;
-        const int64_t position = indices.dtype == DType::Int64
-                                     ? indices.ptr<int64_t>()[at]
-                                     : code.to_plane(indices.ptr<uint8_t>()[at], od, oh, ow);
-        fn(in + position * stride + c, at);
-      }
+      if (sparse && (hollow[2][static_cast<size_t>(o % g.out[2])] |
+                     hollow[1][static_cast<size_t>(o / g.out[2] % g.out[1])] |
+                     hollow[0][static_cast<size_t>(o / g.out[2] / g.out[1])]))
+        continue;
+      for (int64_t c = 0; c < last - first; ++c)
+        fn(in + flat[o * stride + c] * stride + c, out + o * stride + c);
     }
     return;
   }
-  if (indices.dtype == DType::Int64) {
-    const int64_t* flat = indices.ptr<int64_t>() + out;
-    for (int64_t o = 0; o < g.plane_out(); ++o)
-      for (int64_t c = 0; c < last - first; ++c)
-        fn(in + flat[o * stride + c] * stride + c, out + o * stride + c);
-    return;
-  }
   const uint8_t* codes = indices.ptr<uint8_t>() + out;
-  if (g.plane_out() < w.kernel[0] * w.kernel[1] * w.kernel[2]) {  // fewer than entries of the table below
+  if (!sparse &&
+      g.plane_out() < w.kernel[0] * w.kernel[1] * w.kernel[2]) {  // fewer than entries of the table
     for (int64_t o = 0; o < g.plane_out(); ++o)
       for (int64_t c = 0; c < last - first; ++c) {
         const int64_t ow = o % g.out[2], oh = o / g.out[2] % g.out[1], od = o / g.out[2] / g.out[1];
@@ -338,7 +261,9 @@ void for_targets(const PoolGeometry& g, const PoolWindow& w, const View& indices
   for (int64_t o = 0, od = 0; od < g.out[0]; ++od)
     for (int64_t oh = 0; oh < g.out[1]; ++oh) {
       const int64_t row = (od * w.stride[0] * g.in[1] + oh * w.stride[1]) * g.in[2];
+      const bool empty = sparse && (hollow[0][static_cast<size_t>(od)] | hollow[1][static_cast<size_t>(oh)]);
       for (int64_t ow = 0; ow < g.out[2]; ++ow, ++o) {
+        if (empty || (sparse && hollow[2][static_cast<size_t>(ow)])) continue;
         const int64_t start = row + ow * w.stride[2];
         for (int64_t c = 0; c < last - first; ++c)
           fn(in + (start + offsets[codes[o * stride + c]]) * stride + c, out + o * stride + c);
@@ -406,10 +331,10 @@ void in_floats(const View& from, const View& to, const View& indices, const F& f
 
 void max_pool_forward(const View& x, const View& y, const View& indices, const PoolWindow& window) {
   if (y.numel() == 0) return;
-  if (is_half(x.dtype))
+  PoolGeometry g(x, y);
+  if (is_half(x.dtype) && !g.channels_last)
     return in_floats(x, y, indices,
                      [&](const View& a, const View& b, const View& i) { max_pool_forward(a, b, i, window); });
-  PoolGeometry g(x, y);
   const bool codes = indices.data && indices.dtype == DType::UInt8;
   if (x.dtype == DType::Float32 && (codes || !indices.data) && is_inner_2x2(g, window))
     return for_flat_planes(g, [&](int64_t in, int64_t out) {
@@ -425,22 +350,21 @@ void max_pool_forward(const View& x, const View& y, const View& indices, const P
                                 g.in[2], window.pad[1], window.pad[2], kept);
     });
   g.windows(window);
+  if (g.channels_last && g.plane_in() < kMarks) return channel_max(g, &window, x, y, indices);
   const int64_t* k = window.kernel;
-  if (x.dtype == DType::Float32 && k[0] * k[1] * k[2] <= 255) {
-    if (g.channels_last) return vector_max_channels(g, window, x, y, indices);
-    const bool unit = window.dilation[2] == 1, two = window.stride[2] == 2 && k[2] >= 2;
-    if (unit && (window.stride[2] == 1 || two)) return vector_max_planes(g, window, x, y, indices);
-  }
+  const bool close = window.stride[2] == 1 || (window.stride[2] == 2 && k[2] >= 2);
+  if (!g.channels_last && k[0] * k[1] * k[2] <= 255 && window.dilation[2] == 1 && close)
+    return x.dtype == DType::Float64 ? vector_max_planes<double>(g, window, x, y, indices)
+                                     : vector_max_planes<float>(g, window, x, y, indices);
   with_float(x.dtype, [&](auto t) { plain_max<decltype(t)>(g, &window, x, y, indices); });
 }
 
 void adaptive_max_pool_forward(const View& x, const View& y, const View& indices) {
   if (y.numel() == 0) return;
-  if (is_half(x.dtype)) return in_floats(x, y, indices, adaptive_max_pool_forward);
   PoolGeometry g(x, y);
+  if (is_half(x.dtype) && !g.channels_last) return in_floats(x, y, indices, adaptive_max_pool_forward);
   g.adaptive();
-  if (x.dtype == DType::Float32 && g.channels_last && indices.dtype == DType::Int64 && small_windows(g))
-    return vector_adaptive_channels(g, x, y, indices);
+  if (g.channels_last && g.plane_in() < kMarks) return channel_max(g, nullptr, x, y, indices);
   with_float(x.dtype, [&](auto t) { plain_max<decltype(t)>(g, nullptr, x, y, indices); });
 }
 
@@ -501,11 +425,20 @@ int64_t max_unpool_forward(const View& x, const View& indices, const View& y) {
     if (flat[i] < 0 || flat[i] >= g.plane_in()) return i;
   with_float(x.dtype, [&](auto t) {
     using T = decltype(t);
-    g.for_planes([&](int64_t image, int64_t c, int64_t) {
-      T* to = y.ptr<T>() + g.start(image, c, g.plane_in());
-      const int64_t start = g.start(image, c, g.plane_out());
-      __builtin_memset(to, 0, static_cast<size_t>(g.plane_in()) * sizeof(T));
-      for (int64_t i = 0; i < g.plane_out(); ++i) to[flat[start + i]] = x.ptr<const T>()[start + i];
+    const T* from = x.ptr<const T>();
+    g.for_planes([&](int64_t image, int64_t first, int64_t last) {
+      const int64_t channels = last - first, start = g.start(image, first, g.plane_out());
+      T* to = y.ptr<T>() + g.start(image, first, g.plane_in());
+      __builtin_memset(to, 0, static_cast<size_t>(g.plane_in() * channels) * sizeof(T));
+      if (channels == 1 && g.position_stride() == 1) {
+        for (int64_t i = 0; i < g.plane_out(); ++i) to[flat[start + i]] = from[start + i];
+        return;
+      }
+      for (int64_t i = 0; i < g.plane_out(); ++i)
+        for (int64_t c = 0; c < channels; ++c) {
+          const int64_t at = start + i * channels + c;
+          to[flat[at] * channels + c] = from[at];
+        }
     });
   });
   return -1;

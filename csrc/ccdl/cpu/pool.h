@@ -5,6 +5,7 @@
 
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/float_index.h>
+#include <ccdl/cpu/simd/pool_channels.h>
 #include <ccdl/kernels/pool.h>
 
 namespace ccdl::cpu {
@@ -55,6 +56,24 @@ struct PoolGeometry {
         const int64_t begin = o * in[i] / out[i], end = ((o + 1) * in[i] + out[i] - 1) / out[i];
         spans[i].push_back({begin, end, end - begin});
       }
+  }
+
+  int64_t position(const PoolSpan& d, const PoolSpan& h, const PoolSpan& w) const {
+    return (d.begin * in[1] + h.begin) * in[2] + w.begin;
+  }
+  // The points of a window over channels, marked by their positions in the plane.
+  PoolWalk walk(const PoolSpan& d, const PoolSpan& h, const PoolSpan& w) const {
+    const int64_t unit[3] = {in[1] * in[2], in[2], 1};
+    const PoolSpan* span[3] = {&d, &h, &w};
+    PoolWalk walk{};
+    walk.mark = position(d, h, w);
+    for (int i = 0; i < 3; ++i) {
+      const int64_t length = span[i]->end - span[i]->begin;
+      walk.count[i] = length > 0 ? (length + step[i] - 1) / step[i] : 0;
+      walk.mark_step[i] = step[i] * unit[i];
+      walk.step[i] = walk.mark_step[i] * c;
+    }
+    return walk;
   }
 
   // fn(image, first channel, past-the-last channel): planes in the contiguous layout, whole images otherwise.

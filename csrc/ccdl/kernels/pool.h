@@ -15,24 +15,25 @@ struct PoolWindow {
 };
 }  // namespace ccdl
 
-#define CCDL_POOL_CONTRACT                                                                                  \
-  /* First maximum wins, NaN wins over everything; indices.data may be null. */                             \
-  void max_pool_forward(const View& x, const View& y, const View& indices, const PoolWindow& window);       \
-  void adaptive_max_pool_forward(const View& x, const View& y, const View& indices /* int64 */);            \
-  /* dx[plane position of indices[o]] = sum of dy[o]. int64 indices: window is a hint. */                   \
-  void max_pool_backward(const View& dy, const View& indices, const View& dx, const PoolWindow& window);    \
-  /* out[o] = src[plane position of indices[o]], the transpose of max_pool_backward */                      \
-  void max_pool_gather(const View& src, const View& indices, const View& out, const PoolWindow& window);    \
-  /* Mean over the window: divided by divisor if not 0, else by the window clipped to the padded input      \
-     (include_pad) or to the input. */                                                                      \
-  void avg_pool_forward(const View& x, const View& y, const PoolWindow& window, bool include_pad,           \
-                        int64_t divisor);                                                                   \
-  void avg_pool_backward(const View& dy, const View& dx, const PoolWindow& window, bool include_pad,        \
-                         int64_t divisor);                                                                  \
-  void adaptive_avg_pool_forward(const View& x, const View& y);                                             \
-  void adaptive_avg_pool_backward(const View& dy, const View& dx);                                          \
-  /* y[indices[i]] = x[i], zero elsewhere; the last of equal indices wins. Contiguous, int64 indices of x's \
-     shape. Returns -1, or the position of the first index outside the plane of y (y is then undefined). */ \
+#define CCDL_POOL_CONTRACT                                                                                \
+  /* First maximum wins, NaN wins over everything; indices.data may be null. */                           \
+  void max_pool_forward(const View& x, const View& y, const View& indices, const PoolWindow& window);     \
+  void adaptive_max_pool_forward(const View& x, const View& y, const View& indices /* int64 */);          \
+  /* dx[plane position of indices[o]] = sum of dy[o]. int64 indices: window is a hint. */                 \
+  void max_pool_backward(const View& dy, const View& indices, const View& dx, const PoolWindow& window);  \
+  /* out[o] = src[plane position of indices[o]], the transpose of max_pool_backward */                    \
+  void max_pool_gather(const View& src, const View& indices, const View& out, const PoolWindow& window);  \
+  /* Mean over the window: divided by divisor if not 0, else by the window clipped to the padded input    \
+     (include_pad) or to the input. */                                                                    \
+  void avg_pool_forward(const View& x, const View& y, const PoolWindow& window, bool include_pad,         \
+                        int64_t divisor);                                                                 \
+  void avg_pool_backward(const View& dy, const View& dx, const PoolWindow& window, bool include_pad,      \
+                         int64_t divisor);                                                                \
+  void adaptive_avg_pool_forward(const View& x, const View& y);                                           \
+  void adaptive_avg_pool_backward(const View& dy, const View& dx);                                        \
+  /* y[indices[i]] = x[i], zero elsewhere; the last of equal indices wins. int64 indices of x's shape; on \
+     the device contiguous. Returns -1, or where in memory an index outside the plane of y is (y is       \
+     undefined). */                                                                                       \
   int64_t max_unpool_forward(const View& x, const View& indices, const View& y);
 
 namespace ccdl::cpu {

@@ -52,6 +52,7 @@ void check_input(const char* op, int nd, const Tensor& x) {
                x.sizes());
 }
 
+// Averages over three dimensions are contiguous whatever came, as in PyTorch.
 Geometry base_geometry(int nd, const Tensor& x) {
   Geometry g;
   g.nd = nd;
@@ -81,6 +82,12 @@ Geometry window_geometry(const char* op, int nd, const Tensor& x, const PoolArgs
     g.out[at] = pool_output_size(op, g.in[at], k, s, p, d, a.ceil_mode);
   }
   checked_numel(op, g.out);
+  return g;
+}
+
+Geometry max_geometry(const char* op, int nd, const Tensor& x, const PoolArgs& a) {
+  Geometry g = window_geometry(op, nd, x, a);
+  if (g.batched && nd == 3) g.format = x.suggest_memory_format();
   return g;
 }
 
@@ -206,7 +213,7 @@ int64_t pool_output_size(const char* op, int64_t input, int64_t kernel, int64_t 
 
 Tensor max_pool(int nd, const Tensor& x, const PoolArgs& args) {
   const std::string op = op_name("max_pool", nd);
-  const Geometry g = window_geometry(op.c_str(), nd, x, args);
+  const Geometry g = max_geometry(op.c_str(), nd, x, args);
   Tensor y = make(g, g.out, x, x.dtype());
   const bool track = needs_graph(x);
   const int64_t* k = g.window.kernel;
@@ -221,7 +228,7 @@ Tensor max_pool(int nd, const Tensor& x, const PoolArgs& args) {
 
 std::tuple<Tensor, Tensor> max_pool_with_indices(int nd, const Tensor& x, const PoolArgs& args) {
   const std::string op = op_name("max_pool", nd);
-  const Geometry g = window_geometry(op.c_str(), nd, x, args);
+  const Geometry g = max_geometry(op.c_str(), nd, x, args);
   Tensor y = make(g, g.out, x, x.dtype()), indices = make(g, g.out, x, DType::Int64);
   CCDL_KERNEL(x, max_pool_forward(plane_view(g, dense(x, g.format)), plane_view(g, y), plane_view(g, indices),
                                   g.window));
@@ -276,22 +283,30 @@ Tensor max_unpool(int nd, const Tensor& x, const Tensor& indices, const Dims& ou
              " ints, got ", output_size);
   check_same_device(op.c_str(), {{"input", &x}, {"indices", &indices}});
   Geometry g = base_geometry(nd, x);
-  g.format = MemoryFormat::Contiguous;
+  const MemoryFormat format = g.format;
+  if (!x.device().is_cpu()) g.format = MemoryFormat::Contiguous;
   g.window.origin = PoolWindow::kUnknown;
   for (int i = 0; i < nd; ++i) {
     CCDL_CHECK(output_size[i] > 0, Value, op, ": output_size must be positive, got ", output_size);
     g.in[static_cast<size_t>(x.dim() - nd + i)] = output_size[i];
   }
   checked_numel(op.c_str(), g.in);
-  const Tensor flat = dense(indices);
+  const Tensor flat = dense(indices, g.format);
   Tensor y = make(g, g.in, x, x.dtype());
   const OpName name("max_unpool");
-  const int64_t bad =
-      CCDL_KERNEL(x, max_unpool_forward(plane_view(g, dense(x)), plane_view(g, flat), plane_view(g, y)));
-  CCDL_CHECK(bad < 0, Index, op, ": Found an invalid max index: ", flat.ptr<int64_t>()[bad < 0 ? 0 : bad],
-             " (element ", bad, " of indices) for output_size ", output_size);
+  const int64_t bad = CCDL_KERNEL(
+      x, max_unpool_forward(plane_view(g, dense(x, g.format)), plane_view(g, flat), plane_view(g, y)));
+  if (bad >= 0) {
+    int64_t element = bad;  // of the indices in their logical order
+    if (g.format == MemoryFormat::ChannelsLast) {
+      const int64_t c = x.size(1), plane = x.size(2) * x.size(3);
+      element = (bad / (c * plane) * c + bad % c) * plane + bad / c % plane;
+    }
+    CCDL_CHECK(false, Index, op, ": Found an invalid max index: ", flat.ptr<int64_t>()[bad], " (element ",
+               element, " of indices) for output_size ", output_size);
+  }
   record_max(g, x, y, flat, true);
-  return y;
+  return g.format == format ? y : contiguous(y, format);
 }
 
 }  // namespace ccdl::ops

@@ -3,6 +3,7 @@
 // the window is touched.
 #include <ccdl/cpu/simd/lines.h>
 #include <ccdl/cpu/simd/pool.h>
+#include <ccdl/cpu/simd/pool_lanes.h>
 
 namespace ccdl::cpu::CCDL_ISA {
 namespace {
@@ -16,30 +17,30 @@ struct MakeIndices<0, I...> {
   using type = Indices<I...>;
 };
 
-template <int kFirst, int... I>
-CCDL_SI vf every_other(vf a, vf b, Indices<I...>) {
+template <int kFirst, class V, int... I>
+CCDL_SI V every_other(V a, V b, Indices<I...>) {
   return __builtin_shufflevector(a, b, (2 * I + kFirst)...);
 }
 
 // Outputs 0..n-1 of window column j; p points at column j of output 0.
-template <int kStride, bool kFull>
-CCDL_SI vf column(const float* p, int j, int n) {
-  if (kStride == 1) return kFull ? loadu(p) : ldn(p, n);
+template <int kStride, bool kFull, class T>
+CCDL_SI typename Lanes<T>::V column(const T* p, int j, int n) {
+  constexpr int kN = Lanes<T>::kN;
+  if (kStride == 1) return kFull ? ld(p) : ldn(p, n);
   if (j > 0) p -= 1;
-  vf a, b = {};
+  typename Lanes<T>::V a, b = {};
   if (kFull) {
     a = ld_halves(p);
-    b = ld_halves(p + VL);
+    b = ld_halves(p + kN);
   } else {
     const int both = 2 * n;
-    a = ldn(p, both < VL ? both : VL);
-    if (both > VL) b = ldn(p + VL, both - VL);
+    a = ldn(p, both < kN ? both : kN);
+    if (both > kN) b = ldn(p + kN, both - kN);
   }
-  typedef typename MakeIndices<VL>::type All;
+  typedef typename MakeIndices<kN>::type All;
   return j > 0 ? every_other<1>(a, b, All()) : every_other<0>(a, b, All());
 }
 
-typedef uint8_t bytes __attribute__((vector_size(VL)));
 CCDL_SI vi load_bytes(const uint8_t* p, int n) {  // one byte a lane; the others read as zero
   bytes b = {};
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -52,67 +53,47 @@ CCDL_SI vi load_bytes(const uint8_t* p, int n) {  // one byte a lane; the others
 #endif
   return __builtin_convertvector(b, vi);
 }
-CCDL_SI void store_bytes(uint8_t* p, vi v, int n) {
-  const bytes b = __builtin_convertvector(v, bytes);
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
-  _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1u), (__m128i)b);
-#else
-  if (n == VL)
-    __builtin_memcpy(p, &b, VL);
-  else
-    for (int k = 0; k < n; ++k) p[k] = b[k];
-#endif
-}
-
-// v takes over where it is larger, and where it is NaN.
-template <bool kCode>
-CCDL_SI void take_larger(vf v, vi code, vf& best, vi& where) {
-#if defined(__AVX512F__)
-  const __mmask16 take = (__mmask16)(_mm512_cmp_ps_mask((__m512)v, (__m512)best, _CMP_GT_OQ) |
-                                     _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q));
-  best = (vf)_mm512_mask_mov_ps((__m512)best, take, (__m512)v);
-  if (kCode) where = (vi)_mm512_mask_mov_epi32((__m512i)where, take, (__m512i)code);
-#else
-  const vi take = (v > best) | (v != v);
-  best = select(take, v, best);
-  if (kCode) where = take ? code : where;
-#endif
-}
 template <bool kCode>
 CCDL_SI void take_larger(vf v, int32_t code, vf& best, vi& where) {
   take_larger<kCode>(v, set1(code), best, where);
 }
+template <bool kCode>
+CCDL_SI void take_larger(vd v, int32_t code, vd& best, vl& where) {
+  take_larger<kCode>(v, vl{} + code, best, where);
+}
 
-template <int kKernel, int kStride, bool kCode, bool kFull>
-CCDL_SI void max_vector(const float* const* rows, const uint8_t* row_code, int nrows, int kernel, float* y,
+template <int kKernel, int kStride, bool kCode, bool kFull, class T>
+CCDL_SI void max_vector(const void* const* rows, const uint8_t* row_code, int nrows, int kernel, T* y,
                         uint8_t* code, int64_t i, int n) {
+  constexpr int kN = Lanes<T>::kN;
   const int width = kKernel > 0 ? kKernel : kernel;
-  vf best = set1(-__builtin_inff());
-  vi where = set1((int32_t)row_code[0]);
+  typename Lanes<T>::V best = set1(-(typename Lanes<T>::S)__builtin_inff());
+  typename Lanes<T>::M where = {};
+  where += row_code[0];
   for (int r = 0; r < nrows; ++r) {
-    const float* p = rows[r] + i * kStride;
+    const T* p = static_cast<const T*>(rows[r]) + i * kStride;
     for (int j = 0; j < width; ++j)
       take_larger<kCode>(column<kStride, kFull>(p + j, j, n), (int32_t)row_code[r] + j, best, where);
   }
-  if (kFull)
-    storeu(y + i, best);
-  else
-    stn(y + i, best, n);
-  if (kCode) store_bytes(code + i, where, kFull ? VL : n);
+  to(y + i, best, kFull ? kN : n);
+  if (kCode) store_bytes(code + i, where, kFull ? kN : n);
 }
 
-template <int kKernel, int kStride, bool kCode>
-void max_loop(const float* const* rows, const uint8_t* row_code, int nrows, int kernel, float* y,
-              uint8_t* code, int64_t count) {
+template <int kKernel, int kStride, bool kCode, class T>
+void max_loop(const void* const* rows, const uint8_t* row_code, int nrows, int kernel, T* y, uint8_t* code,
+              int64_t count) {
+  constexpr int kN = Lanes<T>::kN;
   int64_t i = 0;
-  for (; i + VL <= count; i += VL)
-    max_vector<kKernel, kStride, kCode, true>(rows, row_code, nrows, kernel, y, code, i, VL);
+  for (; i + kN <= count; i += kN)
+    max_vector<kKernel, kStride, kCode, true>(rows, row_code, nrows, kernel, y, code, i, kN);
   if (i < count)
     max_vector<kKernel, kStride, kCode, false>(rows, row_code, nrows, kernel, y, code, i, (int)(count - i));
 }
 
-void max_row(const float* const* rows, const uint8_t* row_code, int nrows, int kernel, int stride, float* y,
+template <class T>
+void max_row(const void* const* rows, const uint8_t* row_code, int nrows, int kernel, int stride, void* yp,
              uint8_t* code, int64_t count) {
+  T* y = static_cast<T*>(yp);
 #define CCDL_CASE(k, s)                                                     \
   if ((k == 0 || kernel == k) && stride == s) {                             \
     if (code)                                                               \
@@ -123,7 +104,6 @@ void max_row(const float* const* rows, const uint8_t* row_code, int nrows, int k
   }
   CCDL_CASE(2, 2)
   CCDL_CASE(3, 2)
-  CCDL_CASE(1, 1)
   CCDL_CASE(0, 2)
   CCDL_CASE(0, 1)
 #undef CCDL_CASE
@@ -133,7 +113,7 @@ template <bool kCode>
 void max_plane(const float* x, float* y, uint8_t* code, int64_t out_h, int64_t out_w, int64_t width) {
   const uint8_t row_code[2] = {0, 2};
   for (int64_t o = 0; o < out_h; ++o, x += 2 * width, y += out_w, code += kCode ? out_w : 0) {
-    const float* rows[2] = {x, x + width};
+    const void* rows[2] = {x, x + width};
     int64_t i = 0;
     for (; i + VL <= out_w; i += VL) max_vector<2, 2, kCode, true>(rows, row_code, 2, 2, y, code, i, VL);
     if (i < out_w) max_vector<2, 2, kCode, false>(rows, row_code, 2, 2, y, code, i, (int)(out_w - i));
@@ -330,40 +310,37 @@ void scatter_plane_3x3_any(const float* dy, const uint8_t* code, float* dx, int6
     scatter_plane_3x3<0>(dy, code, dx, out_h, out_w, height, width, pad_h, rows);
 }
 
-template <int kStride, bool kFull>
-CCDL_SI void sum_vector(const float* const* rows, int nrows, int kernel, float* y, float scale, int64_t i,
-                        int n) {
-  vf sum = {};
+template <int kStride, bool kFull, class T>
+CCDL_SI void mean_vector(const void* const* rows, int nrows, int kernel, T* y, double divisor, int64_t i,
+                         int n) {
+  typename Lanes<T>::V sum = {};
   for (int r = 0; r < nrows; ++r)
-    for (int j = 0; j < kernel; ++j) sum += column<kStride, kFull>(rows[r] + i * kStride + j, j, n);
-  if (kFull)
-    storeu(y + i, sum * scale);
-  else
-    stn(y + i, sum * scale, n);
+    for (int j = 0; j < kernel; ++j)
+      sum += column<kStride, kFull>(static_cast<const T*>(rows[r]) + i * kStride + j, j, n);
+  to(y + i, mean_of(sum, divisor), kFull ? Lanes<T>::kN : n);
 }
 
-template <int kStride>
-void sum_loop(const float* const* rows, int nrows, int kernel, float* y, float scale, int64_t count) {
+template <int kStride, class T>
+void mean_loop(const void* const* rows, int nrows, int kernel, T* y, double divisor, int64_t count) {
+  constexpr int kN = Lanes<T>::kN;
   int64_t i = 0;
-  for (; i + VL <= count; i += VL) sum_vector<kStride, true>(rows, nrows, kernel, y, scale, i, VL);
-  if (i < count) sum_vector<kStride, false>(rows, nrows, kernel, y, scale, i, (int)(count - i));
+  for (; i + kN <= count; i += kN) mean_vector<kStride, true>(rows, nrows, kernel, y, divisor, i, kN);
+  if (i < count) mean_vector<kStride, false>(rows, nrows, kernel, y, divisor, i, (int)(count - i));
 }
 
-void sum_row(const float* const* rows, int nrows, int kernel, int stride, float* y, float scale,
-             int64_t count) {
+template <class T>
+void mean_row(const void* const* rows, int nrows, int kernel, int stride, void* y, double divisor,
+              int64_t count) {
   if (stride == 2)
-    sum_loop<2>(rows, nrows, kernel, y, scale, count);
+    mean_loop<2>(rows, nrows, kernel, static_cast<T*>(y), divisor, count);
   else
-    sum_loop<1>(rows, nrows, kernel, y, scale, count);
+    mean_loop<1>(rows, nrows, kernel, static_cast<T*>(y), divisor, count);
 }
 
 float sum_run(const float* x, int64_t n) {
   return sum_over<float>(n, [&](int64_t i, int k) { return at(x + i, k); });
 }
 
-void sum_planes(const float* x, float* y, int64_t planes, int64_t n, float scale) {
-  for (int64_t p = 0; p < planes; ++p) y[p] = scale * sum_run(x + p * n, n);
-}
 void fill_planes(const float* dy, float* dx, int64_t planes, int64_t n, float scale) {
   for (int64_t p = 0; p < planes; ++p) {
     const vf v = set1(dy[p] * scale);
@@ -373,7 +350,13 @@ void fill_planes(const float* dy, float* dx, int64_t planes, int64_t n, float sc
 
 }  // namespace
 
-const PoolKernels pool = {max_row, max_plane_2x2, max_plane_3x3_any, scatter_plane_2x2, scatter_plane_3x3_any,
-                          sum_row, sum_run,       sum_planes,        fill_planes};
+const PoolKernels pool = {{max_row<float>, max_row<double>},
+                          max_plane_2x2,
+                          max_plane_3x3_any,
+                          scatter_plane_2x2,
+                          scatter_plane_3x3_any,
+                          {mean_row<float16>, mean_row<bfloat16>, mean_row<float>, mean_row<double>},
+                          sum_run,
+                          fill_planes};
 
 }  // namespace ccdl::cpu::CCDL_ISA
