@@ -5,6 +5,7 @@
 
 #include <ccdl/ops/ctc.h>
 #include <ccdl/ops/loss.h>
+#include <ccdl/ops/margin.h>
 
 namespace ccdl::python {
 namespace {
@@ -84,6 +85,10 @@ static const Row kRows[] = {
      [](const Args& a) {
        const LossReduction r = named_or_numbered(a, "kl_div", 2);
        return a.run([&] { return ops::kl_div(a.tensor(0), a.tensor(1), r, a.boolean(3)); });
+     }},
+    {"_margin_rows(Tensor input, Tensor target, Tensor? weight=None, float margin=1.0) -> Tensor",
+     [](const Args& a) {
+       return a.run([&] { return ops::margin_rows(a.tensor(0), a.tensor(1), a.tensor_or(2), a.real(3)); });
      }},
     {"_ctc_loss(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank, bool "
      "zero_infinity) -> Tensor",

@@ -29,6 +29,10 @@ CCDL_SI __m128 four(const float* p, const int32_t* at) {
 CCDL_SI __m256 eight(const float* p, const int32_t* at) {
   return _mm256_insertf128_ps(_mm256_castps128_ps256(four(p, at)), four(p, at + 4), 1);
 }
+CCDL_SI __m256d four(const double* p, const int64_t* at) {
+  return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadh_pd(_mm_load_sd(p + at[0]), p + at[1])),
+                              _mm_loadh_pd(_mm_load_sd(p + at[2]), p + at[3]), 1);
+}
 #endif
 CCDL_SI vf read_lanes(const float* p, const int32_t* at, const int32_t* inside) {
 #if defined(__AVX512F__)
@@ -41,12 +45,42 @@ CCDL_SI vf read_lanes(const float* p, const int32_t* at, const int32_t* inside) 
 #endif
 }
 CCDL_SI vd read_lanes(const double* p, const int64_t* at, const int64_t* inside) {
+#if CCDL_VB >= 32
+  vl on;
+  __builtin_memcpy(&on, inside, sizeof on);
+#endif
+#if defined(__AVX512F__)
+  return (vd)((vl)_mm512_insertf64x4(_mm512_castpd256_pd512(four(p, at)), four(p, at + 4), 1) & on);
+#elif defined(__AVX2__)
+  return (vd)((vl)four(p, at) & on);
+#else
   return gathered<vd, vl>(p, at, inside);
+#endif
 }
+#if CCDL_VB >= 32
+CCDL_SI __m128i eight_halves(const void* p, const int32_t* at) {  // stores of two bytes would stall the load
+  const uint16_t* from = static_cast<const uint16_t*>(p);
+  __m128i v = _mm_cvtsi32_si128(from[at[0]]);
+  v = _mm_insert_epi16(v, from[at[1]], 1);
+  v = _mm_insert_epi16(v, from[at[2]], 2);
+  v = _mm_insert_epi16(v, from[at[3]], 3);
+  v = _mm_insert_epi16(v, from[at[4]], 4);
+  v = _mm_insert_epi16(v, from[at[5]], 5);
+  v = _mm_insert_epi16(v, from[at[6]], 6);
+  return _mm_insert_epi16(v, from[at[7]], 7);
+}
+#endif
 template <class H>
 CCDL_SI vf read_lanes(const H* p, const int32_t* at, const int32_t* inside) {
   H t[VL];
+#if CCDL_VB >= 32
+  for (int i = 0; i < VL; i += 8) {
+    const __m128i v = eight_halves(p, at + i);
+    __builtin_memcpy(t + i, &v, sizeof v);
+  }
+#else
   for (int i = 0; i < VL; ++i) t[i] = p[at[i]];
+#endif
   return (vf)((vi)load_half(t) & loadu(inside));
 }
 
@@ -61,8 +95,14 @@ CCDL_SI vf vfloor_of(vf v) {
 #endif
 }
 CCDL_SI vd vfloor_of(vd v) {
+#if defined(__AVX512F__)
+  return (vd)_mm512_roundscale_pd((__m512d)v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif defined(__AVX2__)
+  return (vd)_mm256_floor_pd((__m256d)v);
+#else
   for (int i = 0; i < VD; ++i) v[i] = __builtin_floor(v[i]);
   return v;
+#endif
 }
 
 template <class S_, class V, class I>

@@ -45,6 +45,13 @@ def _check_labels(op: str, target: Any, classes: int, least: int) -> None:
         raise errors.IndexError(f"{op}: target {worst} is out of bounds, must be in [{least}, {classes})")
 
 
+def _on_host(input: Tensor, target: Tensor, weight: Any) -> bool:
+    """Whether the kernel of the host takes these."""
+    if input.is_cuda or target.is_cuda or target.dtype is not _C.int64:
+        return False
+    return weight is None or not (weight.is_cuda or weight.requires_grad or weight.dtype is not input.dtype)
+
+
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -182,6 +189,9 @@ def multi_margin_loss(
             f"multi_margin_loss: weight must have one entry per class [{input.shape[1]}], got "
             f"{list(weight.shape)}"
         )
+    if p == 1 and _on_host(input, target, weight):
+        loss = _C._margin_rows(input, target, weight, float(margin))
+        return _reduce(loss[0] if (single or scalar) and reduction == "none" else loss, reduction)
     _check_labels("multi_margin_loss", target, input.shape[1], 0)
     right = input.gather(1, target.unsqueeze(1))
     slack = (margin - right + input).clamp_min(0)
@@ -216,6 +226,9 @@ def multilabel_margin_loss(
             "multilabel_margin_loss: expected input [C] or [N, C] with C > 0 and a target of its size, got "
             f"input {list(input.shape)} and target {list(target.shape)}"
         )
+    if _on_host(input, target, None):
+        loss = _C._margin_rows(input, target)
+        return _reduce(loss[0] if single and reduction == "none" else loss, reduction)
     classes = input.shape[1]
     _check_labels("multilabel_margin_loss", target, classes, -1)
     listed = ((target < 0).to(_C.int64).cumsum(1) == 0).to(input.dtype)
