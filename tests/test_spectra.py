@@ -136,7 +136,7 @@ def test_tensors_of_complex_dtype():
         x = ccdl.ones(3)
         assert x.to(kind).dtype is kind and x.to(dtype=kind).tolist() == [1 + 0j] * 3 and x.new_zeros(2, dtype=kind).dtype is kind
         assert ccdl.zeros_like(x, dtype=kind).tolist() == [0j] * 3
-    for wrong in (lambda: ccdl.randint(3, (2,), dtype=ccdl.complex64), lambda: ccdl.ones(2).sum(dtype=ccdl.complex64)):
+    for wrong in (lambda: ccdl.randint(3, (2,), dtype=ccdl.complex64),):
         with pytest.raises(TypeError, match="complex"):
             wrong()
 

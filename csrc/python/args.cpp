@@ -11,6 +11,15 @@ namespace ccdl::python {
 
 namespace {
 
+// Rows that take complex numbers as the pairs they are held in: a leaf is that leaf, and a view shares
+// memory.
+constexpr const char* kOfPairs[] = {"as_subclass",
+                                    "_run_backward",
+                                    "_record_function",
+                                    "requires_grad_",
+                                    "retain_grad",
+                                    "register_hook",
+                                    "register_post_accumulate_grad_hook"};
 // Rows whose tensors may live on different devices.
 constexpr const char* kMovesBetweenDevices[] = {
     "copy_", "to", "type_as", "set_data", "index_put", "index_put_", "resize_as_", "expand_as", "view_as",
@@ -285,8 +294,11 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, Args* a) {
   }
   switch (p.type) {
     case ArgType::Tensor:
-      if (!is_tensor(o)) return false;
-      a->custom_ |= is_custom(o);
+      if (!is_tensor(o)) {
+        if (!p.pairs || !is_pair(o)) return false;
+      } else {
+        a->custom_ |= is_custom(o);
+      }
       a->batched_ |= is_batched(o);
       s->tensor = &unwrap(o);
       *work += s->tensor->numel();
@@ -346,11 +358,12 @@ bool Signature::convert(const Param& p, PyObject* o, Slot* s, Args* a) {
         PyObject* item = held.o;
         Scalar v;
         if (p.type == ArgType::Tensors) {
-          if (!is_tensor(item) && !(p.none_items && item == Py_None)) return false;
+          if (!is_tensor(item) && !(p.none_items && item == Py_None) && !(p.pairs && is_pair(item)))
+            return false;
           s->make_lists().tensors.push_back(item == Py_None ? Tensor() : unwrap(item));
           if (item == Py_None) continue;
           *work += unwrap(item).numel();
-          a->custom_ |= is_custom(item);
+          a->custom_ |= is_tensor(item) && is_custom(item);
           a->batched_ |= is_batched(item);
         } else {
           if (!number_from(item, &v)) return false;
@@ -410,6 +423,8 @@ Signature::Signature(const Row* r) : row(r) {
     takes_numbers |= p.type == ArgType::Number;
   }
   for (const char* row_name : kMovesBetweenDevices) moves_between_devices |= name == row_name;
+  for (const char* row_name : kOfPairs)
+    for (Param& p : params) p.pairs |= name == row_name;
   asks_classes = name[0] != '_' && name != "as_subclass";
   asks_batched = name != "_batched_among";
   for (const char* row_name : kDrawing) draws |= name == row_name;

@@ -64,7 +64,7 @@ namespace {
 PyObject* row_backward(const Args& a) {
   TensorList inputs;
   if (PyObject* list = a.object(4); list && list != Py_None) {
-    if (is_tensor(list)) {
+    if (is_tensor(list) || is_pair(list)) {
       inputs.push_back(unwrap(list));
     } else {
       PyObject* fast =
@@ -72,7 +72,7 @@ PyObject* row_backward(const Args& a) {
       if (!fast) throw PyError{};
       for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(fast); ++i) {
         PyObject* o = PySequence_Fast_GET_ITEM(fast, i);
-        if (is_tensor(o)) {
+        if (is_tensor(o) || is_pair(o)) {
           inputs.push_back(unwrap(o));
           continue;
         }

@@ -27,9 +27,20 @@ namespace ccdl::python {
 
 // ---- objects <-> values ----
 extern PyTypeObject* TensorType;
-inline bool is_tensor(PyObject* o) { return PyObject_TypeCheck(o, TensorType); }
-const Tensor& unwrap(PyObject* o);  // o must be a tensor
-PyObject* wrap(const Tensor& x);    // new reference; the same object for the same tensor; None when undefined
+// The class of complex numbers, a subclass of Tensor whose memory holds pairs of real ones. Its objects count
+// as tensors in Python only: here they are what any foreign object is, so that no op takes the pairs for
+// data.
+extern PyTypeObject* PairType;
+inline bool is_pair(PyObject* o) { return PairType && PyObject_TypeCheck(o, PairType); }
+inline bool is_tensor(PyObject* o) {
+  return Py_TYPE(o) == TensorType || (PyObject_TypeCheck(o, TensorType) && !is_pair(o));
+}
+const Tensor& unwrap(PyObject* o);  // o must be a tensor, or a pair
+// Data of complex numbers, of which rows make no tensor: the call goes to Python, which does.
+struct ComplexData : Error {
+  ComplexData() : Error(ErrorKind::Type, "complex numbers are not accepted here; use ccdl.tensor") {}
+};
+PyObject* wrap(const Tensor& x);  // new reference; the same object for the same tensor; None when undefined
 PyObject* wrap(bool v);
 PyObject* wrap(int64_t v);
 PyObject* wrap(double v);

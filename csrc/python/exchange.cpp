@@ -464,6 +464,8 @@ Tensor tensor_from_buffer(PyObject* o, const char* op) {
   CCDL_CHECK(view->ndim == 0 || (view->shape && view->strides), Type, op, ": can't convert a ",
              Py_TYPE(o)->tp_name, ", whose buffer tells no strides");
   DType dtype;
+  const std::string format = view->format ? view->format : "";
+  if (format == "Zf" || format == "Zd") throw ComplexData{};
   CCDL_CHECK(
       dtype_of_format(view->format, view->itemsize, &dtype) && item_size(dtype) == view->itemsize, Type, op,
       ": can't convert an array of type '", view->format ? view->format : "?",

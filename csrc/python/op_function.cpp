@@ -35,6 +35,8 @@ PyObject* call_row(const Signature& s, const Args& a) {
   const OpTimer timer(s.name.c_str());
   try {
     return s.row->call(a);
+  } catch (const ComplexData&) {
+    throw;
   } catch (...) {
     raise_current_exception();
     return nullptr;
@@ -92,6 +94,8 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
         if (s->row->kind != kOldForm) why += std::string("\n * ") + s->row->signature;
     }
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, why.c_str());
+  } catch (const ComplexData&) {
+    return of_complex_data(callable, args, nargs, kwnames);
   } catch (...) {
     raise_current_exception();
   }

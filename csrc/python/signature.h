@@ -14,6 +14,7 @@ struct Param {
   bool optional = false, kw_only = false, has_default = false, star = false;
   bool tensor_only = false;  // Operand: a tensor, which may be a 0-d one in host memory beside device tensors
   bool none_items = false;   // Tensor?[]: None stands for an absent tensor
+  bool pairs = false;        // complex numbers are accepted, as the pairs they are held in
   int fill = 0;              // int[N]: one int stands for N of them
   Slot fallback;
 };

@@ -9,6 +9,8 @@
 
 namespace ccdl::python {
 
+PyTypeObject* PairType;
+
 namespace {
 
 thread_local bool t_off = false;
@@ -115,6 +117,14 @@ const Row kRows[] = {
        t_random = a.object(0) == Py_None ? nullptr : a.object(0);
        return Py_NewRef(before);
      }},
+    {"_pair_class(object cls) -> None",
+     [](const Args& a) {
+       PyObject* cls = a.object(0);
+       CCDL_CHECK(PyType_Check(cls) && PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), TensorType),
+                  Type, "_pair_class: cls must be a subclass of Tensor");
+       PairType = reinterpret_cast<PyTypeObject*>(Py_NewRef(cls));
+       return Py_NewRef(Py_None);
+     }},
     {"_has_say(object tensor) -> bool",
      [](const Args& a) { return wrap(is_tensor(a.object(0)) && is_custom(a.object(0))); }},
 };
@@ -140,6 +150,18 @@ constexpr Names kNames[] = {{"add", "add", "__radd__"},
                             {"shr", "bitwise_right_shift", "__rrshift__"},
                             {"pow", "pow", "__rpow__"},
                             {"matmul", "matmul", "__rmatmul__"}};
+
+PyObject* positional_of(PyObject* const* args, Py_ssize_t n) {
+  PyObject* result = PyTuple_New(n);
+  for (Py_ssize_t i = 0; result && i < n; ++i) PyTuple_SET_ITEM(result, i, Py_NewRef(args[i]));
+  return result;
+}
+PyObject* keywords_of(PyObject* const* args, PyObject* names) {
+  PyObject* result = PyDict_New();
+  for (Py_ssize_t i = 0; result && names && i < PyTuple_GET_SIZE(names); ++i)
+    if (PyDict_SetItem(result, PyTuple_GET_ITEM(names, i), args[i]) < 0) throw PyError{};
+  return result;
+}
 
 PyObject* call_attribute(const char* name, PyObject* const* args, Py_ssize_t n) {
   try {
@@ -222,13 +244,11 @@ PyObject* call_override(PyObject* callable, PyObject* const* args, Py_ssize_t na
   for (Py_ssize_t i = 0; i < nargs + named; ++i) find_overrides(args[i], &found, false);
   if (found.list.empty()) return nullptr;
   const auto count = static_cast<Py_ssize_t>(found.list.size());
-  const Owned types(PyTuple_New(count)), positional(PyTuple_New(nargs)), keywords(PyDict_New());
+  const Owned types(PyTuple_New(count));
   for (Py_ssize_t i = 0; i < count; ++i)
     PyTuple_SET_ITEM(types.o, i,
                      Py_NewRef(reinterpret_cast<PyObject*>(found.list[static_cast<size_t>(i)].type)));
-  for (Py_ssize_t i = 0; i < nargs; ++i) PyTuple_SET_ITEM(positional.o, i, Py_NewRef(args[i]));
-  for (Py_ssize_t i = 0; i < named; ++i)
-    if (PyDict_SetItem(keywords.o, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]) < 0) throw PyError{};
+  const Owned positional(positional_of(args, nargs)), keywords(keywords_of(args + nargs, kwnames));
   for (const Override& o : found.list) {
     PyObject* result =
         PyObject_CallFunctionObjArgs(o.handler, callable, types.o, positional.o, keywords.o, nullptr);
@@ -236,6 +256,21 @@ PyObject* call_override(PyObject* callable, PyObject* const* args, Py_ssize_t na
     Py_DECREF(result);
   }
   return nullptr;
+}
+
+PyObject* of_complex_data(PyObject* callable, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  try {
+    const Owned positional(positional_of(args, nargs)), keywords(keywords_of(args + nargs, kwnames));
+    PyObject* module = PyImport_ImportModule("ccdl._complex");
+    PyObject* result =
+        module ? PyObject_CallMethod(module, "of_complex_data", "OOO", callable, positional.o, keywords.o)
+               : nullptr;
+    Py_XDECREF(module);
+    return result;
+  } catch (...) {
+    raise_current_exception();
+    return nullptr;
+  }
 }
 
 bool init_subclass(PyObject* module) {

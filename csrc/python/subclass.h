@@ -37,6 +37,9 @@ PyObject* in_class_of(PyObject* self, PyObject* view);
 // The call through the classes of its arguments; null without an error: no class took it.
 PyObject* call_override(PyObject* callable, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
 
+// The call of a function that met complex numbers in its data.
+PyObject* of_complex_data(PyObject* callable, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
+
 bool init_subclass(PyObject* module);
 
 }  // namespace ccdl::python

@@ -171,8 +171,11 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
 
 // Tensor._make_subclass(cls, data, requires_grad): a leaf of class cls over data's storage.
 PyObject* make_subclass(PyObject*, PyObject* const* args, Py_ssize_t n) {
-  if (n < 2 || !PyType_Check(args[0]) ||
-      !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(args[0]), TensorType) || !is_tensor(args[1])) {
+  const auto* cls = n >= 2 && PyType_Check(args[0]) ? reinterpret_cast<PyTypeObject*>(args[0]) : nullptr;
+  const auto derives = [cls](PyTypeObject* base) {
+    return PyType_IsSubtype(const_cast<PyTypeObject*>(cls), base);
+  };
+  if (!cls || !derives(TensorType) || !(is_tensor(args[1]) || (is_pair(args[1]) && derives(PairType)))) {
     PyErr_SetString(
         PyExc_TypeError,
         "_make_subclass(cls, data, require_grad=False): cls must be a subclass of Tensor and data a Tensor");
@@ -242,6 +245,8 @@ PyObject* with_complex(PyObject* a, PyObject* b, PyObject* (*number)(PyObject*, 
 template <class F>
 PyObject* inplace(PyObject* a, PyObject* b, const F& f) {
   try {
+    CCDL_CHECK(!is_pair(b), Type, "an in-place operation cannot store complex numbers in a tensor of ",
+               dtype_name(unwrap(a).dtype()), "; write the result as a new tensor (a = a + b)");
     ops::Operand y(0);
     if (refuse_batched(b)) return nullptr;
     if (!operand_from(b, a, &y)) Py_RETURN_NOTIMPLEMENTED;

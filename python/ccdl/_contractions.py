@@ -62,7 +62,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
 
 def _contracted(equation: str, operands: list[Any]) -> Any:
     """Of real tensors at once; of complex ones part by part, as sums of products are linear in each."""
-    if all(isinstance(x, _C.Tensor) or not hasattr(x, "_parts") for x in operands):
+    if not any(hasattr(x, "_parts") for x in operands):
         return _C._einsum(equation, operands)
     from ._complex import ComplexTensor
 

@@ -410,8 +410,8 @@ def histogram(
 
 def imag(input: Any) -> Tensor:
     """The imaginary parts of a complex tensor; RuntimeError for a real one."""
-    if type(input).__name__ == "ComplexTensor":
-        return input.imag
+    if isinstance(input, _C.Tensor) and input.is_complex():
+        return input.imag  # type: ignore[attr-defined]
     if not isinstance(input, Tensor):
         raise errors.TypeError(f"imag(): argument 'input' must be Tensor, not {type(input).__name__}")
     raise errors.RuntimeError("imag is not implemented for tensors with non-complex dtypes.")

@@ -118,7 +118,7 @@ def stft(
     if is_complex:
         if onesided:
             raise errors.RuntimeError("Cannot have onesided output if window or input is complex")
-        spectrum = fft.fft(ComplexTensor(frames.transpose(-1, -2)), norm=norm)
+        spectrum: Any = fft.fft(ComplexTensor(frames.transpose(-1, -2)), norm=norm)
     else:
         spectrum = (fft.rfft if onesided else fft.fft)(frames.squeeze(2), norm=norm)
     spectrum = spectrum.transpose(1, 2)
@@ -188,7 +188,7 @@ def istft(
     if return_complex and onesided:
         raise errors.RuntimeError("cannot have onesided output if window or input is complex")
     single = input.dim() == 2
-    z = (input.unsqueeze(0) if single else input).transpose(1, 2)  # [B, M, K]
+    z: Any = (input.unsqueeze(0) if single else input).transpose(1, 2)  # [B, M, K]
     weights = _window("istft", window, win_length, n_fft, z._parts.dtype, z.device)
     norm = "ortho" if normalized else None
     if return_complex:

@@ -206,7 +206,7 @@ def hfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = Non
     return along(parts, "real", n, dim, False, _scale("hfft", n, norm, False))
 
 
-def ihfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
+def ihfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Any:
     """The inverse of :func:`hfft`: the first n // 2 + 1 values for real numbers."""
     if isinstance(input, ComplexTensor):
         raise errors.RuntimeError("ihfft expects a real input tensor, but got a complex one")

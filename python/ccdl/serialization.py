@@ -245,7 +245,9 @@ class _Writer:
     def _tensor(self, t, path):
         from .nn.parameter import Parameter
 
-        identity = (t.data_ptr(), str(t.dtype), tuple(t.shape), tuple(t.stride()), str(t.device))
+        held = t._parts.detach() if t.is_complex() else t  # real and imaginary parts [..., 2]
+        layout = (tuple(held.shape), tuple(held.stride()))
+        identity = (held.data_ptr(), str(held.dtype), *layout, str(held.device))
         name = self._stored.get(identity) if t.numel() else None
         if name is None:
             name = path or "tensor"
@@ -253,10 +255,12 @@ class _Writer:
             while name in self.tensors or name == "__metadata__":
                 number += 1
                 name = f"{path or 'tensor'}#{number}"
-            self.tensors[name] = t
-            self._keep.append(t)
+            self.tensors[name] = held
+            self._keep.append(held)
             self._stored[identity] = name
         leaf = {_TAG: "tensor", "v": name}
+        if t.is_complex():
+            leaf["c"] = True
         if isinstance(t, Parameter):
             leaf["p"] = bool(t.requires_grad)
         elif t.requires_grad and t.is_leaf:
@@ -347,11 +351,15 @@ class _Reader:
     def _tensor(self, node):
         name = node["v"]
         parameter, needs_grad = node.get("p"), bool(node.get("g", False))
-        key = (name, parameter, needs_grad)
+        key = (name, parameter, needs_grad, bool(node.get("c", False)))
         if key not in self._made:
             if name not in self._tensors:
                 raise ValueError(f"tensor {name!r} is missing")
             t = _moved(self._tensors[name], self._map_location)
+            if node.get("c", False):
+                from ._complex import view_as_complex
+
+                t = view_as_complex(t)
             if parameter is not None:
                 from .nn.parameter import Parameter
 

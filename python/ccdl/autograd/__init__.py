@@ -72,6 +72,11 @@ def _output_grads(op, outputs, grads):
     return grads
 
 
+def _real(grads):
+    """Gradients of complex outputs as the pairs the engine computes with."""
+    return tuple(g._parts if isinstance(g, _C.Tensor) and g.is_complex() else g for g in grads)
+
+
 def backward(
     tensors: Any,
     grad_tensors: Any = None,
@@ -110,7 +115,7 @@ def backward(
             raise RuntimeError(
                 "backward: `inputs` argument to backward() cannot be empty; leave it out to reach every leaf"
             )
-    _C._run_backward(tensors, grads, bool(retain_graph), bool(create_graph), inputs, True, True)
+    _C._run_backward(tensors, _real(grads), bool(retain_graph), bool(create_graph), inputs, True, True)
 
 
 def grad(
@@ -158,8 +163,14 @@ def grad(
     if allow_unused is None:
         allow_unused = materialize_grads
     result = _C._run_backward(
-        outputs, grads, bool(retain_graph), bool(create_graph), inputs, bool(allow_unused), False
+        outputs, _real(grads), bool(retain_graph), bool(create_graph), inputs, bool(allow_unused), False
     )
+    if any(x.is_complex() for x in inputs):
+        from .._complex import ComplexTensor
+
+        result = tuple(
+            ComplexTensor(g) if g is not None and x.is_complex() else g for x, g in zip(inputs, result)
+        )
     if materialize_grads:
         result = tuple(
             _C.zeros_like(x, requires_grad=bool(create_graph)) if g is None else g

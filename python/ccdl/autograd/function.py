@@ -26,6 +26,8 @@ class FunctionCtx:
         self._dirty = ()
         self._constant = ()
         self._materialize = True
+        self._complex_outputs: Any = frozenset()
+        self._complex_saved: Any = frozenset()
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keeps inputs, outputs or other tensors (or None) for backward."""
@@ -70,6 +72,17 @@ class FunctionCtx:
         for place, need in zip(self._tensor_places, needs):
             flags[place] = bool(need)
         self.needs_input_grad = tuple(flags)
+        if self._complex_outputs or self._complex_saved:
+            from .._complex import ComplexTensor
+
+            kept = list(self._saved)
+            for i in self._complex_saved:
+                kept[i] = ComplexTensor(kept[i])
+            self._saved = tuple(kept)
+            grads = [
+                ComplexTensor(g) if g is not None and i in self._complex_outputs else g
+                for i, g in enumerate(grads)
+            ]
         try:
             result = self._function._backward_of()(self, *self._spread(grads))
         finally:
@@ -107,7 +120,10 @@ class FunctionCtx:
                     f"function {name} returned a gradient different from None at position {i + 1}, but the "
                     "corresponding forward input was not a Tensor"
                 )
-        return tuple(result[i] for i in self._tensor_places)
+        return tuple(
+            r._parts if isinstance(r, _C.Tensor) and r.is_complex() else r
+            for r in (result[i] for i in self._tensor_places)
+        )
 
 
 class Function:
@@ -220,8 +236,12 @@ def _record(cls, ctx, args, output):
     outputs = (output,) if single else output
     ctx._output_places = tuple(isinstance(o, _C.Tensor) for o in outputs)
     tensors = [o for o in outputs if isinstance(o, _C.Tensor)]
-    constant = list(ctx._constant) + [o for o in tensors if not o.is_floating_point()]
-    # True where a tensor was; None, complex and sparse tensors stand for themselves
+    constant = list(ctx._constant) + [o for o in tensors if not (o.is_floating_point() or o.is_complex())]
+    ctx._complex_outputs = frozenset(i for i, o in enumerate(tensors) if o.is_complex())
+    ctx._complex_saved = frozenset(
+        i for i, t in enumerate(ctx._to_save) if isinstance(t, _C.Tensor) and t.is_complex()
+    )
+    # True where a tensor was; None and sparse tensors stand for themselves
     ctx._saved_places = tuple(True if isinstance(t, _C.Tensor) else t for t in ctx._to_save)
     saved = [t for t in ctx._to_save if isinstance(t, _C.Tensor)]
     ctx._to_save = ()
@@ -229,6 +249,13 @@ def _record(cls, ctx, args, output):
     recorded = _C._record_function(
         ctx, cls.__name__ + "Backward", inputs, tensors, list(ctx._dirty), constant, saved, ctx._materialize
     )
+    if ctx._complex_outputs:
+        from .._complex import ComplexTensor
+
+        recorded = [
+            ComplexTensor(o) if i in ctx._complex_outputs and not o.is_complex() else o
+            for i, o in enumerate(recorded)
+        ]
     ctx._dirty = ctx._constant = ()
     found = iter(recorded)
     results = tuple(next(found) if is_tensor else o for is_tensor, o in zip(ctx._output_places, outputs))

@@ -31,6 +31,10 @@ class Parameter(_C.Tensor):
             data = _C.empty(0)
         if not isinstance(data, _C.Tensor):
             raise TypeError(f"Parameter: data is {type(data).__name__}, must be a Tensor")
+        if data.is_complex():
+            from .._complex.parameter import parameter
+
+            return parameter(data, bool(requires_grad))
         return _C.Tensor._make_subclass(cls, data.detach(), bool(requires_grad))  # type: ignore[arg-type]
 
     def __deepcopy__(self, memo: Any) -> Any:
@@ -78,6 +82,10 @@ class Buffer(_C.Tensor):
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         if data is None:
             data = _C.empty(0)
+        if data.is_complex():
+            from .._complex.parameter import buffer
+
+            return buffer(data, persistent)
         result: Any = _C.Tensor._make_subclass(cls, data.detach(), data.requires_grad)  # type: ignore[arg-type]
         result.persistent = persistent
         return result

@@ -62,7 +62,7 @@ def _know_tensors_in_einops():
 
 
 def _moves_along(value, persistent):
-    """Complex and sparse tensors go with a module to a device; ``state_dict`` has no place for them. Classes
+    """Sparse tensors go with a module to a device; ``state_dict`` has no place for them. Classes
     with ``__torch_function__`` look after themselves."""
     along = getattr(type(value), "_may_be_buffer", False)
     return not persistent if along else hasattr(value, "__torch_function__")
@@ -443,7 +443,7 @@ class Module(HookMethods, StateMethods):
             options = {}
             if device is not None:
                 options["device"] = device
-            if dtype is not None and t.is_floating_point():
+            if dtype is not None and (t.is_floating_point() or (dtype.is_complex and t.is_complex())):
                 options["dtype"] = dtype
             if memory_format is not None and t.dim() in (4, 5):
                 options["memory_format"] = memory_format

@@ -1,0 +1,272 @@
+"""Arithmetic and elementary functions of complex tensors."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+from .. import _C, errors
+from .._C import Tensor
+from . import ComplexTensor, _dtype, own
+from .shapes import to, where
+from .table import OPS, both, is_real, op, pair
+
+
+def _times(a: Tensor, b: Tensor) -> Tensor:
+    if a.device.type == "cpu" and a.device == b.device and a.dtype is b.dtype:
+        return _C._complex_multiply(a, b)
+    ar, ai, br, bi = a[..., 0], a[..., 1], b[..., 0], b[..., 1]
+    return _C.stack([ar * br - ai * bi, ar * bi + ai * br], -1)
+
+
+def _scale(x: Any, z: Any) -> Any:
+    """A real factor of the parts of z."""
+    if not isinstance(x, Tensor):
+        return x
+    if x.dtype is not _C.float64 or not x.dim():
+        x = x.to(_dtype(z))
+    return x.unsqueeze(-1) if x.dim() else x
+
+
+@op("mul", "multiply")
+def mul(input: Any, other: Any) -> Any:
+    if is_real(other) and isinstance(input, ComplexTensor):
+        return own(input._parts * _scale(other, input))
+    if is_real(input) and isinstance(other, ComplexTensor):
+        return own(other._parts * _scale(input, other))
+    a, b = both(input, other)
+    return own(_times(a._parts, b._parts))
+
+
+@op("add")
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    a, b = both(
+        input,
+        other
+        if _same(alpha, 1)
+        else mul(other, alpha)
+        if isinstance(alpha, builtins.complex) or isinstance(other, ComplexTensor)
+        else other * alpha,
+    )
+    return own(a._parts + b._parts)
+
+
+@op("sub", "subtract")
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    return add(input, other, alpha=-alpha)
+
+
+@op("rsub")
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    return sub(other, input, alpha=alpha)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return not isinstance(a, Tensor) and a == b
+
+
+@op("reciprocal")
+def reciprocal(z: Any) -> Any:
+    """conj(z) / |z|^2, the smaller part divided by the larger first, as squares may overflow (Smith 1962)."""
+    re, im = z.real, z.imag
+    wide = re.abs() >= im.abs()
+    large, small = _C.where(wide, re, im), _C.where(wide, im, re)
+    ratio = _C.where(large == 0, small, small / _C.where(large == 0, _C.ones_like(large), large))
+    lead = 1 / (large + small * ratio)
+    rest = ratio * lead
+    return own(_C.stack([_C.where(wide, lead, rest), -_C.where(wide, rest, lead)], -1))
+
+
+@op("div", "divide", "true_divide")
+def div(input: Any, other: Any, *, rounding_mode: Any = None) -> Any:
+    if rounding_mode is not None:
+        raise errors.RuntimeError("div: complex numbers have no rounding mode")
+    if is_real(other) and isinstance(input, ComplexTensor):
+        return own(input._parts / _scale(other, input))
+    a, b = both(input, other)
+    return own(_times(a._parts, reciprocal(b)._parts))
+
+
+@op("neg", "negative")
+def neg(z: Any) -> Any:
+    return own(-z._parts)
+
+
+@op("conj", "conj_physical")
+def conj(z: Any) -> Any:
+    return own(_C.stack([z.real, -z.imag], -1))
+
+
+OPS["adjoint"] = lambda z: z.mH
+
+
+@op("abs", "absolute")
+def abs_(z: Any) -> Any:
+    """The absolute value; where gradients are recorded its derivative at 0 is 0."""
+    parts = z._parts
+    if parts.requires_grad and _C.is_grad_enabled():
+        return parts.norm(2, -1)
+    return _C.hypot(parts[..., 0], parts[..., 1])
+
+
+@op("angle")
+def angle(z: Any) -> Any:
+    return _C.atan2(z.imag, z.real)
+
+
+@op("sgn")
+def sgn(z: Any) -> Any:
+    size = abs_(z)
+    return own(z._parts / _C.where(size == 0, _C.ones_like(size), size).unsqueeze(-1))
+
+
+@op("square")
+def square(z: Any) -> Any:
+    return mul(z, z)
+
+
+@op("pow")
+def pow_(input: Any, exponent: Any) -> Any:
+    """A power: products for small whole numbers, else exp(exponent log z)."""
+    if isinstance(exponent, (int, float)) and isinstance(input, ComplexTensor):
+        if exponent == int(exponent) if math.isfinite(exponent) else False:
+            if -8 <= exponent <= 8:
+                return _whole_power(input, int(exponent))
+        if exponent == 0.5:
+            return sqrt(input)
+    a, b = both(input, exponent)
+    result = exp(mul(b, log(a)))
+    at_zero = (a._parts == 0).all(-1)
+    if not builtins.bool(at_zero.any()):
+        return result
+    powers = _C.where((b._parts == 0).all(-1), 1.0, 0.0).to(_dtype(result))
+    fixed = own(_C.stack([powers, _C.zeros_like(powers)], -1))
+    return where(at_zero, fixed.expand(result.shape), result)
+
+
+def _whole_power(z: Any, n: int) -> Any:
+    if n == 0:
+        return mul(z, 0) + 1
+    if n < 0:
+        return reciprocal(_whole_power(z, -n))
+    result = None
+    while n:
+        if n & 1:
+            result = z if result is None else mul(result, z)
+        n >>= 1
+        z = mul(z, z) if n else z
+    return result.clone() if result is z else result
+
+
+@op("float_power")
+def float_power(input: Any, exponent: Any) -> Any:
+    wide = [to(x, _C.complex128) if isinstance(x, ComplexTensor) else x for x in (input, exponent)]
+    return pow_(*wide)
+
+
+@op("addcmul")
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+    return add(input, mul(mul(*both(tensor1, tensor2)), value))
+
+
+@op("addcdiv")
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+    return add(input, mul(div(*both(tensor1, tensor2)), value))
+
+
+@op("lerp")
+def lerp(input: Any, end: Any, weight: Any) -> Any:
+    return add(input, mul(sub(end, input), weight))
+
+
+# --- functions ---
+
+
+def _turned(z: Any) -> Any:
+    """i z."""
+    return pair(-z.imag, z.real)
+
+
+def _turned_back(z: Any) -> Any:
+    """-i z."""
+    return pair(z.imag, -z.real)
+
+
+@op("exp")
+def exp(z: Any) -> Any:
+    size = z.real.exp()
+    return pair(size * z.imag.cos(), size * z.imag.sin())
+
+
+@op("log")
+def log(z: Any) -> Any:
+    return pair(abs_(z).log(), angle(z))
+
+
+@op("sqrt")
+def sqrt(z: Any) -> Any:
+    """The root with a real part that is not negative: u + i y / 2u with u = sqrt((|z| + |x|) / 2), the parts
+    exchanged where x < 0."""
+    re, im = z.real, z.imag
+    u = ((abs_(z) + re.abs()) * 0.5).sqrt()
+    v = im.abs() / (2 * _C.where(u == 0, _C.ones_like(u), u))
+    right = re >= 0
+    return pair(_C.where(right, u, v), _C.copysign(_C.where(right, v, u), im))
+
+
+def _functions() -> None:
+    log_of = {"log2": 2.0, "log10": 10.0}
+    for name, base in log_of.items():
+        OPS[name] = lambda z, base=base: own(log(z)._parts / math.log(base))
+    OPS["log1p"] = lambda z: log(add(z, 1))
+    OPS["expm1"] = lambda z: pair(
+        z.real.expm1() * z.imag.cos() - 2 * (z.imag / 2).sin() ** 2, z.real.exp() * z.imag.sin()
+    )
+    OPS["exp2"] = lambda z: exp(mul(z, math.log(2.0)))
+    OPS["rsqrt"] = lambda z: reciprocal(sqrt(z))
+    OPS["sin"] = lambda z: pair(z.real.sin() * z.imag.cosh(), z.real.cos() * z.imag.sinh())
+    OPS["cos"] = lambda z: pair(z.real.cos() * z.imag.cosh(), -(z.real.sin() * z.imag.sinh()))
+    OPS["sinh"] = lambda z: pair(z.real.sinh() * z.imag.cos(), z.real.cosh() * z.imag.sin())
+    OPS["cosh"] = lambda z: pair(z.real.cosh() * z.imag.cos(), z.real.sinh() * z.imag.sin())
+    OPS["tanh"] = _tanh
+    OPS["tan"] = lambda z: _turned_back(_tanh(_turned(z)))
+    OPS["sigmoid"] = lambda z: mul(add(_tanh(mul(z, 0.5)), 1), 0.5)
+    OPS["asinh"] = OPS["arcsinh"] = _asinh
+    OPS["asin"] = OPS["arcsin"] = lambda z: _turned_back(_asinh(_turned(z)))
+    OPS["acos"] = OPS["arccos"] = lambda z: sub(math.pi / 2, OPS["asin"](z))
+    OPS["acosh"] = OPS["arccosh"] = lambda z: log(add(z, mul(sqrt(add(z, 1)), sqrt(sub(z, 1)))))
+    OPS["atanh"] = OPS["arctanh"] = _atanh
+    OPS["atan"] = OPS["arctan"] = lambda z: _turned_back(_atanh(_turned(z)))
+    OPS["silu"] = lambda z, inplace=False: mul(z, OPS["sigmoid"](z))
+
+
+def _tanh(z: Any) -> Any:
+    """(tanh x + i tan y) / (1 + i tanh x tan y), in sine and cosine so that no pole of tan is met."""
+    t, c, s = z.real.tanh(), z.imag.cos(), z.imag.sin()
+    size = c * c + t * t * s * s
+    return pair(t / size, s * c * (1 - t * t) / size)
+
+
+def _asinh(z: Any) -> Any:
+    """log(z + sqrt(z^2 + 1)) on the side where nothing cancels: asinh is odd."""
+    left = z.real < 0
+    side = own(_C.where(left.unsqueeze(-1), -z._parts, z._parts))
+    found = log(add(side, sqrt(add(mul(side, side), 1))))
+    return own(_C.where(left.unsqueeze(-1), -found._parts, found._parts))
+
+
+def _atanh(z: Any) -> Any:
+    """(log(1 + z) - log(1 - z)) / 2."""
+    return mul(sub(log(add(z, 1)), log(sub(1, z))), 0.5)
+
+
+_functions()
+
+
+@op("sinc")
+def sinc(z: Any) -> Any:
+    turn = mul(z, math.pi)
+    zero = OPS["eq"](z, 0)
+    safe = where(zero, 1, turn)
+    return where(zero, 1, div(OPS["sin"](safe), safe))
