@@ -502,6 +502,10 @@ Tensor tensor_from_buffer(PyObject* o, const char* op) {
 }
 
 int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags) {
+  if (is_pair(self)) {  // NumPy then asks __array__
+    PyErr_SetString(PyExc_BufferError, "a complex tensor has no buffer; use .numpy()");
+    return -1;
+  }
   view->obj = nullptr;
   view->internal = nullptr;
   try {

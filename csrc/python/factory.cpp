@@ -251,6 +251,7 @@ const Row kRows[] = {
 
 Tensor tensor_from_object(PyObject* data, std::optional<DType> dtype, bool copy) {
   autograd::NoGradGuard no_grad;
+  if (is_pair(data)) throw ComplexData{};
   if (is_tensor(data)) {
     Tensor x = autograd::detach(unwrap(data));
     if (dtype && *dtype != x.dtype()) return ops::to(x, *dtype);

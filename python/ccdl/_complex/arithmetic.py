@@ -39,21 +39,38 @@ def mul(input: Any, other: Any) -> Any:
     return own(_times(a._parts, b._parts))
 
 
+def _with_real(z: Any, x: Any) -> Any:
+    """z + x: the imaginary parts stay as they are, with the signs of their zeros (branch cuts read them)."""
+    if isinstance(x, Tensor):
+        x = x if x.dtype is _C.float64 and x.dim() else x.to(_dtype(z))
+    re = z.real + x
+    im = z.imag if z.imag.dtype is re.dtype else z.imag.to(re.dtype)
+    return pair(re, im.expand(re.shape))
+
+
 @op("add")
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
-    a, b = both(
-        input,
-        other
-        if _same(alpha, 1)
-        else mul(other, alpha)
-        if isinstance(alpha, builtins.complex) or isinstance(other, ComplexTensor)
-        else other * alpha,
-    )
+    if not _same(alpha, 1):
+        other = mul(other, alpha) if _is_complex(other) or _is_complex(alpha) else other * alpha
+    if is_real(other) and isinstance(input, ComplexTensor):
+        return _with_real(input, other)
+    if is_real(input) and isinstance(other, ComplexTensor):
+        return _with_real(other, input)
+    a, b = both(input, other)
     return own(a._parts + b._parts)
+
+
+def _is_complex(x: Any) -> bool:
+    return isinstance(x, (ComplexTensor, builtins.complex))
 
 
 @op("sub", "subtract")
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    if _same(alpha, 1) and isinstance(other, ComplexTensor):
+        if is_real(input):
+            return _with_real(neg(other), input)
+        a, b = both(input, other)
+        return own(a._parts - b._parts)
     return add(input, other, alpha=-alpha)
 
 
@@ -250,7 +267,7 @@ def _tanh(z: Any) -> Any:
 
 def _asinh(z: Any) -> Any:
     """log(z + sqrt(z^2 + 1)) on the side where nothing cancels: asinh is odd."""
-    left = z.real < 0
+    left = z.real.signbit()
     side = own(_C.where(left.unsqueeze(-1), -z._parts, z._parts))
     found = log(add(side, sqrt(add(mul(side, side), 1))))
     return own(_C.where(left.unsqueeze(-1), -found._parts, found._parts))

@@ -20,10 +20,13 @@ def from_data(
     if isinstance(data, ComplexTensor):
         result = data if name != "tensor" else data.detach().clone()
         result = result if dtype is None else to(result, dtype)
-    elif hasattr(data, "dtype") and hasattr(data, "strides"):
-        if data.dtype.itemsize not in (8, 16):
-            raise errors.TypeError(f"{name}: can't convert an array of {data.dtype}")
-        shared = _of_array(data)
+    elif not isinstance(data, (list, tuple, complex)) or hasattr(data, "dtype"):
+        import numpy
+
+        array = numpy.asarray(data)
+        if array.dtype.kind != "c" or array.dtype.itemsize not in (8, 16):
+            raise errors.TypeError(f"{name}: can't convert data of {array.dtype}")
+        shared = _of_array(array)
         result = shared if name in ("from_numpy", "as_tensor", "asarray") else shared.clone()
         result = result if dtype is None else to(result, dtype)
     else:
@@ -116,6 +119,8 @@ def _made(func: Any, args: list[Any], kwargs: Any, dtype: Any) -> Any:
             if name == "asarray"
             else "data"
         )
+        if len(args) <= place and key not in kwargs:
+            raise errors.TypeError(f"{name}() missing required argument '{key}'")
         value = args[place] if len(args) > place else kwargs.pop(key)
         if "full" not in name:
             result = (

@@ -390,8 +390,8 @@ OPS["result_type"] = lambda a, b: _DTYPES[
 
 
 @op("embedding")
-def embedding(input: Any, weight: Any, padding_idx: Any = None, *args: Any, **kwargs: Any) -> Any:
-    flat = _C.embedding(input, weight._parts.reshape(weight.shape[0], -1), padding_idx, *args, **kwargs)
+def embedding(weight: Any, input: Any, padding_idx: Any = None, *args: Any, **kwargs: Any) -> Any:
+    flat = _C.embedding(weight._parts.reshape(weight.shape[0], -1), input, padding_idx, *args, **kwargs)
     return own(flat.reshape(*input.shape, *weight.shape[1:], 2))
 
 

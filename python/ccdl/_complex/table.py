@@ -42,7 +42,12 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     kwargs = {("dim" if k == "axis" else "keepdim" if k == "keepdims" else k): v for k, v in kwargs.items()}
     if "input" in kwargs and not args:
         args = (kwargs.pop("input"),)
-    return written(out, found(*args, **kwargs))
+    try:
+        return written(out, found(*args, **kwargs))
+    except AttributeError as error:  # an entry asked a real argument for parts
+        if "_parts" not in str(error):
+            raise
+        raise errors.TypeError(f"{name}: not supported for these real and complex arguments together") from error
 
 
 def _unwrapped(x: Any) -> Any:

@@ -69,6 +69,11 @@ def _output_grads(op, outputs, grads):
         raise RuntimeError(
             f"{op}: got {len(outputs)} outputs and {len(grads)} gradients, must be equally many"
         )
+    for y, g in zip(outputs, grads):
+        if g is None and y.is_complex() and y.requires_grad:
+            raise RuntimeError(
+                f"{op}: grad can be implicitly created only for real scalar outputs but got {y.dtype}"
+            )
     return grads
 
 

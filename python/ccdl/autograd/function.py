@@ -77,7 +77,7 @@ class FunctionCtx:
 
             kept = list(self._saved)
             for i in self._complex_saved:
-                kept[i] = ComplexTensor(kept[i])
+                kept[i] = kept[i] if kept[i].is_complex() else ComplexTensor(kept[i])
             self._saved = tuple(kept)
             grads = [
                 ComplexTensor(g) if g is not None and i in self._complex_outputs else g

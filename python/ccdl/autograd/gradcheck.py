@@ -149,11 +149,39 @@ def _compare(k_in, k_out, analytic, numerical, x, y, atol, rtol, what):
         )
 
 
+def _any_complex(values):
+    return any(isinstance(v, _C.Tensor) and v.is_complex() for v in values)
+
+
+def _over_reals(function, inputs):
+    """The function of real and imaginary parts of complex inputs, which returns parts of complex outputs."""
+    kinds = [isinstance(x, _C.Tensor) and x.is_complex() for x in inputs]
+    from .._complex import view_as_complex
+
+    def parts(value):
+        if isinstance(value, (tuple, list)):
+            return tuple(parts(v) for v in value)
+        return value._parts if isinstance(value, _C.Tensor) and value.is_complex() else value
+
+    def of_parts(*args):
+        return parts(function(*(view_as_complex(a) if kind else a for a, kind in zip(args, kinds))))
+
+    leaves = []
+    for x, kind in zip(inputs, kinds):
+        leaves.append(x.detach()._parts.requires_grad_(x.requires_grad) if kind else x)
+    return of_parts, tuple(leaves)
+
+
 def _gradcheck(function, inputs, eps, atol, rtol, check_undefined_grad, nondet_tol, what):
     inputs = (inputs,) if isinstance(inputs, _C.Tensor) else tuple(inputs)
+    if _any_complex(inputs):
+        function, inputs = _over_reals(function, inputs)
     checked = _check_inputs(inputs)
     result = function(*inputs)
     all_outputs = _outputs(result, what)
+    if _any_complex(all_outputs):
+        function, inputs = _over_reals(function, inputs)
+        return _gradcheck(function, inputs, eps, atol, rtol, check_undefined_grad, nondet_tol, what)
     positions = [i for i, y in enumerate(all_outputs) if y.requires_grad]
     if not positions:
         for x in checked:

@@ -78,7 +78,8 @@ class Rprop(RuleOptimizer):
     def _first(self, group, p, name):
         if name == "prev":
             return _C.zeros_like(p.detach())
-        return _C.full_like(p.detach(), float(_number(group["lr"])))
+        lr = float(_number(group["lr"]))
+        return _C.full_like(p.detach(), complex(lr, lr) if p.is_complex() else lr)
 
     def _plain(self, group, p, g, state, step, scalars):
         (down, up), (least, most) = group["etas"], group["step_sizes"]

@@ -341,7 +341,7 @@ def _recomputed(function, args, kwargs, context_fn, preserve, check):
 
 
 def _apply(part, inputs, used, outputs):
-    floats = [i for i, o in enumerate(outputs) if o.is_floating_point()]
+    floats = [i for i, o in enumerate(outputs) if o.is_floating_point() or o.is_complex()]
     if not floats:
         return outputs
     results = _Recompute.apply(part, [outputs[i] for i in floats], floats, len(inputs), *inputs, *used)

@@ -443,7 +443,7 @@ class Module(HookMethods, StateMethods):
             options = {}
             if device is not None:
                 options["device"] = device
-            if dtype is not None and (t.is_floating_point() or (dtype.is_complex and t.is_complex())):
+            if dtype is not None and (t.is_floating_point() or (t.is_complex() and dtype.is_complex)):
                 options["dtype"] = dtype
             if memory_format is not None and t.dim() in (4, 5):
                 options["memory_format"] = memory_format
@@ -594,6 +594,8 @@ def _parse_to(args, kwargs):
             raise TypeError(f"to: got {type(value).__name__}, must be a device, a dtype or a Tensor")
     if other is not None:
         device, dtype = other.device, other.dtype
-    if dtype is not None and not dtype.is_floating_point:
-        raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
+    if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+        raise TypeError(
+            f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+        )
     return device, dtype, non_blocking, memory_format
