@@ -47,7 +47,7 @@ def call(func: Any, args: Any, kwargs: Any) -> Any:
     except AttributeError as error:  # an entry asked a real argument for parts
         if "_parts" not in str(error):
             raise
-        raise errors.TypeError(f"{name}: not supported for these real and complex arguments together") from error
+        raise errors.TypeError(f"{name}: real and complex arguments do not go together here") from error
 
 
 def _unwrapped(x: Any) -> Any:
