@@ -271,10 +271,24 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
         ccdl.set_num_threads(before)
 
 
-def test_general_eigenvalues_say_what_to_use() -> None:
-    for name in ("eig", "eigvals"):
-        with pytest.raises(AttributeError, match="complex.*eigvalsh.*svdvals.*numpy.linalg.eigvals"):
-            getattr(ccdl.linalg, name)
+def test_general_eigenvalues_are_numpys() -> None:
+    r = np.random.default_rng(3)
+    for a in (r.standard_normal((4, 4)), r.standard_normal((2, 3, 3)), r.standard_normal((3, 3)) + 1j * r.standard_normal((3, 3))):
+        x = ccdl.from_numpy(a)
+        values, vectors = ccdl.linalg.eig(x)
+        assert values.dtype is vectors.dtype is ccdl.complex128
+        np.testing.assert_allclose(np.sort_complex(values.numpy()), np.sort_complex(np.linalg.eigvals(a)), rtol=1e-10, atol=1e-12)
+        whole = x if x.is_complex() else x + 0j
+        assert ccdl.allclose(whole @ vectors, vectors * values.unsqueeze(-2)) and ccdl.allclose(vectors.abs().square().sum(-2), ccdl.ones(1, dtype=ccdl.float64))
+        leaf = x.requires_grad_()
+        # sums that do not depend on the order of the values or the vectors' phases
+        assert ccdl.autograd.gradcheck(lambda t: ccdl.linalg.eigvals(t).abs().square().sum(), (leaf,))
+        assert ccdl.autograd.gradcheck(lambda t: (ccdl.linalg.eig(t)[1].abs() ** 4).sum(), (leaf,))
+        assert ccdl.autograd.gradgradcheck(lambda t: ccdl.linalg.eigvals(t).abs().square().sum(), (leaf,))
+    assert ccdl.linalg.eigvals(ccdl.eye(2)).dtype is ccdl.complex64
+    for wrong in (ccdl.ones(2, 3), ccdl.ones(2), ccdl.ones(2, 2, dtype=ccdl.int64), ccdl.full((2, 2), float("nan"))):
+        with pytest.raises(RuntimeError, match="linalg.eig"):
+            ccdl.linalg.eig(wrong)
 
 
 def test_strides_of_results_are_those_of_pytorch() -> None:

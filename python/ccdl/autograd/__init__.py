@@ -70,7 +70,7 @@ def _output_grads(op, outputs, grads):
             f"{op}: got {len(outputs)} outputs and {len(grads)} gradients, must be equally many"
         )
     for y, g in zip(outputs, grads):
-        if g is None and y.is_complex() and y.requires_grad:
+        if g is None and isinstance(y, _C.Tensor) and y.is_complex() and y.requires_grad:
             raise RuntimeError(
                 f"{op}: grad can be implicitly created only for real scalar outputs but got {y.dtype}"
             )
@@ -170,7 +170,7 @@ def grad(
     result = _C._run_backward(
         outputs, _real(grads), bool(retain_graph), bool(create_graph), inputs, bool(allow_unused), False
     )
-    if any(x.is_complex() for x in inputs):
+    if any(isinstance(x, _C.Tensor) and x.is_complex() for x in inputs):
         from .._complex import ComplexTensor
 
         result = tuple(

@@ -3,7 +3,7 @@
 Matrices are float32 or float64, batches ``[..., m, n]``; factorisations (on CUDA in double) have
 gradients of any order. Where a factorisation fails (a singular matrix, a matrix that is not positive
 definite, non-finite values), ``LinAlgError`` is raised, except by the ``_ex`` forms, which return a code.
-Eigenvalues of non-symmetric matrices (``eig``, ``eigvals``) are absent: they are complex.
+Eigenvalues of non-symmetric matrices (``eig``, ``eigvals``) are complex and found on the host.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from .._norms import matrix_norm, norm, vector_norm
 from ..errors import LinAlgError
+from ._eigen import eig, eigvals
 from ._factors import (
     cholesky,
     cholesky_ex,
@@ -60,7 +61,9 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "householder_product",
     "inv",
@@ -91,14 +94,3 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
-
-_EIG = (
-    "eigenvalues of non-symmetric matrices are complex, and ccdl has no complex tensors; use "
-    "linalg.eigvalsh or linalg.eigh for symmetric matrices, linalg.svdvals for the size of a general one, "
-    "numpy.linalg.eigvals(A.numpy()) where complex values are wanted"
-)
-
-
-def __getattr__(name: str) -> Any:
-    hint = f": {_EIG}" if name in ("eig", "eigvals") else ""
-    raise AttributeError(f"module 'ccdl.linalg' has no attribute '{name}'{hint}")
