@@ -22,7 +22,7 @@ class _General(Function):
         gA = V^-H ((W - V^H V diag(Re diag W)) / E + diag(gL)) V^H
 
     for vectors of length 1 (Boeddeker et al., "On the computation of complex-valued gradients with
-    application to statistically optimum beamforming", 2017, equation 4.77, with the correction for the lengths).
+    application to statistically optimum beamforming", 2017, equation 4.77, corrected for the lengths).
     """
 
     @staticmethod
