@@ -237,7 +237,22 @@ namespace {
 template <class T>
 bool block_may_beat(const T* x, T bound, bool largest) {
   if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>) {
-    return true;
+    // Bits as signed numbers that order as the values do, but for NaN and -0 below 0.
+    const int16_t infinity = std::is_same_v<T, float16> ? 0x7c00 : 0x7f80;
+    const auto magnitude = [](T v) { return static_cast<int16_t>(v.bits & 0x7fff); };
+    const auto order = [](T v) {
+      const int16_t b = static_cast<int16_t>(v.bits);
+      return static_cast<int16_t>(b ^ ((b >> 15) & 0x7fff));
+    };
+    if (magnitude(bound) > infinity || magnitude(bound) == 0) return true;
+    const int16_t limit = order(bound);
+    int16_t any = 0;
+    if (largest)
+      for (int i = 0; i < 32; ++i)
+        any |= static_cast<int16_t>(-(order(x[i]) > limit) | -(magnitude(x[i]) > infinity));
+    else
+      for (int i = 0; i < 32; ++i) any |= static_cast<int16_t>(-(order(x[i]) < limit));
+    return any != 0;
   } else {
     int any = bound != bound;
     if (largest)
