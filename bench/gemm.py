@@ -34,6 +34,18 @@ def product(m: int, k: int, n: int, layout: str = "NN", dtype: str = "float32") 
     )
 
 
+def vector(name: str, m: int, n: int, call, dtype: str) -> Row:
+    def make(T):
+        a, x, y = (tensor(T, *shape, seed=k).to(getattr(T, dtype)) for k, shape in enumerate(((m, n), (n,), (m,))))
+        return lambda: call(T, a, x, y)
+
+    return Row(f"{name} {m}x{n} {dtype}", make, flops=2.0 * m * n, bytes=(4.0 if dtype == "float32" else 2.0) * m * n, tol=None)
+
+
+VECTORS = {"mv": lambda T, a, x, y: T.mv(a, x), "mv turned": lambda T, a, x, y: T.mv(a.t(), y), "vecmat": lambda T, a, x, y: y @ a,
+           "dot": lambda T, a, x, y: T.dot(x, x), "outer": lambda T, a, x, y: T.outer(y, x)}  # fmt: skip
+
+
 def linear_one() -> Row:
     def make(T):
         x, w, b = tensor(T, 1, 1024, seed=1), tensor(T, 1024, 1024, seed=2), tensor(T, 1024, seed=3)
@@ -51,4 +63,6 @@ ROWS = [
     product(512, 512, 512, "NN", "float64"),
     product(1024, 1024, 1024, "NN", "bfloat16"),
     linear_one(),
+    *(vector(name, *shape, call, dtype) for name, call in VECTORS.items() for dtype in ("float32", "float16", "bfloat16")
+      for shape in ((1000, 1000), (8, 4096))),
 ]

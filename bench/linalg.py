@@ -81,6 +81,9 @@ OPS = {  # name: (call, NumPy's, kind of matrix, a form with gradient or None)
     "matrix_exp": (lambda T, x: T.linalg.matrix_exp(x), None, "small", lambda T, x: T.linalg.matrix_exp(x)),
 }
 ROWS = [
+    *(of(f"solve_triangular {k} columns", (n, n), lambda T, x, k=k: T.linalg.solve_triangular(x, x[:, :k], upper=True), dtype=dtype)
+      for n in (64, 256, 512) for k in (1, 2, 4) for dtype in ("float32", "float64")),
+    of("solve_triangular 1 column turned", (512, 512), lambda T, x: T.linalg.solve_triangular(x.mT, x[:, :1], upper=False)),
     *(of(name, s, call, numpy, kind, dtype) for name, (call, numpy, kind, _) in OPS.items() for s in SHAPES for dtype in ("float32", "float64")),
     # The two gradients of a value that hardly depends on its input differ by rounding alone: not compared.
     *(of(name, s, grad, None, kind, grad=True, tol=None if name in ("svd", "eigh") else 1e-2)

@@ -86,5 +86,22 @@ ROWS = [
     of("median", (1 << 20,), lambda T, x: x.median()),
     of("kthvalue", (1000, 1000), lambda T, x: x.kthvalue(500, 1)[0]),
     of("unique", (1 << 20,), lambda T, x: T.unique((x * 100).to(T.int64)), lambda x: np.unique((x * 100).astype(np.int64))),
+    # A middle dimension: few rows, narrow units, short pieces of rows.
+    of("sum(1)", (256, 16, 64), lambda T, x: x.sum(1), lambda x: x.sum(1)),
+    of("sum(1)", (2048, 16, 8), lambda T, x: x.sum(1), lambda x: x.sum(1)),
+    of("amax(1)", (4, 4, 65536), lambda T, x: x.amax(1), lambda x: x.max(1)),
+    of("sum(1,3)", (8, 64, 32, 32), lambda T, x: x.sum((1, 3)), lambda x: x.sum((1, 3)), tol=1e-3),
+    of("sum(0,2)", (32, 16, 100), lambda T, x: x.sum((0, 2)), lambda x: x.sum((0, 2)), tol=1e-3),
+    of("norm p=3 (1)", (64, 64, 64), lambda T, x: T.linalg.vector_norm(x, 3, 1)),
+    of("sum(1) int64", (64, 64, 64), lambda T, x: (x * 9).to(T.int64).sum(1)),
+    # Short rows in networks.
+    of("sort(1)", (4096, 16), lambda T, x: x.sort(1)[0], lambda x: np.sort(x, 1)),
+    of("median(1)", (1000, 64), lambda T, x: x.median(1)[0]),
+    of("topk 20", (256, 32), lambda T, x: x.topk(20, 1)[0]),
+    of("topk 20 bfloat16", (8, 50000), lambda T, x: x.to(T.bfloat16).topk(20, 1)[0].float()),
+    of("unique_consecutive", (1 << 20,), lambda T, x: T.unique_consecutive((x * 2).to(T.int64))),
+    of("searchsorted in 100", (1000,), lambda T, x: T.searchsorted(T.linspace(-3, 3, 100), x)),
+    of("isin 10", (100000,), lambda T, x: T.isin((x * 9).to(T.int64), T.arange(10))),
+    *(of(f"pdist p={p}", (500, 16), lambda T, x, p=p: T.pdist(x, p), tol=1e-3) for p in (1.0, 2.0, float("inf"))),
     of("nonzero", (1 << 20,), lambda T, x: T.nonzero(x > 0), lambda x: np.argwhere(x > 0)),
 ]
