@@ -3,6 +3,8 @@
 #include <ccdl/cpu/conv_lanes.h>
 #include <ccdl/cpu/simd/conv_lanes.h>
 
+#include <numeric>
+
 namespace ccdl::cpu {
 namespace {
 
@@ -35,6 +37,18 @@ struct LaneDim {
     if (low > high) return;
     least = low;
     reach = high - low + 1;
+  }
+  // The taps of a phase that read inside the source: (first, how many); their shifts are in order.
+  std::pair<int64_t, int64_t> inside(const LaneTaps& taps, int64_t at) const {
+    const auto n = static_cast<int64_t>(taps.shift.size());
+    const auto outside = [&](int64_t t) {
+      const int64_t from = at + taps.shift[static_cast<size_t>(t)];
+      return from < 0 || from >= source;
+    };
+    int64_t first = 0, end = n;
+    while (first < end && outside(first)) ++first;
+    while (end > first && outside(end - 1)) --end;
+    return {first, end - first};
   }
   int64_t count() const { return ceil_div(size, out); }
   int64_t rows(int64_t block) const { return (block - 1) * in + reach; }  // of the source
@@ -104,6 +118,14 @@ int64_t pitch_of(const LaneDim& d, int64_t* left) {
 template <class T>
 void turn_weights(const View& w, int64_t lanes, T* out) {
   const int64_t channels = w.sizes[0], taps = w.sizes[3] * w.sizes[4];
+  if (w.strides[4] == 1 && w.strides[3] == w.sizes[4]) {  // planes of taps
+    std::vector<int64_t> place(static_cast<size_t>(taps));
+    std::iota(place.begin(), place.end(), 0);
+    for (int64_t c = 0; c < channels; c += lanes, out += taps * lanes)
+      conv_lane_kernels<T>().gather({w.ptr<T>() + c * w.strides[0], 1, w.strides[0],
+                                     std::min(lanes, channels - c), taps, out, place.data(), 0});
+    return;
+  }
   std::fill_n(out, ceil_div(channels, lanes) * taps * lanes, T(0));
   for (int64_t c = 0; c < channels; ++c)
     for (int64_t t = 0; t < taps; ++t)
@@ -150,12 +172,14 @@ void conv_lanes_sweep(const View& src, const View& w, const View& dst, const T* 
   in.place_rows(rows);
   out.place_rows(block * high.out);
   struct Phase {
+    const LaneTaps& high;
+    int64_t wide;  // taps of a row
     std::vector<int64_t> offset, tap;
   };
   std::vector<Phase> phases;
   for (const LaneTaps& h : high.phase)
     for (const LaneTaps& x : wide.phase) {
-      phases.emplace_back();
+      phases.push_back({h, static_cast<int64_t>(x.tap.size()), {}, {}});
       for (size_t i = 0; i < h.tap.size(); ++i)
         for (size_t j = 0; j < x.tap.size(); ++j) {
           phases.back().offset.push_back((h.shift[i] - high.least) * pitch + x.shift[j] - left);
@@ -165,12 +189,14 @@ void conv_lanes_sweep(const View& src, const View& w, const View& dst, const T* 
   const int64_t work =
       std::max<int64_t>(1, block * high.out * width * (taps / (high.out * wide.out) + 8) * lanes * along);
   const int64_t in_set = rows * pitch * lanes, out_set = block * high.out * width * lanes;
-  const auto set_rows = [&](int64_t set, int64_t live, const T* source, T* result) {
+  const auto set_rows = [&](int64_t set, int64_t i0, int64_t live, const T* source, T* result) {
     for (int64_t y = 0; y < live; ++y)
       for (int64_t p = 0; p < std::min(wide.out, width); ++p) {
         const Phase& phase = phases[static_cast<size_t>(y % high.out * wide.out + p)];
-        kernels.sum({source + y / high.out * high.in * pitch * lanes, wide.in, phase.offset.data(),
-                     phase.tap.data(), static_cast<int64_t>(phase.tap.size()), weights + set * taps * lanes,
+        const auto [first, count] = high.inside(phase.high, (i0 + y / high.out) * high.in);
+        kernels.sum({source + y / high.out * high.in * pitch * lanes, wide.in,
+                     phase.offset.data() + first * phase.wide, phase.tap.data() + first * phase.wide,
+                     count * phase.wide, weights + set * taps * lanes,
                      bias != nullptr ? biases + set * lanes : nullptr, relu, result + (y * width + p) * lanes,
                      wide.out, ceil_div(width - p, wide.out)});
       }
@@ -185,7 +211,7 @@ void conv_lanes_sweep(const View& src, const View& w, const View& dst, const T* 
                         live = std::min(block * high.out, dst.sizes[3] - i0 * high.out);
           in.load(n, first * lanes, count * lanes, i0 * high.in + high.least, rows, source);
           for (int64_t s = 0; s < count; ++s)
-            set_rows(first + s, live, source + s * in_set, result + s * out_set);
+            set_rows(first + s, i0, live, source + s * in_set, result + s * out_set);
           kernels.scatter(out.move(n, first * lanes, count * lanes, i0 * high.out, live, result, out_set));
         }
       });
