@@ -1,7 +1,7 @@
 """The convolution kernels that a shape chooses, against sums over shifted slices: bordered planes of large depthwise
-filters, runs of taps in copies with channels innermost, split columns of stride 2, patches of wide steps, filters as
-large as the input, added products and windows, strips of rows, channels in the lanes, images of few pixels turned to
-channels innermost, taps that meet padding alone, regions of pixels that read through some taps."""
+filters, runs of taps in copies with channels innermost, neighbours of a line in the lanes, split columns of stride 2,
+patches of wide steps, filters as large as the input, added products and windows, strips of rows, channels in the lanes,
+images of few pixels turned to channels innermost, taps that meet padding alone."""
 
 from __future__ import annotations
 
@@ -101,6 +101,11 @@ CASES = [
     ("conv2d", (2, 6, 41, 67), (8, 6, 5, 5), {"stride": (2, 3), "padding": 2}),
     ("conv2d", (2, 2, 33, 131), (6, 2, 3, 3), {"stride": 4, "padding": 1}),
     ("conv2d", (2, 2, 33, 267), (6, 2, 3, 9), {"stride": (1, 8), "padding": 1}),
+    ("conv1d", (3, 1, 1003), (17, 1, 64), {"padding": 7}),
+    ("conv1d", (2, 18, 901), (1, 18, 40), {"padding": 50}),
+    ("conv1d", (2, 9, 1300), (3, 9, 37), {}),
+    ("conv1d", (2, 4, 701), (9, 4, 33), {"padding": 4}),
+    ("conv1d", (2, 2, 6000), (2, 2, 300), {"padding": 299}),
 ]
 
 
@@ -146,6 +151,12 @@ def test_bits_do_not_depend_on_threads(case: tuple) -> None:
         ccdl.set_num_threads(before)
     for a, b in zip(got, want):
         assert np.array_equal(a, b)
+
+
+def test_bias_of_lines() -> None:
+    x, w, b = ccdl.randn(2, 5, 1001), ccdl.randn(3, 5, 40), ccdl.tensor([1.0, -2.0, 30.0])
+    got = (F.conv1d(x, w, b) - F.conv1d(x, w)).numpy()
+    np.testing.assert_allclose(got, np.broadcast_to(b.numpy()[:, None], got.shape), rtol=0, atol=1e-4)
 
 
 def test_batches_beyond_the_caches_are_their_images() -> None:

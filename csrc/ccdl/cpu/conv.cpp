@@ -256,8 +256,9 @@ void sweep_split(Sweep<T> s) {
 // Whether none of the kernels without panels takes the sweep.
 template <class T>
 bool is_packed(const Sweep<T>& s) {
-  return !(s.m == 1 && conv_fits_planes(s.grid)) && !conv_fits_run_sweep(s.grid, s.m) &&
-         !conv_fits_strips(s.grid, s.m) && !conv_prefers_direct(s.grid, s.m);
+  return !(s.m == 1 && conv_fits_planes(s.grid)) && !conv_fits_run_lines(s.grid, s.m) &&
+         !conv_fits_run_sweep(s.grid, s.m) && !conv_fits_strips(s.grid, s.m) &&
+         !conv_prefers_direct(s.grid, s.m);
 }
 
 template <class T>
@@ -265,6 +266,8 @@ void run_sweep(const Sweep<T>& s) {
   if (s.grid.batch == 0 || s.m == 0 || s.grid.image() == 0) return;
   if (s.m == 1 && conv_fits_planes(s.grid))
     conv_sweep_planes(s.grid, s.a, s.dst, s.bias, s.relu);
+  else if (conv_fits_run_lines(s.grid, s.m))
+    conv_sweep_run_lines(s.grid, s.m, s.a, s.dst, s.bias, s.relu);
   else if (conv_fits_run_sweep(s.grid, s.m))
     conv_sweep_runs(s.grid, s.m, s.a, s.dst, s.bias, s.relu);
   else if (conv_fits_strips(s.grid, s.m))
@@ -457,6 +460,11 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
     return conv_turned_groups_backward_input<T>(dy, w, dx, g);
   if (conv_is_whole(dx, w, dy, g)) return conv_whole_backward_input(dy, w, dx);
   if (conv_prefers_regions(dx, w, dy, g)) return conv_turned_backward_input<T>(dy, w, dx, g);
+  if (dx.sizes[1] <= 4 && dx.sizes[2] * dx.sizes[3] == 1 && g.stride[2] == 1) {
+    const int64_t all[3] = {0, 0, 0};
+    const auto only = backward_phase(dy, w, dx, g, all, dx.ptr<T>());
+    if (only && conv_fits_run_lines(only->sweep.grid, only->sweep.m)) return run_sweep(only->sweep);
+  }
   if (conv_fits_strip_phases(dy, w, dx, g)) return conv_backward_input_strips<T>(dy, w, dx, g);
   if (conv_prefers_added(dy, w, dx, g)) return conv_backward_input_added<T>(dy, w, dx, g);
   if (conv_prefers_windows(dy, w, dx, g)) return conv_backward_input_windows<T>(dy, w, dx, g);

@@ -20,4 +20,10 @@ bool conv_fits_run_sweep(const ConvGrid<T>& grid, int64_t m);
 template <class T>
 void conv_sweep_runs(const ConvGrid<T>& grid, int64_t m, const T* a, T* dst, const T* bias, bool relu);
 
+// The same of lines, few output channels and long filters.
+template <class T>
+bool conv_fits_run_lines(const ConvGrid<T>& grid, int64_t m);
+template <class T>
+void conv_sweep_run_lines(const ConvGrid<T>& grid, int64_t m, const T* a, T* dst, const T* bias, bool relu);
+
 }  // namespace ccdl::cpu
