@@ -55,6 +55,11 @@ struct Copies {
         out += rows * pitch;
         continue;
       }
+      if (wide.step == 1) {
+        copy_rows(src, y0, w0 + wide.least, out);
+        out += plane();
+        continue;
+      }
       for (int64_t y = y0; y < y0 + rows; ++y) {
         const bool inside = y >= 0 && y < height;
         copy_columns(src + (inside ? y * width : 0), inside ? width : 0, w0 * wide.step + wide.least,
@@ -65,10 +70,28 @@ struct Copies {
   }
 
  private:
+  // Rows from y0 on and columns from `first` on: a row's last zeros and the next one's first follow each
+  // other.
+  void copy_rows(const T* src, int64_t y0, int64_t first, T* out) const {
+    const int64_t height = grid.src_size[1], width = grid.src_size[2],
+                  lo = std::clamp<int64_t>(-first, 0, pitch),
+                  hi = std::clamp<int64_t>(width - first, lo, pitch);
+    const int64_t top = hi > lo ? std::clamp<int64_t>(-y0, 0, rows) : rows,
+                  end = std::clamp<int64_t>(height - y0, top, rows);
+    std::fill_n(out, top * pitch + (top < rows ? lo : 0), T(0));
+    if (top < end) {
+      const auto copy = [&](int64_t row, int64_t n, int64_t zeros) {
+        conv_copy_kernels<T>().spread(src + (y0 + row) * width + first + lo, width, hi - lo, zeros, n,
+                                      out + row * pitch + lo, pitch);
+      };
+      copy(top, end - top - 1, pitch - hi + lo);
+      copy(end - 1, 1, pitch - hi);
+    }
+    std::fill_n(out + end * pitch, (rows - end) * pitch, T(0));
+  }
   // A row to the copies of its residues.
   void copy_columns(const T* src, int64_t width, int64_t first, T* out) const {
     const int64_t copies = wide.copies(), step = wide.step, residue = rows * pitch;
-    if (step == 1) return copy_row(src, width, first, 1, pitch, out);
     const int64_t lo = first >= 0 ? 0 : std::min(pitch, ceil_div(-first, step)),
                   hi = std::clamp<int64_t>((width - first) / step, lo, pitch);
     if (hi > lo)
