@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,3 +205,44 @@ def test_histogram_of_what_has_no_range() -> None:
     hist, edges = ccdl.histogram(ccdl.empty(0), 2)
     want = np.histogram(np.empty(0), 2)
     assert hist.tolist() == want[0].tolist() and edges.tolist() == want[1].tolist()
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: ccdl.linalg.vector_norm(x, axis=0, keepdims=True),
+    lambda x: ccdl.linalg.norm(x=x, axis=0),
+    lambda x: ccdl.linalg.cholesky(a=x),
+    lambda x: ccdl.linalg.matmul(x1=x, x2=x),
+    lambda x: ccdl.linalg.vecdot(x, x, axis=0),
+    lambda x: ccdl.fft.rfft(x, axis=0).real,
+    lambda x: ccdl.fft.fftshift(x=x, axis=1),
+    lambda x: ccdl.special.softmax(x, axis=0),
+    lambda x: ccdl.special.xlog1py(x1=x, x2=x),
+])  # fmt: skip
+def test_numpy_names_of_arguments(call: Callable[[Any], Any]) -> None:
+    x = ccdl.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, 0.5], [0.0, 0.5, 4.0]])
+    assert ccdl.isfinite(call(x)).all()
+    with pytest.raises(TypeError):
+        ccdl.linalg.vector_norm(x, axes=0)
+
+
+def test_sizes_changed_in_place_take_a_memory_format() -> None:
+    x = ccdl.arange(120.0)
+    assert x.resize_(2, 3, 4, 5, memory_format=ccdl.channels_last).stride() == (60, 1, 15, 3)
+    assert x.resize_(2, 3, 4, 5).stride() == (60, 1, 15, 3)
+    assert x.resize_(2, 3, 4, 5, memory_format=ccdl.contiguous_format).stride() == (60, 20, 5, 1)
+    last = ccdl.zeros(2, 3, 4, 5).contiguous(memory_format=ccdl.channels_last)
+    assert ccdl.zeros(120).resize_as_(last).stride() == (60, 20, 5, 1)
+    assert ccdl.zeros(120).resize_as_(last, memory_format=ccdl.preserve_format).stride() == last.stride()
+    with pytest.raises(RuntimeError, match="rank 4"):
+        x.resize_(120, memory_format=ccdl.channels_last)
+
+
+def test_asarray_that_must_not_copy() -> None:
+    x = ccdl.ones(2)
+    assert ccdl.asarray(x, copy=False) is x
+    array = np.ones(2, np.float32)
+    ccdl.asarray(array, copy=False)[0] = 5.0
+    assert array[0] == 5.0
+    for value, dtype in ((x, ccdl.int64), (array, ccdl.float64), ([1.0, 2.0], None)):
+        with pytest.raises(ValueError, match="copy=False"):
+            ccdl.asarray(value, dtype=dtype, copy=False)

@@ -185,3 +185,20 @@ def test_a_spectral_convolution_learns():
     y = ccdl.fft.irfft(out, n=16)
     y.square().mean().backward()
     assert y.shape == (4, 3, 16) and weights.grad.shape == weights.shape and weights.grad.abs().sum().item() > 0
+
+
+@pytest.mark.parametrize("norm", [None, "ortho", "forward"])
+def test_hermitian_transforms_over_several_dimensions_equal_scipy(norm: str | None) -> None:
+    scipy_fft = pytest.importorskip("scipy.fft", reason="SciPy is not installed")
+    rng = np.random.default_rng(0)
+    parts = rng.standard_normal((2, 3, 4, 5))
+    z = ccdl.complex(ccdl.tensor(parts[0]), ccdl.tensor(parts[1]))
+    wz = parts[0] + 1j * parts[1]
+    np.testing.assert_allclose(ccdl.fft.hfftn(z, norm=norm).numpy(), scipy_fft.hfftn(wz, norm=norm), atol=1e-11)
+    np.testing.assert_allclose(ccdl.fft.hfftn(z, (3, 7), (0, 2), norm).numpy(), scipy_fft.hfftn(wz, (3, 7), (0, 2), norm), atol=1e-11)
+    np.testing.assert_allclose(ccdl.fft.hfft2(z, norm=norm).numpy(), scipy_fft.hfft2(wz, norm=norm), atol=1e-11)
+    x = ccdl.tensor(parts[0])
+    np.testing.assert_allclose(ccdl.fft.ihfftn(x, norm=norm).numpy(), scipy_fft.ihfftn(parts[0], norm=norm), atol=1e-12)
+    np.testing.assert_allclose(ccdl.fft.ihfft2(x, (4, 6), norm=norm).numpy(), scipy_fft.ihfft2(parts[0], (4, 6), norm=norm), atol=1e-12)
+    leaf = x.clone().requires_grad_()
+    assert ccdl.autograd.gradcheck(lambda t: ccdl.fft.hfftn(ccdl.fft.ihfftn(t)), leaf)

@@ -223,6 +223,12 @@ PyObject* row_asarray(const Args& a) {
   Tensor x = is_tensor(o) ? unwrap(o) : tensor_from_object(o, a.dtype_or(1), copy);
   if (auto t = a.dtype_or(1)) x = ops::to(x, *t);
   if (!a.is_none(2) || !is_tensor(o)) x = ops::to(x, x.dtype(), a.device(2), false);
+  if (a.object(3) == Py_False)
+    CCDL_CHECK(is_tensor(o) ? x.same(unwrap(o))
+                            : has_buffer(o) &&
+                                  x.storage()->data() == tensor_from_buffer(o, "asarray").storage()->data(),
+               Value, "asarray: copy=False, but ", Py_TYPE(o)->tp_name, " cannot be shared as ", describe(x),
+               "; leave copy or the conversion out");
   if (copy && is_tensor(o) && x.same(unwrap(o))) x = ops::clone(x);
   if (a.boolean(4)) autograd::set_requires_grad(x, true);
   return wrap(x);

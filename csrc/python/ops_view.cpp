@@ -72,7 +72,11 @@ PyObject* row_tensor_split_at(const Args& a) {
 PyObject* copy_row(const Args& a) {
   return a.run([&] { return ops::copy_(a.tensor(0), a.tensor(1), a.boolean(2)); });
 }
-PyObject* resize_as_row(const Args& a) { return wrap(ops::resize_(a.tensor(0), a.tensor(1).sizes())); }
+PyObject* resize_as_row(const Args& a) {
+  MemoryFormat format = a.memory_format(2);
+  if (!a.is_none(2) && format == MemoryFormat::Preserve) format = a.tensor(1).suggest_memory_format();
+  return wrap(ops::resize_(a.tensor(0), a.tensor(1).sizes(), format));
+}
 
 // A 0-d tensor is a number of sections, a 1-d one the borders.
 PyObject* split_by_tensor(const Args& a) {
@@ -250,10 +254,11 @@ const Row kRows[] = {
     {"zero_(Tensor self) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::zero_(a.tensor(0)); }); }},
     {"resize_(Tensor self, int[]* size, *, memory_format? memory_format=None) -> Tensor",
-     [](const Args& a) { return wrap(ops::resize_(a.tensor(0), a.ints(1))); }},
+     [](const Args& a) { return wrap(ops::resize_(a.tensor(0), a.ints(1), a.memory_format(2))); }},
     {"resize_as_(Tensor self, Tensor the_template, *, memory_format? memory_format=None) -> Tensor",
      resize_as_row},
-    {"resize_as_(Tensor self, Tensor other) -> Tensor", resize_as_row, kOldForm},
+    {"resize_as_(Tensor self, Tensor other) -> Tensor",
+     [](const Args& a) { return wrap(ops::resize_(a.tensor(0), a.tensor(1).sizes())); }, kOldForm},
     {"as_strided_(Tensor self, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
      [](const Args& a) {
        return wrap(ops::inplace_view("as_strided_", a.tensor(0),

@@ -74,12 +74,24 @@ _KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
+# NumPy's names of the arguments PyTorch's native functions have.
+_NUMPY_NAMES = {
+    "input": ("x", "a", "x1"),
+    "A": ("x", "a"),
+    "other": ("x2",),
+    "dim": ("axis",),
+    "keepdim": ("keepdims",),
+}
+
+
 def _checked(function: Callable[..., Any], label: str) -> Any:
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     kinds = {n: _KINDS[a] for n in names if (a := function.__annotations__.get(n)) in _KINDS}
     in_order = [kinds.get(n) for n in names[: code.co_argcount]]
-    others: dict[str, str] = getattr(function, "_other_names", {})
+    others: dict[str, str] = dict(getattr(function, "_other_names", {}))
+    if not function.__module__.startswith("ccdl.nn"):  # PyTorch's are written in Python, as these are
+        others.update((other, n) for n in names for other in _NUMPY_NAMES.get(n, ()) if other not in names)
     if not kinds and not others:
         return function
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import _C, errors
 from ._C import Tensor
+from ._checks import check_tensors
 from ._complex import ComplexTensor, as_complex
 from ._fourier import along
 
@@ -20,11 +21,15 @@ __all__ = [
     "fftn",
     "fftshift",
     "hfft",
+    "hfft2",
+    "hfftn",
     "ifft",
     "ifft2",
     "ifftn",
     "ifftshift",
     "ihfft",
+    "ihfft2",
+    "ihfftn",
     "irfft",
     "irfft2",
     "irfftn",
@@ -216,6 +221,40 @@ def ihfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = No
     return ComplexTensor(along(x, "half", n, dim, True, _scale("ihfft", n, norm, True)))
 
 
+def hfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> Tensor:
+    """:func:`hfft` over the last and :func:`fft` over the other of several dimensions, all by default.
+
+    >>> import ccdl
+    >>> ccdl.fft.hfftn(ccdl.ones(2, 3))
+    tensor([[8., 0., 0., 0.],
+            [0., 0., 0., 0.]])
+    """
+    z = _input("hfftn", input)
+    *others, (n, last) = _dims("hfftn", z, s, dim)
+    for m, d in others:
+        z = fft(z, m, d, norm)
+    return hfft(z, n, last, norm)
+
+
+def ihfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> ComplexTensor:
+    """The inverse of :func:`hfftn`, of real numbers."""
+    *others, (n, last) = _dims("ihfftn", input, s, dim)
+    z = ihfft(input, n, last, norm)
+    for m, d in others:
+        z = ifft(z, m, d, norm)
+    return z
+
+
+def hfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> Tensor:
+    """:func:`hfftn` over two dimensions."""
+    return hfftn(input, s, dim, norm)
+
+
+def ihfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> ComplexTensor:
+    """:func:`ihfftn` over two dimensions."""
+    return ihfftn(input, s, dim, norm)
+
+
 def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """The frequencies of :func:`fft`: 0, 1, ..., -2, -1 over n d."""
     k = _C.arange(n, dtype=dtype or _C.get_default_dtype(), device=device)
@@ -253,3 +292,6 @@ def fftshift(input: Any, dim: Any = None) -> Any:
 def ifftshift(input: Any, dim: Any = None) -> Any:
     """Undoes :func:`fftshift`."""
     return _shifted(input, dim, lambda n: (n + 1) // 2)
+
+
+__test__ = check_tensors(globals(), __all__, "fft.")

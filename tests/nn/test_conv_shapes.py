@@ -233,3 +233,16 @@ def test_weight_gradient_reads_only_its_pixels(shape: tuple[int, ...]) -> None:
     finite = np.isfinite(w.grad.numpy())
     assert not finite[:, :, 0, 0].any()
     assert finite.sum() == finite.size - finite[:, :, 0, 0].size
+
+
+def test_time_first_convolution_by_hand() -> None:
+    rng = np.random.default_rng(0)
+    x, w, b = rng.standard_normal((5, 2, 3)), rng.standard_normal((3, 3, 4)), rng.standard_normal(4)
+    padded = np.pad(x, ((1, 1), (0, 0), (0, 0)))
+    wanted = np.stack([sum(padded[t + k] @ w[k] for k in range(3)) + b for t in range(5)])
+    leaves = [ccdl.tensor(v, requires_grad=True) for v in (x, w, b)]
+    y = F.conv_tbc(*leaves, pad=1)
+    np.testing.assert_allclose(y.detach().numpy(), wanted, rtol=1e-12, atol=1e-12)
+    assert ccdl.autograd.gradcheck(lambda *t: F.conv_tbc(*t, pad=1), leaves)
+    with pytest.raises(RuntimeError, match="conv_tbc: weight must have 3 dims"):
+        F.conv_tbc(leaves[0], leaves[1][0], leaves[2])

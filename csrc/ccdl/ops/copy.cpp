@@ -259,16 +259,21 @@ Scalar item(const Tensor& x) {
   }
 }
 
-Tensor resize_(const Tensor& x, IntSpan sizes) {
+Tensor resize_(const Tensor& x, IntSpan sizes, MemoryFormat format) {
   CCDL_CHECK(!requires_grad(x) || !grad_enabled(), Autograd,
              "resize_: cannot resize variables that require grad");
   CCDL_CHECK(!x.storage()->read_only(), Runtime,
              "resize_: the tensor shares read-only memory with another library; clone it first");
-  if (x.sizes() == sizes) return x;
+  const bool last = format == MemoryFormat::ChannelsLast || format == MemoryFormat::ChannelsLast3d;
+  CCDL_CHECK(!last || sizes.size() == (format == MemoryFormat::ChannelsLast ? 4 : 5), Runtime,
+             "resize_: required rank 4 tensor to use channels_last format, rank 5 for channels_last_3d, got ",
+             Dims(sizes));
+  if (x.sizes() == sizes && format == MemoryFormat::Preserve) return x;
   const int64_t bytes = checked_bytes("resize_", sizes, x.dtype());
   const int64_t need = bytes + x.offset() * item_size(x.dtype());
   if (need > x.storage()->bytes()) x.storage()->resize(need);
-  x.impl()->set_geometry(Dims(sizes), contiguous_strides(sizes), x.offset());
+  x.impl()->set_geometry(Dims(sizes), last ? channels_last_strides(sizes) : contiguous_strides(sizes),
+                         x.offset());
   x.bump_version();
   return x;
 }

@@ -54,8 +54,9 @@ Tensor sum_to(const Tensor& x, const Dims& sizes);
 Tensor copy_(const Tensor& x, const Tensor& src, bool non_blocking = false);  // src broadcast and cast to x
 Tensor fill_(const Tensor& x, Scalar value);
 Tensor zero_(const Tensor& x);
-Scalar item(const Tensor& x);                          // the value of a one-element tensor
-Tensor resize_(const Tensor& x, IntSpan sizes);        // no history; keeps the memory's common prefix
+Scalar item(const Tensor& x);  // the value of a one-element tensor
+// No history; keeps the memory's common prefix. A named format is laid out anew, Preserve leaves equal sizes.
+Tensor resize_(const Tensor& x, IntSpan sizes, MemoryFormat format = MemoryFormat::Preserve);
 void set_data(const Tensor& x, const Tensor& source);  // x.data = source
 // In-place shape changes: x itself takes the view's geometry (unsqueeze_, squeeze_, t_, transpose_).
 Tensor inplace_view(const char* op, const Tensor& x, const Tensor& viewed);

@@ -14,6 +14,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
@@ -164,6 +165,20 @@ def conv_transpose3d(
     ccdl.Size([1, 1, 2, 2, 2])
     """
     return _C.conv_transpose3d(input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """:func:`conv1d` with the channels last: input [T, N, C_in], weight [k, C_in, C_out] -> [T', N, C_out].
+
+    >>> import ccdl, ccdl.nn.functional as F
+    >>> F.conv_tbc(ccdl.ones(4, 1, 2), ccdl.ones(3, 2, 5), ccdl.zeros(5), pad=1).shape
+    ccdl.Size([4, 1, 5])
+    """
+    for name, given in (("input", input), ("weight", weight)):
+        if given.dim() != 3:
+            raise RuntimeError(f"conv_tbc: {name} must have 3 dims, got {list(given.shape)}")
+    y = _C.conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
+    return y.permute(2, 0, 1).contiguous()
 
 
 def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
