@@ -211,7 +211,7 @@ def models(data: dict[str, Any]) -> list[str]:
 def races(data: dict[str, Any]) -> list[str]:
     """The races of whole models, the closest first: ccdl / PyTorch (ratio) for each number of threads."""
     threads = list(data["peak"])
-    named = {"races_images": "images", "races_sequences": "sequences", "races_tables": "tables, graphs, play"}
+    named = {"races_images": "images", "races_sequences": "sequences", "races_tables": "tables, graphs, play", "races_func": "transforms"}
     wrong = [f"| {r['name']} | {named[r['family']]} |" + " |" * (len(threads) - 1) + f" {r['error']} |" for r in data["rows"] if "error" in r]
     found, ratios = [], []
     for row in data["rows"]:

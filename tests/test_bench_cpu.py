@@ -98,7 +98,7 @@ def test_races_table_begins_with_the_closest() -> None:
 RACES = [(f, row.name) for f in measuring.families() if f.startswith("races_") for row in measuring.family(f).ROWS]
 
 
-@pytest.mark.parametrize("family, name", [r for r in RACES if r[0] == "races_tables"])
+@pytest.mark.parametrize("family, name", [r for r in RACES if r[0] in ("races_tables", "races_func")])
 def test_small_races_run_as_often_as_one_likes(family: str, name: str) -> None:
     row = measuring.find(family, name)
     assert row.check is not None and row.make is not None
@@ -109,7 +109,7 @@ def test_small_races_run_as_often_as_one_likes(family: str, name: str) -> None:
 
 def test_races_agree_with_pytorch() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    for name in ("LSTMCell loop B16 L40", "feature pyramid 64x64 B4", "GAT scatter 512", "PPO B64"):
+    for name in ("LSTMCell loop B16 L40", "feature pyramid 64x64 B4", "GAT scatter 512", "PPO B64", "hessian 16-32-1 mapped B64"):
         row = next(measuring.find(f, n) for f, n in RACES if n == name)
         assert row.check is not None and measuring.agrees(row, row.check(ccdl), row.check(torch)), name
     assert len(RACES) == len({name for _, name in RACES}) >= 60

@@ -235,7 +235,7 @@ def test_text_shows_the_graph():
     assert f"{ccdl.tensor(1.23456):.2f}" == "1.23" and f"{ccdl.tensor(3)}" == "3"
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/training.md", "docs/images.md", "docs/op.md", "docs/runtime.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/training.md", "docs/images.md", "docs/op.md", "docs/runtime.md", "docs/vmap.md"])
 def test_examples_of_a_page_run(name):
     page = (Path(__file__).resolve().parents[1] / name).read_text()
     names = {}

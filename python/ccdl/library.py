@@ -360,7 +360,7 @@ impl_abstract = register_fake
 
 
 def register_vmap(op: Any, func: Any = None, /, *, lib: Any = None) -> Any:
-    """Accepted without effect: ``vmap`` runs sample by sample."""
+    """Accepted without effect: inside ``vmap`` an operator of one's own runs sample by sample."""
     return (lambda function: function) if func is None else func
 
 

@@ -20,7 +20,7 @@ _UNARY = (
 _PROMOTING = (
     "add sub mul div divide multiply subtract true_divide floor_divide remainder fmod pow float_power "
     "maximum minimum fmax fmin atan2 arctan2 hypot logaddexp logaddexp2 copysign xlogy "
-    "eq ne lt le gt ge equal_to not_equal less less_equal greater greater_equal "
+    "eq ne lt le gt ge not_equal less less_equal greater greater_equal "
     "bitwise_and bitwise_or bitwise_xor gcd lcm heaviside nextafter ldexp rsub _special_xlog1py "
     "_special_zeta igamma igammac"
 ).split()
@@ -209,6 +209,20 @@ def run_backward(
     return c.wrap(found)
 
 
+def register_hook(c: Any, x: Any, hook: Any) -> Any:
+    """The hook sees the gradient of one sample, which stands for those of all."""
+
+    def seen(g: Any) -> Any:
+        found = hook(c.wrap(g))
+        return None if found is None else c.all(found)
+
+    return x._value.register_hook(seen)
+
+
+def no_rule(c: Any, *args: Any, **kwargs: Any) -> Any:
+    raise NoBatch(c.name)
+
+
 def backward(c: Any, x: Any, gradient: Any = None, *args: Any, **kwargs: Any) -> None:
     if not c.holds(x) or args or kwargs.get("inputs") is not None or (gradient is None and x.dim()):
         raise NoBatch("backward")
@@ -221,11 +235,9 @@ def reaches_others(c: Any, outputs: Any, inputs: Any) -> bool:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_UNARY, pointwise),
-    **{f"{n}_": pointwise for n in _UNARY},
+    **{f"{n}_": pointwise for n in (*_UNARY, *_PROMOTING, *_MORE) if hasattr(_C.Tensor, f"{n}_")},
     **dict.fromkeys(_PROMOTING, pointwise),
-    **{f"{n}_": pointwise for n in _PROMOTING},
     **dict.fromkeys(_MORE, pointwise),
-    **{f"{n}_": pointwise for n in _MORE},
     **dict.fromkeys(_WRITTEN, pointwise),
     **dict.fromkeys(IN_PLACE, pointwise),
     **{f"__{n}__": pointwise for n in "radd rsub rmul rtruediv rfloordiv rmod rpow rand ror rxor".split()},
@@ -263,4 +275,7 @@ RULES: dict[str, Rule] = {
     "_run_backward": run_backward,
     "_reaches_others": reaches_others,
     "backward": backward,
+    "register_hook": register_hook,
+    "register_post_accumulate_grad_hook": no_rule,
+    "__copy__": on_values,
 }
