@@ -14,6 +14,7 @@ namespace ccdl::cpu {
 namespace {
 
 constexpr int64_t kFilled = 4096;  // bytes of short rows filled together before they are copied over
+constexpr int64_t kWide = 512;     // elements of two bytes converted at a time
 constexpr int kTableSlot = 0, kSumSlot = 1;  // scratch of the caller, of a chunk
 
 void roll_box(View x, View y, const int64_t* shift, int d) {
@@ -185,7 +186,13 @@ void summed(T* dx, int64_t n, const F& fill) {
     float* sum = scratch<float>(kSumSlot, n);
     for (int64_t i = 0; i < n; ++i) sum[i] = 0.0f;
     fill(sum);
-    for (int64_t i = 0; i < n; ++i) dx[i] = T(sum[i]);
+    if constexpr (sizeof(T) == 2 && std::is_same_v<typename Accumulator<T>::type, float>) {
+      constexpr DType kHalf = std::is_same_v<T, bfloat16> ? DType::BFloat16 : DType::Float16;
+      simd_elementwise_convert().convert[static_cast<int>(DType::Float32)][static_cast<int>(kHalf)](sum, dx,
+                                                                                                    n);
+    } else {
+      for (int64_t i = 0; i < n; ++i) dx[i] = T(sum[i]);
+    }
   }
 }
 
@@ -210,6 +217,29 @@ void pad_backward_typed(const View& dy, const int64_t* before, PadMode mode, con
   const int last = part_y.ndim - 1;
   const int64_t n = part_y.sizes[last], sy = part_y.strides[last];
   const int64_t* inner = table.of[last];
+  const int64_t shift = before[lead + last], lo = std::clamp<int64_t>(shift, 0, n),
+                hi = std::clamp<int64_t>(shift + dx.sizes[lead + last], lo, n);  // [lo, hi): from neighbours
+  const auto* convert =
+      &simd_elementwise_convert().convert[static_cast<int>(dy.dtype)][static_cast<int>(DType::Float32)];
+  const auto add = [&](const T* __restrict g, A* __restrict out) {
+    for (int64_t i = 0; i < lo; ++i)
+      if (inner[i] >= 0) out[inner[i]] += static_cast<A>(g[i * sy]);
+    A* run = out + (lo - shift);
+    if (sy != 1) {
+      for (int64_t i = lo; i < hi; ++i) run[i - lo] += static_cast<A>(g[i * sy]);
+    } else if constexpr (sizeof(T) == 2) {
+      A wide[kWide];
+      for (int64_t i = lo, m; i < hi; i += m) {
+        m = std::min(kWide, hi - i);
+        (*convert)(g + i, wide, m);
+        for (int64_t k = 0; k < m; ++k) run[i - lo + k] += wide[k];
+      }
+    } else {
+      for (int64_t i = lo; i < hi; ++i) run[i - lo] += static_cast<A>(g[i]);
+    }
+    for (int64_t i = hi; i < n; ++i)
+      if (inner[i] >= 0) out[inner[i]] += static_cast<A>(g[i * sy]);
+  };
   parallel_for(blocks, kWalkGrain / (rows * n + 1) + 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
       int64_t rest = block, base = 0;
@@ -220,10 +250,7 @@ void pad_backward_typed(const View& dy, const int64_t* before, PadMode mode, con
       summed<T>(dx.ptr<T>() + block * per, per, [&](A* sum) {
         pad_rows(part_y, table, 0, rows, [&](int64_t to, int64_t from) {
           if (from < 0) return;
-          const T* g = dy.ptr<const T>() + base + to;
-          A* out = sum + from;
-          for (int64_t i = 0; i < n; ++i)
-            if (inner[i] >= 0) out[inner[i]] += static_cast<A>(g[i * sy]);
+          add(dy.ptr<const T>() + base + to, sum + from);
         });
       });
     }

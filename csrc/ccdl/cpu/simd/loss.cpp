@@ -6,10 +6,7 @@ namespace ccdl::cpu::CCDL_ISA {
 namespace {
 
 CCDL_SI vf log1p_lanes(vf x) { return vlog1p(x); }
-CCDL_SI vd log1p_lanes(vd x) {
-  for (int i = 0; i < VD; ++i) x[i] = __builtin_log1p(x[i]);
-  return x;
-}
+CCDL_SI vd log1p_lanes(vd x) { return dlog1p(x); }
 
 template <class V>
 struct Bend {
