@@ -128,6 +128,7 @@ ROWS = [
     *other("conv1d", (4, 1, 16000), (32, 1, 251)),
     *other("conv1d", (4, 1, 16000), (64, 1, 400), stride=160),
     *other("conv1d", (4, 1, 16000), (1, 1, 512)),
+    *both(8, 512, 2, 512, 3, padding=1),
     pool("max_pool2d 2", lambda F, x: F.max_pool2d(x, 2)),
     pool("avg_pool2d 2", lambda F, x: F.avg_pool2d(x, 2)),
 ]

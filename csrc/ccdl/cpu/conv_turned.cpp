@@ -49,6 +49,8 @@ bool conv_prefers_turned(const View& x, const View& w, const View& y, const Conv
                 k = adjoint ? ceil_div(w.sizes[0] * plane_size(w), phases) : w.sizes[1] * plane_size(w),
                 m = adjoint ? w.sizes[1] * phases : w.sizes[0];
   if (k < 48 || m < 16) return false;
+  // One panel of pixels and many filters: turning the filters costs as much as their product (0.6 to 0.8).
+  if (!adjoint && plane_size(w) > 1 && m >= 128 && x.sizes[0] * pixels <= 48) return false;
   if (reads_some(w, g) && w.sizes[1] >= 96) return true;
   // Volumes of few channels: no strips of planes, but rows of pixels.
   if (!adjoint && x.sizes[2] > 1 && g.stride[2] == 2 && w.sizes[1] * w.sizes[4] < 64 && m >= 32) return true;
