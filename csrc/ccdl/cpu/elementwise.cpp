@@ -225,8 +225,10 @@ ElementFn plain_kernel(BinaryOp op, DType common, const View& a, const View& b, 
 bool binary(BinaryOp op, DType common, const View& a, const View& b, const View& out,
             const ElementParams& p) {
   static const ElementwiseBinaryKernels& simd = simd_elementwise_binary();
-  const bool scaled = (op == BinaryOp::Add || op == BinaryOp::Sub) && p.f[0] != 1;
-  if (common == out.dtype && !scaled && rows_by_numbers(op, a, b, out)) return true;
+  if (may_have_row_numbers(a, b, out) && common == out.dtype) {
+    const bool scaled = (op == BinaryOp::Add || op == BinaryOp::Sub) && p.f[0] != 1;
+    if (!scaled && rows_by_numbers(op, a, b, out)) return true;
+  }
   Kind kind = compute_kind(common);
   const int i = static_cast<int>(op);
   const ElementFn plain = common == DType::Float32 ? nullptr : plain_kernel(op, common, a, b, out);
