@@ -1,4 +1,4 @@
-"""searchsorted and bucketize against NumPy around the vectors' borders: every dtype, NaN, infinities, ties, rows."""
+"""searchsorted, bucketize and histogram against NumPy around the vectors' borders: every dtype, NaN, infinities, ties, rows."""
 
 from __future__ import annotations
 
@@ -53,3 +53,25 @@ def test_extreme_whole_numbers() -> None:
         for right in (False, True):
             found = ccdl.searchsorted(ccdl.from_numpy(s), ccdl.from_numpy(v), right=right).numpy()
             np.testing.assert_array_equal(found, np.searchsorted(s, v, "right" if right else "left"))
+
+
+@pytest.mark.parametrize("name", ("float32", "float64"))
+@pytest.mark.parametrize("n", (0, 1, 1000))
+def test_histogram_counts_the_edges(name: str, n: int) -> None:
+    g = np.random.RandomState(n)
+    a = (g.randint(-12, 13, n) / 8).astype(name)  # many on an edge
+    w = g.rand(n).astype(name)
+    for bins in (1, 8, 7):
+        for weight in (None, w):
+            hist, edges = ccdl.histogram(ccdl.from_numpy(a), bins, range=(-1.0, 1.0), weight=None if weight is None else ccdl.from_numpy(w))
+            want = np.histogram(a, edges.numpy(), weights=weight)[0]
+            np.testing.assert_allclose(hist.numpy(), want, rtol=1e-5, atol=1e-5)
+            assert hist.dtype == edges.dtype == getattr(ccdl, name)
+    uneven = np.array([-1, -0.25, 0.5, np.inf], name)
+    special = np.concatenate([a, np.array([np.nan, np.inf, -np.inf, -1, 0.5], name)])
+    hist = ccdl.histogram(ccdl.from_numpy(special), ccdl.from_numpy(uneven)).hist.numpy()
+    np.testing.assert_array_equal(hist, np.histogram(special[~np.isnan(special)], uneven)[0])
+
+
+def test_histogram_counts_beyond_the_digits_of_float() -> None:
+    assert ccdl.histogram(ccdl.zeros(2**24 + 3), 1, range=(-1.0, 1.0)).hist.double().item() == 2**24 + 4  # nearest float

@@ -396,11 +396,13 @@ def histogram(
             low, high = (low - 0.5, high + 0.5) if x.numel() else (low, high + 1)
         edges = _C.linspace(low, high, bins + 1, dtype=x.dtype, device=x.device)
     count = edges.numel() - 1
-    place = _C.searchsorted(edges, x, right=True) - 1
-    place = _C.where(x == edges[-1], count - 1, place)
-    inside = (place >= 0) & (place < count) & (x <= edges[-1])
-    amounts = _C.ones_like(x) if weight is None else weight.reshape(-1).to(x.dtype)
-    hist = _C.zeros(count, dtype=x.dtype, device=x.device).index_add(0, place[inside], amounts[inside])
+    # Places count from 1; below the first edge is 0, above the last one count + 1. The last edge itself
+    # belongs to the last bin, so values are compared with the number after it: after inf comes NaN.
+    last, bounds = edges[-1:], edges.clone()
+    bounds[-1:] = _C.where(last == math.inf, math.nan, _C.nextafter(last, _C.full_like(last, math.inf)))
+    place = _C.searchsorted(bounds, x, right=True)
+    amounts = None if weight is None else weight.detach().reshape(-1).to(x.dtype)
+    hist = _C.bincount(place, amounts, count + 2)[1 : count + 1].to(x.dtype)
     if density:
         hist = hist / hist.sum() / edges.diff()
     if out is not None:
