@@ -150,9 +150,14 @@ void load_rows(const Plan& plan, const Operand& o, int k, int64_t offset, char* 
   const char* from = o.data + offset * o.item;
   if (o.native && step == 1) {
     simd.copy_rows(from, next, to, n * o.width, rows, n * o.item);
-  } else if (o.native && step == 0) {
-    const auto fill = simd.fill[width_index(o.item)];
-    for (int64_t r = 0; r < rows; ++r, from += next, to += n * o.width) fill(from, to, n);
+  } else if (o.native && step == 0 && n * o.item >= 128 && o.item == 1) {
+    for (int64_t r = 0; r < rows; ++r, from += next, to += n) simd.fill[0](from, to, n);
+  } else if (step == 0) {
+    const auto spread = simd.spread_rows[width_index(o.width)];
+    if (o.native) return spread(from, plan.strides[k][last - 1], to, rows, n);
+    alignas(64) char numbers[kBlock / 2 * 8];  // the rows' own, in the kernel's type; rows hold two or more
+    o.load(from, plan.strides[k][last - 1], numbers, rows);
+    spread(numbers, 1, to, rows, n);
   } else {
     for (int64_t r = 0; r < rows; ++r, from += next, to += n * o.width) o.load(from, step, to, n);
   }

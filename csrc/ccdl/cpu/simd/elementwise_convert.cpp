@@ -210,6 +210,23 @@ void copy_rows(const void* from, int64_t x_step, void* to, int64_t y_step, int64
   }
 }
 
+// Whole vectors where they fit: what they write past a row is the next ones', which come later.
+template <class T>
+void spread_rows(const void* from, int64_t x_step, void* to, int64_t rows, int64_t n) {
+  constexpr int64_t kN = VB / (int64_t)sizeof(T);
+  typedef T Lanes __attribute__((vector_size(VB)));
+  const T* x = (const T*)from;
+  T *y = (T*)to, *end = y + rows * n;
+  for (int64_t r = 0; r < rows; ++r, x += x_step, y += n) {
+    const Lanes v = Lanes{} + *x;
+    if (end - y >= n + kN) {
+      for (int64_t i = 0; i < n; i += kN) __builtin_memcpy(y + i, &v, VB);
+    } else {
+      for (int64_t i = 0; i < n; ++i) y[i] = *x;
+    }
+  }
+}
+
 #define CCDL_FROM(T)                                                                        \
   {                                                                                         \
     convert<T, uint8_t, true>, convert<T, uint8_t, false>, convert<T, int8_t, false>,       \
@@ -229,6 +246,7 @@ extern const ElementwiseConvertKernels elementwise_convert = {
     CCDL_WIDTHS(every_second),
     CCDL_WIDTHS(reverse),
     copy_rows,
+    CCDL_WIDTHS(spread_rows),
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -17,6 +17,8 @@ struct ElementwiseConvertKernels {
   void (*reverse[4])(const void* x, void* y, int64_t n);
   // `rows` rows of `bytes` bytes, `x_step` and `y_step` bytes apart.
   void (*copy_rows)(const void* x, int64_t x_step, void* y, int64_t y_step, int64_t rows, int64_t bytes);
+  // Row r of y (contiguous, n elements of 1 << k bytes each) = x[r * x_step], in elements.
+  void (*spread_rows[4])(const void* x, int64_t x_step, void* y, int64_t rows, int64_t n);
 };
 CCDL_SIMD_FAMILY(ElementwiseConvertKernels, elementwise_convert)
 

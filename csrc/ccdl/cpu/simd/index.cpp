@@ -243,6 +243,42 @@ CCDL_SI void sum_columns(const T* x, int64_t stride, const int64_t* at, const ty
   }
 }
 
+// bfloat16 in 2 U vectors of columns: the upper and the lower halves of words are the odd and the even ones,
+// which come together again when they are stored.
+template <int U>
+CCDL_SI void sum_column_pairs(const bfloat16* x, int64_t stride, const int64_t* at, const float* w,
+                              int64_t count, int64_t known, float divisor, bfloat16* y) {
+  constexpr int64_t kAhead = rows_ahead(U * VB);
+  vf even[U] = {}, odd[U] = {};
+  for (int64_t k = 0; k < count; ++k) {
+    const bfloat16* row = x + at[k] * stride;
+    if (k + kAhead < known) {
+      const char* later = (const char*)(x + at[k + kAhead] * stride);
+#pragma GCC unroll 8
+      for (int line = 0; line < U * VB; line += 64) __builtin_prefetch(later + line);
+    }
+    const vf f = set1(w ? w[k] : 1.0f);
+#pragma GCC unroll 4
+    for (int u = 0; u < U; ++u) {
+      vu v;
+      __builtin_memcpy(&v, row + u * 2 * VL, VB);
+      const vf low = (vf)(v << 16), high = (vf)(v & 0xffff0000u);
+      even[u] = w ? fma(low, f, even[u]) : even[u] + low;
+      odd[u] = w ? fma(high, f, odd[u]) : odd[u] + high;
+    }
+  }
+  vi first, second;
+  for (int i = 0; i < VL; ++i) {
+    first[i] = i / 2 + i % 2 * VL;
+    second[i] = first[i] + VL / 2;
+  }
+  for (int u = 0; u < U; ++u) {
+    if (divisor != 1) even[u] /= set1(divisor), odd[u] /= set1(divisor);
+    st(y + u * 2 * VL, __builtin_shuffle(even[u], odd[u], first));
+    st(y + u * 2 * VL + VL, __builtin_shuffle(even[u], odd[u], second));
+  }
+}
+
 template <class T>
 void sum_rows(const void* from, int64_t stride, const int64_t* at, const void* scale, int64_t count,
               int64_t known, double divide, void* to, int64_t n, bool past_caches) {
@@ -254,6 +290,18 @@ void sum_rows(const void* from, int64_t stride, const int64_t* at, const void* s
   const S divisor = (S)divide;
   const bool streams = past_caches && (uintptr_t)y % VB == 0;
   int64_t j = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  if constexpr (__is_same(T, bfloat16)) {
+    for (; j + 8 * kN <= n; j += 8 * kN)
+      sum_column_pairs<4>(x + j, stride, at, w, count, known, divisor, y + j);
+    if (j + 4 * kN <= n) {
+      sum_column_pairs<2>(x + j, stride, at, w, count, known, divisor, y + j);
+      j += 4 * kN;
+    }
+    for (; j + 2 * kN <= n; j += 2 * kN)
+      sum_column_pairs<1>(x + j, stride, at, w, count, known, divisor, y + j);
+  }
+#endif
   for (; j + kU * kN <= n; j += kU * kN)
     sum_columns<T, kU, false>(x + j, stride, at, w, count, known, divisor, y + j, 0, streams);
   if (j + 4 * kN <= n) {
