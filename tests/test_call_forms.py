@@ -246,3 +246,22 @@ def test_asarray_that_must_not_copy() -> None:
     for value, dtype in ((x, ccdl.int64), (array, ccdl.float64), ([1.0, 2.0], None)):
         with pytest.raises(ValueError, match="copy=False"):
             ccdl.asarray(value, dtype=dtype, copy=False)
+
+
+def test_truths_written_into_tensors_of_another_dtype() -> None:
+    x, y = np.array([True, True, False, False]), np.array([1.5, 0.0, -2.0, 0.0], np.float32)
+    for name in ("logical_and", "logical_or", "logical_xor"):
+        for dtype in (ccdl.float32, ccdl.int64, ccdl.bfloat16):
+            got = getattr(ccdl.tensor(x), name + "_")(ccdl.tensor(y).to(dtype))
+            wanted = getattr(np, name)(x, y.astype(np.int64) if dtype is ccdl.int64 else y)
+            assert got.dtype is ccdl.bool and got.tolist() == wanted.tolist()
+    for name, ufunc in (("eq", np.equal), ("gt", np.greater), ("le", np.less_equal)):
+        assert getattr(ccdl.tensor(x), name + "_")(ccdl.tensor(y)).tolist() == ufunc(x, y).tolist()
+        assert getattr(ccdl.tensor(x), name + "_")(0.5).tolist() == ufunc(x, 0.5).tolist()
+
+
+def test_range_fills_what_has_as_many_elements() -> None:
+    x = ccdl.zeros(2, 3)
+    with pytest.warns(UserWarning, match="deprecated"):
+        ccdl.range(0, 3, out=x.narrow(1, 1, 2))
+    assert x.tolist() == [[0.0, 0.0, 1.0], [0.0, 2.0, 3.0]]

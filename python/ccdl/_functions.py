@@ -175,6 +175,8 @@ def range(
     count = math.floor((end - start) / step) + 1
     steps = _C.arange(count, dtype=_C.float64, device=made["device"]) * step + start
     result = steps.to(made["dtype"] or _C.get_default_dtype())
+    if out is not None and out.numel() == count:  # any shape of as many elements is filled as it is
+        result = result.reshape(out.shape)
     return _out(out, result).requires_grad_(made["requires_grad"])
 
 

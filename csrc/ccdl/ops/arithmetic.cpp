@@ -373,8 +373,8 @@ Tensor write_binary(const char* name, BinaryOp op, const Tensor& x, const Operan
   const Prepared p = prepare(name, self, b, result);
   CCDL_CHECK(p.sizes == x.sizes(), Shape, name, ": output with shape ", x.sizes(),
              " doesn't match the broadcast shape ", p.sizes);
-  CCDL_CHECK(can_cast(p.common, x.dtype()), DType, name, ": result type ", dtype_name(p.common),
-             " can't be cast to the desired output type ", dtype_name(x.dtype()),
+  CCDL_CHECK(result == Result::Bool || can_cast(p.common, x.dtype()), DType, name, ": result type ",
+             dtype_name(p.common), " can't be cast to the desired output type ", dtype_name(x.dtype()),
              "; use the out-of-place form");
   const bool graph = is_floating(x.dtype()) && tracked(self, other);
   if (x.numel()) run_kernel(name, op, self, b, p, x, alpha_params(alpha));
