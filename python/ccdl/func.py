@@ -9,7 +9,7 @@ from typing import Any
 from . import _C
 from ._module_functions import functional_call, replace_all_batch_norm_modules_, stack_module_state
 from ._rearrange import rearrange
-from ._vmap import vmap
+from ._vmap import _Random, vmap
 from .errors import RuntimeError as CcdlRuntimeError
 
 __all__ = [
@@ -370,12 +370,12 @@ def _by_copies(what, func, args, kwargs, places, results, fresh, chunk, recorded
         return None
     chunk = chunk or max(1, 2**22 // (inputs + count))
     blocks: list[list[Any]] = []
-    after = _C.get_rng_state()
+    after = _Random()
     try:
         for start in range(0, count, chunk):
             rows = min(chunk, count - start)
             frame = Frame(rows, "same", copies=True)
-            _C.set_rng_state(state)
+            state.restore()
             with entered(frame):
                 given, mine, outer = _prepare(what, args, places)
                 output = func(*given, **kwargs)
@@ -402,7 +402,7 @@ def _by_copies(what, func, args, kwargs, places, results, fresh, chunk, recorded
     except (NoBatch, Refused):
         return None
     finally:
-        _C.set_rng_state(after)
+        after.restore()
     columns = [b[0] if len(b) == 1 else _C.cat(list(b)) for b in zip(*blocks)]
     pieces = [column.split(counts) for column in columns]
     return [
@@ -419,7 +419,7 @@ def _jacobian(
 
         def run() -> Any:
             given, fresh, outer = _prepare(what, args, places)
-            state = _C.get_rng_state()
+            state = _Random()
             output, aux = _with_aux(what, func(*given, **kwargs), has_aux)
             results = _all_tensors(what, output)
             outer = _looked_on(recorded, outer, results, fresh)

@@ -171,6 +171,8 @@ CASES = {
     "linalg": (lambda a: (ccdl.linalg.inv(a), ccdl.linalg.det(a), ccdl.linalg.cholesky(a @ a.mT), ccdl.linalg.eigvalsh(a + a.mT), ccdl.linalg.qr(a)[1].abs(), ccdl.linalg.svdvals(a), ccdl.linalg.slogdet(a)[1]), [floats(4, 4)]),
     "solve": (lambda a, b: (ccdl.linalg.solve(a, b), ccdl.linalg.solve(a, b[:, 0])), [floats(4, 4), floats(4, 2)]),
     "cdist cross": (lambda a, b: (ccdl.cdist(a, b), ccdl.linalg.cross(a, b)), [floats(4, 3), floats(4, 3)]),
+    "keywords": (lambda a: (ccdl.sum(input=a, dim=0), ccdl.softmax(input=a, dim=1), ccdl.max(a, axis=1, keepdims=True)[0]), [x]),
+    "where with numbers": (lambda a: (a.where(a > 0, 0.0), ccdl.where(a > 0, a, 0.0), ccdl.where(a > 0, 1.0, a)), [x]),
     "likes": (lambda a: (ccdl.zeros_like(a) + a, ccdl.ones_like(a), a.new_zeros(2) + a[0, :2], a.new_full((2, 2), 3.0)), [x]),
     "lstm_cell": (lambda a, h, w, r: ccdl.nn.modules.rnn_cells._C.lstm_cell(a, [h, h * 2], w, r), [floats(2, 3), floats(2, 4), floats(16, 3), floats(16, 4)]),
     "gru_cell": (lambda a, h, w, r: ccdl.nn.modules.rnn_cells._C.gru_cell(a, h, w, r), [floats(2, 3), floats(2, 4), floats(12, 3), floats(12, 4)]),

@@ -245,7 +245,11 @@ def dispatch(name: str, func: Any, args: Any, kwargs: Any) -> Any:
     rule = RULES.get(name)
     if rule is not None:
         try:
-            result = rule(Call(name, func, frame), *args, **kwargs)
+            if args or "input" not in kwargs:
+                result = rule(Call(name, func, frame), *args, **kwargs)
+            else:
+                rest = dict(kwargs)
+                result = rule(Call(name, func, frame), rest.pop("input"), **rest)
             if result is not NotImplemented:
                 return result
         except Refused:
@@ -326,6 +330,12 @@ def _draws_nothing(name: str, args: Any, kwargs: Any) -> bool:
     return not train or p == 0
 
 
+def _state() -> Any:
+    from .._vmap import _Random
+
+    return _Random()
+
+
 def random_call(func: Any, args: Any, kwargs: Any) -> Any:
     """A call that draws random numbers inside the innermost running vmap."""
     name = func.__name__
@@ -344,11 +354,11 @@ def random_call(func: Any, args: Any, kwargs: Any) -> Any:
         if alone and (quiet or (name in _EACH and frame.randomness == "different")):
             result = func(args[0]._value, *args[1:], **kwargs)
             return args[0] if is_in_place(name) else wrapped(result, frame)
-        state = _C.get_rng_state() if frame.randomness == "same" else None
+        state = _state() if frame.randomness == "same" else None
         results = []
         for i in range(frame.size):
             if state is not None:
-                _C.set_rng_state(state)
+                state.restore()
             mine = [picked(a, frame, i) for a in args]
             results.append(func(*mine, **{k: picked(v, frame, i) for k, v in kwargs.items()}))
         return args[0] if is_in_place(name) else stacked(results, frame)

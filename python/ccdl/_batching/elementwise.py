@@ -76,10 +76,6 @@ def where(c: Any, *args: Any, **kwargs: Any) -> Any:
         return NotImplemented
     if c.func is _C.where:
         return pointwise(c, *args)
-    if not isinstance(args[2], _C.Tensor):
-        args = (args[0], args[1], _C.scalar_tensor(args[2]) if hasattr(_C, "scalar_tensor") else args[2])
-        if not isinstance(args[2], _C.Tensor):
-            return NotImplemented
     c.func = _C.where
     return pointwise(c, args[1], args[0], args[2])
 
