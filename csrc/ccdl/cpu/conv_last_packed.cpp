@@ -53,7 +53,7 @@ template <class T>
 bool last_fits_packed(const LastSweep<T>& s) {
   const int64_t lanes = conv_packed_kernels<T>().lanes;
   return s.groups > 1 && s.m == s.channels && (s.m == 2 || s.m == 4 || s.m == 8) && s.m < lanes &&
-         s.groups * s.m >= lanes && s.count() > 1 && s.count() <= 128;
+         s.groups * s.m >= lanes && (s.count() > 1 || !s.even()) && s.count() <= 128;
 }
 
 template <class T>

@@ -43,7 +43,7 @@ template <class T>
 bool last_fits_rows(const LastSweep<T>& s) {
   const int64_t run = (s.rows_follow() ? s.taps[2].size() : 1) * s.channels, k = s.k();
   if (s.m > 128 || k > 2048 || s.pixels[2] < 4 || k * s.m > 65536) return false;
-  if (s.groups > 1) return s.m <= 64 && s.count() > 1;
+  if (s.groups > 1) return s.m <= 64 && (s.count() > 1 || !s.even());
   if (s.m > 16 && s.pixels[2] < 12)
     return false;  // a tile is 14 pixels wide: rows of 8 would leave half of it
   return (run < 64 || s.m <= 32) && !(s.pointwise() && s.even());
@@ -60,6 +60,7 @@ void last_sweep_rows(const LastSweep<T>& s) {
     for (int64_t g = 0; g < s.groups; ++g) std::copy_n(s.bias + g * s.m, s.m, biases + g * width);
   }
   const SourceRows<T> from(s, c, kCopyBytes, false);
+  const int64_t pixel = from.in_place ? s.src_pixel : c;
   const int64_t work = std::max<int64_t>(1, from.block * s.pixels[2] * group_size);
   parallel_for(
       s.batch * s.pixels[0] * from.blocks * s.groups, std::max<int64_t>(1, kConvChunkWork / work),
@@ -79,14 +80,14 @@ void last_sweep_rows(const LastSweep<T>& s) {
                 const int64_t i = h * s.step[1] + shift - from.low;
                 const T *found = from.at(n, d, td, y0 + i, g * c),
                         *row = found == nullptr ? none.get()
-                               : from.in_place  ? found + from.least * c
+                               : from.in_place  ? found + from.least * pixel
                                                 : copies + (td * from.rows + i) * from.pitch;
                 for (int64_t t = 0; t < s.taps[2].size(); t += from.run)
-                  pointers.push_back(row + (s.taps[2].shift[static_cast<size_t>(t)] - from.least) * c);
+                  pointers.push_back(row + (s.taps[2].shift[static_cast<size_t>(t)] - from.least) * pixel);
               }
-            kernels.sum({pointers.data(), static_cast<int64_t>(pointers.size()), from.run * c, s.step[2] * c,
-                         weights + g * group_size, width, s.bias != nullptr ? biases + g * width : nullptr,
-                         s.relu,
+            kernels.sum({pointers.data(), static_cast<int64_t>(pointers.size()), from.run * c,
+                         s.step[2] * pixel, weights + g * group_size, width,
+                         s.bias != nullptr ? biases + g * width : nullptr, s.relu,
                          s.dst + n * s.dst_batch + d * s.dst_stride[0] + (h0 + h) * s.dst_stride[1] + g * s.m,
                          s.dst_stride[2], s.pixels[2], s.m});
           }

@@ -19,11 +19,12 @@ struct SourceRows {
         run(s.rows_follow() ? s.taps[2].size() : 1),
         least(s.taps[2].shift.front()),
         reach((s.pixels[2] - 1) * s.step[2] + s.taps[2].shift.back() - least + 1),
-        in_place(!copied && !s.apart() && least >= 0 && least + reach <= s.src_size[2]),
+        in_place(!copied && (!s.apart() || s.taps[2].size() == 1) && least >= 0 &&
+                 least + reach <= s.src_size[2]),
         low(s.taps[1].shift.front()),
         high(s.taps[1].shift.back() - low + 1),
         depths(s.taps[0].size()),
-        pitch((in_place ? s.src_size[2] : reach) * pixel) {
+        pitch(in_place ? s.src_size[2] * s.src_pixel : reach * pixel) {
     const int64_t size = static_cast<int64_t>(sizeof(T)) * depths,
                   most =
                       std::min(bytes / (size * pitch), kSourceBytes / (size * s.src_size[2] * s.src_pixel));
