@@ -229,10 +229,28 @@ CCDL_SI void stream_step(T* out, const T* x, int64_t x_row, int64_t x_k, const T
       });
 }
 
+// One row of x and no more columns than a vector has: the sums stay in registers.
+template <class T>
+CCDL_SI int64_t stream_narrow(T* out, const T* x, int64_t x_k, const T* b, int64_t b_k, int n, int64_t k) {
+  constexpr int kChains = 8;
+  Vec<T> acc[kChains];
+  CCDL_UNROLL for (int c = 0; c < kChains; ++c) acc[c] = Vec<T>{};
+  int64_t s = 0;
+  for (; s + kChains <= k; s += kChains)
+    CCDL_UNROLL for (int c = 0; c < kChains; ++c) acc[c] =
+        fma(set1(x[(s + c) * x_k]), at<T>(b + (s + c) * b_k, n), acc[c]);
+  for (int h = kChains / 2; h > 0; h /= 2)
+    for (int c = 0; c < h; ++c) acc[c] += acc[c + h];
+  to(out, at<T>(out, n) + acc[0], n);
+  return s;
+}
+
 template <class T, int R, int KS>
 __attribute__((noinline)) void stream_rows(T* out, const T* x, int64_t x_row, int64_t x_k, const T* b,
                                            int64_t b_k, int64_t n, int64_t k) {
   int64_t s = 0;
+  if constexpr (R == 1)
+    if (n <= Lanes<T>::kN && k >= 16) s = stream_narrow<T>(out, x, x_k, b, b_k, (int)n, k);
   for (; s + KS <= k; s += KS) stream_step<T, R, KS>(out, x + s * x_k, x_row, x_k, b + s * b_k, b_k, n);
   for (; s < k; ++s) stream_step<T, R, 1>(out, x + s * x_k, x_row, x_k, b + s * b_k, b_k, n);
 }
