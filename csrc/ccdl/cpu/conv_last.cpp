@@ -83,7 +83,7 @@ void sweep_last(const LastSweep<T>& s) {
   if (s.pointwise() && even) {
     const DType t = kDType<T>;
     return gemm(last_matrix(s.src, t, total, k, s.src_pixel, 1),
-                last_matrix(s.w, t, k, s.m, s.w_channel, s.w_column),
+                last_matrix(s.tap_weights(), t, k, s.m, s.w_channel, s.w_column),
                 last_matrix(s.dst, t, total, s.m, s.dst_stride[2], 1), 1, 0,
                 {s.bias, 0, 1, s.relu ? Activation::Relu : Activation::None});
   }

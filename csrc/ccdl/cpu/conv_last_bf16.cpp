@@ -64,7 +64,7 @@ void sweep(const Sweep& s, const GemmBf16Kernels& kernels) {
   if (s.pointwise() && s.even()) {
     const DType t = DType::BFloat16;
     return gemm(last_matrix(s.src, t, total, k, s.src_pixel, 1),
-                last_matrix(s.w, t, k, m, s.w_channel, s.w_column),
+                last_matrix(s.tap_weights(), t, k, m, s.w_channel, s.w_column),
                 last_matrix(s.dst, t, total, m, s.dst_stride[2], 1), 1, 0,
                 {s.bias, 0, 1, s.relu ? Activation::Relu : Activation::None});
   }

@@ -50,6 +50,9 @@ struct LastSweep {
       same = taps[d].shift[0] == 0 && step[d] == 1 && src_size[d] == pixels[d];
     return same;
   }
+  const T* tap_weights() const {  // those of its one tap, of a filter that may have more
+    return w + taps[0].index[0] * w_tap[0] + taps[1].index[0] * w_tap[1] + taps[2].index[0] * w_tap[2];
+  }
   bool apart() const { return src_pixel != channels; }  // channels of other groups lie between
   // Taps along a row that follow each other read adjacent pixels: one run.
   bool rows_follow() const {
