@@ -22,12 +22,11 @@ PyObject* random_handler();
 // Whether an operator of Python's (+, ==, ...) is to go to a class: one operand is of it, the other a tensor
 // or a number.
 bool custom_pair(PyObject* a, PyObject* b);
-inline bool custom_operands(PyObject* a, PyObject* b) {
-  const auto usual = [](PyObject* o) {
-    return Py_TYPE(o) == TensorType || Py_TYPE(o) == &PyFloat_Type || Py_TYPE(o) == &PyLong_Type;
-  };
-  return !(usual(a) && usual(b)) && custom_pair(a, b);
+inline bool usual_operand(PyObject* o) {
+  return Py_TYPE(o) == TensorType || Py_TYPE(o) == &PyFloat_Type || Py_TYPE(o) == &PyLong_Type;
 }
+inline bool usual_operands(PyObject* a, PyObject* b) { return usual_operand(a) && usual_operand(b); }
+inline bool custom_operands(PyObject* a, PyObject* b) { return !usual_operands(a, b) && custom_pair(a, b); }
 // The call of that operator: a method of Tensor by name, or the reflected one when `a` is no tensor.
 PyObject* custom_binary(const char* op, PyObject* a, PyObject* b);
 PyObject* custom_call(const char* attribute, PyObject* self, PyObject* other = nullptr);

@@ -285,8 +285,10 @@ PyObject* unary(PyObject* a, const F& f) {
 // The same with a complex number of Python beside the tensor, which makes a pair of real tensors.
 #define CCDL_BINARY_COMPLEX(name, call, number)                                             \
   PyObject* name(PyObject* a, PyObject* b) {                                                \
-    if (PyComplex_Check(a) || PyComplex_Check(b)) return with_complex(a, b, number);        \
-    if (custom_operands(a, b)) return custom_binary(&#name[3], a, b);                       \
+    if (!usual_operands(a, b)) {                                                            \
+      if (PyComplex_Check(a) || PyComplex_Check(b)) return with_complex(a, b, number);      \
+      if (custom_pair(a, b)) return custom_binary(&#name[3], a, b);                         \
+    }                                                                                       \
     const OpTimer timer(&#name[3]);                                                         \
     return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return call; }); \
   }
