@@ -8,7 +8,19 @@ def target(T):
     return tensor(T, 1024, 1024, seed=7).sigmoid()
 
 
+def labels(T):
+    return (tensor(T, 256, seed=7).abs() * 100).long()
+
+
+def listed(T):  # three classes a row
+    several = (tensor(T, 256, 1000, seed=7).abs() * 100).long()
+    several[:, 3:] = -1
+    return several
+
+
 ROWS = [
+    *pair("multi_margin_loss", (256, 1000), lambda T, x, t: T.nn.functional.multi_margin_loss(x, t), args=[labels]),
+    *pair("multilabel_margin_loss", (256, 1000), lambda T, x, t: T.nn.functional.multilabel_margin_loss(x, t), args=[listed]),
     *pair("mse_loss", (1024, 1024), lambda T, x, t: T.nn.functional.mse_loss(x, t), args=[target]),
     *pair(
         "bce_with_logits",

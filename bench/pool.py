@@ -14,4 +14,20 @@ ROWS = [
         (16, 64, 32, 32),
         lambda T, x: T.nn.functional.adaptive_max_pool2d(x.to(memory_format=T.channels_last), 7),
     ),
+    *(
+        row
+        for name in ("float64", "bfloat16")
+        for row in (
+            *pair(
+                f"max_pool 3x3s2 channels_last {name}",
+                (8, 64, 28, 28),
+                lambda T, x, n=name: T.nn.functional.max_pool2d(x.to(getattr(T, n), memory_format=T.channels_last), 3, 2, 1),
+            ),
+            *pair(
+                f"adaptive_avg_pool 5 {name}",
+                (8, 128, 14, 14),
+                lambda T, x, n=name: T.nn.functional.adaptive_avg_pool2d(x.to(getattr(T, n)), 5),
+            ),
+        )
+    ),
 ]

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/index.h>
@@ -195,6 +196,39 @@ Taps nearest_taps(const Axis& a, bool exact) {
   return {reshape(nearest_index(a, exact), Dims{a.n_out, 1}), ones(Dims{a.n_out, 1}, DType::Float64)};
 }
 
+// Whether the output has at most half as many pixels.
+bool sizes_shrink(const Tensor& x, const Dims& out) {
+  int64_t before = 1, after = 1;
+  for (size_t d = 0; d < out.size(); ++d) {
+    before *= x.size(static_cast<int64_t>(d) + 2);
+    after *= out[d];
+  }
+  return 2 * after <= before;
+}
+// The nearest pixels of x [N, ..., C] in one pass: a table of few pixels costs less than a pass per
+// dimension.
+template <class F>
+Tensor nearest_pixels(const Tensor& x, const Dims& out, const F& axis, bool exact) {
+  std::vector<int64_t> chosen{0};
+  Dims sizes{x.size(0)};
+  int64_t plane = 1;
+  for (size_t d = 0; d < out.size(); ++d) {
+    const Axis a = axis(d);
+    const Tensor index = nearest_index(a, exact);
+    std::vector<int64_t> next;
+    for (int64_t at : chosen)
+      for (int64_t o = 0; o < a.n_out; ++o) next.push_back(at * a.n_in + index.ptr<int64_t>()[o]);
+    chosen = std::move(next);
+    sizes.push_back(a.n_out);
+    plane *= a.n_in;
+  }
+  const auto count = static_cast<int64_t>(chosen.size()), channels = x.size(-1);
+  sizes.push_back(channels);
+  const Taps taps = {empty(Dims{count, 1}, DType::Int64), ones(Dims{count, 1}, DType::Float64)};
+  std::copy(chosen.begin(), chosen.end(), taps.index.ptr<int64_t>());
+  return reshape(resample_op(reshape(x, Dims{x.size(0), plane, channels}), 1, taps), sizes);
+}
+
 Filter filter_named(const std::string& mode, int64_t spatial) {
   if (mode == "nearest") return Filter::Nearest;
   if (mode == "nearest-exact") return Filter::NearestExact;
@@ -281,14 +315,22 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
   // channels_last: along rows of pixels, whose channels are neighbours
   const bool last = x.suggest_memory_format() != MemoryFormat::Contiguous, solid = x.dim() == 5;
   const Tensor from = last ? permute(x, solid ? Dims{0, 2, 3, 4, 1} : Dims{0, 2, 3, 1}) : x;
-  Tensor y = from;
-  for (int64_t at : order) {
-    const auto d = static_cast<size_t>(at);
-    const int64_t dim = last ? at + 1 : at + 2, n = from.size(dim);
+  const auto axis = [&](size_t d) {
+    const int64_t n = x.size(static_cast<int64_t>(d) + 2);
     Axis a{n, out[d], used[d] > 0 ? 1.0 / used[d] : static_cast<double>(n) / static_cast<double>(out[d]),
            align_corners.value_or(false), antialias};
     if (a.align_corners)
       a.ratio = out[d] > 1 ? static_cast<double>(n - 1) / static_cast<double>(out[d] - 1) : 0;
+    return a;
+  };
+  if (last && nearest && is_floating(x.dtype()) && x.device().is_cpu() && sizes_shrink(x, out))
+    return permute(nearest_pixels(from, out, axis, filter == Filter::NearestExact),
+                   solid ? Dims{0, 4, 1, 2, 3} : Dims{0, 3, 1, 2});
+  Tensor y = from;
+  for (int64_t at : order) {
+    const auto d = static_cast<size_t>(at);
+    const int64_t dim = last ? at + 1 : at + 2, n = from.size(dim);
+    const Axis a = axis(d);
     if (a.ratio == 1 && out[d] == n) continue;
     if (nearest && !is_floating(x.dtype())) {
       y = index_select(y, dim,
