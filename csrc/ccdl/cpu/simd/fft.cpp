@@ -100,40 +100,89 @@ void write_block(const FftBlock& block, bool pairs, int64_t stride, int64_t flip
 }
 
 // s = a + conj c, g = (a - conj c) w of two numbers and a root.
-template <class V, class S>
+template <class V>
 struct Mirrored {
   V sr, si, gr, gi;
-  CCDL_SI Mirrored of(V ar, V ai, V cr, V ci, const S* w) {
-    const V dr = ar - cr, di = ai + ci;
-    return {ar + cr, ai - ci, dr * w[0] - di * w[1], dr * w[1] + di * w[0]};
-  }
 };
-// z of the pairs (x[2 j], x[2 j + 1]) -> 2 x[0 .. h]: s - i g and its mirror image.
-template <class T, class V>
-CCDL_SI void join_halves(const V* z, V* y, int64_t h, const T* w, T ends, T even, T odd) {
-  typedef Mirrored<V, T> M;
-  const V r = z[0], i = z[1];
-  y[0] = (r + i) * (2 * ends * even), y[1] = V{};
-  y[2 * h] = (r - i) * (2 * ends * even), y[2 * h + 1] = V{};
-  for (int64_t k = 1; 2 * k <= h; ++k) {
-    const int64_t j = h - k;
-    const M m = M::of(z[2 * k], z[2 * k + 1], z[2 * j], z[2 * j + 1], w + 2 * k);
-    y[2 * k] = (m.sr + m.gi) * even, y[2 * k + 1] = (m.si - m.gr) * odd;
-    y[2 * j] = (m.sr - m.gi) * even, y[2 * j + 1] = (-m.si - m.gr) * odd;
-  }
+template <class V, class W>
+CCDL_SI Mirrored<V> mirrored(V ar, V ai, V cr, V ci, W wr, W wi) {
+  const V dr = ar - cr, di = ai + ci;
+  return {ar + cr, ai - ci, dr * wr - di * wi, dr * wi + di * wr};
 }
-// x[0 .. h] -> z: s + i g and its mirror image; sign: -1 for the conjugate of x.
+// z of the pairs (x[2 j], x[2 j + 1]) -> 2 x[0 .. h]: s - i g at k and its mirror image at h - k.
+template <class V, class S>
+CCDL_SI void joined(const Mirrored<V>& m, S even, S odd, V* at_k, V* at_j) {
+  at_k[0] = (m.sr + m.gi) * even, at_k[1] = (m.si - m.gr) * odd;
+  at_j[0] = (m.sr - m.gi) * even, at_j[1] = (-m.si - m.gr) * odd;
+}
+// x[0 .. h] -> z: s + i g and its mirror image.
+template <class V>
+CCDL_SI void parted(const Mirrored<V>& m, V* at_k, V* at_j) {
+  at_k[0] = m.sr - m.gi, at_k[1] = m.si + m.gr;
+  at_j[0] = m.sr + m.gi, at_j[1] = m.gr - m.si;
+}
 template <class T, class V>
-CCDL_SI void part_halves(const V* x, V* z, int64_t h, const T* w, T ends, T sign) {
-  typedef Mirrored<V, T> M;
+CCDL_SI void join_ends(const V* z, V* y, int64_t h, T by) {
+  const V r = z[0], i = z[1];
+  y[0] = (r + i) * by, y[1] = V{};
+  y[2 * h] = (r - i) * by, y[2 * h + 1] = V{};
+}
+template <class T, class V>
+CCDL_SI void part_ends(const V* x, V* z, int64_t h, T ends) {
   const V a = x[0] * ends, b = x[2 * h] * ends;
   z[0] = a + b, z[1] = a - b;
-  for (int64_t k = 1; 2 * k <= h; ++k) {
-    const int64_t j = h - k;
-    const M m = M::of(x[2 * k], x[2 * k + 1] * sign, x[2 * j], x[2 * j + 1] * sign, w + 2 * k);
-    z[2 * k] = m.sr - m.gi, z[2 * k + 1] = m.si + m.gr;
-    z[2 * j] = m.sr + m.gi, z[2 * j + 1] = m.gr - m.si;
+}
+// Both for k from `first` on; factors of real and imaginary parts, and of the imaginary parts of x.
+template <class T, class V>
+CCDL_SI void join_halves(const V* z, V* y, int64_t first, int64_t h, const T* w, T even, T odd) {
+  for (int64_t k = first; 2 * k <= h; ++k) {
+    const V *a = z + 2 * k, *c = z + 2 * (h - k);
+    joined(mirrored(a[0], a[1], c[0], c[1], w[2 * k], w[2 * k + 1]), even, odd, y + 2 * k, y + 2 * (h - k));
   }
+}
+template <class T, class V>
+CCDL_SI void part_halves(const V* x, V* z, int64_t first, int64_t h, const T* w, T sign) {
+  for (int64_t k = first; 2 * k <= h; ++k) {
+    const V *a = x + 2 * k, *c = x + 2 * (h - k);
+    parted(mirrored(a[0], a[1] * sign, c[0], c[1] * sign, w[2 * k], w[2 * k + 1]), z + 2 * k,
+           z + 2 * (h - k));
+  }
+}
+// A vector of numbers, those from k on or those up to h - k in falling order.
+template <class T, bool kFalling>
+struct Run {
+  VecOf<T> part[2];
+  CCDL_SI VecOf<T> turned(VecOf<T> v) {
+    IndexOf<T> at;
+    for (int i = 0; i < kLanes<T>; ++i) at[i] = kFalling ? kLanes<T> - 1 - i : i;
+    return __builtin_shuffle(v, at);
+  }
+  CCDL_SI int64_t place(int64_t k, int64_t h) { return 2 * (kFalling ? h - k - kLanes<T> + 1 : k); }
+  CCDL_SI Run load(const T* x, int64_t k, int64_t h) {
+    Run run;
+    load_pairs<T>(x + place(k, h), kLanes<T>, run.part[0], run.part[1]);
+    return {turned(run.part[0]), turned(run.part[1])};
+  }
+  void store(T* x, int64_t k, int64_t h) const {
+    store_pairs<T>(x + place(k, h), kLanes<T>, turned(part[0]), turned(part[1]));
+  }
+};
+// The vectors of k and h - k that do not meet; fn(a, c, w, where the results of a and c go). Returns the next
+// k.
+template <class T, class F>
+CCDL_SI int64_t mirrored_runs(const T* from, T* to, int64_t h, const T* w, const F& fn) {
+  constexpr int L = kLanes<T>;
+  int64_t k = 1;
+  for (; 2 * (k + L - 1) < h; k += L) {
+    const auto a = Run<T, false>::load(from, k, h), roots = Run<T, false>::load(w, k, h);
+    const auto c = Run<T, true>::load(from, k, h);
+    Run<T, false> up;
+    Run<T, true> down;
+    fn(a.part, c.part, roots.part, up.part, down.part);
+    up.store(to, k, h);
+    down.store(to, k, h);
+  }
+  return k;
 }
 template <class T>
 CCDL_SI void clear(VecOf<T>* x, int64_t from, int64_t to) {
@@ -159,7 +208,8 @@ void run_block(const FftSpec& spec, const FftLanes& lanes, const void* half_turn
     clear<T>(a, block.in, n);
     V *z = run_lanes<T>(lanes, a, b), *y = z == a ? b : a;
     const T f = factor / 2;
-    join_halves<T>(z, y, h, w, ends, T(1), T(1));
+    join_ends<T>(z, y, h, 2 * ends);
+    join_halves<T>(z, y, 1, h, w, T(1), T(1));
     write_block<T>(block, true, 1, 0, y, f, spec.plus ? -f : f);
   } else if (spec.kind == FftKind::to_half) {
     clear<T>(a, 0, 2 * n);
@@ -170,7 +220,8 @@ void run_block(const FftSpec& spec, const FftLanes& lanes, const void* half_turn
   } else if (even) {
     read_block<T>(block, true, 1, 0, b);
     clear<T>(b, 2 * block.in, n + 2);
-    part_halves<T>(b, a, h, w, ends, spec.plus ? T(-1) : T(1));
+    part_ends<T>(b, a, h, ends);
+    part_halves<T>(b, a, 1, h, w, spec.plus ? T(-1) : T(1));
     V* y = run_lanes<T>(lanes, a, b);
     write_block<T>(block, false, 1, 0, y, factor, factor);
   } else {
@@ -235,16 +286,28 @@ void multiply(const void* px, const void* pw, void* py, int64_t count, bool flip
   }
 }
 template <class T>
-void join_half(const void* z, void* y, int64_t h, const void* turns, double factor, bool conjugate,
+void join_half(const void* pz, void* py, int64_t h, const void* turns, double factor, bool conjugate,
                double ends) {
-  const T f = (T)(factor / 2);
-  join_halves<T, T>(static_cast<const T*>(z), static_cast<T*>(y), h, static_cast<const T*>(turns), (T)ends, f,
-                    conjugate ? -f : f);
+  typedef VecOf<T> V;
+  const T *z = static_cast<const T*>(pz), *w = static_cast<const T*>(turns);
+  const T even = (T)(factor / 2), odd = conjugate ? -even : even;
+  T* y = static_cast<T*>(py);
+  join_ends<T>(z, y, h, (T)(ends * factor));
+  const int64_t k = mirrored_runs(z, y, h, w, [&](const V* a, const V* c, const V* t, V* at_k, V* at_j) {
+    joined(mirrored(a[0], a[1], c[0], c[1], t[0], t[1]), even, odd, at_k, at_j);
+  });
+  join_halves<T>(z, y, k, h, w, even, odd);
 }
 template <class T>
-void part_half(const void* x, void* z, int64_t h, const void* turns, bool conjugate, double ends) {
-  part_halves<T, T>(static_cast<const T*>(x), static_cast<T*>(z), h, static_cast<const T*>(turns), (T)ends,
-                    conjugate ? T(-1) : T(1));
+void part_half(const void* px, void* pz, int64_t h, const void* turns, bool conjugate, double ends) {
+  typedef VecOf<T> V;
+  const T *x = static_cast<const T*>(px), *w = static_cast<const T*>(turns), sign = conjugate ? T(-1) : T(1);
+  T* z = static_cast<T*>(pz);
+  part_ends<T>(x, z, h, (T)ends);
+  const int64_t k = mirrored_runs(x, z, h, w, [&](const V* a, const V* c, const V* t, V* at_k, V* at_j) {
+    parted(mirrored(a[0], a[1] * sign, c[0], c[1] * sign, t[0], t[1]), at_k, at_j);
+  });
+  part_halves<T>(x, z, k, h, w, sign);
 }
 
 }  // namespace
