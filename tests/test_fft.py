@@ -139,7 +139,7 @@ def test_every_length_is_as_exact_as_its_dtype(lengths, dtype, unit):
             wide, wz = x.astype(np.float64), parts[..., 0].astype(np.float64) + 1j * parts[..., 1].astype(np.float64)
             h = n // 2 + 1
             t = ccdl.from_numpy(x)
-            for name, got, want in [("fft", ccdl.fft.fft(z), np.fft.fft(wz)), ("ifft", ccdl.fft.ifft(z), np.fft.ifft(wz)), ("rfft", ccdl.fft.rfft(t), np.fft.rfft(wide)),
+            for name, got, want in [("fft", ccdl.fft.fft(z), np.fft.fft(wz)), ("ifft", ccdl.fft.ifft(z), np.fft.ifft(wz)), ("rfft", ccdl.fft.rfft(t), np.fft.rfft(wide)), ("fft of real", ccdl.fft.fft(t), np.fft.fft(wide)),
                                     ("irfft", ccdl.fft.irfft(z[:, :h], n), np.fft.irfft(wz[:, :h], n)), ("hfft", ccdl.fft.hfft(z[:, :h], n), np.fft.hfft(wz[:, :h], n))]:  # fmt: skip
                 assert rms(got.numpy(), want) <= bound, (name, n, rows, rms(got.numpy(), want), bound)
 
@@ -152,7 +152,8 @@ def test_cut_and_filled_lines_of_any_dimension(inner):
         z, wz = ccdl.view_as_complex(ccdl.from_numpy(parts)), parts[..., 0] + 1j * parts[..., 1]
         for n in {max(1, m - 3), m, m + 5, 2 * m}:
             for got, want in [(ccdl.fft.fft(z, n, 1), np.fft.fft(wz, n, 1)), (ccdl.fft.ifft(z, n, 1), np.fft.ifft(wz, n, 1)), (ccdl.fft.rfft(ccdl.from_numpy(x), n, 1), np.fft.rfft(x, n, 1)),
-                              (ccdl.fft.irfft(z, n, 1), np.fft.irfft(wz, n, 1)), (ccdl.fft.ihfft(ccdl.from_numpy(x), n, 1), np.fft.ihfft(x, n, 1))]:  # fmt: skip
+                              (ccdl.fft.irfft(z, n, 1), np.fft.irfft(wz, n, 1)), (ccdl.fft.ihfft(ccdl.from_numpy(x), n, 1), np.fft.ihfft(x, n, 1)),
+                              (ccdl.fft.fft(ccdl.from_numpy(x), n, 1), np.fft.fft(x, n, 1)), (ccdl.fft.ifft(ccdl.from_numpy(x), n, 1), np.fft.ifft(x, n, 1))]:  # fmt: skip
                 assert tuple(got.shape) == want.shape
                 np.testing.assert_allclose(got.numpy(), want, rtol=1e-12, atol=1e-13 * n)
 
@@ -165,6 +166,7 @@ def test_the_gradient_is_the_transposed_map(n, cut):
     for rows in (1, 40):
         for kind, x, call in [("fft", real(rows, m, 2), lambda t: ccdl.view_as_real(ccdl.fft.fft(ccdl.view_as_complex(t), n, norm="ortho"))),
                               ("rfft", real(rows, m), lambda t: ccdl.view_as_real(ccdl.fft.rfft(t, n, norm="ortho"))),
+                              ("ifft of real", real(rows, m), lambda t: ccdl.view_as_real(ccdl.fft.ifft(t, n, norm="ortho"))),
                               ("irfft", real(rows, m // 2 + 1, 2), lambda t: ccdl.fft.irfft(ccdl.view_as_complex(t), n, norm="ortho")),
                               ("hfft", real(rows, m // 2 + 1, 2), lambda t: ccdl.fft.hfft(ccdl.view_as_complex(t), n, norm="ortho"))]:  # fmt: skip
             x.requires_grad_()

@@ -26,13 +26,13 @@ def along(x: Tensor, kind: str, n: int, dim: int, plus: bool, factor: float) -> 
     """factor * sum_j x[j] exp(+-2 pi i j k / n) along ``dim``, counted without the last dimension of pairs.
 
     kind: "whole", pairs [.., 2] to n pairs; "half", real numbers to n // 2 + 1 pairs; "real", n // 2 + 1
-    pairs to n real numbers. Lines are cut or filled with zeros.
+    pairs to n real numbers; "mirrored", real numbers to n pairs. Lines are cut or filled with zeros.
     """
     half = n // 2 + 1
     if x.device.type == "cpu":
-        number = ("whole", "half", "real").index(kind)
+        number = ("whole", "half", "real", "mirrored").index(kind)
         return _C._fft(x, number, n, dim, half if kind == "half" else n, plus, factor)
-    t = x.unsqueeze(-1) if kind == "half" else x
+    t = x.unsqueeze(-1) if kind in ("half", "mirrored") else x
     t = t.transpose(dim, -2)
     count = half if kind == "real" else n
     length = t.shape[-2]
@@ -40,7 +40,8 @@ def along(x: Tensor, kind: str, n: int, dim: int, plus: bool, factor: float) -> 
         t = t.narrow(-2, 0, count)
     elif count > length:
         t = _C.cat([t, t.new_zeros(*t.shape[:-2], count - length, t.shape[-1])], -2)
-    y = transform(t, n, 1 if plus else -1, factor, half=kind == "real", out=kind)
+    out = "whole" if kind == "mirrored" else kind
+    y = transform(t, n, 1 if plus else -1, factor, half=kind == "real", out=out)
     last = -1 if kind == "real" else -2
     return y if dim == y.dim() + last else y.transpose(dim, last).contiguous()
 

@@ -83,10 +83,12 @@ def _placed(name: str, x: Any, dim: int) -> int:
 
 
 def _one(name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool) -> ComplexTensor:
-    parts = _input(name, x)._parts
+    is_real = isinstance(x, Tensor)
+    t = _real(name, x) if is_real else _input(name, x)._parts
     dim = _placed(name, x, dim)
-    n = _points(name, parts.shape[dim] if n is None else n)
-    return ComplexTensor(along(parts, "whole", n, dim, inverse, _scale(name, n, norm, inverse)))
+    n = _points(name, t.shape[dim] if n is None else n)
+    kind = "mirrored" if is_real else "whole"
+    return ComplexTensor(along(t, kind, n, dim, inverse, _scale(name, n, norm, inverse)))
 
 
 def fft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
@@ -149,18 +151,18 @@ def _two(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
 
 def fftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> ComplexTensor:
     """:func:`fft` over several dimensions, all by default."""
-    z = _input("fftn", input)
+    z = _tensor("fftn", input)
     for n, d in _dims("fftn", z, s, dim):
         z = _one("fftn", z, n, d, norm, False)
-    return z
+    return as_complex(z)
 
 
 def ifftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> ComplexTensor:
     """The inverse of :func:`fftn`."""
-    z = _input("ifftn", input)
+    z = _tensor("ifftn", input)
     for n, d in _dims("ifftn", z, s, dim):
         z = _one("ifftn", z, n, d, norm, True)
-    return z
+    return as_complex(z)
 
 
 def fft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None) -> ComplexTensor:

@@ -32,6 +32,24 @@ def samples(rng):
         yield Sample(rng.standard_normal((2, n, 2)), rng.standard_normal((n, 2))).but(k=2, grad=False)
 
 
+def scale(T, a, r):
+    return T.view_as_real(T.view_as_complex(a) * r)
+
+
+def scale_in_torch(T, a, r):
+    return scale(T, a.contiguous(), r) if a.numel() else a * r.unsqueeze(-1)
+
+
+def scaled(a, r):
+    return np.asarray(a, np.float64) * np.asarray(r, np.float64)[..., None]
+
+
+def scale_samples(rng):
+    for a, r in [((), ()), ((0,), (0,)), ((5,), ()), ((3, 7), (3, 7)), ((3, 7), (7,)), ((3, 7), (3, 1)), ((4, 1), (1, 5)), ((3, 17), (2, 3, 17))]:  # fmt: skip
+        yield Sample(rng.standard_normal((*a, 2)), rng.standard_normal(r)).but(k=2)
+    yield Sample(rng.standard_normal((2, 257, 2)), rng.standard_normal(257)).but(grad=False)
+
+
 ERRORS = [
     ErrorCase(lambda T: multiply(T, T.ones(3, 2), T.ones(4, 2)), RuntimeError, ("3", "4")),
 ]
@@ -39,4 +57,6 @@ CASES = [
     OpCase("complex_multiply", multiply, product, samples, dtypes=FULL_FLOATS, errors=ERRORS, simd=True, nonfinite=False, torch=in_torch,
            big=lambda rng: Sample(rng.standard_normal((300, 257, 2)), rng.standard_normal((257, 2))),
            why="NaN times 0 in one part only depends on how a product is written"),
+    OpCase("complex_scale", scale, scaled, scale_samples, dtypes=FULL_FLOATS, simd=True, torch=scale_in_torch, nonfinite=False,
+           big=lambda rng: Sample(rng.standard_normal((300, 257, 2)), rng.standard_normal((300, 257))), why="PyTorch multiplies by a complex number"),
 ]  # fmt: skip

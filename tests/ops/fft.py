@@ -97,10 +97,10 @@ def planes(rng):
     yield Sample(rng.standard_normal((2, 33, 40, 2)), dim=(-2, -1), norm="ortho").but(k=64, grad=False, layouts=False)
 
 
-def case(name, form, last, norm=None):
-    op, ref = form(name)
+def case(function, form, last, norm=None, name=None):
+    op, ref = form(function)
     big = Sample(np.random.default_rng(1).standard_normal((300, 256, *last)))
-    return OpCase(f"fft_{name}", op, ref, samples(last, norm), dtypes=FULL_FLOATS, errors=errors(name), simd=True, torch=in_torch(op),
+    return OpCase(name or f"fft_{function}", op, ref, samples(last, norm), dtypes=FULL_FLOATS, errors=errors(function), simd=True, torch=in_torch(op),
                   nonfinite=False, big=lambda rng: big, why="one NaN spoils whole lines, which part depends on the algorithm")
 
 
@@ -112,6 +112,8 @@ CASES = [
     case("irfft", to_real, (2,)),
     case("hfft", to_real, (2,), "forward"),
     case("ihfft", to_pairs, ()),
+    case("fft", to_pairs, (), name="fft_of_real"),
+    case("ifft", to_pairs, (), "ortho", name="ifft_of_real"),
     OpCase("fft_fft2", _PLANE, _PLANE_REF, planes, dtypes=FULL_FLOATS, nonfinite=False, torch=in_torch(_PLANE),
            why="one NaN spoils everything, which part depends on the algorithm"),
 ]  # fmt: skip

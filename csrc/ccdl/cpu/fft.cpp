@@ -37,7 +37,12 @@ struct Call {
   int64_t to(int64_t line) const { return (line / inner * count * inner + line % inner) * width_out(); }
 };
 
-int64_t room_for(const FftLanes& lanes) { return 2 * (std::max(lanes.n, lanes.size) + 1); }
+// Numbers of a line that a transform makes.
+int64_t made_by(const FftSpec& s) { return s.kind == FftKind::to_half && !s.mirrored ? s.n / 2 + 1 : s.n; }
+
+int64_t room_for(const FftLanes& lanes, int64_t n = 0) {
+  return 2 * (std::max({lanes.n, lanes.size, n}) + 1);
+}
 
 // A working memory of this thread for one block.
 void* block_room(int slot, int64_t vectors, const Call& c) {
@@ -51,8 +56,9 @@ void by_blocks(const Call& c, const FftLanes& lanes, const void* half_turns, int
   const int64_t lines = c.inner == 1 ? c.outer : together ? c.inner : c.outer * c.inner;
   const int64_t groups = c.inner > 1 && together ? c.outer : 1, blocks = (lines + width - 1) / width;
   parallel_for(groups * blocks, std::max<int64_t>(1, kGrain / cost), [&](int64_t begin, int64_t end) {
-    void* a = block_room(0, room_for(lanes), c);
-    void* b = block_room(1, room_for(lanes), c);
+    const int64_t vectors = room_for(lanes, c.spec.mirrored ? c.spec.n : 0);
+    void* a = block_room(0, vectors, c);
+    void* b = block_room(1, vectors, c);
     int64_t from_at[kMostLanes], to_at[kMostLanes];
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i % blocks * width, group = i / blocks;
@@ -138,19 +144,22 @@ void one_line(const Call& c, const Line& line, const void* half_turns, int64_t i
     std::fill(work + c.in * c.width_in(), work + wanted * c.width_in(), T(0));
     in = work;
   }
-  T* result = rows && c.out == (c.spec.kind == FftKind::to_half ? h + 1 : n) ? y : work;
+  T* result = rows && c.out == made_by(c.spec) ? y : work;
   if (c.spec.kind == FftKind::whole) {
     line.run(c, in, result, plus, c.spec.factor, spare);
   } else if (c.spec.kind == FftKind::to_half && c.packed) {
     line.run(c, in, z, false, 1.0, spare);
     simd.join_half[c.type](z, result, h, half_turns, factor, plus, ends);
+    if (c.spec.mirrored)
+      for (int64_t k = h + 1; k < n; ++k)
+        result[2 * k] = result[2 * (n - k)], result[2 * k + 1] = -result[2 * (n - k) + 1];
   } else if (c.spec.kind == FftKind::to_half) {
     for (int64_t j = 0; j < n; ++j) z[2 * j] = in[j], z[2 * j + 1] = 0;
     line.run(c, z, z, false, factor, spare);
     z[0] *= static_cast<T>(ends), z[1] = 0;
     if (plus)
-      for (int64_t k = 1; k <= h; ++k) z[2 * k + 1] = -z[2 * k + 1];
-    std::copy(z, z + 2 * (h + 1), work);
+      for (int64_t k = 1; k < n; ++k) z[2 * k + 1] = -z[2 * k + 1];
+    std::copy(z, z + 2 * made_by(c.spec), work);
     result = work;
   } else if (c.packed) {
     simd.part_half[c.type](in, z, h, half_turns, plus, ends);
@@ -200,7 +209,7 @@ void fft_transform(const View& x, const View& y, const FftSpec& spec) {
   c.packed = spec.kind != FftKind::whole && spec.n % 2 == 0;
   const int64_t half = spec.n / 2 + 1;
   c.in = std::min(c.m, spec.kind == FftKind::to_real ? half : spec.n);
-  const int64_t made = spec.kind == FftKind::to_half ? half : spec.n;
+  const int64_t made = made_by(spec);
   c.out = std::min(c.count, made);
   const int64_t lines = c.outer * c.inner;
   if (lines == 0 || c.count == 0) return;

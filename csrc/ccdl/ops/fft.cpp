@@ -25,6 +25,11 @@ struct FftBackward : Node {
   TensorList apply(const TensorList& grads) override {
     FftSpec turned = spec;
     turned.plus = !spec.plus;
+    if (spec.mirrored) {
+      turned.kind = FftKind::whole;
+      turned.mirrored = false;
+      return {select(fft_transform(grads[0], turned, dim, count), -1, 0)};
+    }
     if (spec.kind == FftKind::to_half) {
       turned.kind = FftKind::to_real;
       turned.interior = spec.interior / 2;

@@ -29,23 +29,27 @@ def _scale(x: Any, z: Any) -> Any:
     return x.unsqueeze(-1) if x.dim() else x
 
 
+def _scaled(z: Any, x: Any) -> Any:
+    parts = z._parts
+    if (
+        isinstance(x, Tensor)
+        and parts.device.type == "cpu"
+        and parts.device == x.device
+        and parts.dtype is x.dtype
+        and x.dim()
+    ):
+        return own(_C._complex_scale(parts, x))
+    return own(parts * _scale(x, z))
+
+
 @op("mul", "multiply")
 def mul(input: Any, other: Any) -> Any:
     if is_real(other) and isinstance(input, ComplexTensor):
-        return own(input._parts * _scale(other, input))
+        return _scaled(input, other)
     if is_real(input) and isinstance(other, ComplexTensor):
-        return own(other._parts * _scale(input, other))
+        return _scaled(other, input)
     a, b = both(input, other)
     return own(_times(a._parts, b._parts))
-
-
-def _with_real(z: Any, x: Any) -> Any:
-    """z + x: the imaginary parts stay as they are, with the signs of their zeros (branch cuts read them)."""
-    if isinstance(x, Tensor):
-        x = x if x.dtype is _C.float64 and x.dim() else x.to(_dtype(z))
-    re = z.real + x
-    im = z.imag if z.imag.dtype is re.dtype else z.imag.to(re.dtype)
-    return pair(re, im.expand(re.shape))
 
 
 @op("add")

@@ -31,8 +31,25 @@ void multiply(const void* pa, int64_t step_a, const void* pb, int64_t step_b, vo
   }
 }
 
+template <class T>
+void scale(const void* pa, int64_t step_a, const void* pr, int64_t step_r, void* py, int64_t count) {
+  const T *a = static_cast<const T*>(pa), *r = static_cast<const T*>(pr);
+  T* y = static_cast<T*>(py);
+  if (step_a == 2 && step_r == 1) {
+    each_vector<T>(count, [&](int64_t j, int n) {
+      VecOf<T> re, im;
+      load_pairs<T>(a + 2 * j, n, re, im);
+      const VecOf<T> f = at(r + j, n);
+      store_pairs<T>(y + 2 * j, n, re * f, im * f);
+    });
+    return;
+  }
+  for (int64_t j = 0; j < count; ++j, a += step_a, r += step_r)
+    y[2 * j] = a[0] * *r, y[2 * j + 1] = a[1] * *r;
+}
+
 }  // namespace
 
-const ComplexKernels complex = {{multiply<float>, multiply<double>}};
+const ComplexKernels complex = {{multiply<float>, multiply<double>}, {scale<float>, scale<double>}};
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -10,6 +10,8 @@ struct ComplexKernels {
   // by side
   void (*multiply[2])(const void* a, int64_t step_a, const void* b, int64_t step_b, void* y, int64_t count,
                       bool conjugate);
+  // y[j] = a[j step_a] r[j step_r]
+  void (*scale[2])(const void* a, int64_t step_a, const void* r, int64_t step_r, void* y, int64_t count);
 };
 CCDL_SIMD_FAMILY(ComplexKernels, complex)
 

@@ -189,6 +189,12 @@ CCDL_SI void clear(VecOf<T>* x, int64_t from, int64_t to) {
   for (; from < to; ++from) x[from] = VecOf<T>{};
 }
 
+// The numbers of a spectrum behind its half.
+template <class V>
+CCDL_SI void mirror(V* y, int64_t n) {
+  for (int64_t k = n / 2 + 1; k < n; ++k) y[2 * k] = y[2 * (n - k)], y[2 * k + 1] = -y[2 * (n - k) + 1];
+}
+
 template <class T>
 void run_block(const FftSpec& spec, const FftLanes& lanes, const void* half_turns, const FftBlock& block,
                void* pa, void* pb) {
@@ -210,6 +216,7 @@ void run_block(const FftSpec& spec, const FftLanes& lanes, const void* half_turn
     const T f = factor / 2;
     join_ends<T>(z, y, h, 2 * ends);
     join_halves<T>(z, y, 1, h, w, T(1), T(1));
+    if (spec.mirrored) mirror(y, n);
     write_block<T>(block, true, 1, 0, y, f, spec.plus ? -f : f);
   } else if (spec.kind == FftKind::to_half) {
     clear<T>(a, 0, 2 * n);

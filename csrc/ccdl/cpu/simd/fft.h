@@ -41,7 +41,7 @@ struct FftBlock {
 
 struct FftKernels {
   int lanes[2];
-  // a: holds 2 (max(size, n) + 1) vectors, b as well
+  // a: holds 2 (max(size, n) + 1) vectors, with the whole n where mirrored, b as well
   void (*block[2])(const FftSpec& spec, const FftLanes& lanes, const void* half_turns, const FftBlock& block,
                    void* a, void* b);
   // Both steps of one line of pairs, for a block of columns q or rows k: from -> between -> to. flip
