@@ -43,7 +43,7 @@ def along(x: Tensor, kind: str, n: int, dim: int, plus: bool, factor: float) -> 
     out = "whole" if kind == "mirrored" else kind
     y = transform(t, n, 1 if plus else -1, factor, half=kind == "real", out=out)
     last = -1 if kind == "real" else -2
-    return y if dim == y.dim() + last else y.transpose(dim, last).contiguous()
+    return (y if dim == y.dim() + last else y.transpose(dim, last)).contiguous()
 
 
 def _roots(residues: Tensor, n: int, sign: int) -> tuple[Tensor, Tensor]:
