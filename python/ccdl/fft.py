@@ -49,7 +49,7 @@ def _scale(name: str, n: int, norm: str | None, inverse: bool) -> float:
 
 def _tensor(name: str, x: Any) -> Any:
     """``x``, a real or complex tensor of a dtype that is transformed."""
-    if not isinstance(x, (Tensor, ComplexTensor)):
+    if not isinstance(x, Tensor):
         raise errors.TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
     if isinstance(x, Tensor) and x.dtype in (_C.float16, _C.bfloat16):
         raise errors.DTypeError(f"{name}: unsupported dtype {x.dtype}; use .float()")
@@ -83,7 +83,7 @@ def _placed(name: str, x: Any, dim: int) -> int:
 
 
 def _one(name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool) -> ComplexTensor:
-    is_real = isinstance(x, Tensor)
+    is_real = isinstance(x, Tensor) and not x.is_complex()
     t = _real(name, x) if is_real else _input(name, x)._parts
     dim = _placed(name, x, dim)
     n = _points(name, t.shape[dim] if n is None else n)
@@ -269,7 +269,7 @@ def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -
 
 
 def _shifted(x: Any, dim: Any, by: Any) -> Any:
-    if not isinstance(x, (Tensor, ComplexTensor)):
+    if not isinstance(x, Tensor):
         raise errors.TypeError(f"fft.fftshift(): argument 'input' must be Tensor, not {type(x).__name__}")
     dims = range(x.dim()) if dim is None else (dim,) if isinstance(dim, int) else dim
     for d in dims:

@@ -52,6 +52,15 @@ def mul(input: Any, other: Any) -> Any:
     return own(_times(a._parts, b._parts))
 
 
+def _with_real(z: Any, x: Any) -> Any:
+    """z + x: the imaginary parts stay as they are, with the signs of their zeros (branch cuts read them)."""
+    if isinstance(x, Tensor):
+        x = x if x.dtype is _C.float64 and x.dim() else x.to(_dtype(z))
+    re = z.real + x
+    im = z.imag if z.imag.dtype is re.dtype else z.imag.to(re.dtype)
+    return pair(re, im.expand(re.shape))
+
+
 @op("add")
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     if not _same(alpha, 1):
