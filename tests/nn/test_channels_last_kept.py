@@ -33,16 +33,16 @@ def test_layout_and_gradient_follow_the_input(case: str) -> None:
     y, y_last = function(plain), function(last)
     assert y_last.is_contiguous(memory_format=FORMATS[len(shape)])
     assert y.is_contiguous()
-    np.testing.assert_array_equal(y_last.detach().numpy(), y.detach().numpy())
+    np.testing.assert_array_equal(y_last.detach().cpu().numpy(), y.detach().cpu().numpy())
     dy = ccdl.tensor(rng.standard_normal(tuple(y.shape)))
     y.backward(dy)
     y_last.backward(dy)
-    np.testing.assert_allclose(last.grad.numpy(), plain.grad.numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(last.grad.cpu().numpy(), plain.grad.cpu().numpy(), rtol=1e-12, atol=1e-12)
 
 
 def test_pixel_shuffle_of_channels_last_by_hand() -> None:
     x = np.arange(2 * 8 * 2 * 3, dtype=np.float32).reshape(2, 8, 2, 3)
     blocks = x.reshape(2, 2, 2, 2, 2, 3).transpose(0, 1, 4, 2, 5, 3).reshape(2, 2, 4, 6)
     last = ccdl.tensor(x).contiguous(memory_format=ccdl.channels_last)
-    np.testing.assert_array_equal(F.pixel_shuffle(last, 2).numpy(), blocks)
-    np.testing.assert_array_equal(F.pixel_unshuffle(F.pixel_shuffle(last, 2), 2).numpy(), x)
+    np.testing.assert_array_equal(F.pixel_shuffle(last, 2).cpu().numpy(), blocks)
+    np.testing.assert_array_equal(F.pixel_unshuffle(F.pixel_shuffle(last, 2), 2).cpu().numpy(), x)

@@ -11,6 +11,8 @@ import ccdl.nn.functional as F
 
 EPSILON = {"float64": 1e-12, "float32": 2e-6, "bfloat16": 1e-2, "float16": 2e-3}
 
+pytestmark = pytest.mark.host  # the kernel is the host's; the device's composite is held by tests/ops
+
 
 def one_label(x, target, weight, margin):
     loss, slope = np.zeros(len(x)), np.zeros_like(x)
@@ -44,9 +46,9 @@ def check(loss_of, x, dtype, want, slope):
         loss = loss_of(leaf, reduction)
         expected = want if reduction == "none" else want.sum() * factor
         e = EPSILON[dtype]
-        np.testing.assert_allclose(loss.detach().double().numpy(), expected, rtol=e, atol=e)
+        np.testing.assert_allclose(loss.detach().double().cpu().numpy(), expected, rtol=e, atol=e)
         loss.backward(ccdl.ones_like(loss))
-        np.testing.assert_allclose(leaf.grad.double().numpy(), slope * factor, rtol=e, atol=e)
+        np.testing.assert_allclose(leaf.grad.double().cpu().numpy(), slope * factor, rtol=e, atol=e)
 
 
 @pytest.mark.parametrize("dtype", sorted(EPSILON))
@@ -55,12 +57,12 @@ def test_one_label(shape, dtype):
     rng = np.random.default_rng(0)
     x = ccdl.tensor(rng.standard_normal(shape)).to(getattr(ccdl, dtype))
     target, weight = rng.integers(0, shape[1], shape[0]), np.round(rng.random(shape[1]), 1)
-    values, labels = x.double().numpy(), ccdl.tensor(target, dtype=ccdl.int64)
+    values, labels = x.double().cpu().numpy(), ccdl.tensor(target, dtype=ccdl.int64)
     check(lambda a, r: F.multi_margin_loss(a, labels, margin=0.75, reduction=r), x, dtype,
           *one_label(values, target, np.ones(shape[1]), 0.75))
     w = ccdl.tensor(weight).to(x.dtype)
     check(lambda a, r: F.multi_margin_loss(a, labels, weight=w, reduction=r), x, dtype,
-          *one_label(values, target, w.double().numpy(), 1.0))
+          *one_label(values, target, w.double().cpu().numpy(), 1.0))
 
 
 @pytest.mark.parametrize("dtype", sorted(EPSILON))
@@ -73,7 +75,7 @@ def test_several_labels(shape, dtype):
         target[n, min(n, shape[1] - 1)] = -1
     labels = ccdl.tensor(target, dtype=ccdl.int64)
     check(lambda a, r: F.multilabel_margin_loss(a, labels, reduction=r), x, dtype,
-          *several_labels(x.double().numpy(), target))
+          *several_labels(x.double().cpu().numpy(), target))
 
 
 def test_the_slope_has_no_slope():
@@ -82,14 +84,14 @@ def test_the_slope_has_no_slope():
     loss = F.multi_margin_loss(x, ccdl.tensor([0, 1, 2]), reduction="none")
     (dx,) = ccdl.autograd.grad(loss, x, dy, create_graph=True)
     (ddy,) = ccdl.autograd.grad((dx * x.detach()).sum(), dy)
-    want = one_label(x.detach().numpy(), [0, 1, 2], np.ones(5), 1.0)[1] * x.detach().numpy()
-    np.testing.assert_allclose(ddy.numpy(), want.sum(1), rtol=1e-12)
+    want = one_label(x.detach().cpu().numpy(), [0, 1, 2], np.ones(5), 1.0)[1] * x.detach().cpu().numpy()
+    np.testing.assert_allclose(ddy.cpu().numpy(), want.sum(1), rtol=1e-12)
 
 
 def test_what_is_no_number_adds_nothing():
     x = ccdl.tensor([[np.nan, 0.0, 0.5], [0.0, -np.inf, 1.0]])
     loss = F.multi_margin_loss(x, ccdl.tensor([1, 0]), reduction="none")
-    np.testing.assert_allclose(loss.numpy(), [1.5 / 3, 2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(loss.cpu().numpy(), [1.5 / 3, 2 / 3], rtol=1e-6)
 
 
 def test_many_classes_need_little_memory():  # a table of all pairs would hold 16 GB
@@ -120,6 +122,6 @@ def test_as_pytorch(p):
         f = lib.nn.functional
         loss = f.multi_margin_loss(a, lib.tensor(t), p=p, margin=0.3, weight=lib.tensor(w)) + f.multilabel_margin_loss(a, lib.tensor(several))
         loss.backward()
-        results.append((loss.detach().numpy(), a.grad.numpy()))
+        results.append((loss.detach().cpu().numpy(), a.grad.cpu().numpy()))
     for ours, theirs in zip(*results):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)

@@ -30,15 +30,15 @@ def test_fewer_pixels(shape, size, mode, dtype):
     y = F.interpolate(x, size=size, mode=mode)
     assert not y.numel() or y.is_contiguous(memory_format=format)
     spots = np.ix_(*map(np.arange, shape[:2]), *(places(n, o, mode != "nearest") for n, o in zip(shape[2:], size)))
-    np.testing.assert_array_equal(y.detach().double().numpy(), values[spots])
+    np.testing.assert_array_equal(y.detach().double().cpu().numpy(), values[spots])
     dy = rng.integers(-8, 9, y.shape)
     given = ccdl.tensor(dy).to(x.dtype).requires_grad_()
     (dx,) = ccdl.autograd.grad(y, x, given, create_graph=True)
     want = np.zeros(shape)
     np.add.at(want, spots, dy)
-    np.testing.assert_array_equal(dx.detach().double().numpy(), want)
+    np.testing.assert_array_equal(dx.detach().double().cpu().numpy(), want)
     (ddy,) = ccdl.autograd.grad(dx, given, x.detach())
-    np.testing.assert_array_equal(ddy.double().numpy(), values[spots])
+    np.testing.assert_array_equal(ddy.double().cpu().numpy(), values[spots])
 
 
 def test_scale_factors_choose_the_same_pixels():
@@ -46,5 +46,5 @@ def test_scale_factors_choose_the_same_pixels():
     last = x.contiguous(memory_format=ccdl.channels_last)
     for factor in (0.35, 0.5, 0.61, (0.2, 1.3)):
         for mode in ("nearest", "nearest-exact"):
-            a, b = (F.interpolate(t, scale_factor=factor, mode=mode).numpy() for t in (x, last))
+            a, b = (F.interpolate(t, scale_factor=factor, mode=mode).cpu().numpy() for t in (x, last))
             np.testing.assert_array_equal(a, b)

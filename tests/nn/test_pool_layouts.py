@@ -52,18 +52,18 @@ def tensor(values: np.ndarray, dtype: str, last: bool) -> Any:
 
 
 def check_maximum(x: Any, y: Any, at: Any, spots: list[list[list[int]]]) -> None:
-    values = x.detach().double().numpy()
+    values = x.detach().double().cpu().numpy()
     want, place = largest(values, spots)
-    np.testing.assert_array_equal(y.detach().double().numpy(), want)
+    np.testing.assert_array_equal(y.detach().double().cpu().numpy(), want)
     if at is not None:
-        np.testing.assert_array_equal(at.numpy()[place >= 0], place[place >= 0])
+        np.testing.assert_array_equal(at.cpu().numpy()[place >= 0], place[place >= 0])
     dy = np.random.default_rng(1).integers(-4, 5, want.shape)
     (dx,) = ccdl.autograd.grad(y, x, ccdl.tensor(dy).to(x.dtype))
     dwant = np.zeros((*values.shape[:2], int(np.prod(values.shape[2:]))))
     for n, c in np.ndindex(values.shape[:2]):
         inside = place[n, c].ravel() >= 0
         np.add.at(dwant[n, c], place[n, c].ravel()[inside], dy[n, c].ravel()[inside])
-    np.testing.assert_array_equal(dx.double().numpy(), dwant.reshape(values.shape))
+    np.testing.assert_array_equal(dx.double().cpu().numpy(), dwant.reshape(values.shape))
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -113,10 +113,10 @@ def test_averages(kernel, stride, pad, dtype, last):
     x = tensor(values, dtype, last)
     y = F.avg_pool2d(x, kernel, stride, pad, ceil_mode=True, count_include_pad=False)
     spots = [windows(n, kernel, stride, pad, 1, o) for n, o in zip((10, 13), y.shape[2:])]
-    values, want = x.detach().double().numpy(), np.empty(y.shape)
+    values, want = x.detach().double().cpu().numpy(), np.empty(y.shape)
     for i, j in np.ndindex(want.shape[2:]):
         want[..., i, j] = values[:, :, spots[0][i]][..., spots[1][j]].mean((-1, -2))
-    np.testing.assert_allclose(y.detach().double().numpy(), want, rtol=EPSILON[dtype], atol=EPSILON[dtype])
+    np.testing.assert_allclose(y.detach().double().cpu().numpy(), want, rtol=EPSILON[dtype], atol=EPSILON[dtype])
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -125,20 +125,21 @@ def test_averages(kernel, stride, pad, dtype, last):
 def test_adaptive_averages_of_planes(sizes, outs, dtype):
     values = ccdl.tensor(np.random.default_rng(0).standard_normal((2, 5, *sizes))).to(getattr(ccdl, dtype))
     y = getattr(F, f"adaptive_avg_pool{len(sizes)}d")(values, outs)
-    x, want = values.double().numpy(), np.empty(y.shape)
+    x, want = values.double().cpu().numpy(), np.empty(y.shape)
     for o in np.ndindex(outs):
         part = x
         for d, (n, out, i) in enumerate(zip(sizes, outs, o)):
             part = part.take(adaptive(n, out)[i], d + 2)
         want[(..., *o)] = part.reshape(2, 5, -1).mean(-1)
-    np.testing.assert_allclose(y.double().numpy(), want, rtol=EPSILON[dtype], atol=EPSILON[dtype])
+    np.testing.assert_allclose(y.double().cpu().numpy(), want, rtol=EPSILON[dtype], atol=EPSILON[dtype])
 
 
+@pytest.mark.host
 def test_equal_doubles_average_to_themselves():
     x = ccdl.ones(1, 3, 9, 9, dtype=ccdl.float64)
     for last in (x, x.contiguous(memory_format=ccdl.channels_last)):
         for stride in (1, 2, 3):
-            np.testing.assert_array_equal(F.avg_pool2d(last, 7, stride).numpy(), 1)
+            np.testing.assert_array_equal(F.avg_pool2d(last, 7, stride).cpu().numpy(), 1)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -151,16 +152,17 @@ def test_unpooling_keeps_channels_last(dtype):
         y, at = F.max_pool2d(x, 2, return_indices=True)
         z = F.max_unpool2d(y, at, 2)
         (dx,) = ccdl.autograd.grad(z, x, ccdl.tensor(values).to(x.dtype))
-        results.append((z.detach().double().numpy(), dx.double().numpy()))
+        results.append((z.detach().double().cpu().numpy(), dx.double().cpu().numpy()))
     assert z.is_contiguous(memory_format=ccdl.channels_last)
     for a, b in zip(*results):
         np.testing.assert_array_equal(a, b)
     want = np.zeros(plain.shape)
-    kept = plain.detach().double().numpy().reshape(2, 5, 3, 2, 4, 2)
+    kept = plain.detach().double().cpu().numpy().reshape(2, 5, 3, 2, 4, 2)
     want = np.where(kept == kept.max((3, 5), keepdims=True), kept, 0).reshape(plain.shape)
     np.testing.assert_array_equal(results[0][0], want)
 
 
+@pytest.mark.host
 def test_the_wrong_index_is_named_in_logical_order():
     at = ccdl.zeros(1, 2, 2, 2, dtype=ccdl.int64)
     at[0, 1, 0, 1] = 99
