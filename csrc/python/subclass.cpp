@@ -231,6 +231,16 @@ PyObject* custom_call(const char* attribute, PyObject* self, PyObject* other) {
   return call_attribute(attribute, args, other ? 2 : 1);
 }
 
+PyObject* with_complex(PyObject* a, PyObject* b, PyObject* (*number)(PyObject*, PyObject*)) {
+  PyObject* module = PyImport_ImportModule("ccdl._complex");
+  PyObject* z = module ? PyObject_CallMethod(module, "as_complex", "O", is_tensor(a) ? a : b) : nullptr;
+  Py_XDECREF(module);
+  if (!z) return nullptr;
+  PyObject* result = is_tensor(a) ? number(z, b) : number(a, z);
+  Py_DECREF(z);
+  return result;
+}
+
 PyObject* in_class_of(PyObject* self, PyObject* view) {
   if (!view || !is_tensor(view) || Py_TYPE(view) != TensorType || !is_custom(self)) return view;
   PyObject* result = PyObject_CallMethod(view, "as_subclass", "O", Py_TYPE(self));

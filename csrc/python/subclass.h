@@ -30,6 +30,8 @@ inline bool custom_operands(PyObject* a, PyObject* b) { return !usual_operands(a
 // The call of that operator: a method of Tensor by name, or the reflected one when `a` is no tensor.
 PyObject* custom_binary(const char* op, PyObject* a, PyObject* b);
 PyObject* custom_call(const char* attribute, PyObject* self, PyObject* other = nullptr);
+// The operator with a complex number of Python beside the tensor, which makes a complex tensor.
+PyObject* with_complex(PyObject* a, PyObject* b, PyObject* (*number)(PyObject*, PyObject*));
 // A view of `self` that a property made, in the class of self.
 PyObject* in_class_of(PyObject* self, PyObject* view);
 

@@ -233,15 +233,6 @@ PyObject* binary(PyObject* a, PyObject* b, const F& f) {
     return nullptr;
   }
 }
-PyObject* with_complex(PyObject* a, PyObject* b, PyObject* (*number)(PyObject*, PyObject*)) {
-  PyObject* module = PyImport_ImportModule("ccdl._complex");
-  PyObject* z = module ? PyObject_CallMethod(module, "as_complex", "O", is_tensor(a) ? a : b) : nullptr;
-  Py_XDECREF(module);
-  if (!z) return nullptr;
-  PyObject* result = is_tensor(a) ? number(z, b) : number(a, z);
-  Py_DECREF(z);
-  return result;
-}
 template <class F>
 PyObject* inplace(PyObject* a, PyObject* b, const F& f) {
   try {

@@ -595,7 +595,5 @@ def _parse_to(args, kwargs):
     if other is not None:
         device, dtype = other.device, other.dtype
     if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-        raise TypeError(
-            f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
-        )
+        raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got dtype={dtype}")
     return device, dtype, non_blocking, memory_format
