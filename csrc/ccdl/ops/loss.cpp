@@ -17,6 +17,11 @@ void check_pair(const char* op, const Tensor& input, const Tensor& target) {
   check_same_device(op, {{"input", &input}, {"target", &target}});
 }
 
+// yes and no as 1 and 0 beside floating-point numbers: their difference is asked for
+Tensor counted(const Tensor& x, const Tensor& beside) {
+  return x.dtype() == DType::Bool ? to(x, beside.dtype()) : x;
+}
+
 // log(1 + exp(-x)) without overflow, from ops
 Tensor log_one_plus_exp_neg(const Tensor& x) {
   return sub(log1p(exp(neg(abs(x)))), clamp(x, std::nullopt, Scalar(0.0)));
@@ -179,7 +184,7 @@ Tensor reduce_loss(const Tensor& loss, LossReduction reduction) {
 
 Tensor mse_loss(const Tensor& input, const Tensor& target, LossReduction reduction) {
   check_pair("mse_loss", input, target);
-  return point_loss({PointLossKind::SquaredError}, input, target, reduction);
+  return point_loss({PointLossKind::SquaredError}, counted(input, target), counted(target, input), reduction);
 }
 
 Tensor l1_loss(const Tensor& input, const Tensor& target, LossReduction reduction) {
@@ -191,13 +196,14 @@ Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, LossReduction r
   check_pair("smooth_l1_loss", input, target);
   CCDL_CHECK(beta >= 0, Runtime, "smooth_l1_loss: does not support negative values for beta, got ", beta);
   if (beta == 0) return l1_loss(input, target, reduction);
-  return point_loss({PointLossKind::Huber, beta, 1 / beta}, input, target, reduction);
+  return point_loss({PointLossKind::Huber, beta, 1 / beta}, counted(input, target), counted(target, input),
+                    reduction);
 }
 
 Tensor huber_loss(const Tensor& input, const Tensor& target, LossReduction reduction, double delta) {
   check_pair("huber_loss", input, target);
   CCDL_CHECK(delta > 0, Runtime, "huber_loss: does not support non-positive values for delta, got ", delta);
-  return point_loss({PointLossKind::Huber, delta, 1}, input, target, reduction);
+  return point_loss({PointLossKind::Huber, delta, 1}, input, counted(target, input), reduction);
 }
 
 Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight,
