@@ -9,6 +9,7 @@
 #include <ccdl/ops/constant.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/number_cell.h>
 #include <ccdl/ops/promotion.h>
 #include <ccdl/ops/view.h>
 
@@ -18,57 +19,13 @@ namespace {
 
 enum class Result : uint8_t { Promoted, Floating, Bool };
 
-// A number as a kernel operand: double, float, or the common integer type (int64 when the number does not fit
-// there, so that comparisons see its true value).
-struct Cell {
-  explicit Cell(const Scalar& s, DType common) {
-    view.data = &d;
-    if (common == DType::Float64) {
-      view.dtype = DType::Float64, d = s.to_double();
-    } else if (is_floating(common)) {
-      view.dtype = DType::Float32, f = static_cast<float>(s.to_double());
-    } else {
-      view.dtype = DType::Int64, i = s.to_int();
-      switch (common) {
-        case DType::UInt8:
-          narrow<uint8_t>(common);
-          break;
-        case DType::Int8:
-          narrow<int8_t>(common);
-          break;
-        case DType::Int16:
-          narrow<int16_t>(common);
-          break;
-        case DType::Int32:
-          narrow<int32_t>(common);
-          break;
-        default:
-          break;
-      }
-    }
-  }
-  template <class T>
-  void narrow(DType common) {
-    if (i != static_cast<T>(i)) return;
-    const T v = static_cast<T>(i);
-    std::memcpy(view.data, &v, sizeof v);
-    view.dtype = common;
-  }
-  View broadcast(IntSpan sizes) {
-    view.ndim = static_cast<int32_t>(sizes.size());
-    for (size_t k = 0; k < sizes.size(); ++k) {
-      view.sizes[k] = sizes[k];
-      view.strides[k] = 0;
-    }
-    return view;
-  }
-  union {
-    double d;
-    float f;
-    int64_t i;
-  };
-  View view;
-};
+// Whether the operands are to be brought to the common type first: wrapped afterwards, the larger or the rest
+// of numbers that do not fit would be neither operand nor rest.
+bool in_common_type(BinaryOp op) {
+  using enum BinaryOp;
+  return op == Maximum || op == Minimum || op == Fmax || op == Fmin || op == FloorDivide || op == Remainder ||
+         op == Fmod;
+}
 
 struct Prepared {
   Dims sizes;
@@ -105,7 +62,8 @@ View flat_view(const Tensor& x) {
 
 bool run_views(BinaryOp op, const Operand& a, const Operand& b, const Prepared& p, const Tensor& out,
                const ElementParams& params) {
-  Cell ca(a.scalar, p.common), cb(b.scalar, p.common);
+  const bool wraps = in_common_type(op);
+  Cell ca(a.scalar, p.common, wraps), cb(b.scalar, p.common, wraps);
   auto is_row = [&](const Operand& o) {
     return !o.is_tensor() || (o.tensor.is_contiguous() && o.tensor.sizes() == p.sizes);
   };
@@ -322,6 +280,11 @@ bool tracked(const Operand& a, const Operand& b) { return needs_graph(a.tensor, 
 Tensor apply_binary(const char* name, BinaryOp op, const Operand& a, const Operand& b,
                     Result result = Result::Promoted, Scalar alpha = 1, bool differentiable = true) {
   const Prepared p = prepare(name, a, b, result);
+  if (in_common_type(op) && !is_floating(p.common)) {
+    auto differs = [&](const Operand& o) { return o.is_tensor() && o.tensor.dtype() != p.common; };
+    if (differs(a)) return apply_binary(name, op, Operand(to(a.tensor, p.common)), b, result, alpha, false);
+    if (differs(b)) return apply_binary(name, op, a, Operand(to(b.tensor, p.common)), result, alpha, false);
+  }
   Tensor y = empty_result(p.sizes, result == Result::Bool ? DType::Bool : p.common, {&a.tensor, &b.tensor});
   if (y.numel()) run_kernel(name, op, a, b, p, y, alpha_params(alpha));
   if (differentiable && is_floating(y.dtype()) && tracked(a, b))

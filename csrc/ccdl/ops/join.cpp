@@ -10,7 +10,7 @@
 namespace ccdl::ops {
 namespace {
 
-// dx_i = the slice of dy that input i became
+// dx_i = the slice of dy that input i became; an empty vector among matrices has an empty gradient
 struct CatBackward : Node {
   const char* name() const override { return "CatBackward"; }
   std::vector<int64_t> lengths;  // along dim; -1: skipped input
@@ -19,7 +19,10 @@ struct CatBackward : Node {
     TensorList out(lengths.size());
     int64_t at = 0;
     for (size_t i = 0; i < lengths.size(); ++i) {
-      if (lengths[i] < 0) continue;
+      if (lengths[i] < 0) {
+        if (needs(i)) out[i] = zeros(Dims{0}, g[0].dtype(), g[0].device());
+        continue;
+      }
       if (needs(i)) out[i] = narrow(g[0], dim, at, lengths[i]);
       at += lengths[i];
     }

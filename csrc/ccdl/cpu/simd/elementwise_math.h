@@ -60,6 +60,7 @@ struct VecMath {
     vl fl, fh;
     vf r = narrow(fmod_half(widen_low(a), widen_low(b), &fl), fmod_half(widen_high(a), widen_high(b), &fh));
     r = vor(r, vsign_bit(x));
+    r = ((b == kInfF) & (a < kInfF)) ? x : r;  // 0 * inf above would be NaN
     int64_t far = 0;
     for (int i = 0; i < VD; ++i) far |= fl[i] | fh[i];
     if (__builtin_expect(far != 0, 0)) return vlanes(__builtin_fmodf, x, y);
