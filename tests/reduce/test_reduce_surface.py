@@ -139,6 +139,32 @@ def test_norm_orders_by_name():
     assert ccdl.linalg.matrix_norm(x, "nuc").item() == pytest.approx(7.0)
 
 
+@pytest.mark.parametrize("dtype", [ccdl.float32, ccdl.float64])
+@pytest.mark.parametrize("n", [2, 5, 76])
+def test_norms_of_negative_order_take_zeros_of_either_sign(dtype, n):
+    x = ccdl.ones(n, dtype=dtype)
+    x[0], x[-1] = 0.0, -0.0
+    wide = x.view(n, 1).expand(n, 20).contiguous()
+    for order in (-1, -3, -2.5):
+        assert ccdl.linalg.vector_norm(x, order).item() == 0.0
+        assert ccdl.linalg.vector_norm(wide, order, dim=0).tolist() == [0.0] * 20
+        assert ccdl.linalg.vector_norm(-x[:1], order).item() == 0.0
+
+
+def test_count_of_nonzeros_as_a_norm_has_a_gradient_of_zeros():
+    x = ccdl.tensor([[1.0, 0.0, -2.0]], requires_grad=True)
+    y = ccdl.linalg.vector_norm(x, 0)
+    assert y.item() == 2.0
+    (g,) = ccdl.autograd.grad(y, x)
+    assert g.tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_none_of_a_single_number_is_that_number():
+    for x in (ccdl.tensor(3.5), ccdl.tensor(-7)):
+        values, indices = ccdl.topk(x, 0)
+        assert values.shape == indices.shape == () and values.item() == x.item() and indices.item() == 0
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_chunked_reductions_agree(threads):
     before = ccdl.get_num_threads()

@@ -67,6 +67,7 @@ ValuesIndices topk(const Tensor& x, int64_t k, int64_t dim, bool largest, bool s
   const int64_t n = x.dim() ? x.size(dim) : 1;
   CCDL_CHECK(k >= 0 && k <= n, Runtime, "topk(): selected index k out of range: k=", k, ", but dim ", dim,
              " of input ", describe(x), " has ", n, " elements");
+  if (x.dim() == 0) k = 1;  // no shape says that a number was not chosen
   const Dims sizes = with_size(x, dim, k);
   Tensor values = empty(sizes, x.dtype(), x.device()), indices = empty(sizes, DType::Int64, x.device());
   if (values.numel() > 0)

@@ -1,6 +1,7 @@
 // Inner loops of the reductions. Float sums run in eight vectors of float lanes over blocks of 2048 elements
-// (16 additions a lane at 512 bits) whose totals are added in double; squares, variances and exponentials
-// convert to double at once. Columns add eight rows in a tree in float, then go to the double accumulators.
+// (at most 32 additions a lane: 1024 elements at 128 bits) whose totals are added in double; squares,
+// variances and exponentials convert to double at once. Columns add eight rows in a tree in float, then go to
+// the double accumulators.
 #include <ccdl/cpu/simd/reduce.h>
 #include <ccdl/cpu/simd/reduce_arg.h>
 #include <ccdl/cpu/simd/reduce_direct.h>
@@ -17,8 +18,9 @@ CCDL_SI void row_float_inline(const void* xv, int64_t n, const double* c, void* 
   const T* x = static_cast<const T*>(xv);
   double* acc = static_cast<double*>(accv);
   const double c0 = c ? *c : 0.0;
+  constexpr int64_t kTogether = VB >= 32 ? 2048 : 1024;
   while (n > 0) {
-    const int64_t m = n < 2048 ? n : 2048;
+    const int64_t m = n < kTogether ? n : kTogether;
     *acc = Op::join(*acc, (double)block_total<Op, E, T, kAhead>(x, m, c0));
     x += m;
     n -= m;

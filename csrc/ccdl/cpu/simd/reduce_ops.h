@@ -98,6 +98,9 @@ CCDL_SI vd exp_vd(vd x) {
 CCDL_SI double exp_vd(double x) { return __builtin_exp(x); }
 __attribute__((noinline)) vd pow_vd(vd x, vd p) { return dpow(x, p); }
 CCDL_SI double pow_vd(double x, double p) { return __builtin_pow(x, p); }
+// Of -0 too: (-0)^-1 is -inf, which would meet the inf of a 0.
+CCDL_SI vd without_sign(vd x) { return dabs(x); }
+CCDL_SI double without_sign(double x) { return __builtin_fabs(x); }
 
 // The larger (smaller) of two, NaN when either is NaN. The max instructions return their second operand when
 // one is NaN, so only a NaN in the first needs a look.
@@ -222,7 +225,7 @@ struct SumPowOp : SumDOp {
   static constexpr bool kCostly = true;
   template <class V>
   CCDL_SI V map(V x, V c) {
-    return pow_vd(x < V{} ? -x : x, c);
+    return pow_vd(without_sign(x), c);
   }
 };
 struct SumExpOp : SumDOp {
