@@ -60,7 +60,8 @@ PyObject* of_random(PyObject* callable, PyObject* const* args, Py_ssize_t nargs,
   for (Py_ssize_t i = 0; i < nargs; ++i) PyTuple_SET_ITEM(positional.o, i, Py_NewRef(args[i]));
   for (Py_ssize_t i = 0; i < named; ++i)
     if (PyDict_SetItem(keywords.o, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]) < 0) throw PyError{};
-  return PyObject_CallFunctionObjArgs(random_handler(), callable, positional.o, keywords.o, nullptr);
+  const Owned handler(Py_NewRef(random_handler()));  // the call may set another one
+  return PyObject_CallFunctionObjArgs(handler.o, callable, positional.o, keywords.o, nullptr);
 }
 
 PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) {

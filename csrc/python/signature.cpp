@@ -206,7 +206,7 @@ Signature::Signature(const Row* r) : row(r) {
   for (const char* row_name : kOfPairs)
     for (Param& p : params) p.pairs |= name == row_name;
   asks_classes = name[0] != '_' && name != "as_subclass";
-  asks_batched = name != "_batched_among";
+  asks_batched = name != "_batched_among" && name != "_complex_among";
   for (const char* row_name : kDrawing) draws |= name == row_name;
   casts = ops::cast_policies(name);
 }

@@ -14,7 +14,7 @@ PyTypeObject* PairType;
 namespace {
 
 thread_local bool t_off = false;
-thread_local PyObject* t_random = nullptr;  // held by vmap for as long as it is set
+thread_local PyObject* t_random = nullptr;  // an own reference
 PyObject* g_no_batch;                       // raised where a batched value cannot go
 std::array<PyTypeObject*, 4> g_plain{};     // Parameter and its like: instances are as good as tensors
 PyObject* g_disabled;  // what a class has as __torch_function__ to be treated as a tensor
@@ -95,6 +95,8 @@ PyMethodDef kModuleMethods[] = {
      "As a class's __torch_function__: its instances are treated as plain tensors."},
     {nullptr, nullptr, 0, nullptr}};
 
+bool holds_pair(PyObject* o, int depth);
+
 const Row kRows[] = {
     {"_plain_tensor_classes(object classes) -> None",
      [](const Args& a) {
@@ -110,12 +112,14 @@ const Row kRows[] = {
        g_no_batch = Py_NewRef(a.object(1));
        return Py_NewRef(Py_None);
      }},
+    {"_complex_among(object args, object kwargs) -> bool",
+     [](const Args& a) { return wrap(holds_pair(a.object(0), 4) || holds_pair(a.object(1), 4)); }},
     {"_batched_among(object args) -> bool", [](const Args& a) { return wrap(holds_batched(a.object(0))); }},
     {"_set_random_handler(object handler) -> object",
      [](const Args& a) {
-       PyObject* before = t_random ? t_random : Py_None;
-       t_random = a.object(0) == Py_None ? nullptr : a.object(0);
-       return Py_NewRef(before);
+       PyObject* handler = a.object(0) == Py_None ? nullptr : Py_NewRef(a.object(0));
+       PyObject* before = std::exchange(t_random, handler);
+       return before ? before : Py_NewRef(Py_None);
      }},
     {"_pair_class(object cls) -> None",
      [](const Args& a) {
@@ -128,6 +132,20 @@ const Row kRows[] = {
     {"_has_say(object tensor) -> bool",
      [](const Args& a) { return wrap(is_tensor(a.object(0)) && is_custom(a.object(0))); }},
 };
+
+// Whether complex tensors are among the arguments, also inside lists.
+bool holds_pair(PyObject* o, int depth) {
+  if (is_pair(o)) return true;
+  if (PyDict_Check(o)) {
+    PyObject *key, *value;
+    for (Py_ssize_t place = 0; PyDict_Next(o, &place, &key, &value);)
+      if (holds_pair(value, depth)) return true;
+  } else if (depth && (PyTuple_Check(o) || PyList_Check(o))) {
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(o); ++i)
+      if (holds_pair(PySequence_Fast_GET_ITEM(o, i), depth - 1)) return true;
+  }
+  return false;
+}
 
 bool is_number(PyObject* o) {
   return PyFloat_Check(o) || PyLong_Check(o) || PyIndex_Check(o) ||

@@ -39,7 +39,19 @@ const Row kRows[] = {
        CCDL_CHECK(PyType_Check(cls) && PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), TensorType),
                   Type, "as_subclass(): argument 'cls' must be a subclass of Tensor, got ",
                   Py_TYPE(cls)->tp_name);
-       return alloc_tensor(reinterpret_cast<PyTypeObject*>(cls), ops::view(a.tensor(0), a.tensor(0).sizes()));
+       auto* type = reinterpret_cast<PyTypeObject*>(cls);
+       const Tensor& x = a.tensor(0);
+       if (is_pair(a.self())) {
+         CCDL_CHECK(type == TensorType || PyType_IsSubtype(type, PairType), Type,
+                    "as_subclass(): the Tensor is complex, and its class cannot become ", type->tp_name,
+                    "; give the class view_as_real(z)");
+       } else if (PairType && PyType_IsSubtype(type, PairType)) {
+         const bool pairs = x.dim() && x.sizes()[x.dim() - 1] == 2 &&
+                            (x.dtype() == DType::Float32 || x.dtype() == DType::Float64);
+         CCDL_CHECK(pairs, Type, type->tp_name, ": parts must be float32 or float64 [..., 2], got ",
+                    describe(x), "; use ccdl.complex(real, imag)");
+       }
+       return alloc_tensor(type, ops::view(x, x.sizes()));
      }},
     {"__format__(Tensor self, object spec) -> str",
      [](const Args& a) { return call("format_", a.self(), a.object(1)); }},

@@ -185,6 +185,8 @@ _make: Any = _C.Tensor._make_subclass
 def wrapped(result: Any, frame: Frame) -> Any:
     """Tensors, also in tuples and lists, as values of all samples."""
     if isinstance(result, _C.Tensor):
+        if result.dtype.is_complex:
+            raise NoBatch("complex numbers")
         base = result._shown if type(result) is Batched else result.detach()
         shown = base.select(0, 0)
         x: Any = _make(Batched, shown)
@@ -242,6 +244,8 @@ def dispatch(name: str, func: Any, args: Any, kwargs: Any) -> Any:
         frame = _frame_of(tensors_in(args, kwargs))
     if frame is None:
         return func(*args, **kwargs)
+    if _C._complex_among(args, kwargs):  # no rule knows of pairs
+        raise NoBatch(f"{name} of complex numbers")
     rule = RULES.get(name)
     if rule is not None:
         try:

@@ -226,6 +226,8 @@ def batch_norm(
     """Samples become channels, each with statistics of its own."""
     if x.dim() < 2:
         return NotImplemented
+    if training and c.frame.copies:  # the statistics moved when the function ran for its outputs
+        running_mean, running_var = (s if c.holds(s) else None for s in (running_mean, running_var))
     if training and any(s is not None and not c.holds(s) for s in (running_mean, running_var)):
         raise Refused(_BATCH_NORM)
     size = c.frame.size

@@ -85,8 +85,17 @@ def view_as_real(input: ComplexTensor) -> Tensor:
     return input._parts
 
 
+def _one_value(parts: Any) -> None:
+    """Inside vmap values of all samples cannot be pairs: the function runs sample by sample."""
+    if type(parts) is not Tensor and _C._batched_among((parts,)):
+        from .._batching.core import NoBatch
+
+        raise NoBatch("complex numbers")
+
+
 def own(parts: Tensor) -> Any:
     """A real tensor [..., 2] that nothing else refers to, as the complex one it becomes."""
+    _one_value(parts)
     parts.__class__ = ComplexTensor  # type: ignore[assignment]
     return parts
 
@@ -109,6 +118,11 @@ class ComplexTensor(Tensor):
     :func:`ccdl.view_as_complex`, from Python's complex numbers and from ``dtype=ccdl.complex64``."""
 
     def __new__(cls, parts: Tensor) -> Any:
+        if not isinstance(parts, Tensor):
+            raise errors.TypeError(
+                f"{cls.__name__}: parts must be Tensor [..., 2], not {type(parts).__name__}; use ccdl.tensor"
+            )
+        _one_value(parts)
         return parts.as_subclass(cls)  # type: ignore[arg-type]
 
     @classmethod

@@ -64,8 +64,8 @@ def set_memory_limit(bytes: Any) -> None:
     A request that does not fit raises :class:`MemoryError` before anything is mapped.
 
     >>> import ccdl
-    >>> ccdl.cpu.set_memory_limit(10_000_000)
-    >>> ccdl.empty(10_000_000)
+    >>> ccdl.cpu.set_memory_limit(ccdl.cpu.memory_reserved() + 10_000_000)
+    >>> ccdl.empty(1_000_000_000)
     Traceback (most recent call last):
     ...
     ccdl.errors.OutOfMemoryError: ...

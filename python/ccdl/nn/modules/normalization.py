@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ... import _C
@@ -24,6 +25,12 @@ __all__ = [
     "RMSNorm",
     "LocalResponseNorm",
 ]
+
+
+def _repeats() -> bool:
+    """Whether a Jacobian runs its function again on copies: statistics moved in the first run."""
+    core = sys.modules.get("ccdl._batching.core")
+    return core is not None and any(frame.copies for frame in core.running.frames)
 
 
 class _NormBase(Module):
@@ -119,12 +126,14 @@ class _BatchNorm(_NormBase):
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
         factor = 0.0 if self.momentum is None else self.momentum
+        repeats = self.training and _repeats()
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            if not repeats:
+                self.num_batches_tracked.add_(1)
             if self.momentum is None:  # cumulative average
                 factor = 1.0 / float(self.num_batches_tracked)
         use_batch = self.training or (self.running_mean is None and self.running_var is None)
-        tracked = not self.training or self.track_running_stats
+        tracked = not self.training or (self.track_running_stats and not repeats)
         return F.batch_norm(
             input,
             self.running_mean if tracked else None,
