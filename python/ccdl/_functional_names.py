@@ -261,7 +261,14 @@ zero_ = _method("zero_")
 
 
 def conj_physical_(input: Tensor) -> Tensor:
-    """``input``: real tensors are their own conjugates."""
+    """``input``, conjugated where it is complex: real tensors are their own conjugates.
+
+    >>> import ccdl
+    >>> ccdl.conj_physical_(ccdl.tensor([1 + 2j]))
+    tensor([1.-2.j])
+    """
+    if input.is_complex():
+        input.conj_physical_()
     return input
 
 

@@ -96,6 +96,8 @@ def _one_value(parts: Any) -> None:
 def own(parts: Tensor) -> Any:
     """A real tensor [..., 2] that nothing else refers to, as the complex one it becomes."""
     _one_value(parts)
+    if _shape(parts)[-1] != 2:
+        raise errors.ShapeError(f"complex tensors are pairs [..., 2], not {list(_shape(parts))}")
     parts.__class__ = ComplexTensor  # type: ignore[assignment]
     return parts
 

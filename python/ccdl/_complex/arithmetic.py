@@ -140,6 +140,11 @@ def abs_(z: Any) -> Any:
     return _C.hypot(parts[..., 0], parts[..., 1])
 
 
+@op("abs_", "absolute_")
+def absolute_in_place(z: Any) -> Any:
+    raise errors.RuntimeError("abs_: in-place abs is not supported for complex tensors; use z.abs()")
+
+
 @op("angle")
 def angle(z: Any) -> Any:
     return _C.atan2(z.imag, z.real)

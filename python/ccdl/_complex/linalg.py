@@ -15,7 +15,37 @@ from .table import OPS, at, both, is_real, op, pair
 # --- products ---
 
 
-@op("matmul", "mm", "bmm", "mv")
+def _needs(name: str, tensors: tuple[Any, ...], ranks: tuple[int, ...]) -> None:
+    for t, rank in zip(tensors, ranks):
+        if not isinstance(t, Tensor):
+            raise errors.TypeError(f"{name}(): arguments must be Tensor, not {type(t).__name__}")
+        if t.dim() != rank:
+            raise errors.ShapeError(f"{name}: {rank}D tensor expected, got sizes {list(t.shape)}")
+
+
+@op("mm")
+def mm(input: Any, mat2: Any) -> Any:
+    _needs("mm", (input, mat2), (2, 2))
+    return matmul(input, mat2)
+
+
+@op("bmm")
+def bmm(input: Any, mat2: Any) -> Any:
+    _needs("bmm", (input, mat2), (3, 3))
+    if input.shape[0] != mat2.shape[0]:
+        raise errors.ShapeError(
+            f"bmm: batch1 and batch2 must have the same batch size, got {input.shape[0]} and {mat2.shape[0]}"
+        )
+    return matmul(input, mat2)
+
+
+@op("mv")
+def mv(input: Any, vec: Any) -> Any:
+    _needs("mv", (input, vec), (2, 1))
+    return matmul(input, vec)
+
+
+@op("matmul")
 def matmul(input: Any, other: Any) -> Any:
     a, b = input, other
     if is_real(b):
@@ -28,13 +58,23 @@ def matmul(input: Any, other: Any) -> Any:
     return pair(_C.matmul(ar, br) - _C.matmul(ai, bi), _C.matmul(ar, bi) + _C.matmul(ai, br))
 
 
+def _same_vectors(name: str, a: Any, b: Any) -> None:
+    _needs(name, (a, b), (1, 1))
+    if a.shape != b.shape:
+        raise errors.ShapeError(
+            f"{name}: expected both vectors to have one size, got {a.shape[0]} and {b.shape[0]}"
+        )
+
+
 @op("dot")
 def dot(input: Any, other: Any) -> Any:
+    _same_vectors("dot", input, other)
     return sum_(mul(*both(input, other)))
 
 
 @op("vdot")
 def vdot(input: Any, other: Any) -> Any:
+    _same_vectors("vdot", input, other)
     a, b = both(input, other)
     return sum_(mul(conj(a), b))
 
@@ -47,6 +87,7 @@ def inner(input: Any, other: Any) -> Any:
 
 @op("outer", "ger")
 def outer(input: Any, vec2: Any) -> Any:
+    _needs("outer", (input, vec2), (1, 1))
     a, b = both(input, vec2)
     return mul(a.unsqueeze(1), b.unsqueeze(0))
 

@@ -87,6 +87,8 @@ def of_complex_dtype(func: Any, types: Any, args: Any, kwargs: Any) -> Any:
     Uniform numbers have uniform parts; normal ones have variance 1, 1/2 in each part.
     """
     name = func.__name__
+    if name in ("promote_types", "can_cast"):
+        return _of_types(name, *args, **kwargs)
     if any(isinstance(a, ComplexTensor) for a in args[:1]):
         return _like(func, args, kwargs)
     if name in ("to", "type"):
@@ -99,6 +101,15 @@ def of_complex_dtype(func: Any, types: Any, args: Any, kwargs: Any) -> Any:
     dtype = kwargs.pop("dtype", None)
     dtype = next((a for a in args if isinstance(a, _C.dtype)), dtype)
     return _made(func, [a for a in args if not isinstance(a, _C.dtype)], kwargs, dtype)
+
+
+def _of_types(name: str, a: Any, b: Any) -> Any:
+    """``promote_types`` and ``can_cast`` of dtypes, one of which at least is complex."""
+    if name == "can_cast":
+        return b in _REAL
+    double = _C.float64
+    parts = [_REAL.get(t, t) for t in (a, b)]
+    return _DTYPES[double if double in parts else _C.float32]
 
 
 def _made(func: Any, args: list[Any], kwargs: Any, dtype: Any) -> Any:

@@ -17,6 +17,18 @@ def _whole(index: Tensor) -> Tensor:
     return index.unsqueeze(-1).expand(*index.shape, 2)
 
 
+def _at_most_2d(name: str, z: Any) -> Any:
+    if z.ndim > 2:
+        raise errors.ShapeError(f"{name}: expects a tensor with <= 2 dimensions, but self is {z.ndim}D")
+    return z
+
+
+def _matrix(name: str, z: Any) -> Any:
+    if z.ndim != 2:
+        raise errors.ShapeError(f"{name}: expected a matrix, but got tensor with dim {z.ndim}")
+    return z
+
+
 def _shapes() -> None:
     def on_parts(names: str, change: Any) -> None:
         for name in names.split():
@@ -38,7 +50,7 @@ def _shapes() -> None:
         lambda p, z, *d, dims=None: p.permute(*at(z, sizes_of(d) if dims is None else dims), z.ndim),
     )
     on_parts("transpose swapaxes swapdims", lambda p, z, dim0, dim1: p.transpose(at(z, dim0), at(z, dim1)))
-    on_parts("t", lambda p, z: p.transpose(0, 1) if z.ndim == 2 else p)
+    on_parts("t", lambda p, z: p.transpose(0, 1) if _at_most_2d("t", z).ndim == 2 else p)
     on_parts(
         "movedim moveaxis", lambda p, z, source, destination: p.movedim(at(z, source), at(z, destination))
     )
@@ -97,7 +109,10 @@ def _shapes() -> None:
         lambda p, z, *a, **k: _C.stack([z.real.diag_embed(*a, **k), z.imag.diag_embed(*a, **k)], -1),
     )
     on_parts(
-        "diag diagflat", lambda p, z, diagonal=0: _C.stack([z.real.diag(diagonal), z.imag.diag(diagonal)], -1)
+        "diag", lambda p, z, diagonal=0: _C.stack([z.real.diag(diagonal), z.imag.diag(diagonal)], -1)
+    )
+    on_parts(
+        "diagflat", lambda p, z, offset=0: _C.stack([part.diagflat(offset) for part in (z.real, z.imag)], -1)
     )
     on_parts("clone", lambda p, z, **k: p.clone())
     on_parts("contiguous", lambda p, z, **k: p.contiguous())
@@ -141,7 +156,7 @@ def _shapes() -> None:
             like(src, z), at(z, dim), start, end, step
         ),
     )
-    on_parts("trace", lambda p, z: p.diagonal(0, 0, 1).sum(-1))
+    on_parts("trace", lambda p, z: _matrix("trace", z)._parts.diagonal(0, 0, 1).sum(-1))
     on_parts("cpu", lambda p, z: p.cpu())
     on_parts("cuda", lambda p, z, *a, **k: p.cuda(*a, **k))
     on_parts("positive resolve_conj resolve_neg alias", lambda p, z: p)
@@ -189,6 +204,22 @@ _shapes()
 
 def _joined(name: str) -> Any:
     def join(tensors: Any, dim: int = 0) -> Any:
+        if not isinstance(tensors, (tuple, list)):
+            raise errors.TypeError(
+                f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+                f"{type(tensors).__name__}"
+            )
+        for place, t in enumerate(tensors):
+            if not isinstance(t, Tensor):
+                raise errors.TypeError(
+                    f"{name}: expected Tensor as element {place} in argument 0, but got {type(t).__name__}"
+                )
+        if not isinstance(dim, int):
+            raise errors.TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
+        if name in ("hstack", "vstack"):
+            tensors = [OPS["atleast_1d"](t) for t in tensors]
+        elif name == "cat" and not all(t.dim() for t in tensors):
+            raise errors.ShapeError("cat: zero-dimensional tensors cannot be concatenated; use stack")
         first = next(t for t in tensors if isinstance(t, ComplexTensor))
         parts = [like(t, first) for t in tensors]
         if name == "stack":
@@ -283,10 +314,10 @@ def to(self: Any, *args: Any, **kwargs: Any) -> Any:
             from .make import of_complex_dtype
 
             return of_complex_dtype(_C.Tensor.to, (), (self, *args), kwargs)
+    given = [a for a in (*args, kwargs.get("dtype")) if isinstance(a, _C.dtype)]
     swap: Any = [_REAL.get(a, a) if isinstance(a, _C.dtype) else a for a in args]
     if kwargs.get("dtype") is not None:
         kwargs = {**kwargs, "dtype": _REAL.get(kwargs["dtype"], kwargs["dtype"])}
-    given = [a for a in (*args, kwargs.get("dtype")) if isinstance(a, _C.dtype)]
     if any(a not in _REAL for a in given):
         raise errors.TypeError("to: a complex tensor stays complex; take .real or .abs() first")
     kwargs.pop("memory_format", None)
@@ -322,6 +353,10 @@ def zero_(self: Any) -> Any:
 
 @op("fill_")
 def fill_(self: Any, value: Any) -> Any:
+    if isinstance(value, Tensor) and value.dim():
+        raise errors.ShapeError(
+            f"fill_: only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions"
+        )
     self._parts.copy_(like(value, self).expand(*self.shape, 2))
     return self
 

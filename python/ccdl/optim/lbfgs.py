@@ -11,6 +11,11 @@ from .optimizer import Optimizer, _check_rate, _number
 __all__ = ["LBFGS"]
 
 
+def _real(x: Any) -> Any:
+    """Complex numbers as their parts, over the same memory."""
+    return x._parts if x.is_complex() else x
+
+
 class LBFGS(Optimizer):
     """Limited-memory BFGS. ``step`` needs a closure that clears the gradients, computes the loss, calls
     ``backward`` and returns the loss; it is called several times.
@@ -82,11 +87,12 @@ class LBFGS(Optimizer):
 
     def _flat_grad(self):
         parts = [_C.zeros_like(p.detach()) if p.grad is None else p.grad for p in self._params]
-        return _C.cat([g.reshape(-1) for g in parts])
+        return _C.cat([_real(g).reshape(-1) for g in parts])
 
     def _move(self, amount, direction):
         offset = 0
         for p in self._params:
+            p = _real(p)
             p.add_(direction[offset : offset + p.numel()].view(p.shape), alpha=amount)
             offset += p.numel()
 
