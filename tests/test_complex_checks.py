@@ -98,3 +98,21 @@ def test_lbfgs(search: str | None) -> None:
         optimizer.step(closure)
     np.testing.assert_allclose(p.detach().numpy(), V, atol=1e-3)
     np.testing.assert_allclose(x.detach().numpy(), 0, atol=1e-3)
+
+
+def test_complex_scalars_of_numpy_keep_their_imaginary_parts() -> None:
+    x, one = ccdl.ones(2), np.complex64(1 + 2j)
+    for call in (lambda: x * one, lambda: one * x, lambda: x * complex(one)):
+        np.testing.assert_array_equal(call().numpy(), np.ones(2, "float32") * one)
+    refused: list[Callable[[], Any]] = [
+        lambda: x.mul_(one),
+        lambda: x.fill_(one),
+        lambda: x.__setitem__(0, one),
+        lambda: x.masked_fill(x > 0, one),
+        lambda: ccdl.arange(one),
+        lambda: ccdl.clamp(x, min=one),
+    ]
+    for call in refused:
+        with pytest.raises(TypeError):
+            call()
+    np.testing.assert_array_equal(x.numpy(), 1)

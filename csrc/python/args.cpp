@@ -71,6 +71,11 @@ bool ints_from(PyObject* o, int fill, Slot* s) {
 }  // namespace
 
 // `large`, where given, is set for an int beyond 64 bits, which then comes as the double nearest to it.
+bool is_complex_number(PyObject* o) {
+  return PyComplex_Check(o) || std::strncmp(Py_TYPE(o)->tp_name, "numpy.complex", 13) == 0 ||
+         std::strcmp(Py_TYPE(o)->tp_name, "numpy.clongdouble") == 0;
+}
+
 bool number_from(PyObject* o, Scalar* out, bool* large) {
   if (PyFloat_Check(o)) {
     *out = Scalar(PyFloat_AS_DOUBLE(o));
@@ -108,6 +113,7 @@ bool number_from(PyObject* o, Scalar* out, bool* large) {
   }
   if (PyObject_CheckBuffer(o) && std::strncmp(Py_TYPE(o)->tp_name, "numpy.", 6) != 0) return false;
   if (std::strcmp(Py_TYPE(o)->tp_name, "numpy.ndarray") == 0) return false;
+  if (is_complex_number(o)) return false;  // float() of NumPy's drops the imaginary part
   int64_t i;
   if (int_from(o, &i)) {
     *out = Scalar(static_cast<long long>(i));

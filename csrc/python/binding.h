@@ -79,6 +79,7 @@ bool dtype_from(PyObject* o, DType* out);    // a ccdl dtype, or Python's bool/i
 bool device_from(PyObject* o, Device* out);  // ccdl.device, "cuda:0", an index; raises on a bad string
 inline constexpr double kTwoTo64 = 18446744073709551616.0;
 bool number_from(PyObject* o, Scalar* out, bool* large = nullptr);  // numbers; false without an exception set
+bool is_complex_number(PyObject* o);                                // of Python or NumPy
 
 // Runs f and turns C++ exceptions into Python ones (returns nullptr then).
 PyObject* guarded(PyObject* (*f)(void*), void* context);

@@ -62,7 +62,7 @@ PyObject* items_of(PyObject* o) {
 void discover(PyObject* o, int depth, Found* f, bool first) {
   CCDL_CHECK(depth <= kMaxDepth, Value, "tensor: too many dimensions (more than ", kMaxDepth,
              ") in the nested data");
-  if (PyComplex_Check(o) || is_pair(o)) throw ComplexData{};
+  if (is_complex_number(o) || is_pair(o)) throw ComplexData{};
   if (is_tensor(o)) {
     if (refuse_batched(o)) throw PyError{};
     const Tensor& t = unwrap(o);

@@ -277,7 +277,7 @@ PyObject* unary(PyObject* a, const F& f) {
 #define CCDL_BINARY_COMPLEX(name, call, number)                                             \
   PyObject* name(PyObject* a, PyObject* b) {                                                \
     if (!usual_operands(a, b)) {                                                            \
-      if (PyComplex_Check(a) || PyComplex_Check(b)) return with_complex(a, b, number);      \
+      if (is_complex_number(a) || is_complex_number(b)) return with_complex(a, b, number);  \
       if (custom_pair(a, b)) return custom_binary(&#name[3], a, b);                         \
     }                                                                                       \
     const OpTimer timer(&#name[3]);                                                         \
