@@ -1,4 +1,4 @@
-"""Remainders by infinite divisors, and numbers that do not fit the type both operands are brought to."""
+"""Remainders by infinite divisors, numbers that do not fit the type both operands are brought to, and gradients beside integers."""
 
 from __future__ import annotations
 
@@ -58,3 +58,12 @@ def test_an_empty_vector_in_cat_has_an_empty_gradient() -> None:
     got = ccdl.autograd.grad(ccdl.cat([a, b], 1).sum(), [a, b])
     assert got[0].shape == (0,)
     assert got[1].tolist() == [[1.0] * 3] * 2
+
+
+def test_gradients_of_doubles_beside_integers_keep_their_digits() -> None:
+    n = np.array([2, 3, 7, 120])
+    x = ccdl.full((4,), 1.5, dtype=ccdl.float64, requires_grad=True)
+    (dx,) = ccdl.autograd.grad(ccdl.xlogy(x, ccdl.from_numpy(n)).sum(), x)
+    np.testing.assert_allclose(dx.numpy(), np.log(n), rtol=1e-14)
+    (dx,) = ccdl.autograd.grad(ccdl.pow(ccdl.from_numpy(n), x).sum(), x)
+    np.testing.assert_allclose(dx.numpy(), n**1.5 * np.log(n), rtol=1e-14)

@@ -224,7 +224,11 @@ struct BinaryBackward : Node {
   static Tensor as_tensor(const Operand& o) {
     return o.is_tensor() ? o.tensor : scalar_tensor(o.scalar, DType::Float64);
   }
-  static Tensor log_of(const Operand& o) { return log(as_tensor(o)); }
+  // in double for integers: the default type would lose digits of a double gradient
+  static Tensor log_of(const Operand& o) {
+    const Tensor t = as_tensor(o);
+    return log(is_integral(t.dtype()) ? to(t, DType::Float64) : t);
+  }
   static Tensor isnan_of(const Operand& o) { return isnan(as_tensor(o)); }
   static Tensor extreme(const Tensor& g, const Tensor& wins, const Tensor& ties) {
     return where(ties, div(g, 2), where(wins, g, Operand(0.0)));
