@@ -91,7 +91,7 @@ struct NormBackward : Node {
   double p = 2;
   TensorList apply(const TensorList& g) override {
     const Tensor v = x.get(this), dy = reshape(g[0], kept);
-    if (p == 0) return {zeros(v.sizes(), v.dtype(), v.device())};
+    if (p == 0) return {Tensor()};
     if (p == 1) return {mul(sign(v), dy)};
     const Tensor n = reshape(y.get(this), kept);
     if (p == 2) return {mul(v, div_or_zero(dy, n))};
