@@ -76,3 +76,21 @@ def test_as_pytorch() -> None:
         (F.pdist(x, p) ** 2).sum().backward()
         (torch.pdist(y, p) ** 2).sum().backward()
         np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("far", (0.0, 1000.0))
+def test_gradients_of_points_near_each_other(far: float) -> None:
+    g = np.random.RandomState(3)
+    a = (g.randn(40, 3) + far).astype(np.float32)
+    a[1] = a[0] + np.float32(2.0**-10)
+    x = ccdl.tensor(a, requires_grad=True)
+    dy = g.randn(40 * 39 // 2).astype(np.float32)
+    F.pdist(x).backward(ccdl.tensor(dy))
+    wide = a.astype(np.float64)
+    i, j = np.triu_indices(40, 1)
+    pull = (wide[i] - wide[j]) * (dy / np.linalg.norm(wide[i] - wide[j], axis=1))[:, None]
+    want = np.zeros_like(wide)
+    np.add.at(want, i, pull)
+    np.add.at(want, j, -pull)
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), want, rtol=1e-5, atol=1e-5)

@@ -153,7 +153,8 @@ Tensor upper_pairs(const Tensor& y) {
   return index_select(reshape(y, Dims{n * n}), 0, flat);
 }
 
-// As CdistBackward, every pair seen from both of its rows: w and y become symmetric matrices.
+// As CdistBackward, every pair seen from both of its rows: w and y become symmetric matrices. The differences
+// are taken before they are weighed: a product would lose those of points near each other.
 struct PdistBackward : Node {
   const char* name() const override { return "PdistBackward"; }
   SavedTensor x, y;
@@ -172,7 +173,6 @@ struct PdistBackward : Node {
     const Dims all{a.size(0), a.size(0)};
     const Tensor wide_w = empty(all, a.dtype(), a.device()), wide_d = empty(all, a.dtype(), a.device());
     CCDL_KERNEL(a, pdist_square(dense(w).view(), wide_w.view()));
-    if (p == 2) return {sub(mul(a, sum(wide_w, Dims{-1}, true)), matmul(wide_w, a))};
     CCDL_KERNEL(a, pdist_square(dense(d).view(), wide_d.view()));
     const Tensor xs = dense(a), xt = turned(a), dx = empty(a.sizes(), a.dtype(), a.device());
     CCDL_KERNEL(
