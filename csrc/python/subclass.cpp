@@ -51,9 +51,10 @@ void find_overrides(PyObject* o, Overrides* found, bool entry) {
   }
   if (PyLong_Check(o) || PyFloat_Check(o) || o == Py_None || (is_tensor(o) && !is_custom(o))) return;
   PyObject* handler = nullptr;
-  if (is_complex_dtype(o)) {  // tensors of these dtypes are pairs of real ones, made in Python
+  if (const bool dtype = is_complex_dtype(o); dtype || is_complex_number(o)) {  // tensors made in Python
     PyObject* module = PyImport_ImportModule("ccdl._complex");
-    handler = module ? PyObject_GetAttrString(module, "of_complex_dtype") : nullptr;
+    handler =
+        module ? PyObject_GetAttrString(module, dtype ? "of_complex_dtype" : "of_complex_number") : nullptr;
     Py_XDECREF(module);
     if (!handler) throw PyError{};
   } else {

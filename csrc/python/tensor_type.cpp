@@ -330,6 +330,8 @@ Tensor with_casts(const char* op, const ops::Operand& x, const ops::Operand& y, 
 
 PyObject* nb_pow(PyObject* a, PyObject* b, PyObject* m) {
   if (m != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  if (is_complex_number(a) || is_complex_number(b))
+    return with_complex(a, b, [](PyObject* x, PyObject* y) { return PyNumber_Power(x, y, Py_None); });
   if (custom_operands(a, b)) return custom_binary("pow", a, b);
   const OpTimer timer("pow");
   return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) {

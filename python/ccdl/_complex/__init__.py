@@ -491,3 +491,4 @@ from . import text as _text
 
 methods.install()
 of_complex_dtype, of_complex_data = make.of_complex_dtype, make.of_complex_data
+of_complex_number = make.of_complex_number

@@ -241,13 +241,14 @@ def log(z: Any) -> Any:
 
 @op("sqrt")
 def sqrt(z: Any) -> Any:
-    """The root with a real part that is not negative: u + i y / 2u with u = sqrt((|z| + |x|) / 2), the parts
-    exchanged where x < 0."""
+    """The root with a real part that is not negative: u + i y / 2u with u = sqrt((|z| + |x|) / 2) where
+    x >= 0, else |y| / 2u + i u with the sign of y (whose zeros have one: the cut)."""
     re, im = z.real, z.imag
     u = ((abs_(z) + re.abs()) * 0.5).sqrt()
-    v = im.abs() / (2 * _C.where(u == 0, _C.ones_like(u), u))
+    q = im / (2 * _C.where(u == 0, _C.ones_like(u), u))
+    side = _C.where(im.signbit(), -1.0, 1.0).to(re.dtype)
     right = re >= 0
-    return pair(_C.where(right, u, v), _C.copysign(_C.where(right, v, u), im))
+    return pair(_C.where(right, u, q * side), _C.where(right, q, u * side))
 
 
 def _functions() -> None:

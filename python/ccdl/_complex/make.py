@@ -52,6 +52,22 @@ def of_complex_data(func: Any, args: Any, kwargs: Any) -> Any:
     return from_data(name, data, dtype, device, bool(kwargs.get("requires_grad", False)))
 
 
+_BESIDE_NUMBERS = frozenset(
+    "add sub subtract mul multiply div divide true_divide rsub pow float_power where eq ne not_equal".split()
+)
+
+
+def of_complex_number(func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """A call of real tensors with a complex number of Python, whose result is complex."""
+    from .table import call
+
+    if func.__name__ not in _BESIDE_NUMBERS:
+        return NotImplemented
+    kept = 1 if func.__name__ == "where" else 0
+    rest = (as_complex(a) if isinstance(a, Tensor) else a for a in args[kept:])
+    return call(func, (*args[:kept], *rest), kwargs)
+
+
 def _of_array(array: Any) -> ComplexTensor:
     from numpy.lib.stride_tricks import as_strided
 
