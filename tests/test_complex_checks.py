@@ -122,7 +122,8 @@ def test_numbers_beside_real_tensors() -> None:
     x = ccdl.tensor([1.0, 4.0], dtype=ccdl.float64, requires_grad=True)
     a = x.detach().numpy()
     for got, want in [(x.add(1j), a + 1j), (ccdl.mul(x, 2j), a * 2j), (ccdl.sub(x, 1j, alpha=2), a - 2j), (x.div(2j), a / 2j), (x**1j, a**1j), (ccdl.pow(x, 0.5 + 1j), a ** (0.5 + 1j)),
-                      (ccdl.where(x > 2, x, 1j), np.where(a > 2, a, 1j)), (ccdl.where(x > 2, 1j, x), np.where(a > 2, 1j, a)), (ccdl.eq(x, 1 + 0j), a == 1)]:  # fmt: skip
+                      (ccdl.where(x > 2, x, 1j), np.where(a > 2, a, 1j)), (ccdl.where(x > 2, 1j, x), np.where(a > 2, 1j, a)), (ccdl.eq(x, 1 + 0j), a == 1),
+                      (x.mul(np.complex64(2j)), a * 2j), (x ** np.complex64(1j), a**1j)]:  # fmt: skip
         np.testing.assert_allclose(got.detach().numpy(), want, rtol=1e-12)
     assert ccdl.autograd.gradcheck(lambda t: t.mul(1 + 2j) + t**1j, (x,))
     for wrong in (lambda: x.detach().add_(1j), lambda: ccdl.full_like(x, 1j), lambda: ccdl.clamp(x, 1j), lambda: x.detach().fill_(1j)):

@@ -477,7 +477,8 @@ def as_complex(x: Any, like: ComplexTensor | None = None) -> Any:
         elif x.dtype is not _C.float64 or not x.dim():
             x = x.to(_dtype(like))
         return own(_C.stack([x, _C.zeros_like(x)], -1))
-    if isinstance(x, (int, float, builtins.complex)):
+    if isinstance(x, (int, float, builtins.complex)) or hasattr(type(x), "__complex__"):
+        x = builtins.complex(x)
         dtype = _C.get_default_dtype() if like is None else _dtype(like)
         device = None if like is None else like.device
         return own(_C.tensor([x.real, x.imag], dtype=dtype, device=device))
