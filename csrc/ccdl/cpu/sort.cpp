@@ -19,9 +19,8 @@ constexpr int kDigit = 11;
 
 int64_t length_of(const View& x, int dim) { return x.ndim ? x.sizes[dim] : 1; }
 
-// One row of every operand along dim: base offsets and the strides along dim.
-template <class F>
-void for_rows(const View* const* views, int count, int dim, int64_t cost, const F& fn) {
+// The rows of every operand along dim.
+Walk walk_of_rows(const View* const* views, int count, int dim) {
   Walk w(count);
   int64_t step[kMaxOperands];
   for (int d = 0; d < views[0]->ndim; ++d) {
@@ -30,6 +29,13 @@ void for_rows(const View* const* views, int count, int dim, int64_t cost, const 
     w.add(views[0]->sizes[d], step);
   }
   w.finish();
+  return w;
+}
+
+// One row of every operand along dim: base offsets and the strides along dim.
+template <class F>
+void for_rows(const View* const* views, int count, int dim, int64_t cost, const F& fn) {
+  const Walk w = walk_of_rows(views, count, dim);
   const auto rows = [&](int64_t b, int64_t e) {
     walk_range(w, b, e, [&](const int64_t* off, int64_t n, int64_t) {
       int64_t at[3];
@@ -47,14 +53,7 @@ void for_rows(const View* const* views, int count, int dim, int64_t cost, const 
 // The same for up to kSortLanes rows at a time: fn(offsets of each, rows).
 template <class F>
 void for_row_groups(const View* const* views, int count, int dim, int64_t cost, const F& fn) {
-  Walk w(count);
-  int64_t step[kMaxOperands];
-  for (int d = 0; d < views[0]->ndim; ++d) {
-    if (d == dim) continue;
-    for (int k = 0; k < count; ++k) step[k] = views[k]->data ? views[k]->strides[d] : 0;
-    w.add(views[0]->sizes[d], step);
-  }
-  w.finish();
+  const Walk w = walk_of_rows(views, count, dim);
   const int64_t grain = std::max<int64_t>(kSortLanes, kGrain / std::max<int64_t>(cost, 1));
   parallel_for(w.numel, grain / kSortLanes * kSortLanes, [&](int64_t b, int64_t e) {
     int64_t at[kSortLanes][3];
