@@ -85,3 +85,12 @@ def test_padding_keeps_channels_last(mode, padding):
     (again,) = ccdl.autograd.grad(F.pad(p := x.detach().contiguous().requires_grad_(), padding, mode=mode), p,
                                   ccdl.from_numpy(g))
     np.testing.assert_allclose(dx.cpu().numpy(), again.cpu().numpy(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+def test_ties_of_doubles_are_chosen_in_double(mode: str) -> None:
+    """floor(o n_in / n_out), taken in double and rounded to float32: 6 to 74 pixels meet 3 exactly at 37 where float32 stays below."""
+    places = np.arange(74) + (0.5 if mode == "nearest-exact" else 0.0)
+    want = np.minimum(np.floor((places * (6 / 74)).astype("float32")), 5)
+    got = ccdl.nn.functional.interpolate(ccdl.arange(6, dtype=ccdl.float64).view(1, 1, 6), 74, mode=mode)
+    np.testing.assert_array_equal(got.cpu().numpy().reshape(-1), want)

@@ -182,18 +182,20 @@ Taps filter_taps(const Axis& a, Filter filter) {
   return taps;
 }
 
-// float32 arithmetic, so that the chosen neighbour is the one PyTorch picks.
-Tensor nearest_index(const Axis& a, bool exact) {
+// PyTorch's arithmetic, so that the chosen neighbour is the one it picks: in float32, for doubles in double
+// and then rounded to float32.
+Tensor nearest_index(const Axis& a, bool exact, DType dtype) {
   Tensor index = empty(Dims{a.n_out}, DType::Int64);
-  const float ratio = static_cast<float>(a.ratio);
+  const auto single = static_cast<float>(a.ratio);
   for (int64_t o = 0; o < a.n_out; ++o) {
-    const float at = std::floor((static_cast<float>(o) + (exact ? 0.5f : 0.0f)) * ratio);
-    index.ptr<int64_t>()[o] = a.clamp(static_cast<int64_t>(at));
+    const float place = static_cast<float>(o) + (exact ? 0.5f : 0.0f);
+    const float at = dtype == DType::Float64 ? static_cast<float>(place * a.ratio) : place * single;
+    index.ptr<int64_t>()[o] = a.clamp(static_cast<int64_t>(std::floor(at)));
   }
   return index;
 }
-Taps nearest_taps(const Axis& a, bool exact) {
-  return {reshape(nearest_index(a, exact), Dims{a.n_out, 1}), ones(Dims{a.n_out, 1}, DType::Float64)};
+Taps nearest_taps(const Axis& a, bool exact, DType dtype) {
+  return {reshape(nearest_index(a, exact, dtype), Dims{a.n_out, 1}), ones(Dims{a.n_out, 1}, DType::Float64)};
 }
 
 // Whether the output has at most half as many pixels.
@@ -214,7 +216,7 @@ Tensor nearest_pixels(const Tensor& x, const Dims& out, const F& axis, bool exac
   int64_t plane = 1;
   for (size_t d = 0; d < out.size(); ++d) {
     const Axis a = axis(d);
-    const Tensor index = nearest_index(a, exact);
+    const Tensor index = nearest_index(a, exact, x.dtype());
     std::vector<int64_t> next;
     for (int64_t at : chosen)
       for (int64_t o = 0; o < a.n_out; ++o) next.push_back(at * a.n_in + index.ptr<int64_t>()[o]);
@@ -333,10 +335,12 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
     const Axis a = axis(d);
     if (a.ratio == 1 && out[d] == n) continue;
     if (nearest && !is_floating(x.dtype())) {
-      y = index_select(y, dim,
-                       to(nearest_index(a, filter == Filter::NearestExact), DType::Int64, x.device(), false));
+      y = index_select(
+          y, dim,
+          to(nearest_index(a, filter == Filter::NearestExact, x.dtype()), DType::Int64, x.device(), false));
     } else {
-      Taps taps = nearest ? nearest_taps(a, filter == Filter::NearestExact) : filter_taps(a, filter);
+      Taps taps =
+          nearest ? nearest_taps(a, filter == Filter::NearestExact, x.dtype()) : filter_taps(a, filter);
       taps.index = to(taps.index, DType::Int64, x.device(), false);
       taps.weight = to(taps.weight, DType::Float64, x.device(), false);
       y = resample_op(y, dim, taps);
