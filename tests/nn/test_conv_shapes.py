@@ -101,6 +101,8 @@ CASES = [
     ("conv2d", (2, 6, 41, 67), (8, 6, 5, 5), {"stride": (2, 3), "padding": 2}),
     ("conv2d", (2, 2, 33, 131), (6, 2, 3, 3), {"stride": 4, "padding": 1}),
     ("conv2d", (2, 2, 33, 267), (6, 2, 3, 9), {"stride": (1, 8), "padding": 1}),
+    ("conv1d", (2, 64, 64), (64, 64, 3), {"stride": 2, "padding": 1}),  # a phase of one tap of three
+    ("conv1d", (3, 16, 32), (48, 8, 5), {"stride": 4, "padding": 1, "groups": 2}),
     ("conv1d", (3, 1, 1003), (17, 1, 64), {"padding": 7}),
     ("conv1d", (2, 18, 901), (1, 18, 40), {"padding": 50}),
     ("conv1d", (2, 9, 1300), (3, 9, 37), {}),
