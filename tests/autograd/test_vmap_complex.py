@@ -85,7 +85,7 @@ def test_classes_of_pairs_are_checked() -> None:
 
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_jacobians_move_running_statistics_once(momentum: float | None) -> None:
-    x = ccdl.from_numpy(rng.standard_normal((4, 3)).astype("float32"))
+    x = ccdl.tensor(rng.standard_normal((4, 3)).astype("float32"))
     for shared in (False, True):  # whether the copies reach the layer
         layer, once = nn.BatchNorm1d(3, momentum=momentum), nn.BatchNorm1d(3, momentum=momentum)
         once(x)
@@ -95,10 +95,10 @@ def test_jacobians_move_running_statistics_once(momentum: float | None) -> None:
 
         jacobian = ccdl.func.jacrev(run)(x)
         for name, want in once.named_buffers():
-            np.testing.assert_allclose(getattr(layer, name).numpy(), want.numpy(), rtol=1e-6)
+            np.testing.assert_allclose(getattr(layer, name).cpu().numpy(), want.cpu().numpy(), rtol=1e-6)
         z = x.clone().requires_grad_()
-        rows = [ccdl.autograd.grad(run(z)[i], z)[0].numpy() for i in range(3)]
-        np.testing.assert_allclose(jacobian.detach().numpy(), np.stack(rows), rtol=1e-4, atol=1e-5)
+        rows = [ccdl.autograd.grad(run(z)[i], z)[0].cpu().numpy() for i in range(3)]
+        np.testing.assert_allclose(jacobian.detach().cpu().numpy(), np.stack(rows), rtol=1e-4, atol=1e-5)
 
 
 def test_the_handler_of_random_numbers_is_kept() -> None:
