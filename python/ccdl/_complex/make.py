@@ -137,28 +137,15 @@ def _made(func: Any, args: list[Any], kwargs: Any, dtype: Any) -> Any:
         result = own(parts * 0.5**0.5 if name.startswith("randn") else parts)
     elif name in _OF_NUMBERS:
         place = {"full": 1, "new_tensor": 1, "full_like": 1, "new_full": 2}.get(name, 0)
-        key = (
-            "fill_value"
-            if "full" in name
-            else "s"
-            if name == "scalar_tensor"
-            else "obj"
-            if name == "asarray"
-            else "data"
-        )
+        key = "fill_value" if "full" in name else {"scalar_tensor": "s", "asarray": "obj"}.get(name, "data")
         if len(args) <= place and key not in kwargs:
             raise errors.TypeError(f"{name}() missing required argument '{key}'")
         value = args[place] if len(args) > place else kwargs.pop(key)
-        if "full" not in name:
-            result = (
-                from_data(name, value, dtype, kwargs.get("device"))
-                if _holds_complex(value)
-                else as_complex(
-                    _C.tensor(value, dtype=part, device=kwargs.get("device"))
-                    if not isinstance(value, Tensor)
-                    else value.to(part)
-                )
-            )
+        if "full" not in name and _holds_complex(value):
+            result = from_data(name, value, dtype, kwargs.get("device"))
+        elif "full" not in name:
+            given = value.to(part) if isinstance(value, Tensor) else _C.tensor(value, dtype=part)
+            result = as_complex(given if kwargs.get("device") is None else given.to(kwargs["device"]))
         else:
             value = value.item() if isinstance(value, Tensor) else value
             given = args[:place]
