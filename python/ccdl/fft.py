@@ -110,22 +110,32 @@ def ifft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = Non
     return _one("ifft", input, n, dim, norm, True)
 
 
+def _of_real(name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool) -> ComplexTensor:
+    """The first n // 2 + 1 values of a transform of real numbers."""
+    if isinstance(x, ComplexTensor):
+        raise errors.RuntimeError(f"{name} expects a real input tensor, but got a complex one")
+    x = _real(name, x)
+    dim = _placed(name, x, dim)
+    n = _points(name, x.shape[dim] if n is None else n)
+    return ComplexTensor(along(x, "half", n, dim, inverse, _scale(name, n, norm, inverse)))
+
+
+def _to_real(name: str, x: Any, n: int | None, dim: int, norm: str | None, inverse: bool) -> Tensor:
+    """The n real numbers whose spectrum begins with ``x``."""
+    parts = _input(name, x)._parts
+    dim = _placed(name, x, dim)
+    n = _points(name, 2 * (parts.shape[dim] - 1) if n is None else n)
+    return along(parts, "real", n, dim, inverse, _scale(name, n, norm, inverse))
+
+
 def rfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> ComplexTensor:
     """The first n // 2 + 1 values of :func:`fft` of real numbers; the others are their conjugates."""
-    if isinstance(input, ComplexTensor):
-        raise errors.RuntimeError("rfft expects a real input tensor, but got a complex one")
-    x = _real("rfft", input)
-    dim = _placed("rfft", x, dim)
-    n = _points("rfft", x.shape[dim] if n is None else n)
-    return ComplexTensor(along(x, "half", n, dim, False, _scale("rfft", n, norm, False)))
+    return _of_real("rfft", input, n, dim, norm, False)
 
 
 def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
     """The real inverse of :func:`rfft`; ``n`` is 2 (length - 1) by default."""
-    parts = _input("irfft", input)._parts
-    dim = _placed("irfft", input, dim)
-    n = _points("irfft", 2 * (parts.shape[dim] - 1) if n is None else n)
-    return along(parts, "real", n, dim, True, _scale("irfft", n, norm, True))
+    return _to_real("irfft", input, n, dim, norm, True)
 
 
 def _dims(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
@@ -207,20 +217,12 @@ def irfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) 
 
 def hfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
     """:func:`fft` of a signal whose second half is the conjugate of the first: real, 2 (length - 1) long."""
-    parts = _input("hfft", input)._parts
-    dim = _placed("hfft", input, dim)
-    n = _points("hfft", 2 * (parts.shape[dim] - 1) if n is None else n)
-    return along(parts, "real", n, dim, False, _scale("hfft", n, norm, False))
+    return _to_real("hfft", input, n, dim, norm, False)
 
 
 def ihfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Any:
     """The inverse of :func:`hfft`: the first n // 2 + 1 values for real numbers."""
-    if isinstance(input, ComplexTensor):
-        raise errors.RuntimeError("ihfft expects a real input tensor, but got a complex one")
-    x = _real("ihfft", input)
-    dim = _placed("ihfft", x, dim)
-    n = _points("ihfft", x.shape[dim] if n is None else n)
-    return ComplexTensor(along(x, "half", n, dim, True, _scale("ihfft", n, norm, True)))
+    return _of_real("ihfft", input, n, dim, norm, True)
 
 
 def hfftn(input: Any, s: Any = None, dim: Any = None, norm: str | None = None) -> Tensor:
