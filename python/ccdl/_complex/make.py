@@ -144,8 +144,8 @@ def _made(func: Any, args: list[Any], kwargs: Any, dtype: Any) -> Any:
         if "full" not in name and _holds_complex(value):
             result = from_data(name, value, dtype, kwargs.get("device"))
         elif "full" not in name:
-            given = value.to(part) if isinstance(value, Tensor) else _C.tensor(value, dtype=part)
-            result = as_complex(given if kwargs.get("device") is None else given.to(kwargs["device"]))
+            real = value.to(part) if isinstance(value, Tensor) else _C.tensor(value, dtype=part)
+            result = as_complex(real if kwargs.get("device") is None else real.to(kwargs["device"]))
         else:
             value = value.item() if isinstance(value, Tensor) else value
             given = args[:place]
