@@ -60,6 +60,13 @@ SHAPES = [
     ((3, 33, 8, 24), (50, 33, 2, 3), {"padding": (6, 8), "dilation": (12, 8)}),
     ((1, 530, 12, 12), (32, 530, 3, 3), {"padding": (6, 5), "dilation": (6, 5)}),
     ((4, 36, 3, 9, 8), (40, 36, 3, 3, 1), {"padding": (2, 4, 0), "dilation": (2, 4, 1)}),
+    # depthwise, adjacent taps of a row: tiles of 14, 8 and 7 pixels, a part of a vector of channels, rows read in part
+    ((2, 35, 9, 14), (35, 1, 3, 3), {"padding": 1, "groups": 35}),
+    ((2, 37, 6, 9), (37, 1, 5, 7), {"padding": (2, 3), "stride": (2, 1), "groups": 37}),
+    ((2, 20, 7, 7), (20, 1, 7, 7), {"padding": 3, "groups": 20}),
+    ((1, 33, 4, 9, 17), (33, 1, 2, 3, 5), {"padding": (1, 0, 6), "dilation": (2, 3, 1), "groups": 33}),
+    ((2, 16, 8, 8), (16, 1, 3, 5), {"padding": (0, 2), "dilation": (2, 1), "groups": 16}),
+    ((3, 18, 5, 28), (18, 1, 1, 3), {"groups": 18}),
 ]
 TRANSPOSED = [
     ((2, 6, 5, 4), (6, 3, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
@@ -70,6 +77,7 @@ TRANSPOSED = [
     ((2, 5, 6, 6), (5, 3, 2, 2), {"stride": 3}),
     ((2, 32, 6, 7), (32, 4, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1, "groups": 8}),
     ((2, 48, 6, 7), (48, 24, 4, 4), {"stride": 2, "padding": 1, "groups": 2}),
+    ((2, 40, 6, 12), (40, 1, 5, 3), {"stride": (2, 1), "padding": (1, 2), "groups": 40}),
 ]
 CASES = [(F.conv3d if len(x) == 5 else F.conv2d, x, w, o) for x, w, o in SHAPES] + [
     (F.conv_transpose2d, x, w, o) for x, w, o in TRANSPOSED
@@ -128,16 +136,19 @@ def test_bits_do_not_depend_on_threads(case: tuple) -> None:
         assert np.array_equal(a.numpy(), b.numpy())
 
 
-@pytest.mark.parametrize("w_last", [False, True])
+@pytest.mark.parametrize("half,x_last,w_last", [(ccdl.bfloat16, True, False), (ccdl.bfloat16, True, True),
+                                                (ccdl.bfloat16, False, False), (ccdl.float16, True, True),
+                                                (ccdl.float16, False, False)])
 @pytest.mark.parametrize("case", CASES + [(F.conv2d, (5, 48, 15, 13), (65, 48, 3, 3), {"padding": 1}),
                                           (F.conv2d, (3, 130, 9, 9), (64, 130, 1, 1), {}),
-                                          (F.conv2d, (2, 1100, 3, 4), (17, 1100, 1, 2), {"padding": (0, 1)})],
+                                          (F.conv2d, (2, 1100, 3, 4), (17, 1100, 1, 2), {"padding": (0, 1)}),
+                                          (F.conv2d, (17, 20, 64, 96), (20, 10, 3, 3), {"padding": 1, "groups": 2})],
                          ids=lambda c: f"{c[0].__name__} {c[1]} {c[2]} {c[3]}")
-def test_bfloat16_is_summed_in_float_and_rounded_once(case: tuple, w_last: bool) -> None:
+def test_halves_are_summed_in_float_and_rounded_once(case: tuple, half: ccdl.dtype, x_last: bool, w_last: bool) -> None:
     op, x, w, options = case
     rng = np.random.default_rng(1)
-    x, w = (ccdl.tensor(np.asarray(rng.standard_normal(s))).bfloat16() for s in (x, w))
-    dy = ccdl.tensor(np.asarray(rng.standard_normal(op(x, w, **options).shape))).bfloat16()
+    x, w = (ccdl.tensor(np.asarray(rng.standard_normal(s))).to(half) for s in (x, w))
+    dy = ccdl.tensor(np.asarray(rng.standard_normal(op(x, w, **options).shape))).to(half)
 
     def run(x, w, dy) -> list[ccdl.Tensor]:
         x, w = x.detach().requires_grad_(), w.detach().requires_grad_()
@@ -149,14 +160,15 @@ def test_bfloat16_is_summed_in_float_and_rounded_once(case: tuple, w_last: bool)
     before = ccdl.get_num_threads()
     try:
         ccdl.set_num_threads(3)
-        got = run(last(x), last(w) if w_last else w, last(dy))
+        operands = [last(t) if yes else t for t, yes in ((x, x_last), (w, w_last), (dy, x_last))]
+        got = run(*operands)
         ccdl.set_num_threads(1)
-        alone = run(last(x), last(w) if w_last else w, last(dy))
+        alone = run(*operands)
     finally:
         ccdl.set_num_threads(before)
     for what, a, b, c in zip(("y", "dx", "dw"), got, want, alone):
-        assert a.dtype == ccdl.bfloat16 and a.shape == b.shape
-        np.testing.assert_allclose(a.double().numpy(), b.numpy(), rtol=2**-8, atol=2e-6 * float(b.abs().max()),
+        assert a.dtype == half and a.shape == b.shape
+        np.testing.assert_allclose(a.double().numpy(), b.numpy(), rtol=2**-8 if half == ccdl.bfloat16 else 2**-11, atol=2e-6 * float(b.abs().max()),
                                    err_msg=what)
         assert np.array_equal(a.float().numpy(), c.float().numpy()), what
 

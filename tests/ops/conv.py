@@ -104,6 +104,10 @@ LARGER2D = [  # values only: several blocks of pixels, channels and taps
     ((2, 20, 12, 11), (7, 20, 3, 3), {}),
     ((2, 2, 9, 40), (5, 2, 3, 30), {"padding": (1, 2)}),
     ((1, 3, 10, 6), (9, 3, 4, 2), {"dilation": (2, 3)}),
+    # adjacent taps of one channel per group: pixels loaded once for all of them
+    ((2, 19, 9, 14), (19, 1, 3, 3), {"groups": 19, "padding": 1}),
+    ((1, 20, 8, 7), (20, 1, 7, 7), {"groups": 20, "padding": 3}),
+    ((1, 17, 9, 11), (17, 1, 5, 5), {"groups": 17, "padding": 2, "stride": (2, 1)}),
     # float32 by minimal filtering: cut tiles, channel tails, several images of a block
     ((1, 32, 17, 15), (33, 32, 3, 3), {"padding": 1}),
     ((2, 35, 13, 14), (50, 35, 3, 3), {}),

@@ -4,8 +4,8 @@
 // sweep over dy with turned weights, one sweep per stride phase. Few output channels use a direct kernel
 // without panels.
 #include <ccdl/core/parallel.h>
+#include <ccdl/cpu/conv_half.h>
 #include <ccdl/cpu/conv_lanes.h>
-#include <ccdl/cpu/conv_last_bf16.h>
 #include <ccdl/cpu/conv_last_regions.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
@@ -300,7 +300,7 @@ void forward(const View& x, const View& w, const void* bias, const View& y, cons
     }
   }
   if (!prefers_summed(x, w, y) && conv_fits_lanes<T>(x, w, y, g))
-    return conv_lanes_sweep(x, w, y, static_cast<const T*>(bias), relu, g, false);
+    return conv_lanes_sweep<T>(x, w, y, static_cast<const T*>(bias), relu, g, false);
   if (conv_is_last(x, y)) return conv_last_forward<T>(x, w, bias, y, g, relu);
   if (conv_prefers_turned_groups(x, w, y, g, false))
     return conv_turned_groups_forward<T>(x, w, bias, y, g, relu);
@@ -512,8 +512,7 @@ void backward_input(const View& dy, const View& w, const View& dx, const ConvGeo
 
 void conv_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& geometry,
                   Activation activation) {
-  if (x.dtype == DType::BFloat16)
-    return conv_bf16_forward(x, w, bias, y, geometry, activation == Activation::Relu);
+  if (is_half(x.dtype)) return conv_half_forward(x, w, bias, y, geometry, activation);
   const ConvTrim trim(x, w, y, geometry);
   if (trim.useful()) {
     const Compact some(trim.part(w));
@@ -528,7 +527,7 @@ void conv_forward(const View& x, const View& w, const void* bias, const View& y,
 }
 
 void conv_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& geometry) {
-  if (dy.dtype == DType::BFloat16) return conv_bf16_backward_input(dy, w, dx, geometry);
+  if (is_half(dy.dtype)) return conv_half_backward_input(dy, w, dx, geometry);
   const ConvTrim trim(dx, w, dy, geometry);
   if (trim.useful()) {
     const Compact some(trim.part(w));

@@ -1,8 +1,8 @@
 // The weight gradient of convolution on the CPU: output channels x (channel, tap), summed over pixels, on
 // copies with channels innermost (conv_runs.h), or in blocks whose inputs are gathered as in the forward
 // sweep and turned into panels. Few channels keep sums per lane.
+#include <ccdl/cpu/conv_half.h>
 #include <ccdl/cpu/conv_lanes.h>
-#include <ccdl/cpu/conv_last_bf16.h>
 #include <ccdl/cpu/conv_last_regions.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_planes.h>
@@ -199,7 +199,7 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
 }  // namespace
 
 void conv_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& geometry) {
-  if (x.dtype == DType::BFloat16) return conv_bf16_backward_weight(x, dy, dw, geometry);
+  if (is_half(x.dtype)) return conv_half_backward_weight(x, dy, dw, geometry);
   const ConvTrim trim(x, dw, dy, geometry);
   if (trim.useful()) {
     const Compact some(trim.part(dw));

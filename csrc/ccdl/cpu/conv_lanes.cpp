@@ -2,6 +2,7 @@
 // planes are transposed on the way in and out, channels_last is copied.
 #include <ccdl/cpu/conv_lanes.h>
 #include <ccdl/cpu/simd/conv_lanes.h>
+#include <ccdl/cpu/simd/conv_roll.h>
 
 #include <numeric>
 
@@ -55,7 +56,7 @@ struct LaneDim {
 };
 
 // The vectors of source rows [y0, y0 + rows) with their border, of channels [c, c + channels).
-template <class T>
+template <class T, class S>
 struct Block {
   const View& v;
   int64_t lanes, pitch, least;
@@ -69,10 +70,10 @@ struct Block {
         least(first),
         last(conv_is_last(view, view)) {}
   // `taken`: how many channels from c on; set: elements between the vectors of two sets of them.
-  ConvLaneMove<T> move(int64_t n, int64_t c, int64_t taken, int64_t y, int64_t rows, T* vectors,
-                       int64_t set) const {
+  ConvLaneMove<T, S> move(int64_t n, int64_t c, int64_t taken, int64_t y, int64_t rows, T* vectors,
+                          int64_t set) const {
     const int64_t width = v.sizes[4], plane = v.sizes[3] * width, channels = v.sizes[1];
-    T* at = v.ptr<T>() + n * channels * plane + (last ? y * width * channels + c : c * plane + y * width);
+    S* at = v.ptr<S>() + n * channels * plane + (last ? y * width * channels + c : c * plane + y * width);
     return {at,
             last ? channels : 1,
             last ? 1 : plane,
@@ -103,8 +104,7 @@ struct Block {
         zero(at + (i * pitch + left + width) * lanes, right);
       }
     }
-    if (hi > lo)
-      conv_lane_kernels<T>().gather(move(n, c, taken, y0 + lo, hi - lo, vectors + lo * pitch * lanes, set));
+    if (hi > lo) conv_gather_lanes(move(n, c, taken, y0 + lo, hi - lo, vectors + lo * pitch * lanes, set));
   }
 };
 
@@ -139,6 +139,27 @@ int64_t block_rows(const LaneDim& high, int64_t pitch, int64_t vector_bytes) {
   return ceil_div(high.count(), ceil_div(high.count(), block));
 }
 
+// Result rows [i0, i0 + live) of a set whose taps along a row follow each other.
+template <class T>
+void roll_rows(const View& w, const LaneDim& high, const LaneDim& wide, int64_t pitch, int64_t left,
+               int64_t lanes, int64_t i0, int64_t live, const T* source, const T* weights, const T* bias,
+               bool relu, T* result, int64_t width, bool adjoint) {
+  const int64_t taps = w.sizes[4];
+  std::vector<ConvTap> lines;
+  for (int64_t y = 0; y < live; ++y) {
+    const LaneTaps& phase = high.phase[static_cast<size_t>(y % high.out)];
+    const auto [first, count] = high.inside(phase, (i0 + y / high.out) * high.in);
+    lines.clear();
+    for (int64_t i = first; i < first + count; ++i)
+      lines.push_back({(phase.shift[static_cast<size_t>(i)] - high.least) * pitch * lanes,
+                       (phase.tap[static_cast<size_t>(i)] * taps + (adjoint ? taps - 1 : 0)) * lanes});
+    conv_roll(ConvRoll<T>{taps, lines.data(), count,
+                          source + (y / high.out * high.in * pitch + wide.least - left) * lanes, lanes,
+                          -wide.least, wide.source - wide.least, weights, adjoint ? -lanes : lanes, 0, bias,
+                          relu, result + y * width * lanes, lanes, width, lanes, nullptr, 0});
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -150,7 +171,7 @@ bool conv_fits_lanes(const View& x, const View& w, const View& y, const ConvGeom
          g.dilation[1] * w.sizes[3] <= 128 && g.dilation[2] * w.sizes[4] <= 128 && x.sizes[4] <= 1024;
 }
 
-template <class T>
+template <class T, class S>
 void conv_lanes_sweep(const View& src, const View& w, const View& dst, const T* bias, bool relu,
                       const ConvGeometry& g, bool adjoint) {
   const auto& kernels = conv_lane_kernels<T>();
@@ -168,7 +189,7 @@ void conv_lanes_sweep(const View& src, const View& w, const View& dst, const T* 
   turn_weights(w, lanes, weights.get());
   std::fill_n(biases.get(), sets * lanes, T(0));
   if (bias != nullptr) std::copy_n(bias, channels, biases.get());
-  Block<T> in(src, pitch, left), out(dst, width, 0);
+  Block<T, S> in(src, pitch, left), out(dst, width, 0);
   in.place_rows(rows);
   out.place_rows(block * high.out);
   struct Phase {
@@ -189,7 +210,12 @@ void conv_lanes_sweep(const View& src, const View& w, const View& dst, const T* 
   const int64_t work =
       std::max<int64_t>(1, block * high.out * width * (taps / (high.out * wide.out) + 8) * lanes * along);
   const int64_t in_set = rows * pitch * lanes, out_set = block * high.out * width * lanes;
+  const bool rolls = sizeof(T) == 4 && wide.out == 1 && conv_rolls(w.sizes[4], wide.in, g.dilation[2], width);
   const auto set_rows = [&](int64_t set, int64_t i0, int64_t live, const T* source, T* result) {
+    if constexpr (sizeof(T) == 4)
+      if (rolls)
+        return roll_rows<T>(w, high, wide, pitch, left, lanes, i0, live, source, weights + set * taps * lanes,
+                            bias != nullptr ? biases + set * lanes : nullptr, relu, result, width, adjoint);
     for (int64_t y = 0; y < live; ++y)
       for (int64_t p = 0; p < std::min(wide.out, width); ++p) {
         const Phase& phase = phases[static_cast<size_t>(y % high.out * wide.out + p)];
@@ -212,12 +238,12 @@ void conv_lanes_sweep(const View& src, const View& w, const View& dst, const T* 
           in.load(n, first * lanes, count * lanes, i0 * high.in + high.least, rows, source);
           for (int64_t s = 0; s < count; ++s)
             set_rows(first + s, i0, live, source + s * in_set, result + s * out_set);
-          kernels.scatter(out.move(n, first * lanes, count * lanes, i0 * high.out, live, result, out_set));
+          conv_scatter_lanes(out.move(n, first * lanes, count * lanes, i0 * high.out, live, result, out_set));
         }
       });
 }
 
-template <class T>
+template <class T, class S>
 void conv_lanes_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
   const auto& kernels = conv_lane_kernels<T>();
   const int64_t lanes = conv_kernels<T>().lanes, channels = dw.sizes[0], taps = dw.sizes[3] * dw.sizes[4],
@@ -229,7 +255,7 @@ void conv_lanes_backward_weight(const View& x, const View& dy, const View& dw, c
                 pitch = pitch_of(wide, &left), width = dy.sizes[4],
                 block = block_rows(high, pitch, along * lanes * static_cast<int64_t>(sizeof(T))),
                 rows = high.rows(block);
-  Block<T> source(x, pitch, left), other(dy, width, 0);
+  Block<T, S> source(x, pitch, left), other(dy, width, 0);
   source.place_rows(rows);
   other.place_rows(block);
   std::vector<int64_t> offset;
@@ -267,13 +293,16 @@ void conv_lanes_backward_weight(const View& x, const View& dy, const View& dw, c
     }
 }
 
-#define CCDL_CONV_LANES(T)                                                                                   \
-  template bool conv_fits_lanes<T>(const View&, const View&, const View&, const ConvGeometry&);              \
-  template void conv_lanes_sweep(const View&, const View&, const View&, const T*, bool, const ConvGeometry&, \
-                                 bool);                                                                      \
-  template void conv_lanes_backward_weight<T>(const View&, const View&, const View&, const ConvGeometry&);
-CCDL_CONV_LANES(float)
-CCDL_CONV_LANES(double)
+#define CCDL_CONV_LANES(T, S)                                                                 \
+  template void conv_lanes_sweep<T, S>(const View&, const View&, const View&, const T*, bool, \
+                                       const ConvGeometry&, bool);                            \
+  template void conv_lanes_backward_weight<T, S>(const View&, const View&, const View&, const ConvGeometry&);
+template bool conv_fits_lanes<float>(const View&, const View&, const View&, const ConvGeometry&);
+template bool conv_fits_lanes<double>(const View&, const View&, const View&, const ConvGeometry&);
+CCDL_CONV_LANES(float, float)
+CCDL_CONV_LANES(double, double)
+CCDL_CONV_LANES(float, float16)
+CCDL_CONV_LANES(float, bfloat16)
 #undef CCDL_CONV_LANES
 
 }  // namespace ccdl::cpu

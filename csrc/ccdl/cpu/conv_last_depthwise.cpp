@@ -3,6 +3,7 @@
 #include <ccdl/core/parallel.h>
 #include <ccdl/cpu/conv_last_depthwise.h>
 #include <ccdl/cpu/conv_parts.h>
+#include <ccdl/cpu/simd/conv_roll.h>
 
 #include <array>
 
@@ -67,9 +68,56 @@ std::array<int64_t, 3> tap_at(const View& w, int64_t t) {
 
 }  // namespace
 
+template <class S>
+bool conv_last_depthwise_roll(const View& src, const View& w, const View& dst, const float* bias, bool relu,
+                              const ConvGeometry& g, bool adjoint) {
+  const int64_t channels = w.sizes[0], lanes = simd_conv_roll().lanes, taps = w.sizes[4],
+                width = dst.sizes[4];
+  if (channels < lanes || !conv_rolls(taps, g.stride[2], g.dilation[2], width)) return false;
+  const int64_t sets = ceil_div(channels, lanes), size = plane_size(w) * lanes;
+  Buffer<float> weights(sets * size);  // [set][tap][lane]
+  for (int64_t i = 0; i < sets; ++i)
+    for (int64_t t = 0; t < plane_size(w); ++t) {
+      const auto [td, th, tw] = tap_at(w, t);
+      const float* from = w.ptr<float>() + std::min(i * lanes, channels - lanes) * w.strides[0] +
+                          td * w.strides[2] + th * w.strides[3] + tw * w.strides[4];
+      for (int64_t l = 0; l < lanes; ++l) weights[i * size + t * lanes + l] = from[l * w.strides[0]];
+    }
+  const Reads depth(dst.sizes[2], src.sizes[2], w.sizes[2], g.stride[0], g.padding[0], g.dilation[0],
+                    adjoint),
+      height(dst.sizes[3], src.sizes[3], w.sizes[3], g.stride[1], g.padding[1], g.dilation[1], adjoint);
+  // Taps in the order of the pixels they read; first: the one that pixel 0 reads first.
+  const int64_t first = adjoint ? g.padding[2] - (taps - 1) : -g.padding[2], row = src.sizes[4] * channels,
+                all = src.numel(), rows = dst.sizes[2] * dst.sizes[3],
+                work = std::max<int64_t>(1, width * channels * plane_size(w));
+  parallel_for(
+      dst.sizes[0] * rows, std::max<int64_t>(1, (kConvChunkWork / 4) / work), [&](int64_t r, int64_t end) {
+        std::vector<ConvTap> lines;
+        for (; r < end; ++r) {
+          const int64_t n = r / rows, d = r % rows / dst.sizes[3], h = r % dst.sizes[3];
+          const auto &deep = depth.at[static_cast<size_t>(d)], &high = height.at[static_cast<size_t>(h)];
+          lines.clear();
+          for (const auto& [td, sd] : deep)
+            for (const auto& [th, sh] : high)
+              lines.push_back({((n * src.sizes[2] + sd) * src.sizes[3] + sh) * row + first * channels,
+                               ((td * w.sizes[3] + th) * taps + (adjoint ? taps - 1 : 0)) * lanes});
+          // The rows that the next one reads first, also across images.
+          const int64_t last = high.empty() ? -1 : std::max(high.front().second, high.back().second),
+                        from = std::min(all, ((n * src.sizes[2] + d) * src.sizes[3] + last + 1) * row);
+          conv_roll(ConvRoll<S>{taps, lines.data(), static_cast<int64_t>(lines.size()), src.ptr<S>(),
+                                channels, -first, src.sizes[4] - first, weights, adjoint ? -lanes : lanes,
+                                size, bias, relu, dst.ptr<S>() + r * width * channels, channels, width,
+                                channels, src.ptr<S>() + from, std::min(all - from, height.advance * row)});
+        }
+      });
+  return true;
+}
+
 template <class T>
 void conv_last_depthwise_sweep(const View& src, const View& w, const View& dst, const T* bias, bool relu,
                                const ConvGeometry& g, bool adjoint) {
+  if constexpr (sizeof(T) == 4)
+    if (conv_last_depthwise_roll<float>(src, w, dst, bias, relu, g, adjoint)) return;
   const int64_t channels = w.sizes[0], batch = dst.sizes[0];
   Buffer<T> weights(w.numel());
   turn_taps(w, weights.get());
@@ -158,5 +206,7 @@ void conv_last_depthwise_weight(const View& x, const View& dy, const View& dw, c
 CCDL_CONV_LAST_DEPTHWISE(float)
 CCDL_CONV_LAST_DEPTHWISE(double)
 #undef CCDL_CONV_LAST_DEPTHWISE
+template bool conv_last_depthwise_roll<bfloat16>(const View&, const View&, const View&, const float*, bool,
+                                                 const ConvGeometry&, bool);
 
 }  // namespace ccdl::cpu

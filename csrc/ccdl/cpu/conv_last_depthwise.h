@@ -10,6 +10,10 @@ namespace ccdl::cpu {
 template <class T>
 void conv_last_depthwise_sweep(const View& src, const View& w, const View& dst, const T* bias, bool relu,
                                const ConvGeometry& g, bool adjoint);
+// The same of rows that roll (simd/conv_roll.h), weights and sums in float; false for others.
+template <class S>
+bool conv_last_depthwise_roll(const View& src, const View& w, const View& dst, const float* bias, bool relu,
+                              const ConvGeometry& g, bool adjoint);
 template <class T>
 void conv_last_depthwise_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
 

@@ -16,9 +16,8 @@ struct ConvGeometry {
 }  // namespace ccdl
 
 // x [N, C, D, H, W], w [K, C / groups, KD, KH, KW], y [N, K, OD, OH, OW] of one dtype; x and y both
-// contiguous or both with channels innermost, w (dw) then either. cpu:: float32 or float64, bfloat16 with
-// channels innermost where conv_takes_bfloat16. cu:: float16 and
-// bfloat16 too (accumulated in float, rounded once). All overwrite. bias [K] contiguous or null. Sums run
+// contiguous or both with channels innermost, w (dw) then either. float16 and bfloat16 are accumulated in
+// float and rounded once. All overwrite. bias [K] contiguous or null. Sums run
 // over (channel, tap) in blocks whose borders depend on shapes only.
 #define CCDL_CONV_CONTRACT                                                                               \
   void conv_forward(const View& x, const View& w, const void* bias, const View& y,                       \
@@ -28,8 +27,6 @@ struct ConvGeometry {
   void conv_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& geometry);
 namespace ccdl::cpu {
 CCDL_CONV_CONTRACT
-// x of `channels`, y of `rows`: whether the processor has instructions for it and the shape fills them.
-bool conv_takes_bfloat16(const ConvGeometry& geometry, int64_t channels, int64_t rows, bool input_gradient);
 }  // namespace ccdl::cpu
 namespace ccdl::cu {
 CCDL_CONV_CONTRACT

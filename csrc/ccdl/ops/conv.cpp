@@ -1,7 +1,6 @@
 // Convolution over three operations that are each other's derivatives: the product of input and weight, and
 // its adjoints in the input and in the weight. A transposed convolution is the adjoint in the input used
-// forward. CPU kernels see float32 or float64: halves are widened whole and rounded once, but bfloat16 where
-// the processor multiplies it. CUDA kernels take every floating dtype and both layouts.
+// forward. The kernels take every floating dtype and both layouts.
 #include <ccdl/ops/conv.h>
 
 #include <ccdl/kernels/conv.h>
@@ -44,37 +43,23 @@ View spatial_view(const Tensor& x, int dims, MemoryFormat format) {  // dense x 
   return v;
 }
 
-// Whether the kernel computes in float what is a half.
-bool widens(const Tensor& x, const Geometry& g, bool input_gradient = false) {
-  if (!is_half(x.dtype()) || !x.device().is_cpu()) return false;
-  return x.dtype() != DType::BFloat16 || g.format == MemoryFormat::Contiguous ||
-         !cpu::conv_takes_bfloat16(g.kernel, g.x_sizes[1], g.y_sizes[1], input_gradient);
-}
-
 // What the kernel takes of an operand: dense in the format.
-Tensor operand(const Tensor& x, MemoryFormat format, bool widened) {
+Tensor operand(const Tensor& x, MemoryFormat format) {
   NoGradGuard guard;
-  return contiguous(widened ? to(x, DType::Float32) : x, format);
+  return contiguous(x, format);
 }
 
-Tensor result_like(const Dims& sizes, const Tensor& x, MemoryFormat format, bool widened) {
-  return empty(sizes, widened ? DType::Float32 : x.dtype(), x.device(), format);
+Tensor result_like(const Dims& sizes, const Tensor& x, MemoryFormat format) {
+  return empty(sizes, x.dtype(), x.device(), format);
 }
 
-Tensor as_dtype(const Tensor& x, DType dtype) {
-  NoGradGuard guard;
-  return to(x, dtype);
-}
-
-// A CPU result of pixels back to the dtype and memory format of the operand that decides them.
+// A CPU result of pixels back to the memory format of the operand that decides it.
 Tensor finished(const Tensor& y, const Tensor& like, const Geometry& g) {
   if (!y.device().is_cpu()) return y;
-  const Tensor cast = as_dtype(y, like.dtype());
   NoGradGuard guard;
   const MemoryFormat format = like.suggest_memory_format();
-  return g.format != MemoryFormat::Contiguous || format == MemoryFormat::Contiguous
-             ? cast
-             : contiguous(cast, format);
+  return g.format != MemoryFormat::Contiguous || format == MemoryFormat::Contiguous ? y
+                                                                                    : contiguous(y, format);
 }
 
 Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g);
@@ -146,10 +131,9 @@ Dims channel_sizes(int64_t dims) {  // of a bias beside [N, C, ...]
 }
 
 Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geometry& g) {
-  const bool wide = widens(x, g);
-  const Tensor xc = operand(x, g.format, wide), wc = operand(w, g.w_format, wide),
-               bc = bias.defined() ? operand(bias, MemoryFormat::Contiguous, wide) : bias,
-               y = result_like(g.y_sizes, x, g.format, wide);
+  const Tensor xc = operand(x, g.format), wc = operand(w, g.w_format),
+               bc = bias.defined() ? operand(bias, MemoryFormat::Contiguous) : bias,
+               y = result_like(g.y_sizes, x, g.format);
   if (nothing_to_sum(y, xc, wc)) {
     const NoGradGuard no_grad;
     if (bias.defined()) copy_(y, reshape(bc, channel_sizes(y.dim())));
@@ -162,9 +146,8 @@ Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias, const Geome
 }
 
 Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
-  const bool wide = widens(dy, g, true);
-  const Tensor dc = operand(dy, g.format, wide), wc = operand(w, g.w_format, wide),
-               dx = result_like(g.x_sizes, dy, g.format, wide);
+  const Tensor dc = operand(dy, g.format), wc = operand(w, g.w_format),
+               dx = result_like(g.x_sizes, dy, g.format);
   if (!nothing_to_sum(dx, dc, wc))
     CCDL_KERNEL(dx,
                 conv_backward_input(spatial_view(dc, g.dims, g.format), spatial_view(wc, g.dims, g.w_format),
@@ -173,14 +156,13 @@ Tensor adjoint_input(const Tensor& dy, const Tensor& w, const Geometry& g) {
 }
 
 Tensor adjoint_weight(const Tensor& x, const Tensor& dy, const Geometry& g) {
-  const bool wide = widens(x, g);
-  const Tensor xc = operand(x, g.format, wide), dc = operand(dy, g.format, wide),
-               dw = result_like(g.w_sizes, x, g.w_format, wide);
+  const Tensor xc = operand(x, g.format), dc = operand(dy, g.format),
+               dw = result_like(g.w_sizes, x, g.w_format);
   if (!nothing_to_sum(dw, xc, dc))
     CCDL_KERNEL(dw,
                 conv_backward_weight(spatial_view(xc, g.dims, g.format), spatial_view(dc, g.dims, g.format),
                                      spatial_view(dw, g.dims, g.w_format), g.kernel));
-  return recorded(ConvBackward::kAdjointWeight, x, dy, {}, g, as_dtype(dw, x.dtype()));
+  return recorded(ConvBackward::kAdjointWeight, x, dy, {}, g, dw);
 }
 
 // ---- checks ----

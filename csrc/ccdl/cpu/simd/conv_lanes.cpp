@@ -12,12 +12,12 @@ namespace {
 template <class T>
 using Vec = typename Lanes<T>::V;
 
-template <class T>
-void gather(const ConvLaneMove<T>& g) {
+template <class T, class S>
+void gather(const ConvLaneMove<T, S>& g) {
   constexpr int L = Lanes<T>::kN;
   if (g.channel == 1) {
     for (int64_t i = 0; i < g.pixels; ++i) {
-      const T* from = g.planes + i * g.pixel;
+      const S* from = g.planes + i * g.pixel;
       T* v = g.vectors + g.place[i] * L;
       int64_t c = 0;
       for (; c + L <= g.channels; c += L, v += g.set) st(v, ld(from + c));
@@ -29,18 +29,18 @@ void gather(const ConvLaneMove<T>& g) {
     const int n = g.pixels - i < L ? (int)(g.pixels - i) : L;
     Vec<T> r[L];
     CCDL_UNROLL for (int c = 0; c < L; ++c) r[c] =
-        c < g.channels ? at<T>(g.planes + c * g.channel + i, n) : Vec<T>{};
+        c < g.channels ? at<S>(g.planes + c * g.channel + i, n) : Vec<T>{};
     transpose_block<Vec<T>, typename Lanes<T>::M, L>(r);
     CCDL_UNROLL for (int p = 0; p < L; ++p) if (p < n) st(g.vectors + g.place[i + p] * L, r[p]);
   }
 }
 
-template <class T>
-void scatter(const ConvLaneMove<T>& g) {
+template <class T, class S>
+void scatter(const ConvLaneMove<T, S>& g) {
   constexpr int L = Lanes<T>::kN;
   if (g.channel == 1) {
     for (int64_t i = 0; i < g.pixels; ++i) {
-      T* out = g.planes + i * g.pixel;
+      S* out = g.planes + i * g.pixel;
       const T* v = g.vectors + g.place[i] * L;
       int64_t c = 0;
       for (; c + L <= g.channels; c += L, v += g.set) st(out + c, ld(v));
@@ -136,12 +136,15 @@ void products(const ConvLaneProducts<T>& g) {
 
 template <class T>
 constexpr ConvLaneTypeKernels<T> kernels() {
-  return {gather<T>, scatter<T>, sum<T>, products<T>};
+  return {gather<T, T>, scatter<T, T>, sum<T>, products<T>};
 }
 
 }  // namespace
 
 extern const ConvLaneKernels conv_lanes;
-const ConvLaneKernels conv_lanes = {kernels<float>(), kernels<double>()};
+const ConvLaneKernels conv_lanes = {kernels<float>(),
+                                    kernels<double>(),
+                                    {gather<float, float16>, scatter<float, float16>},
+                                    {gather<float, bfloat16>, scatter<float, bfloat16>}};
 
 }  // namespace ccdl::cpu::CCDL_ISA

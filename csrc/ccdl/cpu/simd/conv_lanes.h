@@ -1,16 +1,18 @@
 // Depthwise convolution with channels in the lanes: every pixel is one vector, in bordered copies of blocks
 // of a vector's channels, so that taps and strides are distances between vectors.
 #pragma once
+#include <ccdl/core/dtype.h>
 #include <ccdl/cpu/isa.h>
 #include <cstdint>
 
 namespace ccdl::cpu {
 
 // Pixel i of channel c lies at planes[i * pixel + c * channel], and as lane c % lanes of the vector place[i]
-// of `vectors` + c / lanes * set. Either stride is 1; more than one set where channel is.
-template <class T>
+// of `vectors` + c / lanes * set. Either stride is 1; more than one set where channel is. Planes may be of
+// halves, vectors are not.
+template <class T, class S = T>
 struct ConvLaneMove {
-  T* planes;
+  S* planes;
   int64_t pixel, channel, channels, pixels;
   T* vectors;
   const int64_t* place;
@@ -52,9 +54,17 @@ struct ConvLaneTypeKernels {
   void (*products)(const ConvLaneProducts<T>&);
 };
 
+template <class S>
+struct ConvLaneHalfMoves {
+  void (*gather)(const ConvLaneMove<float, S>&);
+  void (*scatter)(const ConvLaneMove<float, S>&);
+};
+
 struct ConvLaneKernels {
   ConvLaneTypeKernels<float> f32;
   ConvLaneTypeKernels<double> f64;
+  ConvLaneHalfMoves<float16> f16;
+  ConvLaneHalfMoves<bfloat16> bf16;
 };
 CCDL_SIMD_FAMILY(ConvLaneKernels, conv_lanes)
 
@@ -65,5 +75,14 @@ inline const ConvLaneTypeKernels<T>& conv_lane_kernels() {
   else
     return simd_conv_lanes().f64;
 }
+
+#define CCDL_CONV_LANE_MOVES(T, S, family)                                                           \
+  inline void conv_gather_lanes(const ConvLaneMove<T, S>& g) { simd_conv_lanes().family.gather(g); } \
+  inline void conv_scatter_lanes(const ConvLaneMove<T, S>& g) { simd_conv_lanes().family.scatter(g); }
+CCDL_CONV_LANE_MOVES(float, float, f32)
+CCDL_CONV_LANE_MOVES(double, double, f64)
+CCDL_CONV_LANE_MOVES(float, float16, f16)
+CCDL_CONV_LANE_MOVES(float, bfloat16, bf16)
+#undef CCDL_CONV_LANE_MOVES
 
 }  // namespace ccdl::cpu
