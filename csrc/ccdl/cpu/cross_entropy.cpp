@@ -176,19 +176,21 @@ void cross_entropy_prob_forward(const View& x, const View& target, const View& w
   const Problem p = problem_of(x, target, weight, 0);
   const CrossEntropyKernels& simd = simd_cross_entropy();
   const int t = float_index(x.dtype);
+  const double keep = 1 - smoothing, add = smoothing / static_cast<double>(p.n);
   for_strips(p, [&](int64_t row, int count) {
-    double l[kCrossEntropyStrip], mass;
-    const void* start = element(x, p.offset(row, 0));
-    if (p.inner == 1)
-      l[0] = simd.lse_row[t](start, p.n, nullptr, nullptr);
-    else
-      simd.lse_columns[t](start, p.n, p.inner, count, nullptr, l, nullptr);
+    double l[kCrossEntropyStrip], loss[kCrossEntropyStrip];
+    const int64_t at = p.offset(row, 0);  // a strip stays within its image
+    const void *logits = element(x, at), *given = element(target, at);
+    if (p.inner == 1) {
+      l[0] = simd.lse_row[t](logits, p.n, nullptr, nullptr);
+      loss[0] = simd.prob_loss_row[t](logits, given, p.n, l[0], keep, add, weight.data);
+    } else {
+      simd.lse_columns[t](logits, p.n, p.inner, count, nullptr, l, nullptr);
+      simd.prob_loss_columns[t](logits, given, p.n, p.inner, count, l, keep, add, weight.data, loss);
+    }
     for (int i = 0; i < count; ++i) {
-      const int64_t at = p.offset(row + i, 0);
       write_float(lse, row + i, l[i]);
-      write_float(losses, row + i,
-                  simd.prob_row[t](element(x, at), element(target, at), p.n, p.inner, l[i], 1 - smoothing,
-                                   smoothing / static_cast<double>(p.n), weight.data, &mass));
+      write_float(losses, row + i, loss[i]);
     }
   });
   reduce(losses, out, reduction, p.rows, static_cast<double>(p.rows));
@@ -201,16 +203,26 @@ void cross_entropy_prob_backward(const View& x, const View& target, const View& 
   const CrossEntropyKernels& simd = simd_cross_entropy();
   const int t = float_index(x.dtype);
   const double keep = 1 - smoothing, add = smoothing / static_cast<double>(p.n);
+  const double rest = add * p.weight_sum();
   for_strips(p, [&](int64_t row, int count) {
+    double l[kCrossEntropyStrip], g[kCrossEntropyStrip], mass[kCrossEntropyStrip];
+    const int64_t at = p.offset(row, 0);
+    const void *logits = element(x, at), *given = element(target, at);
+    if (p.inner == 1)
+      mass[0] = simd.prob_mass_row[t](given, p.n, weight.data);
+    else
+      simd.prob_mass_columns[t](given, p.n, p.inner, count, weight.data, mass);
     for (int i = 0; i < count; ++i) {
-      const int64_t at = p.offset(row + i, 0);
-      const double l = read_float(lse, row + i);
-      const double g = row_gradient(dout, reduction, row + i, static_cast<double>(p.rows));
-      double mass;
-      simd.prob_row[t](element(x, at), element(target, at), p.n, p.inner, l, keep, add, weight.data, &mass);
-      simd.prob_backward_row[t](element(x, at), element(target, at), element(dx, at), p.n, p.inner, l, keep,
-                                add, weight.data, g, mass);
+      l[i] = read_float(lse, row + i);
+      g[i] = row_gradient(dout, reduction, row + i, static_cast<double>(p.rows));
+      mass[i] = keep * mass[i] + rest;
     }
+    if (p.inner == 1)
+      simd.prob_backward_row[t](logits, given, element(dx, at), p.n, l[0], keep, add, weight.data, g[0],
+                                mass[0]);
+    else
+      simd.prob_backward_columns[t](logits, given, element(dx, at), p.n, p.inner, count, l, keep, add,
+                                    weight.data, g, mass);
   });
 }
 

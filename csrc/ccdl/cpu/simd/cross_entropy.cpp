@@ -87,26 +87,60 @@ void backward_columns(const void* px, void* pdx, int64_t n, int64_t inner, int c
   });
 }
 
+// lse - x with lse in two parts: of large logits the difference keeps the digits that a float lse loses.
 template <class T>
-double prob_row(const void* px, const void* pt, int64_t n, int64_t inner, double lse, double keep, double add,
-                const void* pw, double* mass) {
+struct LogSumExp {
+  typename Lanes<T>::V high, low;
+  __attribute__((always_inline)) typename Lanes<T>::V minus(typename Lanes<T>::V x) const {
+    return (high - x) + low;
+  }
+};
+template <class T>
+CCDL_SI LogSumExp<T> in_parts(const double* lse, int k) {
+  LogSumExp<T> l;
+  for (int c = 0; c < Lanes<T>::kN; ++c) {
+    const double v = lse[c < k ? c : 0];
+    const double rest = v - (double)(typename Lanes<T>::S)v;
+    l.high[c] = (typename Lanes<T>::S)v;
+    l.low[c] = rest == rest ? (typename Lanes<T>::S)rest : 0;  // of an infinite lse there is no rest
+  }
+  return l;
+}
+
+template <class T>
+double prob_loss_row(const void* px, const void* pt, int64_t n, double lse, double keep, double add,
+                     const void* pw) {
   typedef typename Lanes<T>::S S;
   const T* x = static_cast<const T*>(px);
   const T* t = static_cast<const T*>(pt);
   const T* w = static_cast<const T*>(pw);
-  double loss = 0, total = 0;
-  for (int64_t j = 0; j < n; ++j) {
-    const double p = ((S)keep * get(t + j * inner) + (S)add) * (w ? get(w + j) : S(1));
-    loss += p * (lse - (double)get(x + j * inner));
-    total += p;
-  }
-  *mass = total;
-  return loss;
+  const typename Lanes<T>::V q = set1((S)keep), e = set1((S)add);
+  const LogSumExp<T> l = in_parts<T>(&lse, 1);
+  const auto term = [&](int64_t i, int k) {
+    typename Lanes<T>::V p = at(t + i, k) * q + e;
+    if (w) p *= at(w + i, k);
+    return p * l.minus(at(x + i, k));
+  };
+  const int tail = (int)(n % Lanes<T>::kN);
+  const double sum = (double)sum_over<T>(n - tail, term);
+  if (!tail) return sum;
+  const typename Lanes<T>::V last = term(n - tail, tail);
+  double end = 0;
+  for (int c = 0; c < tail; ++c) end += (double)last[c];
+  return sum + end;
 }
 
 template <class T>
-void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, int64_t inner, double lse,
-                       double keep, double add, const void* pw, double g, double mass) {
+double prob_mass_row(const void* pt, int64_t n, const void* pw) {
+  const T* t = static_cast<const T*>(pt);
+  const T* w = static_cast<const T*>(pw);
+  return (double)(w ? sum_over<T>(n, [&](int64_t i, int k) { return at(t + i, k) * at(w + i, k); })
+                    : sum_over<T>(n, [&](int64_t i, int k) { return at(t + i, k); }));
+}
+
+template <class T>
+void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, double lse, double keep,
+                       double add, const void* pw, double g, double mass) {
   typedef typename Lanes<T>::V V;
   typedef typename Lanes<T>::S S;
   const T* x = static_cast<const T*>(px);
@@ -114,18 +148,66 @@ void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, int
   const T* w = static_cast<const T*>(pw);
   T* dx = static_cast<T*>(pdx);
   const V l = set1((S)lse), a = set1((S)(g * mass)), b = set1((S)g), q = set1((S)keep), e = set1((S)add);
-  if (inner == 1) {
-    each_vector<T>(n, [&](int64_t i, int k) {
-      V p = at(t + i, k) * q + e;
-      if (w) p *= at(w + i, k);
-      to(dx + i, a * vexp_down(at(x + i, k) - l) - b * p, k);
-    });
-    return;
-  }
-  for (int64_t j = 0; j < n; ++j) {
-    const S p = ((S)keep * get(t + j * inner) + (S)add) * (w ? get(w + j) : S(1));
-    put(dx + j * inner, a[0] * vexp_down(set1(get(x + j * inner)) - l)[0] - b[0] * p);
-  }
+  each_vector<T>(n, [&](int64_t i, int k) {
+    V p = at(t + i, k) * q + e;
+    if (w) p *= at(w + i, k);
+    to(dx + i, a * vexp_down(at(x + i, k) - l) - b * p, k);
+  });
+}
+
+template <class T>
+void prob_loss_columns(const void* px, const void* pt, int64_t n, int64_t inner, int count, const double* lse,
+                       double keep, double add, const void* pw, double* loss) {
+  typedef typename Lanes<T>::V V;
+  typedef typename Lanes<T>::S S;
+  const T* w = static_cast<const T*>(pw);
+  const V q = set1((S)keep), e = set1((S)add);
+  each_vector<T>(count, [&](int64_t i, int k) {
+    const T* x = static_cast<const T*>(px) + i;
+    const T* t = static_cast<const T*>(pt) + i;
+    const LogSumExp<T> l = in_parts<T>(lse + i, k);
+    V sum = {};
+    for (int64_t j = 0; j < n; ++j) {
+      V p = at(t + j * inner, k) * q + e;
+      if (w) p *= set1(get(w + j));
+      sum += p * l.minus(at(x + j * inner, k));
+    }
+    for (int c = 0; c < k; ++c) loss[i + c] = (double)sum[c];
+  });
+}
+
+template <class T>
+void prob_mass_columns(const void* pt, int64_t n, int64_t inner, int count, const void* pw, double* mass) {
+  typedef typename Lanes<T>::V V;
+  const T* w = static_cast<const T*>(pw);
+  each_vector<T>(count, [&](int64_t i, int k) {
+    const T* t = static_cast<const T*>(pt) + i;
+    V sum = {};
+    for (int64_t j = 0; j < n; ++j) sum += w ? at(t + j * inner, k) * set1(get(w + j)) : at(t + j * inner, k);
+    for (int c = 0; c < k; ++c) mass[i + c] = (double)sum[c];
+  });
+}
+
+template <class T>
+void prob_backward_columns(const void* px, const void* pt, void* pdx, int64_t n, int64_t inner, int count,
+                           const double* lse, double keep, double add, const void* pw, const double* g,
+                           const double* mass) {
+  typedef typename Lanes<T>::V V;
+  typedef typename Lanes<T>::S S;
+  const T* w = static_cast<const T*>(pw);
+  const V q = set1((S)keep), e = set1((S)add);
+  each_vector<T>(count, [&](int64_t i, int k) {
+    const T* x = static_cast<const T*>(px) + i;
+    const T* t = static_cast<const T*>(pt) + i;
+    T* dx = static_cast<T*>(pdx) + i;
+    const V l = from_doubles<T>(lse + i, k), b = from_doubles<T>(g + i, k);
+    const V a = b * from_doubles<T>(mass + i, k);
+    for (int64_t j = 0; j < n; ++j) {
+      V p = at(t + j * inner, k) * q + e;
+      if (w) p *= set1(get(w + j));
+      to(dx + j * inner, a * vexp_down(at(x + j * inner, k) - l) - b * p, k);
+    }
+  });
 }
 
 }  // namespace
@@ -133,8 +215,11 @@ void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, int
 #define CCDL_FOUR(f) \
   { f<float16>, f<bfloat16>, f<float>, f<double> }
 const CrossEntropyKernels cross_entropy = {
-    CCDL_FOUR(lse_row),          CCDL_FOUR(backward_row), CCDL_FOUR(lse_columns),
-    CCDL_FOUR(backward_columns), CCDL_FOUR(prob_row),     CCDL_FOUR(prob_backward_row),
+    CCDL_FOUR(lse_row),           CCDL_FOUR(backward_row),
+    CCDL_FOUR(lse_columns),       CCDL_FOUR(backward_columns),
+    CCDL_FOUR(prob_loss_row),     CCDL_FOUR(prob_mass_row),
+    CCDL_FOUR(prob_backward_row), CCDL_FOUR(prob_loss_columns),
+    CCDL_FOUR(prob_mass_columns), CCDL_FOUR(prob_backward_columns),
 };
 
 }  // namespace ccdl::cpu::CCDL_ISA
