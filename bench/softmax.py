@@ -31,6 +31,10 @@ def pair(name: str, shape, call, tol: float = 1e-4, **extra) -> list[Row]:
     return [Row(title, forward, bytes=2 * size, tol=tol), Row(title + " f+b", both, bytes=5 * size, tol=tol)]
 
 
+def probabilities(n: int, classes: int):
+    return lambda T: tensor(T, n, classes, seed=3).softmax(1)
+
+
 def labels(n: int, classes: int):
     return lambda T: T.from_numpy(np.random.default_rng(3).integers(0, classes, n))
 
@@ -53,5 +57,18 @@ ROWS = [
     ),
     *pair(
         "cross_entropy", (64, 10), lambda T, x, t: T.nn.functional.cross_entropy(x, t), args=[labels(64, 10)]
+    ),
+    *pair(
+        "cross_entropy of probabilities",
+        (128, 1000),
+        lambda T, x, t: T.nn.functional.cross_entropy(x, t),
+        args=[probabilities(128, 1000)],
+    ),
+    *pair(
+        "cross_entropy of bfloat16 probabilities",
+        (1024, 1000),
+        lambda T, x, t: T.nn.functional.cross_entropy(x.bfloat16(), t.bfloat16()),
+        args=[probabilities(1024, 1000)],
+        tol=3e-2,
     ),
 ]

@@ -144,7 +144,25 @@ def indexing(r: Any) -> Draw | None:
     return f"{name} of {size} in order {[*order]} dim {dim} places {[*places]}", [x, y], call, str(r.choice(["float32", "float64"]))
 
 
-FAMILIES = {f.__name__: f for f in (convolution, pooling, reduction, indexing)}
+def soft_targets(r: Any) -> Draw | None:
+    rank = int(r.choice([1, 2, 2, 3, 4]))
+    size = [int(r.choice([1, 2, 3, 5, 17, 64, 65])) for _ in range(rank)]
+    size[0 if rank == 1 else 1] = classes = int(r.choice([1, 2, 7, 15, 16, 17, 33, 64, 65, 100, 300]))
+    if math.prod(size) > 60000:
+        return None
+    x, target = r.randn(*size) * 3, r.rand(*size)
+    weight = r.rand(classes) if r.rand() < 0.4 else None
+    reduction, smoothing, last = str(r.choice(["mean", "sum", "none"])), float(r.choice([0.0, 0.0, 0.1, 1.0])), rank == 4 and r.rand() < 0.5
+
+    def call(L: Any, x: Any) -> Any:
+        x = x.contiguous(memory_format=L.channels_last) if last else x
+        w = None if weight is None else L.tensor(weight).to(x.dtype)
+        return L.nn.functional.cross_entropy(x, L.tensor(target).to(x.dtype), w, reduction=reduction, label_smoothing=smoothing)
+
+    return f"cross_entropy {size} {reduction} smoothing {smoothing} weight {weight is not None} last {last}", [x], call, str(r.choice(["float32", "float64"]))
+
+
+FAMILIES = {f.__name__: f for f in (convolution, pooling, reduction, indexing, soft_targets)}
 
 
 def draws(family: str, seed: int) -> Iterator[Draw]:

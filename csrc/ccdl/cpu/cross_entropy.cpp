@@ -203,19 +203,17 @@ void cross_entropy_prob_backward(const View& x, const View& target, const View& 
   const CrossEntropyKernels& simd = simd_cross_entropy();
   const int t = float_index(x.dtype);
   const double keep = 1 - smoothing, add = smoothing / static_cast<double>(p.n);
-  const double rest = add * p.weight_sum();
   for_strips(p, [&](int64_t row, int count) {
     double l[kCrossEntropyStrip], g[kCrossEntropyStrip], mass[kCrossEntropyStrip];
     const int64_t at = p.offset(row, 0);
     const void *logits = element(x, at), *given = element(target, at);
     if (p.inner == 1)
-      mass[0] = simd.prob_mass_row[t](given, p.n, weight.data);
+      mass[0] = simd.prob_mass_row[t](given, p.n, keep, add, weight.data);
     else
-      simd.prob_mass_columns[t](given, p.n, p.inner, count, weight.data, mass);
+      simd.prob_mass_columns[t](given, p.n, p.inner, count, keep, add, weight.data, mass);
     for (int i = 0; i < count; ++i) {
       l[i] = read_float(lse, row + i);
       g[i] = row_gradient(dout, reduction, row + i, static_cast<double>(p.rows));
-      mass[i] = keep * mass[i] + rest;
     }
     if (p.inner == 1)
       simd.prob_backward_row[t](logits, given, element(dx, at), p.n, l[0], keep, add, weight.data, g[0],

@@ -8,6 +8,7 @@
 #include <ccdl/cpu/scratch.h>
 #include <ccdl/cpu/sort_keys.h>
 #include <ccdl/cpu/sort_lanes.h>
+#include <ccdl/cpu/sort_select.h>
 
 namespace ccdl::cpu {
 namespace {
@@ -405,10 +406,15 @@ void kthvalue(const View& x, int dim, int64_t k, const View& values, const View&
           emit(x, values, indices, dim, at, sorted + (k - 1), 1);
         }))
       return;
-    for_rows(views, 3, dim, n, [&](const int64_t* at) {
-      P* packs = load_row<P>(x, dim, at, n, false);
-      std::nth_element(packs, packs + (k - 1), packs + n);
-      emit(x, values, indices, dim, at, packs + (k - 1), 1);
+    by_dtype(x.dtype, [&](auto element) {
+      using T = decltype(element);
+      for_rows(views, 3, dim, n, [&](const int64_t* at) {
+        const T* row = x.ptr<const T>() + at[0];
+        const int64_t stride = stride_of(x, dim);
+        P pack;
+        set_pack(pack, 0, SelectRow<T>(row, stride, n).place(k - 1));
+        emit(x, values, indices, dim, at, &pack, 1);
+      });
     });
   });
 }
@@ -429,20 +435,19 @@ void median(const View& x, int dim, bool ignore_nan, const View& values, const V
           emit(x, values, indices, dim, at, sorted + place, 1);
         }))
       return;
-    for_rows(views, 3, dim, n, [&](const int64_t* at) {
-      P* packs = load_row<P>(x, dim, at, n, false);
-      int64_t numbers = n, k = (n - 1) / 2;
-      if (floating) {
-        const uint64_t nan = key_limit(x.dtype);
-        const P* first = std::find_if(packs, packs + n, [&](const P& p) { return key_of(p) == nan; });
-        if (first != packs + n) {
-          if (!ignore_nan) return emit(x, values, indices, dim, at, first, 1);
-          numbers = std::count_if(packs, packs + n, [&](const P& p) { return key_of(p) != nan; });
-          k = std::max<int64_t>(numbers - 1, 0) / 2;
-        }
-      }
-      std::nth_element(packs, packs + k, packs + n);
-      emit(x, values, indices, dim, at, packs + k, 1);
+    by_dtype(x.dtype, [&](auto element) {
+      using T = decltype(element);
+      for_rows(views, 3, dim, n, [&](const int64_t* at) {
+        const T* row = x.ptr<const T>() + at[0];
+        const int64_t stride = stride_of(x, dim);
+        const SelectRow<T> numbers(row, stride, n);
+        const int64_t nans = numbers.nans();
+        P pack;
+        set_pack(pack, 0,
+                 nans && !ignore_nan ? numbers.first_nan()
+                                     : numbers.place(std::max<int64_t>(n - nans - 1, 0) / 2));
+        emit(x, values, indices, dim, at, &pack, 1);
+      });
     });
   });
 }

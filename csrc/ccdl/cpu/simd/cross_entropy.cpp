@@ -107,35 +107,46 @@ CCDL_SI LogSumExp<T> in_parts(const double* lse, int k) {
   return l;
 }
 
+// w_c t'_c of k neighbouring classes; lanes past them hold what smoothing adds.
 template <class T>
-double prob_loss_row(const void* px, const void* pt, int64_t n, double lse, double keep, double add,
-                     const void* pw) {
+struct SoftTarget {
+  const T *t, *w;
+  typename Lanes<T>::V keep, add;
+  __attribute__((always_inline)) typename Lanes<T>::V at(int64_t i, int k) const {
+    const typename Lanes<T>::V p = CCDL_ISA::at(t + i, k) * keep + add;
+    return w ? p * CCDL_ISA::at(w + i, k) : p;
+  }
+};
+template <class T>
+CCDL_SI SoftTarget<T> soft_target(const void* t, const void* w, double keep, double add) {
   typedef typename Lanes<T>::S S;
-  const T* x = static_cast<const T*>(px);
-  const T* t = static_cast<const T*>(pt);
-  const T* w = static_cast<const T*>(pw);
-  const typename Lanes<T>::V q = set1((S)keep), e = set1((S)add);
-  const LogSumExp<T> l = in_parts<T>(&lse, 1);
-  const auto term = [&](int64_t i, int k) {
-    typename Lanes<T>::V p = at(t + i, k) * q + e;
-    if (w) p *= at(w + i, k);
-    return p * l.minus(at(x + i, k));
-  };
+  return {static_cast<const T*>(t), static_cast<const T*>(w), set1((S)keep), set1((S)add)};
+}
+
+// sum_over for an f whose dead lanes are not 0.
+template <class T, class F>
+CCDL_SI double sum_of_live(int64_t n, const F& f) {
   const int tail = (int)(n % Lanes<T>::kN);
-  const double sum = (double)sum_over<T>(n - tail, term);
+  double sum = (double)sum_over<T>(n - tail, f);
   if (!tail) return sum;
-  const typename Lanes<T>::V last = term(n - tail, tail);
-  double end = 0;
-  for (int c = 0; c < tail; ++c) end += (double)last[c];
-  return sum + end;
+  const typename Lanes<T>::V last = f(n - tail, tail);
+  for (int c = 0; c < tail; ++c) sum += (double)last[c];
+  return sum;
 }
 
 template <class T>
-double prob_mass_row(const void* pt, int64_t n, const void* pw) {
-  const T* t = static_cast<const T*>(pt);
-  const T* w = static_cast<const T*>(pw);
-  return (double)(w ? sum_over<T>(n, [&](int64_t i, int k) { return at(t + i, k) * at(w + i, k); })
-                    : sum_over<T>(n, [&](int64_t i, int k) { return at(t + i, k); }));
+double prob_loss_row(const void* px, const void* pt, int64_t n, double lse, double keep, double add,
+                     const void* pw) {
+  const T* x = static_cast<const T*>(px);
+  const SoftTarget<T> p = soft_target<T>(pt, pw, keep, add);
+  const LogSumExp<T> l = in_parts<T>(&lse, 1);
+  return sum_of_live<T>(n, [&](int64_t i, int k) { return p.at(i, k) * l.minus(at(x + i, k)); });
+}
+
+template <class T>
+double prob_mass_row(const void* pt, int64_t n, double keep, double add, const void* pw) {
+  const SoftTarget<T> p = soft_target<T>(pt, pw, keep, add);
+  return sum_of_live<T>(n, [&](int64_t i, int k) { return p.at(i, k); });
 }
 
 template <class T>
@@ -144,15 +155,11 @@ void prob_backward_row(const void* px, const void* pt, void* pdx, int64_t n, dou
   typedef typename Lanes<T>::V V;
   typedef typename Lanes<T>::S S;
   const T* x = static_cast<const T*>(px);
-  const T* t = static_cast<const T*>(pt);
-  const T* w = static_cast<const T*>(pw);
   T* dx = static_cast<T*>(pdx);
-  const V l = set1((S)lse), a = set1((S)(g * mass)), b = set1((S)g), q = set1((S)keep), e = set1((S)add);
-  each_vector<T>(n, [&](int64_t i, int k) {
-    V p = at(t + i, k) * q + e;
-    if (w) p *= at(w + i, k);
-    to(dx + i, a * vexp_down(at(x + i, k) - l) - b * p, k);
-  });
+  const SoftTarget<T> p = soft_target<T>(pt, pw, keep, add);
+  const V l = set1((S)lse), a = set1((S)(g * mass)), b = set1((S)g);
+  each_vector<T>(n,
+                 [&](int64_t i, int k) { to(dx + i, a * vexp_down(at(x + i, k) - l) - b * p.at(i, k), k); });
 }
 
 template <class T>
@@ -177,13 +184,20 @@ void prob_loss_columns(const void* px, const void* pt, int64_t n, int64_t inner,
 }
 
 template <class T>
-void prob_mass_columns(const void* pt, int64_t n, int64_t inner, int count, const void* pw, double* mass) {
+void prob_mass_columns(const void* pt, int64_t n, int64_t inner, int count, double keep, double add,
+                       const void* pw, double* mass) {
   typedef typename Lanes<T>::V V;
+  typedef typename Lanes<T>::S S;
   const T* w = static_cast<const T*>(pw);
+  const V q = set1((S)keep), e = set1((S)add);
   each_vector<T>(count, [&](int64_t i, int k) {
     const T* t = static_cast<const T*>(pt) + i;
     V sum = {};
-    for (int64_t j = 0; j < n; ++j) sum += w ? at(t + j * inner, k) * set1(get(w + j)) : at(t + j * inner, k);
+    for (int64_t j = 0; j < n; ++j) {
+      V p = at(t + j * inner, k) * q + e;
+      if (w) p *= set1(get(w + j));
+      sum += p;
+    }
     for (int c = 0; c < k; ++c) mass[i + c] = (double)sum[c];
   });
 }

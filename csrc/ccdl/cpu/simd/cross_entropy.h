@@ -20,17 +20,17 @@ struct CrossEntropyKernels {
                          double* sum_wx);
   void (*backward_columns[4])(const void* x, void* dx, int64_t n, int64_t inner, int count, const double* lse,
                               const double* scale, const double* minus, const void* weight);
-  // probability targets, t' = keep t + add: sum_c w_c t'_c (lse - x_c), sum_c w_c t_c, and with mass =
-  // sum_c w_c t'_c the gradient dx_c = g (mass exp(x_c - lse) - w_c t'_c)
+  // probability targets, t' = keep t + add: sum_c w_c t'_c (lse - x_c), mass = sum_c w_c t'_c,
+  // and the gradient dx_c = g (mass exp(x_c - lse) - w_c t'_c)
   double (*prob_loss_row[4])(const void* x, const void* t, int64_t n, double lse, double keep, double add,
                              const void* weight);
-  double (*prob_mass_row[4])(const void* t, int64_t n, const void* weight);
+  double (*prob_mass_row[4])(const void* t, int64_t n, double keep, double add, const void* weight);
   void (*prob_backward_row[4])(const void* x, const void* t, void* dx, int64_t n, double lse, double keep,
                                double add, const void* weight, double g, double mass);
   void (*prob_loss_columns[4])(const void* x, const void* t, int64_t n, int64_t inner, int count,
                                const double* lse, double keep, double add, const void* weight, double* loss);
-  void (*prob_mass_columns[4])(const void* t, int64_t n, int64_t inner, int count, const void* weight,
-                               double* mass);
+  void (*prob_mass_columns[4])(const void* t, int64_t n, int64_t inner, int count, double keep, double add,
+                               const void* weight, double* mass);
   void (*prob_backward_columns[4])(const void* x, const void* t, void* dx, int64_t n, int64_t inner,
                                    int count, const double* lse, double keep, double add, const void* weight,
                                    const double* g, const double* mass);
