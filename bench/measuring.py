@@ -75,7 +75,10 @@ def find(family_name: str, row_name: str) -> Row:
 def values(result: Any) -> np.ndarray:
     if isinstance(result, (tuple, list)):
         result = result[0]
-    return result.detach().numpy() if hasattr(result, "detach") else np.asarray(result)
+    if not hasattr(result, "detach"):
+        return np.asarray(result)
+    result = result.detach()
+    return (result.float() if str(result.dtype).endswith("bfloat16") else result).numpy()  # no type of NumPy's
 
 
 def agrees(row: Row, ours: Callable[[], Any], theirs: Callable[[], Any]) -> bool:

@@ -136,14 +136,31 @@ def test_bits_do_not_depend_on_threads(case: tuple) -> None:
         assert np.array_equal(a.numpy(), b.numpy())
 
 
+# Several blocks of pixels and of sums, several slices of images; then planes that are turned to channels innermost on
+# the way, beside neighbours of the rule that stay.
+HALVES = [
+    (F.conv2d, (5, 48, 15, 13), (65, 48, 3, 3), {"padding": 1}),
+    (F.conv2d, (3, 130, 9, 9), (64, 130, 1, 1), {}),
+    (F.conv2d, (2, 1100, 3, 4), (17, 1100, 1, 2), {"padding": (0, 1)}),
+    (F.conv2d, (17, 20, 64, 96), (20, 10, 3, 3), {"padding": 1, "groups": 2}),
+    (F.conv2d, (3, 35, 13, 11), (33, 35, 5, 5), {"padding": 2}),
+    (F.conv2d, (2, 32, 15, 14), (40, 32, 3, 3), {"padding": 1, "stride": 2}),
+    (F.conv2d, (2, 130, 7, 5), (129, 130, 3, 3), {"padding": 1}),
+    (F.conv2d, (2, 64, 9, 12), (65, 64, 3, 3), {"padding": 2, "dilation": 2}),
+    (F.conv2d, (3, 40, 6, 9), (36, 40, 1, 7), {"padding": (0, 3)}),
+    (F.conv2d, (1, 64, 1, 1), (32, 64, 1, 1), {}),
+    (F.conv2d, (2, 128, 6, 6), (10, 128, 3, 3), {"padding": 1}),
+    (F.conv2d, (2, 32, 9, 9), (64, 16, 5, 5), {"groups": 2}),
+    (F.conv2d, (3, 32, 1, 40), (64, 32, 1, 3), {"padding": (0, 1)}),
+    (F.conv3d, (1, 32, 5, 6, 7), (32, 32, 3, 3, 3), {"padding": 1}),
+    (F.conv_transpose2d, (2, 64, 6, 5), (64, 33, 4, 4), {"padding": 1, "stride": 2}),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("half,x_last,w_last", [(ccdl.bfloat16, True, False), (ccdl.bfloat16, True, True),
                                                 (ccdl.bfloat16, False, False), (ccdl.float16, True, True),
                                                 (ccdl.float16, False, False)])
-@pytest.mark.parametrize("case", CASES + [(F.conv2d, (5, 48, 15, 13), (65, 48, 3, 3), {"padding": 1}),
-                                          (F.conv2d, (3, 130, 9, 9), (64, 130, 1, 1), {}),
-                                          (F.conv2d, (2, 1100, 3, 4), (17, 1100, 1, 2), {"padding": (0, 1)}),
-                                          (F.conv2d, (17, 20, 64, 96), (20, 10, 3, 3), {"padding": 1, "groups": 2})],
-                         ids=lambda c: f"{c[0].__name__} {c[1]} {c[2]} {c[3]}")
+@pytest.mark.parametrize("case", CASES + HALVES, ids=lambda c: f"{c[0].__name__} {c[1]} {c[2]} {c[3]}")
 def test_halves_are_summed_in_float_and_rounded_once(case: tuple, half: ccdl.dtype, x_last: bool, w_last: bool) -> None:
     op, x, w, options = case
     rng = np.random.default_rng(1)
@@ -168,6 +185,8 @@ def test_halves_are_summed_in_float_and_rounded_once(case: tuple, half: ccdl.dty
         ccdl.set_num_threads(before)
     for what, a, b, c in zip(("y", "dx", "dw"), got, want, alone):
         assert a.dtype == half and a.shape == b.shape
+        if what != "dw":
+            assert (is_last if x_last and x[0, 0].numel() > 1 else ccdl.Tensor.is_contiguous)(a), what
         np.testing.assert_allclose(a.double().numpy(), b.numpy(), rtol=2**-8 if half == ccdl.bfloat16 else 2**-11, atol=2e-6 * float(b.abs().max()),
                                    err_msg=what)
         assert np.array_equal(a.float().numpy(), c.float().numpy()), what

@@ -5,6 +5,7 @@
 #include <ccdl/cpu/conv_last_bf16.h>
 #include <ccdl/cpu/conv_last_depthwise.h>
 #include <ccdl/cpu/conv_parts.h>
+#include <ccdl/cpu/conv_turned.h>
 
 namespace ccdl::cpu {
 namespace {
@@ -90,6 +91,21 @@ bool in_instructions(const View& x, const View& y, const ConvGeometry& g, bool i
          conv_takes_bfloat16(g, x.sizes[1], y.sizes[1], input_gradient);
 }
 
+// Planes of bfloat16 whose product is worth the way to channels innermost and back. Measured beside the float
+// kernels, steps of 84 shapes on one thread: 1.1 to 3 times as fast where this says yes. 3x3 windows of
+// stride 1, which Winograd's transforms or strips of planes take, need few pixels or many channels.
+bool turned_instructions(const View& x, const View& w, const View& y, const ConvGeometry& g) {
+  if (x.dtype != DType::BFloat16 || conv_is_last(x, y) ||
+      !conv_takes_bfloat16(g, x.sizes[1], y.sizes[1], true))
+    return false;
+  const int64_t channels = x.sizes[1], rows = y.sizes[1], products = channels * rows, taps = plane_size(w);
+  if (taps >= 25) return products >= (taps == 27 ? 1024 : 512);  // 27: of volumes
+  if (channels < 32 || products < 1024) return false;
+  if (taps != 9 || g.stride[0] * g.stride[1] * g.stride[2] > 1 || rows < 16) return true;
+  if (g.dilation[1] * g.dilation[2] > 1) return products >= 4096;
+  return plane_size(y) <= 64 && channels >= 128;
+}
+
 bool one_each(const View& w, const ConvGeometry& g) {
   return g.groups > 1 && w.sizes[0] == g.groups && w.sizes[1] == 1;
 }
@@ -116,6 +132,11 @@ void conv_half_forward(const View& x, const View& w, const void* bias, const Vie
                        Activation activation) {
   if (in_instructions(x, y, g, false))
     return conv_bf16_forward(x, w, bias, y, g, activation == Activation::Relu);
+  if (turned_instructions(x, w, y, g)) {
+    const Turned<bfloat16> from(x), to(y);
+    conv_bf16_forward(from.filled(x).view, w, bias, to.view, g, activation == Activation::Relu);
+    return copy_cast(to.view, y);
+  }
   const Floats weights(w.dtype, w.data, w.numel()), biases(x.dtype, bias, y.sizes[1]);
   if (depthwise_sweep(x, float_weights(w, weights.data), y, biases.data, activation == Activation::Relu, g,
                       false))
@@ -131,6 +152,11 @@ void conv_half_forward(const View& x, const View& w, const void* bias, const Vie
 
 void conv_half_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
   if (in_instructions(dx, dy, g, true)) return conv_bf16_backward_input(dy, w, dx, g);
+  if (turned_instructions(dx, w, dy, g)) {
+    const Turned<bfloat16> from(dy), to(dx);
+    conv_bf16_backward_input(from.filled(dy).view, w, to.view, g);
+    return copy_cast(to.view, dx);
+  }
   const Floats weights(w.dtype, w.data, w.numel());
   if (depthwise_sweep(dx, float_weights(w, weights.data), dy, nullptr, false, g, true)) return;
   const Slices slices(dx, w, dy);
@@ -143,6 +169,10 @@ void conv_half_backward_input(const View& dy, const View& w, const View& dx, con
 
 void conv_half_backward_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
   if (in_instructions(x, dy, g, false)) return conv_bf16_backward_weight(x, dy, dw, g);
+  if (turned_instructions(x, dw, dy, g)) {
+    const Turned<bfloat16> from(x), other(dy);
+    return conv_bf16_backward_weight(from.filled(x).view, other.filled(dy).view, dw, g);
+  }
   if (one_each(dw, g) && conv_fits_lanes<float>(x, dw, dy, g)) {
     Buffer<float> sums(dw.numel());
     const View to = float_weights(dw, sums);
