@@ -163,11 +163,6 @@ def test_compilers_are_accepted_without_effect():
     assert not importlib.import_module("ccdl._dynamo.utils").is_compile_supported("cpu") and ccdl.jit._script_if_tracing(one) is one
     with importlib.import_module("ccdl._dynamo._trace_wrapped_higher_order_op").TransformGetItemToIndex():
         assert ccdl.arange(3)[ccdl.tensor(2)].item() == 2
-    assert ccdl.fx.wrap(one) is one
-    with pytest.raises(AttributeError, match="tracer"):
-        _ = ccdl.fx.no_such_name
-    with pytest.raises(RuntimeError):
-        ccdl.fx.wrap(3)
 
 
 def test_export_is_named_and_refused():
