@@ -3,7 +3,9 @@
 #include <ccdl/cpu/conv_half.h>
 #include <ccdl/cpu/conv_lanes.h>
 #include <ccdl/cpu/conv_last_bf16.h>
+#include <ccdl/cpu/conv_last_build.h>
 #include <ccdl/cpu/conv_last_depthwise.h>
+#include <ccdl/cpu/conv_last_rows.h>
 #include <ccdl/cpu/conv_parts.h>
 #include <ccdl/cpu/conv_turned.h>
 
@@ -126,6 +128,43 @@ bool depthwise_sweep(const View& x, const View& w, const View& y, const float* b
   return true;
 }
 
+// Groups of bfloat16 in pair instructions; planes are turned for it.
+bool fits_grouped(const View& x, const View& w, const View& y, const ConvGeometry& g, bool adjoint) {
+  if (x.dtype != DType::BFloat16 || g.groups < 2 || w.sizes[0] == g.groups || w.sizes[1] == 1) return false;
+  if (!adjoint) return last_fits_rows_bf16(forward_sweep<bfloat16>(x, w, y, g));
+  int64_t phase[3];
+  for (phase[0] = 0; phase[0] < std::min(g.stride[0], x.sizes[2]); ++phase[0])
+    for (phase[1] = 0; phase[1] < std::min(g.stride[1], x.sizes[3]); ++phase[1])
+      for (phase[2] = 0; phase[2] < std::min(g.stride[2], x.sizes[4]); ++phase[2]) {
+        const auto s = phase_sweep<bfloat16>(y, w, x, g, phase);
+        if (s.count() > 0 && !last_fits_rows_bf16(s)) return false;
+      }
+  return true;
+}
+
+void grouped_forward(const View& x, const View& w, const float* bias, const View& y, const ConvGeometry& g,
+                     bool relu) {
+  if (!conv_is_last(x, y)) {
+    const Turned<bfloat16> from(x), to(y);
+    grouped_forward(from.filled(x).view, w, bias, to.view, g, relu);
+    return copy_cast(to.view, y);
+  }
+  LastSweep<bfloat16> s = forward_sweep<bfloat16>(x, w, y, g);
+  s.relu = relu;
+  last_sweep_rows_bf16({s}, bias);
+}
+
+void grouped_backward_input(const View& dy, const View& w, const View& dx, const ConvGeometry& g) {
+  if (!conv_is_last(dx, dy)) {
+    const Turned<bfloat16> from(dy), to(dx);
+    grouped_backward_input(from.filled(dy).view, w, to.view, g);
+    return copy_cast(to.view, dx);
+  }
+  std::vector<LastSweep<bfloat16>> phases;
+  for_phases<bfloat16>(dy, w, dx, g, [&phases](const LastSweep<bfloat16>& s) { phases.push_back(s); });
+  if (!phases.empty()) last_sweep_rows_bf16(phases, nullptr);
+}
+
 }  // namespace
 
 void conv_half_forward(const View& x, const View& w, const void* bias, const View& y, const ConvGeometry& g,
@@ -141,6 +180,8 @@ void conv_half_forward(const View& x, const View& w, const void* bias, const Vie
   if (depthwise_sweep(x, float_weights(w, weights.data), y, biases.data, activation == Activation::Relu, g,
                       false))
     return;
+  if (fits_grouped(x, w, y, g, false))
+    return grouped_forward(x, w, biases.data, y, g, activation == Activation::Relu);
   const Slices slices(x, w, y);
   slices.run([&](int64_t first, int64_t images) {
     const Images from(x, images), to(y, images);
@@ -159,6 +200,7 @@ void conv_half_backward_input(const View& dy, const View& w, const View& dx, con
   }
   const Floats weights(w.dtype, w.data, w.numel());
   if (depthwise_sweep(dx, float_weights(w, weights.data), dy, nullptr, false, g, true)) return;
+  if (fits_grouped(dx, w, dy, g, true)) return grouped_backward_input(dy, w, dx, g);
   const Slices slices(dx, w, dy);
   slices.run([&](int64_t first, int64_t images) {
     const Images from(dy, images), to(dx, images);

@@ -74,7 +74,7 @@ void sweep_last(const LastSweep<T>& s) {
   if (total == 0 || s.m == 0) return;
   if (last_fits_packed(s)) return last_sweep_packed(s);
   if (last_fits_regions(s)) return last_sweep_regions(s);
-  if (last_fits_rows(s)) return last_sweep_rows(s);
+  if (last_fits_rows(s)) return last_sweep_rows(std::vector<LastSweep<T>>{s});
   if (s.groups > 1) {
     for (int64_t g = 0; g < s.groups; ++g) sweep_last(s.group(g));
     return;
@@ -263,7 +263,14 @@ void conv_last_backward_input(const View& dy, const View& w, const View& dx, con
   if (g.groups == 1 && dx.sizes[1] < 8 && plane_size(w) > 1 &&
       plane_size(w) * dx.sizes[1] * dy.sizes[4] <= 1 << 16)
     return add_products<T>(dy, w, dx, g);
-  for_phases<T>(dy, w, dx, g, [](const LastSweep<T>& s) { sweep_last(s); });
+  std::vector<LastSweep<T>> rows;  // several phases of groups: from one copy of dy
+  for_phases<T>(dy, w, dx, g, [&rows, &g](const LastSweep<T>& s) {
+    if (g.groups > 1 && !last_fits_packed(s) && !last_fits_regions(s) && last_fits_rows(s))
+      rows.push_back(s);
+    else
+      sweep_last(s);
+  });
+  if (!rows.empty()) last_sweep_rows(rows);
 }
 
 template <class T>

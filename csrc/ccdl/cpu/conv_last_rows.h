@@ -7,8 +7,9 @@ namespace ccdl::cpu {
 
 template <class T>
 bool last_fits_rows(const LastSweep<T>& s);
+// Sweeps of one source, groups, channels and columns: the phases of a stride, or one.
 template <class T>
-void last_sweep_rows(const LastSweep<T>& s);
+void last_sweep_rows(const std::vector<LastSweep<T>>& sweeps);
 
 // The weight gradient of groups, as [group][m][tap][channel]: dst is the place of dy, whose pixels lie
 // dst_stride[2] apart.
@@ -16,5 +17,9 @@ template <class T>
 bool last_fits_products(const LastSweep<T>& s);
 template <class T>
 void last_products(const LastSweep<T>& s, const T* dy, T* dw);
+
+// Groups of bfloat16 where the processor multiplies its pairs; s.bias is not read.
+bool last_fits_rows_bf16(const LastSweep<bfloat16>& s);
+void last_sweep_rows_bf16(const std::vector<LastSweep<bfloat16>>& sweeps, const float* bias);
 
 }  // namespace ccdl::cpu
