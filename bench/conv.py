@@ -111,6 +111,8 @@ ROWS = [
     *both(8, 512, 14, 512, 3, padding=1, groups=32, channels_last="both", dtype="bfloat16"),
     *both(8, 768, 7, 768, 7, padding=3, groups=768, channels_last="both"),
     *both(8, 768, 7, 768, 7, padding=3, groups=768, channels_last="both", dtype="bfloat16"),
+    *both(8, 64, 32, 16, 7, padding=3),
+    *both(8, 64, 32, 64, 5, padding=2),
     *both(16, 64, 56, 64, 3, padding=1, groups=64),
     *both(16, 64, 56, 64, 3, 2, 1, groups=64),
     *both(8, 96, 56, 96, 7, padding=3, groups=96),

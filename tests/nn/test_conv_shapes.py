@@ -111,6 +111,12 @@ CASES = [
     ("conv1d", (2, 2, 700), (12, 2, 200), {"padding": 199}),
     ("conv2d", (4, 48, 3, 3), (130, 48, 3, 3), {"padding": 1}),
     ("conv2d", (2, 24, 8, 7), (128, 24, 3, 5), {"padding": 2, "stride": 2}),
+    # sums of more than 1024 steps: two parts of unequal channels, a stride, groups, rows wider than a block, many rows
+    ("conv2d", (2, 47, 9, 32), (13, 47, 5, 5), {"padding": 2}),
+    ("conv2d", (2, 45, 12, 31), (20, 45, 7, 5), {"stride": (1, 2), "padding": (3, 2)}),
+    ("conv2d", (1, 246, 6, 16), (10, 123, 3, 3), {"padding": 1, "groups": 2}),
+    ("conv2d", (1, 30, 5, 700), (9, 30, 7, 7), {"padding": 3}),
+    ("conv2d", (1, 50, 6, 32), (65, 50, 5, 5), {"padding": (4, 2), "dilation": (2, 1)}),
 ]
 
 

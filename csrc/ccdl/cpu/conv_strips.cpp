@@ -1,5 +1,6 @@
 // Strips: blocks of output rows, each with a copy of the rows it reads (border of zeros included, columns
 // sorted by the residue of the stride) in the first-level cache, or in the second where channels are many.
+// Long sums go in parts of the channels.
 #include <ccdl/cpu/conv_borders.h>
 #include <ccdl/cpu/conv_strips.h>
 #include <ccdl/cpu/simd/conv_copies.h>
@@ -9,6 +10,7 @@ namespace ccdl::cpu {
 namespace {
 
 constexpr int64_t kNear = 8192, kFar = 98304;  // elements of a block's copies in either cache
+constexpr int64_t kSum = 1024;                 // most steps of a part of a sum
 
 // The copies of what a block of output rows, and of columns where rows are long, reads:
 // [channel][residue][row][pitch].
@@ -45,11 +47,11 @@ struct Copies {
           out.push_back(offset(c, static_cast<int64_t>(h), static_cast<int64_t>(w)));
     return out;
   }
-  // For the output pixels from row h0 and column w0 on; src: the first channel's plane.
-  void fill(const T* src, int64_t h0, int64_t w0, T* out) const {
+  // For the output pixels from row h0 and column w0 on; src: the first of `channels` planes.
+  void fill(const T* src, int64_t channels, int64_t h0, int64_t w0, T* out) const {
     const int64_t height = grid.src_size[1], width = grid.src_size[2], y0 = h0 * grid.step[1] + high.least;
     const bool as_it_is = wide.step == 1 && wide.least == 0 && pitch == width && y0 >= 0;
-    for (int64_t c = 0; c < grid.channels; ++c, src += grid.src_channel) {
+    for (int64_t c = 0; c < channels; ++c, src += grid.src_channel) {
       if (as_it_is && y0 + rows <= height) {
         std::memcpy(out, src + y0 * width, static_cast<size_t>(rows * pitch) * sizeof(T));
         out += rows * pitch;
@@ -119,14 +121,14 @@ std::vector<ConvSpot> spots(const Copies<T>& copies, int64_t width, int64_t dst_
   return out;
 }
 
-// Rows [m, k] as the tiles of ConvStrips.
+// Rows [m, k] of a, `row` elements apart, as the tiles of ConvStrips.
 template <class T>
-void pack_tiles(const T* a, int64_t m, int64_t k, T* out) {
+void pack_tiles(const T* a, int64_t row, int64_t m, int64_t k, T* out) {
   const int64_t rows = conv_strip_kernels<T>().rows(m);
   for (int64_t i0 = 0; i0 < m; i0 += rows) {
     const int64_t n = std::min(rows, m - i0);
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t t = 0; t < k; ++t) out[i0 * k + t * n + i] = a[(i0 + i) * k + t];
+      for (int64_t t = 0; t < k; ++t) out[i0 * k + t * n + i] = a[(i0 + i) * row + t];
   }
 }
 
@@ -174,10 +176,12 @@ void join_row(const T* const* part, int64_t parts, int64_t size, T* out) {
 template <class T>
 bool conv_fits_strips(const ConvGrid<T>& grid, int64_t m) {
   const int64_t width = grid.pixels[2], k = grid.channels * grid.taps();
-  if (!is_planar(grid) || (grid.groups > 1 && m < 4) || grid.step[2] > 4 || grid.taps() == 1 || k > 1024 ||
-      m > 512)
+  if (!is_planar(grid) || (grid.groups > 1 && m < 4) || grid.step[2] > 4 || grid.taps() == 1 ||
+      grid.taps() > kSum || m > 512)
     return false;
   const double fill = filled(width, conv_kernels<T>().lanes);
+  // Beside panels: 1.2 to 4.5 times as fast for up to 48 rows, 1.1 for more.
+  if (k > kSum) return fill >= (m <= 48 ? 0.8 : 0.95);
   if (m <= 2 && k >= 100 && fill >= 0.85) return true;     // the direct kernel loads once for every product
   if (conv_prefers_direct(grid, m) && grid.pixels[1] > 1)  // of a line they would be a table for each pixel
     return width >= (grid.groups > 1 ? 8 : 32) && fill >= 0.95 * DirectFill<T>(grid).best() &&
@@ -188,17 +192,25 @@ bool conv_fits_strips(const ConvGrid<T>& grid, int64_t m) {
 template <class T>
 void conv_sweep_strips(const ConvGrid<T>& grid, int64_t m, const T* a, T* dst, const T* bias, bool relu) {
   const auto& kernels = conv_strip_kernels<T>();
-  const Copies<T> copies(grid, 0, false);
+  const int64_t taps = grid.taps(), all = grid.channels * taps,
+                each = ceil_div(grid.channels, ceil_div(grid.channels, kSum / taps)),
+                parts = ceil_div(grid.channels, each);  // of so many channels, the last may have fewer
+  ConvGrid<T> part = grid;
+  part.channels = each;
+  const Copies<T> copies(part, 0, false);
   const std::vector<int64_t> offset = copies.offsets();
-  const auto k = static_cast<int64_t>(offset.size());
-  Buffer<T> tiles(grid.groups * m * k);
-  for (int64_t g = 0; g < grid.groups; ++g) pack_tiles(a + g * m * k, m, k, tiles + g * m * k);
+  const auto channels = [&](int64_t p) { return std::min(each, grid.channels - p * each); };
+  Buffer<T> tiles(grid.groups * m * all);
+  for (int64_t g = 0; g < grid.groups; ++g)
+    for (int64_t p = 0; p < parts; ++p)
+      pack_tiles(a + g * m * all + p * each * taps, all, m, channels(p) * taps,
+                 tiles + m * (g * all + p * each * taps));
   const int64_t blocks = ceil_div(grid.pixels[1], copies.block),
                 columns = ceil_div(grid.pixels[2], copies.across), planes = grid.batch * grid.groups;
   const std::vector<ConvSpot> spot = spots(copies, copies.across, grid.dst_stride[1]),
                               last = spots(copies, grid.pixels[2] - (columns - 1) * copies.across,
                                            grid.dst_stride[1]);
-  const int64_t work = std::max<int64_t>(1, m * k * copies.block * copies.across);
+  const int64_t work = std::max<int64_t>(1, m * all * copies.block * copies.across);
   parallel_for(
       planes * blocks * columns, std::max<int64_t>(1, kConvChunkWork / 2 / work),
       [&](int64_t at, int64_t end) {
@@ -209,13 +221,18 @@ void conv_sweep_strips(const ConvGrid<T>& grid, int64_t m, const T* a, T* dst, c
                         plane = at / (columns * blocks), n = plane / grid.groups, g = plane % grid.groups,
                         live = std::min(copies.block, grid.pixels[1] - h0);
           const auto& at_spots = w + 1 < columns ? spot : last;
-          copies.fill(grid.src + n * grid.src_batch + g * grid.channels * grid.src_channel, h0,
-                      w * copies.across, source);
-          kernels.sweep({source, offset.data(), k, tiles + g * m * k, m, kernels.rows(m), at_spots.data(),
-                         static_cast<int64_t>(at_spots.size()) / copies.block * live,
-                         dst + n * grid.dst_batch + g * m * grid.dst_channel + h0 * grid.dst_stride[1] +
-                             w * copies.across,
-                         grid.dst_channel, bias != nullptr ? bias + g * m : nullptr, relu});
+          for (int64_t p = 0; p < parts; ++p) {
+            const bool ends = p + 1 == parts;
+            copies.fill(grid.src + n * grid.src_batch + (g * grid.channels + p * each) * grid.src_channel,
+                        channels(p), h0, w * copies.across, source);
+            kernels.sweep({source, offset.data(), channels(p) * taps, tiles + m * (g * all + p * each * taps),
+                           m, kernels.rows(m), at_spots.data(),
+                           static_cast<int64_t>(at_spots.size()) / copies.block * live,
+                           dst + n * grid.dst_batch + g * m * grid.dst_channel + h0 * grid.dst_stride[1] +
+                               w * copies.across,
+                           grid.dst_channel, ends && bias != nullptr ? bias + g * m : nullptr, ends && relu,
+                           p > 0});
+          }
         }
       });
 }
@@ -281,7 +298,7 @@ void conv_backward_input_strips(const View& dy, const View& w, const View& dx, c
           p.offset.push_back(c * copies.plane() + (h - copies.high.least) * copies.pitch + x -
                              copies.wide.least);
     p.weights = used;
-    pack_tiles(turned.get(), m, k, tiles + used);
+    pack_tiles(turned.get(), k, m, k, tiles + used);
     used += m * k;
   }
   const std::vector<ConvSpot> spot = spots(copies, width, pitch);
@@ -293,12 +310,12 @@ void conv_backward_input_strips(const View& dy, const View& w, const View& dx, c
     for (; at < end; ++at) {
       const int64_t n = at / blocks, h0 = at % blocks * copies.block,
                     live = std::min(copies.block, rows - h0);
-      copies.fill(grid.src + n * grid.src_batch, h0, 0, source);
+      copies.fill(grid.src + n * grid.src_batch, channels, h0, 0, source);
       for (int64_t p = 0; p < sh * sw; ++p) {
         const Phase& phase = phases[static_cast<size_t>(p)];
         kernels.sweep({source, phase.offset.data(), static_cast<int64_t>(phase.offset.size()),
                        tiles + phase.weights, m, kernels.rows(m), spot.data(), live * per_row,
-                       parts + p * m * part, part, nullptr, false});
+                       parts + p * m * part, part, nullptr, false, false});
       }
       for (int64_t i = 0; i < m; ++i)
         for (int64_t y = h0 * sh; y < std::min((h0 + live) * sh, dx.sizes[3]); ++y) {
@@ -351,8 +368,8 @@ void conv_backward_weight_strips(const ConvGrid<T>& grid, int64_t m, const T* dy
                       h0 = blocks > 1 ? u % blocks * copies.block : 0,
                       live = std::min(copies.block, grid.pixels[1] - h0);
         for (int64_t n = 0; n < images; ++n)
-          copies.fill(grid.src + (n0 + n) * grid.src_batch + g * grid.channels * grid.src_channel, h0, 0,
-                      x + n * copies.size());
+          copies.fill(grid.src + (n0 + n) * grid.src_batch + g * grid.channels * grid.src_channel,
+                      grid.channels, h0, 0, x + n * copies.size());
         conv_strip_kernels<T>().weight(
             {x, offset.data(), k,
              dy + n0 * grid.dst_batch + g * m * grid.dst_channel + h0 * grid.dst_stride[1], grid.dst_channel,

@@ -51,6 +51,7 @@ CCDL_SI void strip_tile(const ConvStrips<T>& g, int64_t i0, const ConvSpot* spot
     const Vec<T> bias = set1(g.bias != nullptr ? g.bias[i0 + i] : T(0));
     CCDL_UNROLL for (int j = 0; j < V; ++j) {
       Vec<T> y = acc[i][j] + bias;
+      if (g.add) y += ldn(out + spots[j].dst, (int)spots[j].lanes);
       if (g.relu) y = y < set1(T(0)) ? Vec<T>{} : y;  // keeps NaN
       to(out + spots[j].dst, y, (int)spots[j].lanes);
     }

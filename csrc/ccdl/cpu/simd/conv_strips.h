@@ -12,8 +12,9 @@ struct ConvSpot {
   int64_t src, dst, lanes;
 };
 
-// dst[i * dst_row + spot.dst + l] = sum over t < k of a(i, t) * src[spot.src + offset[t] + l] (+ bias[i],
-// relu), i < m. a: tiles of `rows` rows, tile at a + i0 * k, in it element (t, i) at t * height + i.
+// dst[i * dst_row + spot.dst + l] = sum over t < k of a(i, t) * src[spot.src + offset[t] + l] (+ dst's own
+// where `add`, + bias[i], relu), i < m. a: tiles of `rows` rows, tile at a + i0 * k, in it element (t, i) at
+// t * height + i.
 template <class T>
 struct ConvStrips {
   const T* src;
@@ -26,7 +27,7 @@ struct ConvStrips {
   T* dst;
   int64_t dst_row;
   const T* bias;
-  bool relu;
+  bool relu, add;
 };
 
 // sums[(i * k + t) * lanes + l] += dy[i * dy_row + spot.dst + l] * x[spot.src + offset[t] + l] over the lanes
