@@ -108,6 +108,43 @@ PyObject* row_run_backward(const Args& a) {
   return wrap(r);
 }
 
+autograd::Edge edge_of(PyObject* o, const char* what, bool retain) {
+  if (is_tensor(o)) {
+    const Tensor x = unwrap(o);
+    CCDL_CHECK(autograd::requires_grad(x), Autograd, what, ": a tensor does not require grad");
+    if (retain) autograd::retain_grad(x);
+    return autograd::gradient_edge(x);
+  }
+  PyObject* pair = PyTuple_Check(o) && PyTuple_GET_SIZE(o) >= 2 ? PyTuple_GET_ITEM(o, 0) : nullptr;
+  Node* node = pair ? node_of(pair) : nullptr;
+  CCDL_CHECK(node, Type, what, ": must be Tensors or GradientEdges, got ", Py_TYPE(o)->tp_name);
+  const Py_ssize_t number = PyNumber_AsSsize_t(PyTuple_GET_ITEM(o, 1), PyExc_OverflowError);
+  if (number == -1 && PyErr_Occurred()) throw PyError{};
+  CCDL_CHECK(number >= 0 && number < INT32_MAX, Runtime, what, ": a GradientEdge has the output number ",
+             number);
+  return {Ref<Node>(node), static_cast<int>(number)};
+}
+std::vector<autograd::Edge> edges_of(PyObject* list, const char* what, bool retain = false) {
+  CCDL_CHECK(PyTuple_Check(list), Type, what, ": must be a tuple");
+  std::vector<autograd::Edge> edges;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(list); ++i)
+    edges.push_back(edge_of(PyTuple_GET_ITEM(list, i), what, retain));
+  return edges;
+}
+
+// As row_run_backward, where outputs or inputs may be edges.
+PyObject* row_run_between(const Args& a) {
+  const auto outputs = edges_of(a.object(0), "outputs"),
+             inputs = edges_of(a.object(4), "inputs", a.boolean(6));
+  TensorList r;
+  {
+    Args::Unlocked unlocked(INT64_MAX);
+    r = autograd::run_between(outputs, a.tensors(1), a.boolean(2), a.boolean(3), inputs, a.boolean(5),
+                              a.boolean(6));
+  }
+  return wrap(r);
+}
+
 // Whether the graph of `outputs` leads to a leaf that is none of `inputs`.
 PyObject* row_reaches_others(const Args& a) {
   const TensorList &outputs = a.tensors(0), &inputs = a.tensors(1);
@@ -187,6 +224,10 @@ const Row kRows[] = {
     {"_run_backward(Tensor[] tensors, Tensor?[] grad_tensors, bool keep_graph, bool create_graph, Tensor[]? "
      "inputs, bool allow_unused, bool accumulate) -> tuple",
      row_run_backward},
+    {"_run_between(object outputs, Tensor?[] grad_tensors, bool keep_graph, bool create_graph, object "
+     "inputs, "
+     "bool allow_unused, bool accumulate) -> tuple",
+     row_run_between},
     {"_record_function(object ctx, str name, Tensor?[] inputs, Tensor?[] outputs, Tensor[] dirty, Tensor[] "
      "constant, Tensor?[] saved, bool materialize) -> tuple",
      row_record_function},

@@ -86,10 +86,38 @@ void node_dealloc(PyObject* o) {
   type->tp_free(o);
   Py_DECREF(type);
 }
+// Whether o alone keeps its node, and with it the hooks there, whose closures may lead back to o.
+Node* owned_node(PyObject* o) {
+  Node* n = reinterpret_cast<NodeObject*>(o)->node.get();
+  return n && n->use_count() == 1 ? n : nullptr;
+}
+template <class Hook, class List>
+int visit_hooks(const List& list, visitproc visit, void* arg) {
+  for (const auto& [id, hook] : list.items)
+    if (const auto* h = hook.template target<Hook>(); h && h->f.use_count() == 1) Py_VISIT(h->f->object);
+  return 0;
+}
 int node_traverse(PyObject* o, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(o));
   Py_VISIT(reinterpret_cast<NodeObject*>(o)->dict);
-  return 0;
+  Node* n = owned_node(o);
+  autograd::NodeHooks* hooks = n ? n->hooks_or_null() : nullptr;
+  if (!hooks) return 0;
+  for (const auto& list : hooks->tensor)
+    if (const int stop = visit_hooks<PyTensorHook>(list, visit, arg)) return stop;
+  if (const int stop = visit_hooks<PyNodePreHook>(hooks->pre, visit, arg)) return stop;
+  return visit_hooks<PyNodePostHook>(hooks->post, visit, arg);
+}
+int node_clear(PyObject* o) {
+  Py_CLEAR(reinterpret_cast<NodeObject*>(o)->dict);
+  Node* n = owned_node(o);
+  autograd::NodeHooks* hooks = n ? n->hooks_or_null() : nullptr;
+  if (!hooks) return 0;
+  const auto pre = hooks->pre.take();
+  const auto post = hooks->post.take();
+  std::vector<autograd::HookList<autograd::TensorHook>::Items> tensor;
+  for (auto& list : hooks->tensor) tensor.push_back(list.take());
+  return 0;  // the hooks end here, out of the lists
 }
 PyObject* node_repr(PyObject* o) {
   auto* n = reinterpret_cast<NodeObject*>(o);
@@ -128,7 +156,12 @@ PyObject* node_variable(PyObject* o, void*) {
 PyObject* node_saved(PyObject* o, void*) {
   return node_try(o, [](const Ref<Node>& n) -> PyObject* {
     auto* p = dynamic_cast<PyNode*>(n.get());
-    return wrap(p ? p->saved_tensors() : TensorList{});
+    if (!p) return wrap(TensorList{});
+    PyObject* kept = wrap(p->saved_tensors());
+    PyObject* placed =
+        PyObject_CallMethod(p->ctx.object, "_place", "(O)", kept);  // None where that was saved
+    Py_XDECREF(kept);
+    return placed;
   });
 }
 PyObject* node_register_hook(PyObject* o, PyObject* f) {
@@ -154,7 +187,9 @@ PyObject* node_call(PyObject* o, PyObject* args, PyObject*) {
         fail(ErrorKind::Type, "grad_fn: expected gradients as Tensors or None");
       grads.push_back(g == Py_None ? Tensor() : unwrap(g));
     }
-    grads.resize(std::max(grads.size(), n->outputs().size()));
+    const size_t takes = std::max<size_t>(n->outputs().size(), 1);
+    CCDL_CHECK(grads.size() == takes, Type, n->name(), ": expected ", takes, " arguments, got ", grads.size(),
+               " instead: one gradient (or None) per output");
     const TensorList out = n->apply(grads);
     return out.size() == 1 ? wrap(out[0]) : wrap(out);
   });
@@ -187,8 +222,10 @@ PyTypeObject* node_type_of(const char* name) {
   const auto found = types.find(name);
   if (found != types.end()) return found->second;
   const auto& entry = *types.emplace(str("ccdl.autograd.graph.", name), nullptr).first;
-  PyType_Slot slots[] = {
-      {Py_tp_dealloc, fn(node_dealloc)}, {Py_tp_traverse, fn(node_traverse)}, {0, nullptr}};
+  PyType_Slot slots[] = {{Py_tp_dealloc, fn(node_dealloc)},
+                         {Py_tp_traverse, fn(node_traverse)},
+                         {Py_tp_clear, fn(node_clear)},
+                         {0, nullptr}};
   PyType_Spec spec = {entry.first.c_str(), sizeof(NodeObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
                       slots};
   PyObject* bases = PyTuple_Pack(1, NodeType);
@@ -219,10 +256,10 @@ bool init_autograd_nodes(PyObject* module) {
       {"__dictoffset__", T_PYSSIZET, offsetof(NodeObject, dict), READONLY, nullptr},
       {"__weaklistoffset__", T_PYSSIZET, offsetof(NodeObject, weakrefs), READONLY, nullptr},
       {nullptr, 0, 0, 0, nullptr}};
-  PyType_Slot node_slots[] = {{Py_tp_dealloc, fn(node_dealloc)}, {Py_tp_traverse, fn(node_traverse)},
-                              {Py_tp_repr, fn(node_repr)},       {Py_tp_call, fn(node_call)},
-                              {Py_tp_methods, kNodeMethods},     {Py_tp_getset, kNodeGetSet},
-                              {Py_tp_members, node_members},     {0, nullptr}};
+  PyType_Slot node_slots[] = {
+      {Py_tp_dealloc, fn(node_dealloc)}, {Py_tp_traverse, fn(node_traverse)}, {Py_tp_clear, fn(node_clear)},
+      {Py_tp_repr, fn(node_repr)},       {Py_tp_call, fn(node_call)},         {Py_tp_methods, kNodeMethods},
+      {Py_tp_getset, kNodeGetSet},       {Py_tp_members, node_members},       {0, nullptr}};
   PyType_Spec node_spec = {"ccdl.autograd.graph.Node", sizeof(NodeObject), 0,
                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE, node_slots};
   NodeType = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&node_spec));

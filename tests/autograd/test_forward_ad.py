@@ -241,3 +241,60 @@ def test_switches_without_effect_keep_their_state() -> None:
         (leaf(1.0) * 2).sum().backward()
     with ccdl.no_grad().clone():
         assert not ccdl.is_grad_enabled()
+
+
+class Cube(ccdl.autograd.Function):
+    """Its tangents come from a jvp of its own: there is no backward."""
+
+    @staticmethod
+    def forward(ctx: object, x: ccdl.Tensor, scale: float) -> ccdl.Tensor:
+        ctx.save_for_forward(x)  # type: ignore[attr-defined]
+        ctx.scale = scale  # type: ignore[attr-defined]
+        return scale * x**3
+
+    @staticmethod
+    def jvp(ctx: object, tangent: ccdl.Tensor, nothing: None) -> ccdl.Tensor:
+        assert nothing is None
+        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return 3 * ctx.scale * x**2 * tangent  # type: ignore[attr-defined]
+
+
+def test_a_function_with_jvp_needs_no_backward() -> None:
+    with fw.dual_level():
+        x = fw.make_dual(ccdl.tensor([2.0, 3.0]), ccdl.tensor([1.0, 10.0]))
+        y = (Cube.apply(x * 2, 0.5) * 2).sum()  # (2 x)^3
+        primal, tangent = fw.unpack_dual(y)
+    assert primal.item() == 64 + 216 and tangent.item() == 24 * 4 + 24 * 9 * 10
+
+
+def test_a_jvp_that_returns_the_wrong_number_is_refused() -> None:
+    class Two(Cube):
+        @staticmethod
+        def jvp(ctx: object, tangent: ccdl.Tensor, nothing: None) -> tuple[ccdl.Tensor, ccdl.Tensor]:
+            return tangent, tangent
+
+    with fw.dual_level():
+        x = fw.make_dual(ccdl.ones(1), ccdl.ones(1))
+        with pytest.raises(RuntimeError, match="expected 1, got 2"):
+            Two.apply(x, 1.0)
+
+
+def test_a_dual_may_be_written_in_place() -> None:
+    primal = ccdl.tensor([2.0, 3.0])
+    with fw.dual_level():
+        x = fw.make_dual(primal, ccdl.tensor([1.0, 10.0]))
+        x += 1
+        value, tangent = fw.unpack_dual(x)
+        assert value.tolist() == [3.0, 4.0] == primal.tolist() and tangent.tolist() == [1.0, 10.0]
+        x.mul_(ccdl.tensor([2.0, 3.0]))
+        assert fw.unpack_dual(x).tangent.tolist() == [2.0, 30.0]
+        with pytest.raises(RuntimeError, match="already has a forward gradient"):
+            fw.make_dual(ccdl.ones(2), x)
+
+
+def test_duals_of_a_level_that_ended_have_no_tangent_in_the_next() -> None:
+    with fw.dual_level():
+        old = fw.make_dual(ccdl.ones(2), ccdl.ones(2))
+    with fw.dual_level():
+        fw.make_dual(ccdl.ones(2), ccdl.ones(2))
+        assert fw.unpack_dual(old).tangent is None

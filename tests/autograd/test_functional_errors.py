@@ -78,3 +78,14 @@ def test_strict_mode(name: str) -> None:
     if name not in WITH_VECTOR:
         with pytest.raises(RuntimeError, match="not supported together"):
             call(name, lambda a: (a**2).sum(), x, strict=True, vectorize=True)
+
+
+@pytest.mark.parametrize("name", ["vjp", "jvp", "jacobian"])
+def test_strict_under_create_graph_refuses_a_constant_jacobian(name: str) -> None:
+    x = ccdl.ones(3, requires_grad=True)
+    function = getattr(ccdl.autograd.functional, name)
+    v = () if name == "jacobian" else (ccdl.ones(3),)
+    with pytest.raises(RuntimeError, match="jacobian of the user-provided function is independent of input 0"):
+        function(lambda t: t.clone(), x, *v, create_graph=True, strict=True)
+    function(lambda t: t.clone(), x, *v, create_graph=True)
+    function(lambda t: t.exp(), x, *v, create_graph=True, strict=True)

@@ -46,3 +46,32 @@ def test_pixel_shuffle_of_channels_last_by_hand() -> None:
     last = ccdl.tensor(x).contiguous(memory_format=ccdl.channels_last)
     np.testing.assert_array_equal(F.pixel_shuffle(last, 2).cpu().numpy(), blocks)
     np.testing.assert_array_equal(F.pixel_unshuffle(F.pixel_shuffle(last, 2), 2).cpu().numpy(), x)
+
+
+SLICED: dict[str, Callable[[Any], Any]] = {
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
+    "max_pool2d": lambda x: F.max_pool2d(x, 2, return_indices=True)[1],
+    "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, (3, 3)),
+    "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, (3, 3)),
+    "conv2d": lambda x: F.conv2d(x, ccdl.ones(4, 3, 2, 2)),
+    "batch_norm": lambda x: F.batch_norm(x, ccdl.zeros(3), ccdl.ones(3)),
+    "interpolate": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    "pad": lambda x: F.pad(x, (1, 1, 1, 1)),
+    "cat": lambda x: ccdl.cat([x, x], 1),
+}
+
+
+@pytest.mark.parametrize("case", SLICED)
+def test_a_slice_of_the_channels_is_still_channels_last(case: str) -> None:
+    rng = np.random.default_rng(1)
+    whole = ccdl.from_numpy(rng.standard_normal((2, 6, 5, 7)).astype(np.float32))
+    sliced = whole.to(memory_format=ccdl.channels_last)[:, ::2]
+    assert not sliced.is_contiguous(memory_format=ccdl.channels_last)
+    x, plain = (t.detach().requires_grad_() for t in (sliced, sliced.contiguous()))
+    y, expected = SLICED[case](x), SLICED[case](plain)
+    assert y.is_contiguous(memory_format=ccdl.channels_last) and not y.is_contiguous()
+    assert ccdl.allclose(y, expected, rtol=1e-5, atol=1e-5)
+    if y.requires_grad:
+        y.square().sum().backward()
+        expected.square().sum().backward()
+        assert ccdl.allclose(x.grad, plain.grad, rtol=1e-4, atol=1e-5)

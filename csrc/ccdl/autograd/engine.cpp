@@ -304,6 +304,15 @@ void add_roots(const char* op, Run& run, const TensorList& outputs, const Tensor
   }
 }
 
+void check_used(const Tensor& g, size_t i, bool allow_unused) {
+  CCDL_CHECK(allow_unused || g.defined(), Autograd,
+             "grad: One of the differentiated Tensors appears to not have been used in the graph (input ", i,
+             "). Set allow_unused=True if this is the desired behavior");
+}
+
+// Stands for an output of which only that is known.
+Tensor zeros_of(const OutputInfo& info) { return ops::zeros(info.sizes, info.dtype, info.device); }
+
 void check_differentiated(const char* op, const Tensor& x, size_t i) {
   CCDL_CHECK(x.defined() && requires_grad(x), Autograd, op,
              ": One of the differentiated Tensors does not require grad (input ", i, ")");
@@ -360,10 +369,36 @@ void backward(const TensorList& outputs, const TensorList& grad_outputs, bool ke
 TensorList grad(const TensorList& outputs, const TensorList& inputs, const TensorList& grad_outputs,
                 bool keep_graph, bool create_graph, bool allow_unused) {
   TensorList g = run_captured("grad", outputs, inputs, grad_outputs, keep_graph, create_graph);
-  for (size_t i = 0; i < g.size(); ++i)
-    CCDL_CHECK(allow_unused || g[i].defined(), Autograd,
-               "grad: One of the differentiated Tensors appears to not have been used in the graph (input ",
-               i, "). Set allow_unused=True if this is the desired behavior");
+  for (size_t i = 0; i < g.size(); ++i) check_used(g[i], i, allow_unused);
+  return g;
+}
+
+TensorList run_between(const std::vector<Edge>& outputs, const TensorList& grad_outputs, bool keep_graph,
+                       bool create_graph, const std::vector<Edge>& inputs, bool allow_unused,
+                       bool accumulate) {
+  const char* op = accumulate ? "backward" : "grad";
+  Run run(keep_graph, create_graph);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (accumulate)
+      run.want(inputs[i]);
+    else
+      run.capture(inputs[i], i);
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const auto& infos = outputs[i].node->outputs();
+    CCDL_CHECK(outputs[i].output_nr >= 0 && static_cast<size_t>(outputs[i].output_nr) < infos.size(), Runtime,
+               op, ": outputs[", i, "] is output ", outputs[i].output_nr, " of ", outputs[i].node->name(),
+               ", which has ", infos.size());
+    const OutputInfo& info = infos[static_cast<size_t>(outputs[i].output_nr)];
+    const bool given = i < grad_outputs.size() && grad_outputs[i].defined();
+    const Tensor like = given ? Tensor() : zeros_of(info);
+    CCDL_CHECK(!given || grad_outputs[i].sizes() == info.sizes, Autograd, op,
+               ": Mismatch in shape: grad_output[", i, "] has a shape of ", grad_outputs[i].sizes(),
+               " and output[", i, "] has a shape of ", info.sizes, ".");
+    run.add_root(outputs[i], given ? ops::to(grad_outputs[i], info.dtype) : root_grad(op, i, like, Tensor()));
+  }
+  TensorList g = run.execute(accumulate ? 0 : inputs.size());
+  for (size_t i = 0; i < g.size(); ++i) check_used(g[i], i, allow_unused);
   return g;
 }
 

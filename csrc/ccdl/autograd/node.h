@@ -257,6 +257,12 @@ void backward(const TensorList& outputs, const TensorList& grad_outputs = {}, bo
 TensorList grad(const TensorList& outputs, const TensorList& inputs, const TensorList& grad_outputs = {},
                 bool keep_graph = false, bool create_graph = false, bool allow_unused = false);
 
+// The same between points of the graph that need not be tensors any more. With `accumulate` the inputs that
+// are leaves add to their .grad and nothing is returned; no inputs means all leaves.
+TensorList run_between(const std::vector<Edge>& outputs, const TensorList& grad_outputs, bool keep_graph,
+                       bool create_graph, const std::vector<Edge>& inputs, bool allow_unused,
+                       bool accumulate);
+
 // The double-backward rule of fused ops (DESIGN 6.4). Called inside apply(): re-runs the composite on the
 // saved inputs and differentiates that, so the result carries its own history where grad_enabled(), and none
 // elsewhere. grads[i] belongs to composite output i.

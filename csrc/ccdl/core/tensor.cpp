@@ -118,11 +118,25 @@ bool Tensor::is_contiguous(MemoryFormat format) const {
   return is_contiguous();
 }
 
+// Whether the strides come in the order of channels_last; there may be gaps, as in a slice of the channels.
+static bool ordered_channels_last(IntSpan sizes, IntSpan strides) {
+  const auto n = static_cast<size_t>(sizes.size());
+  if (strides[1] == 0) return false;
+  int64_t least = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const size_t d = i == 0 ? 1 : i + 1 < n ? n - i : 0;  // channels, then the last dimension up to the first
+    if (sizes[d] == 0 || strides[d] < least) return false;
+    if (d == 0 && least == strides[1]) return false;  // all of one size: nothing says which order it is
+    least = sizes[d] > 1 ? strides[d] * sizes[d] : strides[d];
+  }
+  return true;
+}
+
 MemoryFormat Tensor::suggest_memory_format() const {
-  if (is_contiguous()) return MemoryFormat::Contiguous;
-  if (dim() == 4 && strides_channels_last(sizes(), strides())) return MemoryFormat::ChannelsLast;
-  if (dim() == 5 && strides_channels_last(sizes(), strides())) return MemoryFormat::ChannelsLast3d;
-  return MemoryFormat::Contiguous;
+  if (is_contiguous() || dim() < 4 || dim() > 5) return MemoryFormat::Contiguous;
+  if (!strides_channels_last(sizes(), strides()) && !ordered_channels_last(sizes(), strides()))
+    return MemoryFormat::Contiguous;
+  return dim() == 4 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
 }
 
 View Tensor::view() const {

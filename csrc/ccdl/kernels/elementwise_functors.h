@@ -119,14 +119,14 @@ CCDL_UNARY(BitwiseNot, return x;, CCDL_ZERO_DERIVATIVE)
 // ---- activations ----
 CCDL_UNARY(Relu, return M::sel(x <= M::k(0), M::k(0), x);, return M::sel(y <= M::k(0), M::k(0), dy);)
 CCDL_UNARY(Relu6, T t = M::sel(x < M::k(0), M::k(0), x); return M::sel(t > M::k(6), M::k(6), t);,
-           return M::sel((x > M::k(0)) & (x < M::k(6)), dy, M::k(0));)
+           return M::sel((x <= M::k(0)) | (x >= M::k(6)), M::k(0), dy);)
 CCDL_UNARY(LeakyRelu, return M::sel(x > M::k(0), x, x * p.a);, return M::sel(x > M::k(0), dy, dy * p.a);)
 CCDL_UNARY(Elu, return M::sel(x > M::k(0), x, M::expm1(x) * p.a);,
-           return M::sel(x > M::k(0), dy, dy * (M::exp(x) * p.a));)
+           return M::sel(x <= M::k(0), dy * (M::exp(x) * p.a), dy);)
 CCDL_UNARY(Selu, return M::sel(x > M::k(0), x, M::expm1(x) * M::k(1.6732632423543772848)) * M::k(1.0507009873554804934);,
-           return dy * M::sel(x > M::k(0), M::k(1.0507009873554804934), M::exp(x) * M::k(1.7580993408473768599));)
+           return dy * M::sel(x <= M::k(0), M::exp(x) * M::k(1.7580993408473768599), M::k(1.0507009873554804934));)
 CCDL_UNARY(Celu, return M::sel(x > M::k(0), x, M::expm1(x / p.a) * p.a);,
-           return M::sel(x > M::k(0), dy, dy * M::exp(x / p.a));)
+           return M::sel(x <= M::k(0), dy * M::exp(x / p.a), dy);)
 CCDL_UNARY(Silu, return M::silu(x);,
            T s = M::sigmoid(x); return dy * (s * (x * (M::k(1) - s) + M::k(1)));)
 CCDL_UNARY(Swish, return x * M::sigmoid(x * p.a);,
@@ -152,7 +152,7 @@ CCDL_UNARY(Softplus, T t = x * p.a; T s = M::sel(t > M::k(0), t, M::k(0)) + M::l
            T t = x * p.a; return M::sel(t > p.b, dy, dy * M::sigmoid(t));)
 CCDL_UNARY(Softsign, return x / (M::abs(x) + M::k(1));, T t = M::abs(x) + M::k(1); return dy / (t * t);)
 CCDL_UNARY(Hardtanh, T t = M::sel(x < p.a, p.a, x); return M::sel(t > p.b, p.b, t);,
-           return M::sel((x > p.a) & (x < p.b), dy, M::k(0));)
+           return M::sel((x <= p.a) | (x >= p.b), M::k(0), dy);)
 CCDL_UNARY(Hardsigmoid,
            T t = x + M::k(3); t = M::sel(t < M::k(0), M::k(0), t); return M::sel(t > M::k(6), M::k(6), t) / M::k(6);,
            return M::sel((x > M::k(-3)) & (x < M::k(3)), dy / M::k(6), M::k(0));)
@@ -160,9 +160,9 @@ CCDL_UNARY(Hardswish,
            T t = x + M::k(3); t = M::sel(t < M::k(0), M::k(0), t); return x * M::sel(t > M::k(6), M::k(6), t) / M::k(6);,
            return M::sel(x <= M::k(-3), M::k(0), M::sel(x >= M::k(3), dy, dy * (x / M::k(3) + M::k(0.5))));)
 CCDL_UNARY(Hardshrink, return M::sel((x >= -p.a) & (x <= p.a), M::k(0), x);,
-           return M::sel((x < -p.a) | (x > p.a), dy, M::k(0));)
+           return M::sel((x >= -p.a) & (x <= p.a), M::k(0), dy);)
 CCDL_UNARY(Softshrink, return M::sel(x > p.a, x - p.a, M::sel(x < -p.a, x + p.a, x * M::k(0)));,
-           return M::sel((x < -p.a) | (x > p.a), dy, M::k(0));)
+           return M::sel((x >= -p.a) & (x <= p.a), M::k(0), dy);)
 CCDL_UNARY(Tanhshrink, return x - M::tanh(x);, T t = M::tanh(x); return dy * (t * t);)
 CCDL_UNARY(Threshold, return M::sel(x <= p.a, p.b, x);, return M::sel(x <= p.a, M::k(0), dy);)
 CCDL_UNARY(Angle, return M::sel(x < M::k(0), M::k(3.14159265358979323846), M::sel(x != x, x, M::k(0)));,

@@ -128,9 +128,9 @@ struct BinaryBackward : Node {
       case Pow:
         return where(eq(B, 0), Operand(0.0), mul(g, mul(pow(A, sub(B, 1)), B)));
       case Maximum:
-        return extreme(g, gt(A, B), eq(A, B));
-      case Minimum:
         return extreme(g, lt(A, B), eq(A, B));
+      case Minimum:
+        return extreme(g, gt(A, B), eq(A, B));
       case Fmax:
         return where(logical_or(ge(A, B), isnan_of(B)), g, Operand(0.0));
       case Fmin:
@@ -142,9 +142,9 @@ struct BinaryBackward : Node {
       case Copysign:
         return mul(g, where(eq(A, 0), Operand(0.0), div(Y, A)));
       case Logaddexp:
-        return mul(g, exp(sub(A, Y)));
+        return mul(g, softmax_share(A, B, 1));
       case Logaddexp2:
-        return mul(g, exp2(sub(A, Y)));
+        return mul(g, softmax_share(A, B, std::numbers::ln2));
       case Xlogy:
         return mul(g, where(logical_and(eq(A, 0), le(B, 0)), Operand(0.0), log_of(B)));
       case Xlog1py:
@@ -174,9 +174,9 @@ struct BinaryBackward : Node {
       case Fmod:
         return neg(mul(g, trunc(div(A, B))));
       case Maximum:
-        return extreme(g, lt(A, B), eq(A, B));
-      case Minimum:
         return extreme(g, gt(A, B), eq(A, B));
+      case Minimum:
+        return extreme(g, lt(A, B), eq(A, B));
       case Fmax:
         return where(logical_or(ge(A, B), isnan_of(B)), Operand(0.0), g);
       case Fmin:
@@ -188,9 +188,9 @@ struct BinaryBackward : Node {
       case Copysign:
         return zeros_like(g);
       case Logaddexp:
-        return mul(g, exp(sub(B, Y)));
+        return mul(g, softmax_share(B, A, 1));
       case Logaddexp2:
-        return mul(g, exp2(sub(B, Y)));
+        return mul(g, softmax_share(B, A, std::numbers::ln2));
       case Xlogy:
         return mul(g, div(A, B));
       case Xlog1py:
@@ -230,8 +230,13 @@ struct BinaryBackward : Node {
     return log(is_integral(t.dtype()) ? to(t, DType::Float64) : t);
   }
   static Tensor isnan_of(const Operand& o) { return isnan(as_tensor(o)); }
-  static Tensor extreme(const Tensor& g, const Tensor& wins, const Tensor& ties) {
-    return where(ties, div(g, 2), where(wins, g, Operand(0.0)));
+  // Beside a NaN neither of the two loses, and both get all of g.
+  static Tensor extreme(const Tensor& g, const Tensor& loses, const Tensor& ties) {
+    return where(loses, Operand(0.0), where(ties, div(g, 2), g));
+  }
+  // 1 / (1 + e^(k (other - x))): right where one of the two is infinite
+  static Tensor softmax_share(const Operand& x, const Operand& other, double k) {
+    return sigmoid(mul(sub(x, other), k));
   }
 };
 
@@ -255,8 +260,6 @@ Reads reads_of(BinaryOp op, bool needs_a, bool needs_b) {
     case Pow:
       return {true, true, needs_b};
     case Hypot:
-    case Logaddexp:
-    case Logaddexp2:
       return {needs_a, needs_b, true};
     case Copysign:
       return {needs_a, false, needs_a};

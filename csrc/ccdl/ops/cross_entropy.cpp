@@ -133,7 +133,8 @@ struct NllLossBackward : Node {
     const auto [t, divisor] = soft_target(q, q.target, true);
     const Tensor g = q.reduction == LossReduction::None ? unsqueeze(dy, q.class_dim) : dy;
     const Tensor dx = neg(mul(t, g));
-    return q.reduction == LossReduction::Mean ? div(dx, divisor) : dx;
+    if (q.reduction != LossReduction::Mean) return dx;
+    return where(eq(t, Scalar(0.0)), Operand(0.0), div(dx, divisor));  // not 0 / 0 where all are ignored
   }
   Dims sizes;
   void release_saved() override {

@@ -22,6 +22,14 @@ Tensor counted(const Tensor& x, const Tensor& beside) {
   return x.dtype() == DType::Bool ? to(x, beside.dtype()) : x;
 }
 
+// The dtype of this loss is that of one of its arguments.
+Tensor in_dtype_of(const char* op, const char* argument, const Tensor& x, const Tensor& loss) {
+  CCDL_CHECK(is_floating(x.dtype()), Runtime, op, ": result type ", dtype_name(loss.dtype()),
+             " can't be cast to the desired output type ", dtype_name(x.dtype()), "; ", argument,
+             " must be floating point, convert it with .float()");
+  return to(loss, x.dtype());
+}
+
 // log(1 + exp(-x)) without overflow, from ops
 Tensor log_one_plus_exp_neg(const Tensor& x) {
   return sub(log1p(exp(neg(abs(x)))), clamp(x, std::nullopt, Scalar(0.0)));
@@ -203,7 +211,8 @@ Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, LossReduction r
 Tensor huber_loss(const Tensor& input, const Tensor& target, LossReduction reduction, double delta) {
   check_pair("huber_loss", input, target);
   CCDL_CHECK(delta > 0, Runtime, "huber_loss: does not support non-positive values for delta, got ", delta);
-  return point_loss({PointLossKind::Huber, delta, 1}, input, counted(target, input), reduction);
+  const Tensor loss = point_loss({PointLossKind::Huber, delta, 1}, input, counted(target, input), reduction);
+  return in_dtype_of("huber_loss", "input", input, loss);
 }
 
 Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight,
@@ -243,8 +252,9 @@ Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& targe
   CCDL_CHECK(input.sizes() == target.sizes(), Value, op, ": Target size (", target.sizes(),
              ") must be the same as input size (", input.sizes(), ")");
   if (pos_weight.defined()) check_same_device(op, {{"input", &input}, {"pos_weight", &pos_weight}});
+  const auto as_target = [&](const Tensor& x) { return in_dtype_of(op, "target", target, x); };
   if (!weight.defined() && !pos_weight.defined() && is_floating(input.dtype()))
-    return point_loss({PointLossKind::LogitsCrossEntropy}, input, target, reduction);
+    return as_target(point_loss({PointLossKind::LogitsCrossEntropy}, input, target, reduction));
   Tensor loss;
   {
     NoGradGuard no_grad;
@@ -259,7 +269,7 @@ Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& targe
     if (pos_weight.defined()) node->pos_weight = SavedTensor(pos_weight);
     record(node, {input, target, pos_weight}, loss);
   }
-  return reduce_loss(weight.defined() ? mul(loss, weight) : loss, reduction);
+  return reduce_loss(as_target(weight.defined() ? mul(loss, weight) : loss), reduction);
 }
 
 Tensor kl_div(const Tensor& input, const Tensor& target, LossReduction reduction, bool log_target) {

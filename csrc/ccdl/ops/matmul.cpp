@@ -3,6 +3,7 @@
 #include <ccdl/ops/matmul.h>
 
 #include <ccdl/kernels/gemm.h>
+#include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/promotion.h>
 #include <ccdl/ops/reduce.h>
@@ -294,7 +295,11 @@ Tensor addr(const Tensor& input, const Tensor& x, const Tensor& y, Scalar beta, 
   }
   const auto scaled = [](const Tensor& t, Scalar by) { return by.to_double() == 1 ? t : mul(t, by); };
   const Tensor product = scaled(outer(x, y), alpha);
-  return beta.to_double() == 0 ? product : add(scaled(input, beta), product);
+  if (beta.to_double() != 0) return add(scaled(input, beta), product);
+  if (!needs_graph(input)) return product;
+  // the input takes no part, not even as NaN, and has a gradient of zero
+  const Tensor never = zeros(Dims{}, DType::Bool, input.device());
+  return add(where(never, Operand(input), Operand(0.0)), product);
 }
 
 namespace {

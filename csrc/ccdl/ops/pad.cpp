@@ -137,7 +137,9 @@ Tensor pad(const Tensor& x, IntSpan padding, const std::string& mode_name, doubl
     }
     if (!(positive == Dims(padding))) return pad(kept, positive, mode_name, value);
   }
-  if (x.suggest_memory_format() == MemoryFormat::ChannelsLast) {  // the channels of a pixel move together
+  const bool keeps_format = mode != PadMode::Circular;
+  if (keeps_format &&
+      x.suggest_memory_format() == MemoryFormat::ChannelsLast) {  // the channels of a pixel move together
     const Tensor last = permute(x, Dims{0, 2, 3, 1});
     const Tensor y = pad_move(last, Dims{before[0], before[2], before[3], before[1]}, mode, value,
                               Dims{sizes[0], sizes[2], sizes[3], sizes[1]});

@@ -130,15 +130,19 @@ struct ProdBackward : Node {
 // Where x holds the extreme y; NaN matches NaN.
 Tensor ties(const Tensor& x, const Tensor& y) { return isclose(x, y, 0, 0, true); }
 
-// dx = dy / (number of ties) where x is the extreme value
+// dx = dy / (number of ties) where x is the extreme value. A NaN is that too (amax, amin: nothing is, 0 / 0)
 struct ExtremeBackward : Node {
   const char* name() const override { return "ExtremeBackward"; }
   SavedTensor x, y;
   Dims dims, kept;
+  bool nan_counts = true;
   TensorList apply(const TensorList& g) override {
-    const Tensor mask = ties(x.get(this), reshape(y.get(this), kept));
+    const Tensor v = x.get(this), extreme = reshape(y.get(this), kept);
+    const Tensor mask = nan_counts ? ties(v, extreme) : eq(v, extreme);
     const Tensor count = to(sum(mask, dims, true), g[0].dtype());
-    return {where(mask, div(reshape(g[0], kept), count), Scalar(0.0))};
+    const Tensor share = div(reshape(g[0], kept), count);
+    if (nan_counts) return {where(mask, share, Scalar(0.0))};
+    return {where(mask, share, where(isnan(extreme), Operand(extreme), Scalar(0.0)))};
   }
   void release_saved() override {
     x.reset();
@@ -148,18 +152,20 @@ struct ExtremeBackward : Node {
 
 }  // namespace
 
-void record_ties(const Tensor& x, const Tensor& y, const Reduction& r) {
+void record_ties(const Tensor& x, const Tensor& y, const Reduction& r, bool nan_counts) {
   auto node = make_ref<ExtremeBackward>();
   node->x = SavedTensor(x);
   node->y = SavedTensor(y, node.get());
   node->dims = r.dims;
   node->kept = r.kept;
+  node->nan_counts = nan_counts;
   record(node, {x}, y);
 }
 
 namespace {
 
-Tensor extreme(const char* op, ReduceOp kind, const Tensor& x, const MaybeDims& dims, bool keepdim) {
+Tensor extreme(const char* op, ReduceOp kind, const Tensor& x, const MaybeDims& dims, bool keepdim,
+               bool nan_counts = false) {
   const Reduction r(op, x, dims);
   if (!dims || dims->empty())
     CCDL_CHECK(x.numel() > 0, Runtime, op,
@@ -169,7 +175,7 @@ Tensor extreme(const char* op, ReduceOp kind, const Tensor& x, const MaybeDims& 
     CCDL_CHECK(x.dim() == 0 || x.size(d) > 0, Index, op, "(): Expected reduction dim ", d,
                " to have non-zero size, got input ", describe(x));
   Tensor y = launch(kind, x, r, keepdim, x.dtype());
-  if (needs_graph(x)) record_ties(x, y, r);
+  if (needs_graph(x)) record_ties(x, y, r, nan_counts);
   return y;
 }
 
@@ -331,8 +337,8 @@ Tensor prod(const Tensor& x, std::optional<int64_t> dim, bool keepdim, MaybeDTyp
   return y;
 }
 
-Tensor max(const Tensor& x) { return extreme("max", ReduceOp::Max, x, std::nullopt, false); }
-Tensor min(const Tensor& x) { return extreme("min", ReduceOp::Min, x, std::nullopt, false); }
+Tensor max(const Tensor& x) { return extreme("max", ReduceOp::Max, x, std::nullopt, false, true); }
+Tensor min(const Tensor& x) { return extreme("min", ReduceOp::Min, x, std::nullopt, false, true); }
 Tensor amax(const Tensor& x, const MaybeDims& dims, bool keepdim) {
   return extreme("amax", ReduceOp::Max, x, dims, keepdim);
 }

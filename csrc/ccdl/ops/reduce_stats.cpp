@@ -34,6 +34,8 @@ struct VarBackward : Node {
   TensorList apply(const TensorList& g) override {
     const Tensor v = x.get(this);
     Tensor scale = reshape(g[0], kept);
+    if (free == 0 && !root)  // the variance is infinite, and 0 / 0 where nothing varies
+      return {mul(scale, where(eq(v, mean(v, dims, true)), Operand(NAN), Operand(INFINITY)))};
     if (root) {
       scale = div_or_zero(scale, mul(reshape(y.get(this), kept), free));
     } else {

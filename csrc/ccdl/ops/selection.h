@@ -10,6 +10,6 @@ namespace ccdl::ops {
 void record_selection(const char* name, const Tensor& x, const Tensor& values, const Tensor& indices,
                       int64_t dim, bool dropped, bool repeats = false);
 // Records y = an element of x per reduced group: the gradient is shared evenly by the elements equal to it.
-void record_ties(const Tensor& x, const Tensor& y, const Reduction& r);
+void record_ties(const Tensor& x, const Tensor& y, const Reduction& r, bool nan_counts = true);
 
 }  // namespace ccdl::ops

@@ -242,13 +242,31 @@ Tensor ndtri(const Tensor& p) { return special("ndtri", SpecialUnary::Ndtri, p);
 Tensor log_ndtr(const Tensor& x) { return special("log_ndtr", SpecialUnary::LogNdtr, x); }
 Tensor ndtr(const Tensor& x) { return mul(erfc(mul(floating(x), -1 / kSqrt2)), 0.5); }
 
+namespace {
+
+// dx = -dy (log x + 1)
+struct EntrBackward : Node {
+  const char* name() const override { return "EntrBackward"; }
+  SavedTensor x;
+  TensorList apply(const TensorList& g) override { return {neg(mul(g[0], add(log(x.get(this)), 1)))}; }
+  void release_saved() override { x.reset(); }
+};
+
+}  // namespace
+
 Tensor entr(const Tensor& input) {
   const Tensor x = floating(input);
-  if (!needs_graph(x)) return where(lt(x, 0), Operand(-INFINITY), xlogy(neg(x), x));
-  const Tensor positive = gt(x, 0), safe = where(positive, x, Operand(1.0));
-  const Tensor value = where(positive, neg(mul(safe, log(safe))),
-                             to(where(eq(x, 0), Operand(0.0), Operand(-INFINITY)), x.dtype()));
-  return where(ne(x, x), x, value);
+  Tensor y;
+  {
+    const NoGradGuard no_grad;
+    y = where(lt(x, 0), Operand(-INFINITY), xlogy(neg(x), x));
+  }
+  if (needs_graph(x)) {
+    auto node = make_ref<EntrBackward>();
+    node->x = SavedTensor(x);
+    record(node, {x}, y);
+  }
+  return y;
 }
 
 Tensor zeta(const Operand& x, const Operand& q) { return special("zeta", SpecialBinary::Zeta, x, q); }

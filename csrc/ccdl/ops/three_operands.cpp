@@ -163,6 +163,33 @@ DType clamp_dtype(const Tensor& x, std::optional<Scalar> low, std::optional<Scal
   CCDL_CHECK(t != DType::Bool, DType, "clamp: not defined for bool tensors");
   return t;
 }
+
+// dx = dy where low <= x <= high, dlow where x < low < high, dhigh where x > high or low > high
+struct ClampTensorBackward : Node {
+  const char* name() const override { return "ClampBackward"; }
+  SavedTensor x, low, high;
+  TensorList apply(const TensorList& g) override {
+    const Tensor v = x.get(this), a = low.get(this), b = high.get(this);
+    const auto kept = [&](const Tensor& where_kept) { return where(where_kept, g[0], Operand(0.0)); };
+    TensorList out(3);
+    if (!a.defined() || !b.defined()) {
+      if (needs(0)) out[0] = kept(a.defined() ? ge(v, a) : le(v, b));
+      if (needs(1)) out[1] = kept(lt(v, a));
+      if (needs(2)) out[2] = kept(gt(v, b));
+      return out;
+    }
+    if (needs(0)) out[0] = kept(logical_and(ge(v, a), le(v, b)));
+    if (needs(1)) out[1] = kept(logical_and(lt(v, a), lt(a, b)));
+    if (needs(2)) out[2] = kept(logical_or(gt(v, b), gt(a, b)));
+    return out;
+  }
+  void release_saved() override {
+    x.reset();
+    low.reset();
+    high.reset();
+  }
+};
+
 bool is_nan(std::optional<Scalar> s) { return s && s->to_double() != s->to_double(); }
 
 }  // namespace
@@ -189,8 +216,19 @@ Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
       !needs_graph(x, low, high))
     return ternary_kernel("clamp", TernaryOp::ClampTensor, x, low, high, 0);
   Tensor y = x;
-  if (low.defined()) y = maximum(y, low);
-  return high.defined() ? minimum(y, high) : y;
+  {
+    const NoGradGuard no_grad;
+    if (low.defined()) y = maximum(y, low);
+    if (high.defined()) y = minimum(y, high);
+  }
+  if (needs_graph(x, low, high)) {
+    auto node = make_ref<ClampTensorBackward>();
+    node->x = SavedTensor(x);
+    node->low = SavedTensor(low);
+    node->high = SavedTensor(high);
+    record(node, {x, low, high}, y);
+  }
+  return y;
 }
 
 Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {

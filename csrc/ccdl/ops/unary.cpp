@@ -27,6 +27,10 @@ ElementParams params(double p0, double p1, double p2) {
 }
 
 Tensor masked(const Tensor& mask, const Tensor& g) { return where(mask, g, Operand(0)); }
+// The other way round, for kernels that let the gradient of a NaN pass.
+Tensor dropped(const Tensor& mask, const Tensor& g) { return where(mask, Operand(0), g); }
+// x below 0, else 0 without a slope
+Tensor negative_part(const Tensor& x) { return where(lt(x, 0), x, Operand(0)); }
 
 // g * f'(x) for the functions of analysis
 Tensor math_gradient(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor& g, const ElementParams& p) {
@@ -103,8 +107,9 @@ Tensor math_gradient(UnaryOp op, const Tensor& x, const Tensor& y, const Tensor&
     case PowScalar:
       return p.f[0] == 0 ? zeros_like(g) : mul(g, mul(pow(x, p.f[0] - 1), p.f[0]));
     case Logit: {
+      if (p.f[0] < 0) return where(logical_or(lt(x, 0), gt(x, 1)), Operand(NAN), div(g, mul(x, sub(1, x))));
       const Tensor d = div(g, mul(x, sub(1, x)));
-      return p.f[0] < 0 ? d : masked(logical_and(ge(x, p.f[0]), le(x, 1 - p.f[0])), d);
+      return masked(logical_and(ge(x, p.f[0]), le(x, 1 - p.f[0])), d);
     }
     case Sinc: {
       const Tensor z = mul(x, std::numbers::pi);
@@ -125,17 +130,17 @@ Tensor activation_gradient(UnaryOp op, const Tensor& x, const Tensor& y, const T
   const double a = p.f[0], b = p.f[1];
   switch (op) {
     case Relu:
-      return masked(gt(y, 0), g);
+      return dropped(le(y, 0), g);
     case Relu6:
-      return masked(logical_and(gt(x, 0), lt(x, 6)), g);
+      return dropped(logical_or(le(x, 0), ge(x, 6)), g);
     case LeakyRelu:
       return where(gt(x, 0), g, mul(g, a));
     case Elu:
-      return where(gt(x, 0), g, mul(g, mul(exp(minimum(x, 0)), a)));
+      return where(le(x, 0), mul(g, mul(exp(negative_part(x)), a)), g);
     case Selu:
-      return where(gt(x, 0), mul(g, kSeluScale), mul(g, mul(exp(minimum(x, 0)), kSeluScale * kSeluAlpha)));
+      return where(le(x, 0), mul(g, mul(exp(negative_part(x)), kSeluScale * kSeluAlpha)), mul(g, kSeluScale));
     case Celu:
-      return where(gt(x, 0), g, mul(g, exp(div(minimum(x, 0), a))));
+      return where(le(x, 0), mul(g, exp(div(negative_part(x), a))), g);
     case Silu:
     case Swish: {
       const double beta = op == Silu ? 1 : a;
@@ -166,18 +171,18 @@ Tensor activation_gradient(UnaryOp op, const Tensor& x, const Tensor& y, const T
     case Softsign:
       return div(g, square(add(abs(x), 1)));
     case Hardtanh:
-      return masked(logical_and(gt(x, a), lt(x, b)), g);
+      return dropped(logical_or(le(x, a), ge(x, b)), g);
     case Hardsigmoid:
       return masked(logical_and(gt(x, -3), lt(x, 3)), div(g, 6));
     case Hardswish:
-      return where(le(x, -3), Operand(0.0), where(lt(x, 3), mul(g, add(div(x, 3), 0.5)), g));
+      return where(le(x, -3), Operand(0.0), where(ge(x, 3), g, mul(g, add(div(x, 3), 0.5))));
     case Hardshrink:
     case Softshrink:
-      return masked(gt(abs(x), a), g);
+      return dropped(le(abs(x), a), g);
     case Tanhshrink:
       return mul(g, square(tanh(x)));
     case Threshold:
-      return masked(gt(x, a), g);
+      return dropped(le(x, a), g);
     case Clamp:
       return masked(logical_and(ge(x, a), le(x, b)), g);
     case NanToNum:

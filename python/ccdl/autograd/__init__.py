@@ -54,7 +54,18 @@ def __getattr__(name: Any) -> Any:
 def _as_tuple(value):
     if value is None:
         return ()
-    return (value,) if isinstance(value, _C.Tensor) else tuple(value)
+    return (value,) if isinstance(value, _C.Tensor) or _is_edge(value) else tuple(value)
+
+
+def _is_edge(value):
+    return isinstance(value, tuple) and len(value) > 1 and isinstance(value[0], _C._Node)
+
+
+def _runner(outputs, inputs):
+    """What runs from tensors to tensors, or between edges of the graph where there is one."""
+    if any(map(_is_edge, outputs)) or any(map(_is_edge, inputs or ())):
+        return _C._run_between
+    return _C._run_backward
 
 
 def _output_grads(op, outputs, grads):
@@ -93,11 +104,12 @@ def backward(
     """Accumulates into the leaves' ``.grad`` the gradient of ``sum_k <grad_tensors_k, tensors_k>``.
 
     Args:
-        tensors: a tensor or a sequence of tensors to differentiate.
+        tensors: a tensor or a sequence of tensors to differentiate; a
+            :class:`~ccdl.autograd.graph.GradientEdge` stands for the tensor it was made from.
         grad_tensors: the vector of the vector-Jacobian product, one per tensor; may be None for scalars.
         retain_graph: keep the graph for another backward; defaults to ``create_graph``.
         create_graph: record the backward itself, for higher derivatives.
-        inputs: only these leaves receive gradient; all reachable leaves otherwise.
+        inputs: only these leaves (or edges of leaves) receive gradient; all reachable leaves otherwise.
 
     Raises:
         RuntimeError: a non-scalar output without gradient, shapes that differ, or a graph already freed.
@@ -120,7 +132,10 @@ def backward(
             raise RuntimeError(
                 "backward: `inputs` argument to backward() cannot be empty; leave it out to reach every leaf"
             )
-    _C._run_backward(tensors, _real(grads), bool(retain_graph), bool(create_graph), inputs, True, True)
+    run = _runner(tensors, inputs)
+    if run is _C._run_between:
+        inputs = inputs or ()
+    run(tensors, _real(grads), bool(retain_graph), bool(create_graph), inputs, True, True)
 
 
 def grad(
@@ -138,7 +153,8 @@ def grad(
     stays.
 
     Args:
-        outputs, inputs: a tensor or sequence of tensors each.
+        outputs, inputs: a tensor or sequence of tensors each; a
+            :class:`~ccdl.autograd.graph.GradientEdge` stands for the tensor it was made from.
         grad_outputs: as ``grad_tensors`` of :func:`backward`.
         retain_graph, create_graph: as in :func:`backward`.
         allow_unused: an input that does not reach the outputs gives None instead of an error.
@@ -167,14 +183,22 @@ def grad(
         retain_graph = create_graph
     if allow_unused is None:
         allow_unused = materialize_grads
-    result = _C._run_backward(
+    if materialize_grads and any(map(_is_edge, inputs)):
+        raise RuntimeError(
+            "grad: materialize_grads cannot be used when the given input is a GradientEdge, whose sizes are "
+            "not known; pass the tensor"
+        )
+    if not inputs:
+        raise RuntimeError("grad: requires non-empty inputs; got nothing to differentiate with respect to")
+    result = _runner(outputs, inputs)(
         outputs, _real(grads), bool(retain_graph), bool(create_graph), inputs, bool(allow_unused), False
     )
     if any(isinstance(x, _C.Tensor) and x.is_complex() for x in inputs):
         from .._complex import ComplexTensor
 
         result = tuple(
-            ComplexTensor(g) if g is not None and x.is_complex() else g for x, g in zip(inputs, result)
+            ComplexTensor(g) if g is not None and isinstance(x, _C.Tensor) and x.is_complex() else g
+            for x, g in zip(inputs, result)
         )
     if materialize_grads:
         result = tuple(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from .. import _C
 from ..errors import RuntimeError as CcdlRuntimeError
+from .function import Function
 from .grad_mode import _asked, _dual_levels, enable_grad
 
 __all__ = [
@@ -28,9 +29,23 @@ __all__ = [
 
 
 class _Dual(NamedTuple):
-    value: _C.Tensor  # what the caller got; its history begins here
+    value: _C.Tensor  # what the caller got
+    node: Any  # its grad_fn then: another one after a write in place
+    start: _C.Tensor  # its history begins here
     primal: _C.Tensor
     tangent: _C.Tensor
+
+
+class _Start(Function):
+    """The identity from a leaf to a tensor of the same memory that may be written in place."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return grads[0]
 
 
 _levels: list[dict[int, _Dual]] = _dual_levels
@@ -84,7 +99,7 @@ def make_dual(tensor: _C.Tensor, tangent: _C.Tensor, *, level: int | None = None
         level: the open one by default.
 
     Raises:
-        RuntimeError: no level is open; the sizes differ.
+        RuntimeError: no level is open; the sizes differ; one of the two has a tangent already.
         ValueError: one of the two is not of floating point.
 
     >>> import ccdl
@@ -113,9 +128,20 @@ def make_dual(tensor: _C.Tensor, tangent: _C.Tensor, *, level: int | None = None
             "Tensor, this is not supported. Tensor is of size "
             f"{list(tensor.shape)} while the given forward gradient is of size {list(tangent.shape)}."
         )
+    for name, x in (("primal", tensor), ("tangent", tangent)):
+        if table and unpack_dual(x, level=level).tangent is not None:
+            raise CcdlRuntimeError(
+                f"make_dual: the {name} already has a forward gradient at the same level; take it apart with "
+                "unpack_dual() first"
+            )
     with enable_grad():
-        value = tensor.view_as(tensor) if tensor.requires_grad else tensor.detach().requires_grad_()
-    table[id(value)] = _Dual(value, tensor, tangent)
+        if tensor.requires_grad:
+            start = value = tensor.view_as(tensor)
+        else:
+            start = value = tensor.detach().requires_grad_()
+            if not (_C._batched_among((tensor,)) or tensor.is_inference()):
+                value = _Start.apply(start)
+    table[id(value)] = _Dual(value, value.grad_fn, start, tensor, tangent)
     return value
 
 
@@ -149,13 +175,13 @@ def unpack_dual(tensor: _C.Tensor, *, level: int | None = None) -> UnpackedDualT
     table = _table(level)
     if not table:
         return UnpackedDualTensor(tensor, None)
-    if id(tensor) in table:
+    if id(tensor) in table and tensor.grad_fn is table[id(tensor)].node:
         dual = table[id(tensor)]
-        return UnpackedDualTensor(dual.primal, dual.tangent)
-    if not tensor.requires_grad:
+        return UnpackedDualTensor(dual.primal.view_as(dual.primal), dual.tangent)
+    if tensor.grad_fn is None:
         return UnpackedDualTensor(tensor, None)
     duals = list(table.values())
-    inputs = tuple(d.value for d in duals)
+    inputs = tuple(d.start for d in duals)
     recording = _asked.mode
     with enable_grad():
         direction = _C.zeros_like(tensor).requires_grad_()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from typing import Any
 
 from .. import _C
+from .grad_mode import _dual_levels, no_grad
 
 __all__ = ["Function", "FunctionCtx", "InplaceFunction", "once_differentiable"]
 
@@ -26,6 +28,7 @@ class FunctionCtx:
         self._dirty = ()
         self._constant = ()
         self._materialize = True
+        self._for_forward: Any = ()
         self._complex_outputs: Any = frozenset()
         self._complex_saved: Any = frozenset()
 
@@ -38,13 +41,14 @@ class FunctionCtx:
         self._to_save = tensors
 
     def save_for_forward(self, *tensors: Any) -> None:
-        """Accepted without effect: derivatives along a direction come from ``backward``."""
+        """Keeps tensors (or None) for ``jvp``, where they are ``saved_tensors``."""
         for t in tensors:
             if t is not None and not isinstance(t, _C.Tensor):
                 raise TypeError(
                     "save_for_forward expects all arguments to be tensors; you should save non-tensors as "
                     f"attributes on ctx, got {type(t).__name__}"
                 )
+        self._for_forward = tensors
 
     def mark_dirty(self, *tensors: Any) -> None:
         """Names the inputs that forward changed in place; they must be returned."""
@@ -193,6 +197,14 @@ class Function:
 
     vjp = backward
 
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Turns tangents of the arguments (None where there is none) into those of the outputs; see
+        :mod:`ccdl.autograd.forward_ad`. Without it they come from ``backward``."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
     @classmethod
     def _backward_of(cls):
         if cls.vjp is Function.vjp:
@@ -215,12 +227,19 @@ class Function:
         recording = _C._set_grad_enabled(False)
         try:
             if cls.setup_context is not Function.setup_context:
+                if cls.forward.__defaults__:
+                    args = _with_defaults(cls.forward, args)
+                    ctx = FunctionCtx(cls, args)
                 output = cls.forward(*args)
                 cls.setup_context(ctx, args, output)
             else:
                 output = cls.forward(ctx, *args)
         finally:
             _C._set_grad_enabled(recording)
+        if _dual_levels and cls.jvp is not Function.jvp and not ctx._dirty:
+            tangents = _tangents_of(args)
+            if tangents is not None:
+                return _with_tangents(cls, ctx, tangents, output)
         if not (recording and any(ctx.needs_input_grad)):
             return output
         return _record(cls, ctx, args, output)
@@ -228,6 +247,57 @@ class Function:
     @staticmethod
     def clone(*args: Any) -> Any:
         raise RuntimeError("Function has no clone")
+
+
+def _tangents_of(args):
+    """The tangents beside the arguments; None if there is none, or if a gradient is asked for as well, which
+    ``backward`` gives together with the tangents."""
+    from .forward_ad import unpack_dual
+
+    tangents = []
+    for a in args:
+        if not (isinstance(a, _C.Tensor) and a.requires_grad):
+            tangents.append(None)
+            continue
+        primal, tangent = unpack_dual(a)
+        if primal.requires_grad or tangent is not None and tangent.requires_grad:
+            return None
+        tangents.append(tangent)
+    return None if all(t is None for t in tangents) else tangents
+
+
+def _with_tangents(cls, ctx, tangents, output):
+    from .forward_ad import make_dual
+
+    single = not isinstance(output, tuple)
+    outputs = (output,) if single else output
+    ctx._saved = ctx._for_forward
+    with no_grad():
+        found = cls.jvp(ctx, *tangents)
+    found = found if isinstance(found, tuple) else (found,)
+    if len(found) != len(outputs):
+        raise RuntimeError(
+            f"{cls.__name__}: jvp returned an incorrect number of forward gradients (expected "
+            f"{len(outputs)}, got {len(found)})"
+        )
+    results = []
+    for i, (y, t) in enumerate(zip(outputs, found)):
+        constant = not isinstance(y, _C.Tensor) or any(y is c for c in ctx._constant)
+        if t is not None and constant:
+            raise RuntimeError(
+                f"{cls.__name__}: jvp returned a forward gradient at position {i}, but the corresponding "
+                "forward output is not a differentiable Tensor. You should return None at that position "
+                "instead."
+            )
+        results.append(y if t is None else make_dual(y.detach(), t.detach()))
+    return results[0] if single else tuple(results)
+
+
+def _with_defaults(forward, args):
+    """``args`` and the defaults of the parameters behind them."""
+    bound = inspect.signature(forward).bind(*args)
+    bound.apply_defaults()
+    return bound.args
 
 
 def _record(cls, ctx, args, output):

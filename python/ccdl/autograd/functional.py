@@ -73,6 +73,17 @@ def _fill(grads, inputs, op, strict, what="The output of the user-provided funct
     return tuple(filled)
 
 
+def _depending(values, create_graph, strict, op):
+    """``values``, which in strict mode under create_graph have to be differentiable again."""
+    for index, value in enumerate(values if strict and create_graph else ()):
+        if not value.requires_grad:
+            raise RuntimeError(
+                f"The jacobian of the user-provided function is independent of input {index}. This is not "
+                f"allowed in strict mode of {op} when create_graph=True."
+            )
+    return values
+
+
 def _safe_grad(outputs, inputs, seeds, create_graph):
     """grad over those outputs that have a graph; None everywhere if none has."""
     pairs = [(y, s) for y, s in zip(outputs, seeds) if y.requires_grad]
@@ -123,6 +134,7 @@ def vjp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, stric
         outputs, single_out = _call(func, inputs, "vjp", strict)
         v = _check_vectors(v, outputs, "vjp", "output")
         product = _fill(_safe_grad(outputs, inputs, v, create_graph), inputs, "vjp", strict)
+        _depending(product, create_graph, strict, "vjp")
     return (
         _unpack(_finish(outputs, create_graph), single_out),
         _unpack(_finish(product, create_graph), single_in),
@@ -146,6 +158,7 @@ def jvp(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, stric
         pulled = _safe_grad(outputs, inputs, dual, True)
         pulled = _fill(pulled, inputs, "jvp", strict)
         product = _fill(_safe_grad(pulled, dual, v, create_graph), outputs, "jvp", False)
+        _depending(product, create_graph, strict, "jvp")
     return (
         _unpack(_finish(outputs, create_graph), single_out),
         _unpack(_finish(product, create_graph), single_out),
@@ -195,6 +208,7 @@ def _hessian_product(op, func, inputs, v, create_graph, strict):
         output = _scalar(func, inputs, op, strict)
         first = _fill(_safe_grad((output,), inputs, (_C.ones_like(output),), True), inputs, op, strict)
         product = _fill(_safe_grad(first, inputs, v, create_graph), inputs, op, strict, None)
+        _depending(product, create_graph, strict, op)
     return _finish((output,), create_graph)[0], _unpack(_finish(product, create_graph), single_in)
 
 
@@ -207,7 +221,8 @@ def _jacobian_rows(y, inputs, create_graph, strict, op, what):
             grads = _grad(flat[j], inputs, retain_graph=True, create_graph=create_graph, allow_unused=True)
         else:
             grads = (None,) * len(inputs)
-        for k, g in enumerate(_fill(grads, inputs, op, strict, what)):
+        filled = _fill(grads, inputs, op, strict, what)
+        for k, g in enumerate(_depending(filled, create_graph, strict, op)):
             rows[k].append(g)
     shape = tuple(y.shape)
     return tuple(

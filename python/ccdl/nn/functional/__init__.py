@@ -1,5 +1,7 @@
 """Functions without state: PyTorch's ``torch.nn.functional``. One file per family."""
 
+from typing import Any
+
 from . import (
     activation,
     attention,
@@ -48,3 +50,11 @@ for _family in (
         globals()[_name] = getattr(_family, _name)
         __all__.append(_name)
 del _family, _name
+
+
+def __getattr__(name: str) -> Any:
+    if name == "grad":
+        from .. import grad
+
+        return grad
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

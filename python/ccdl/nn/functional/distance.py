@@ -5,6 +5,7 @@ from __future__ import annotations
 from ... import _C
 from ..._C import Tensor
 from ..._checks import check_tensors
+from ...errors import DTypeError
 from .loss import _check_fits
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
@@ -21,6 +22,13 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     x1, x2 = _C.broadcast_tensors(*_C._autocast("cosine_similarity", [x1, x2]))
     if eps < 0:
         raise RuntimeError(f"cosine_similarity: eps is {eps}, must not be negative")
+    dtype = _C.promote_types(x1.dtype, x2.dtype)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        raise DTypeError(
+            f"cosine_similarity: expected common dtype to be floating point, yet common dtype is {dtype} "
+            f"(x1 {x1.dtype}, x2 {x2.dtype}); convert one of them with .float()"
+        )
+    x1, x2 = x1.to(dtype), x2.to(dtype)
     n1 = x1.norm(2, dim, keepdim=True).clamp_min(eps)
     n2 = x2.norm(2, dim, keepdim=True).clamp_min(eps)
     return ((x1 / n1) * (x2 / n2)).sum(dim)

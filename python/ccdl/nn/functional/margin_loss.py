@@ -151,7 +151,13 @@ def soft_margin_loss(
     reduction = _reduction("soft_margin_loss", reduction, size_average, reduce)
     _check_fits("soft_margin_loss", "input", input, target=target)
     input, target = _C._autocast("soft_margin_loss", [input, target])
-    return _reduce(_C.softplus(-target * input), reduction)
+    loss = _C.softplus(-target * input)
+    if not input.is_floating_point():
+        raise errors.DTypeError(
+            f"soft_margin_loss: result type {loss.dtype} can't be cast to the desired output type "
+            f"{input.dtype}; input must be floating point, convert it with .float()"
+        )
+    return _reduce(loss.to(input.dtype), reduction)
 
 
 def multi_margin_loss(
