@@ -18,6 +18,7 @@ int traverse_autograd(const Tensor& x, visitproc visit,
 void clear_autograd(const Tensor& x);
 PyObject* wrap_node(const Ref<autograd::Node>& node);  // autograd_nodes.cpp: the Python view of a grad_fn
 PyObject* strided_layout();
-Tensor tensor_from_buffer(PyObject* o, const char* op);  // exchange.cpp: shares the memory
+PyObject* compare_with_array(PyObject* x, PyObject* array, int op);  // tensor_python.cpp
+Tensor tensor_from_buffer(PyObject* o, const char* op);              // exchange.cpp: shares the memory
 
 }  // namespace ccdl::python

@@ -27,6 +27,8 @@ const Row kRows[] = {
      [](const Args& a) { return call("deepcopy", a.self(), a.object(1)); }},
     {"__reduce_ex__(Tensor self, object protocol) -> tuple",
      [](const Args& a) { return call("reduce_ex", a.self(), a.object(1)); }},
+    {"__array_wrap__(Tensor self, object array, object context=None, bool return_scalar=False) -> Tensor",
+     [](const Args& a) { return call("array_wrap", a.self(), a.object(1)); }},
     {"__copy__(Tensor self) -> Tensor", [](const Args& a) { return call("copy", a.self()); }},
     {"__reversed__(Tensor self) -> Tensor",
      [](const Args& a) {
@@ -125,6 +127,19 @@ const Row kRows[] = {
 };
 
 }  // namespace
+
+// x == array, x != array: by a tensor over the array (NumPy declines, and Python would compare identities).
+PyObject* compare_with_array(PyObject* x, PyObject* array, int op) {
+  if (!PyObject_HasAttrString(array, "__array_interface__") || PyType_Check(array)) Py_RETURN_NOTIMPLEMENTED;
+  PyObject* m = PyImport_ImportModule("ccdl");
+  PyObject* t = m ? PyObject_CallMethod(m, "as_tensor", "O", array) : nullptr;
+  Py_XDECREF(m);
+  if (!t && !PyErr_ExceptionMatches(PyExc_TypeError)) return nullptr;
+  if (!t) PyErr_Clear();  // an array of strings or objects equals no tensor
+  PyObject* r = t ? PyObject_RichCompare(x, t, op) : Py_NewRef(Py_NotImplemented);
+  Py_XDECREF(t);
+  return r;
+}
 
 void bind_tensor_python(PyObject* module) { add_rows(module, kRows); }
 

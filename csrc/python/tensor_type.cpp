@@ -431,7 +431,9 @@ PyObject* compare(PyObject* a, PyObject* b, int op) {
         return ops::ge(x, y);
     }
   });
-  return r;
+  if (r != Py_NotImplemented || (op != Py_EQ && op != Py_NE)) return r;
+  Py_DECREF(r);
+  return compare_with_array(a, b, op);
 }
 Py_hash_t tensor_hash(PyObject* o) { return static_cast<Py_hash_t>(reinterpret_cast<intptr_t>(o) >> 4); }
 

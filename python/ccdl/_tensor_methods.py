@@ -255,3 +255,13 @@ def stft(x, n_fft, hop_length, win_length, window, center, pad_mode, *rest):
 
     mode = "reflect" if pad_mode is None else pad_mode
     return function(x, n_fft, hop_length, win_length, window, center, mode, *rest)
+
+
+def array_wrap(x, array):
+    """What NumPy makes of a tensor among its operands: a tensor over the array it computed; truth values
+    come as bytes."""
+    from . import from_numpy
+
+    if array.dtype == bool:
+        array = array.astype("uint8")
+    return from_numpy(array)

@@ -84,7 +84,9 @@ Tensor softshrink(const Tensor& x, double lambd) {
              dtype_name(x.dtype()), ", but found ", lambd);
   return floating_unary("softshrink", UnaryOp::Softshrink, x, lambd);
 }
+// The bound is taken in the precision of x, so that data written with the same number are on it.
 Tensor hardshrink(const Tensor& x, double lambd) {
+  if (is_half(x.dtype())) lambd = item(full(Dims{}, Scalar(lambd), x.dtype())).to_double();
   return floating_unary("hardshrink", UnaryOp::Hardshrink, x, lambd);
 }
 Tensor tanhshrink(const Tensor& x) { return floating_unary("tanhshrink", UnaryOp::Tanhshrink, x); }

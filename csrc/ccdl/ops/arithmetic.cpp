@@ -396,24 +396,31 @@ Tensor pow(const Operand& a, const Operand& b) {
 }
 
 // clang-format off
-// X(name, Op, result); comparisons and heaviside have no derivative.
+// X(name, Op, result); comparisons have no derivative.
 #define CCDL_SIMPLE_FUNCTIONS(X)                                                                              \
   X(mul, Mul, Promoted) X(div, Div, Floating) X(floor_divide, FloorDivide, Promoted)                          \
   X(trunc_divide, TruncDivide, Promoted) X(remainder, Remainder, Promoted) X(fmod, Fmod, Promoted)            \
   X(maximum, Maximum, Promoted) X(minimum, Minimum, Promoted) X(fmax, Fmax, Promoted) X(fmin, Fmin, Promoted) \
   X(atan2, Atan2, Floating) X(hypot, Hypot, Floating) X(copysign, Copysign, Floating)                         \
   X(logaddexp, Logaddexp, Floating) X(logaddexp2, Logaddexp2, Floating) X(xlogy, Xlogy, Floating)             \
-  X(xlog1py, Xlog1py, Floating) X(heaviside, Heaviside, Promoted)                                             \
+  X(xlog1py, Xlog1py, Floating)                                                                               \
   X(logical_and, LogicalAnd, Bool) X(logical_or, LogicalOr, Bool) X(logical_xor, LogicalXor, Bool)            \
   X(eq, Eq, Bool) X(ne, Ne, Bool) X(lt, Lt, Bool) X(le, Le, Bool) X(gt, Gt, Bool) X(ge, Ge, Bool)
 // clang-format on
-#define CCDL_X(name, Op, result)                                                                \
-  Tensor name(const Operand& a, const Operand& b) {                                             \
-    return apply_binary(#name, BinaryOp::Op, a, b, Result::result, 1,                           \
-                        Result::result != Result::Bool && BinaryOp::Op != BinaryOp::Heaviside); \
+#define CCDL_X(name, Op, result)                                                                       \
+  Tensor name(const Operand& a, const Operand& b) {                                                    \
+    return apply_binary(#name, BinaryOp::Op, a, b, Result::result, 1, Result::result != Result::Bool); \
   }
 CCDL_SIMPLE_FUNCTIONS(CCDL_X)
 #undef CCDL_X
+
+Tensor heaviside(const Operand& a, const Operand& b) {
+  CCDL_CHECK(!a.is_tensor() || !b.is_tensor() || a.tensor.dtype() == b.tensor.dtype(), Runtime,
+             "heaviside is not implemented for tensors with different dtypes: input is ",
+             dtype_name(a.tensor.dtype()), " and values ", dtype_name(b.tensor.dtype()),
+             "; convert one of them");
+  return apply_binary("heaviside", BinaryOp::Heaviside, a, b, Result::Promoted, 1, false);
+}
 
 // A half format's neighbours are found in its bits.
 static Tensor neighbour(const Operand& a, const Operand& b) {

@@ -231,6 +231,13 @@ Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
   return y;
 }
 
+// Whether a half format holds the number: lerp's weight may lie beyond its largest.
+static bool held(const Operand& weight, DType t) {
+  if (weight.is_tensor() || !is_half(t)) return true;
+  const double v = weight.scalar.to_double();
+  return item(full(Dims{}, weight.scalar, t)).to_double() == v || v != v;
+}
+
 Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
   CCDL_CHECK(start.dtype() == end.dtype(), DType, "lerp: expected dtype ", dtype_name(start.dtype()),
              " for `end`, but got dtype ", dtype_name(end.dtype()));
@@ -241,6 +248,8 @@ Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
              dtype_name(weight.tensor.dtype()));
   if (weight.is_tensor() && weight.tensor.dtype() != start.dtype())
     return lerp(start, end, Operand(to(weight.tensor, start.dtype())));
+  if (!held(weight, start.dtype()))
+    return to(lerp(to(start, DType::Float32), to(end, DType::Float32), weight), start.dtype());
   check_same_device("lerp", {{"input", &start}, {"end", &end}, {"weight", &weight.tensor}});
   const Tensor w =
       weight.is_tensor() ? weight.tensor : full(Dims{}, weight.scalar, start.dtype(), start.device());
@@ -258,9 +267,10 @@ Tensor lerp(const Tensor& start, const Tensor& end, const Operand& weight) {
 }
 
 Tensor lerp_(const Tensor& x, const Tensor& end, const Operand& weight) {
-  const Tensor w = weight.is_tensor()       ? weight.tensor
-                   : is_floating(x.dtype()) ? full(Dims{}, weight.scalar, x.dtype(), x.device())
-                                            : Tensor();
+  const Tensor w = weight.is_tensor() ? weight.tensor
+                   : is_floating(x.dtype()) && held(weight, x.dtype())
+                       ? full(Dims{}, weight.scalar, x.dtype(), x.device())
+                       : Tensor();
   if (w.defined() && is_floating(x.dtype()) && ternary_inplace("lerp_", TernaryOp::Lerp, x, end, w, 0))
     return x;
   return inplace("lerp_", x, [&](const Tensor& v) { return lerp(v, end, weight); });

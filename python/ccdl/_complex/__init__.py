@@ -371,6 +371,11 @@ class ComplexTensor(Tensor):
         found = self.numpy()
         return found if dtype is None else found.astype(dtype)
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        from .._tensor_methods import array_wrap
+
+        return array_wrap(self, array)
+
     def __dlpack__(self, *args: Any, **kwargs: Any) -> Any:
         raise errors.TypeError("__dlpack__: complex tensors are not exchanged; hand over view_as_real(z)")
 
@@ -486,7 +491,7 @@ def as_complex(x: Any, like: ComplexTensor | None = None) -> Any:
 
 
 _C._pair_class(ComplexTensor)
-from . import arithmetic, linalg, make, methods, reductions, shapes
+from . import arithmetic, factors, inverse, linalg, make, methods, reductions, shapes
 from . import table as _table
 from . import text as _text
 

@@ -171,7 +171,7 @@ def pow_(input: Any, exponent: Any) -> Any:
         if exponent == 0.5:
             return sqrt(input)
     a, b = both(input, exponent)
-    result = exp(mul(b, log(a)))
+    result = exp(mul(b, OPS["log"](a)))
     at_zero = (a._parts == 0).all(-1)
     if not builtins.bool(at_zero.any()):
         return result
@@ -234,11 +234,6 @@ def exp(z: Any) -> Any:
     return pair(size * z.imag.cos(), size * z.imag.sin())
 
 
-@op("log")
-def log(z: Any) -> Any:
-    return pair(abs_(z).log(), angle(z))
-
-
 @op("sqrt")
 def sqrt(z: Any) -> Any:
     """The root with a real part that is not negative: u + i y / 2u with u = sqrt((|z| + |x|) / 2) where
@@ -252,10 +247,6 @@ def sqrt(z: Any) -> Any:
 
 
 def _functions() -> None:
-    log_of = {"log2": 2.0, "log10": 10.0}
-    for name, base in log_of.items():
-        OPS[name] = lambda z, base=base: own(log(z)._parts / math.log(base))
-    OPS["log1p"] = lambda z: log(add(z, 1))
     OPS["expm1"] = lambda z: pair(
         z.real.expm1() * z.imag.cos() - 2 * (z.imag / 2).sin() ** 2, z.real.exp() * z.imag.sin()
     )
@@ -268,12 +259,6 @@ def _functions() -> None:
     OPS["tanh"] = _tanh
     OPS["tan"] = lambda z: _turned_back(_tanh(_turned(z)))
     OPS["sigmoid"] = lambda z: mul(add(_tanh(mul(z, 0.5)), 1), 0.5)
-    OPS["asinh"] = OPS["arcsinh"] = _asinh
-    OPS["asin"] = OPS["arcsin"] = lambda z: _turned_back(_asinh(_turned(z)))
-    OPS["acos"] = OPS["arccos"] = lambda z: sub(math.pi / 2, OPS["asin"](z))
-    OPS["acosh"] = OPS["arccosh"] = lambda z: log(add(z, mul(sqrt(add(z, 1)), sqrt(sub(z, 1)))))
-    OPS["atanh"] = OPS["arctanh"] = _atanh
-    OPS["atan"] = OPS["arctan"] = lambda z: _turned_back(_atanh(_turned(z)))
     OPS["silu"] = lambda z, inplace=False: mul(z, OPS["sigmoid"](z))
 
 
@@ -282,19 +267,6 @@ def _tanh(z: Any) -> Any:
     t, c, s = z.real.tanh(), z.imag.cos(), z.imag.sin()
     size = c * c + t * t * s * s
     return pair(t / size, s * c * (1 - t * t) / size)
-
-
-def _asinh(z: Any) -> Any:
-    """log(z + sqrt(z^2 + 1)) on the side where nothing cancels: asinh is odd."""
-    left = z.real.signbit()
-    side = own(_C.where(left.unsqueeze(-1), -z._parts, z._parts))
-    found = log(add(side, sqrt(add(mul(side, side), 1))))
-    return own(_C.where(left.unsqueeze(-1), -found._parts, found._parts))
-
-
-def _atanh(z: Any) -> Any:
-    """(log(1 + z) - log(1 - z)) / 2."""
-    return mul(sub(log(add(z, 1)), log(sub(1, z))), 0.5)
 
 
 _functions()

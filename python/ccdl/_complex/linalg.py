@@ -193,9 +193,25 @@ def solve(A: Any, B: Any, left: bool = True) -> Any:
     return x.squeeze(-1) if vector else x
 
 
-@op("_linalg_pinv", "pinverse")
+@op("_linalg_pinv")
 def pinv(A: Any, *tolerances: Any) -> Any:
     return _halved(_C._linalg_pinv(_doubled(A), *tolerances), A.shape[-1], A.shape[-2])
+
+
+@op("pinverse")
+def pinverse(input: Any, rcond: float = 1e-15) -> Any:
+    relative = _C.tensor(float(rcond), dtype=_C.float64, device=input.device)
+    return pinv(input, None, relative, False)
+
+
+@op("addr")
+def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    return add(mul(as_complex(input), beta), mul(outer(vec1, vec2), alpha))
+
+
+@op("addbmm")
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    return add(mul(as_complex(input), beta), mul(sum_(matmul(*both(batch1, batch2)), 0), alpha))
 
 
 @op("_linalg_svdvals")

@@ -125,6 +125,8 @@ def var(
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
+    if not input.ndim:
+        return var(input.reshape(1), 0, correction=correction)
     dims = all_of(input, dim)
     return _C.var(input._parts, dims, correction=correction, keepdim=keepdim).sum(-1)
 
@@ -132,6 +134,22 @@ def var(
 @op("std")
 def std(*args: Any, **kwargs: Any) -> Any:
     return var(*args, **kwargs).sqrt()
+
+
+@op("var_mean")
+def var_mean(
+    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> Any:
+    if isinstance(dim, builtins.bool):
+        dim, unbiased = None, dim
+    spread = var(input, dim, unbiased, keepdim, correction=correction)
+    return spread, OPS["mean"](input, dim, keepdim)
+
+
+@op("std_mean")
+def std_mean(*args: Any, **kwargs: Any) -> Any:
+    spread, middle = var_mean(*args, **kwargs)
+    return spread.sqrt(), middle
 
 
 @op("norm", "vector_norm", "matrix_norm", "_vector_norm")

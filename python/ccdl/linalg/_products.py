@@ -44,8 +44,8 @@ def multi_dot(tensors: Any, *, out: Tensor | None = None) -> Tensor:
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
-    """Dot products along ``dim``, broadcasting the other dimensions."""
-    return into(out, (x * y).sum(dim))
+    """Dot products along ``dim``, of the conjugate of a complex ``x``, broadcasting the other dimensions."""
+    return into(out, ((x.conj() if x.is_complex() else x) * y).sum(dim))
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
@@ -77,7 +77,7 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:
     count = x.shape[-1] if N is None else N
     if count <= 1:
         raise errors.RuntimeError(f"linalg.vander: N must be greater than 1, got {count}")
-    x = x.to(_C.int64) if not x.is_floating_point() else x
+    x = x if x.is_floating_point() or x.is_complex() else x.to(_C.int64)
     ones = _C.ones_like(x).unsqueeze(-1)
     return _C.cat([ones, x.unsqueeze(-1).expand(*x.shape, count - 1).cumprod(-1)], -1)
 

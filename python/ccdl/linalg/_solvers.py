@@ -248,7 +248,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
             f"{tuple(A.shape)} and {tuple(B.shape)}"
         )
     m, n = A.shape[-2:]
-    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else A.new_empty(0)
+    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else A.real.new_empty(0)
     solution = _regular_lstsq(A, right, rcond)
     if solution is not None:
         rank = _C.full(A.shape[:-2], min(m, n), dtype=_C.int64, device=A.device)
@@ -260,7 +260,8 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     if driver == "gels":  # which takes full rank for granted
         rank = rank.new_empty(0)
     if full:
-        residuals = (A @ solution - right).square().sum(-2)
+        miss = A @ solution - right
+        residuals = (miss.abs() if miss.is_complex() else miss).square().sum(-2)
     return _LstSq(solution.squeeze(-1) if vector else solution, residuals, rank, values)
 
 
