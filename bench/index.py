@@ -147,4 +147,10 @@ ROWS = [
     backward("embedding_bag 4000x256", bags, 4000, 256, bytes=13e6),
     op("embedding 32000x512", lookup, 32000, 512, bytes=16.8e6),
     backward("embedding 32000x512", lookup, 32000, 512, bytes=99e6),
+    *(op(f"planes to pixels {'x'.join(map(str, shape))}", lambda T, x: x.movedim(-3, -1).contiguous(), *shape) for shape in ((3, 224, 224), (8, 3, 64, 64), (8, 4, 64, 64))),
+    *(op(f"pixels to planes {'x'.join(map(str, shape))}", lambda T, x: x.movedim(-1, -3).contiguous(), *shape) for shape in ((224, 224, 3), (8, 64, 64, 4))),
+    *(
+        op(f"{name} channels_last", lambda T, x, f=f: f(T, x.contiguous(memory_format=T.channels_last)), 16, 64, 28, 28)
+        for name, f in (("channel_shuffle", F("channel_shuffle", 4)), ("pixel_shuffle", F("pixel_shuffle", 2)))
+    ),
 ]

@@ -141,6 +141,10 @@ inline void copy_row(const T* __restrict x, int64_t sx, T* __restrict y, int64_t
     simd_elementwise_convert().reverse[kWidth](x, y, n);
   } else if (sx == 2 && sy == 1 && n >= 32) {
     simd_elementwise_convert().every_second[kWidth](x, y, n);
+  } else if (sx == 3 && sy == 1 && n >= 32) {
+    simd_elementwise_convert().every_third[kWidth](x, y, n);
+  } else if (sx == 4 && sy == 1 && n >= 16) {
+    simd_elementwise_convert().every_fourth[kWidth](x, y, n);
   } else {
     for (int64_t i = 0; i < n; ++i) y[i * sy] = x[i * sx];
   }
@@ -168,7 +172,9 @@ inline void copy_walk(const Walk& w, const T* x, T* y) {
         simd_elementwise_convert().copy_rows(from, rx * kItem, to, ry * kItem, m, n * kItem);
       } else if (sx == 0 && n == 2) {
         for (int64_t i = 0; i < m; ++i, from += rx, to += ry) to[0] = to[1] = *from;
-      } else if (n < 32) {
+      } else if (n >= 2 && n <= 4 && rx == 1 && ry == n && m >= 8) {
+        simd_elementwise_convert().deal[width_index(sizeof(T))](from, sx, n, to, m);
+      } else if (n < 32 && !(sx == 4 && n >= 16)) {
         for (int64_t i = 0; i < m; ++i, from += rx, to += ry)
           for (int64_t j = 0; j < n; ++j) to[j] = from[j * sx];
       } else {

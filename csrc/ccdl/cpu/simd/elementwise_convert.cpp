@@ -154,11 +154,39 @@ void fill(const void* value, void* y, int64_t n) {
   T* p = (T*)y;
   for (int64_t i = 0; i < n; ++i) p[i] = v;
 }
-template <class T>
-void every_second(const void* x, void* y, int64_t n) {
+template <class T, int kStep>
+CCDL_SI void every(const void* x, void* y, int64_t n) {
   const T* __restrict p = (const T*)x;
   T* __restrict q = (T*)y;
-  for (int64_t i = 0; i < n; ++i) q[i] = p[2 * i];
+  for (int64_t i = 0; i < n; ++i) q[i] = p[kStep * i];
+}
+template <class T>
+void every_second(const void* x, void* y, int64_t n) {
+  every<T, 2>(x, y, n);
+}
+template <class T>
+void every_third(const void* x, void* y, int64_t n) {
+  every<T, 3>(x, y, n);
+}
+template <class T>
+void every_fourth(const void* x, void* y, int64_t n) {
+  every<T, 4>(x, y, n);
+}
+template <class T>
+void deal(const void* x, int64_t x_step, int64_t count, void* to, int64_t n) {
+  const T* __restrict p = (const T*)x;
+  T* __restrict y = (T*)to;
+  if (count == 2) {
+    const T* __restrict q = p + x_step;
+    for (int64_t i = 0; i < n; ++i) y[2 * i] = p[i], y[2 * i + 1] = q[i];
+  } else if (count == 3) {
+    const T* __restrict q = p + x_step, * __restrict r = q + x_step;
+    for (int64_t i = 0; i < n; ++i) y[3 * i] = p[i], y[3 * i + 1] = q[i], y[3 * i + 2] = r[i];
+  } else {
+    const T* __restrict q = p + x_step, * __restrict r = q + x_step, * __restrict s = r + x_step;
+    for (int64_t i = 0; i < n; ++i)
+      y[4 * i] = p[i], y[4 * i + 1] = q[i], y[4 * i + 2] = r[i], y[4 * i + 3] = s[i];
+  }
 }
 template <class T>
 void reverse(const void* x, void* y, int64_t n) {
@@ -244,7 +272,10 @@ extern const ElementwiseConvertKernels elementwise_convert = {
      CCDL_FROM(int64_t), CCDL_FROM(float16), CCDL_FROM(bfloat16), CCDL_FROM(float), CCDL_FROM(double)},
     CCDL_WIDTHS(fill),
     CCDL_WIDTHS(every_second),
+    CCDL_WIDTHS(every_third),
+    CCDL_WIDTHS(every_fourth),
     CCDL_WIDTHS(reverse),
+    CCDL_WIDTHS(deal),
     copy_rows,
     CCDL_WIDTHS(spread_rows),
 };

@@ -12,9 +12,13 @@ struct ElementwiseConvertKernels {
   Convert convert[kNumDTypes][kNumDTypes];  // [from][to]
   // y[i] = the element at `value`, elements of 1 << k bytes.
   void (*fill[4])(const void* value, void* y, int64_t n);
-  // y[i] = x[2 i], and y[i] = x[-i], elements of 1 << k bytes.
+  // y[i] = x[2 i], x[3 i], x[4 i] and x[-i], elements of 1 << k bytes.
   void (*every_second[4])(const void* x, void* y, int64_t n);
+  void (*every_third[4])(const void* x, void* y, int64_t n);
+  void (*every_fourth[4])(const void* x, void* y, int64_t n);
   void (*reverse[4])(const void* x, void* y, int64_t n);
+  // y[i * count + j] = x[j * x_step + i] for i < n and j < count, 2 to 4: rows of x dealt out in turn.
+  void (*deal[4])(const void* x, int64_t x_step, int64_t count, void* y, int64_t n);
   // `rows` rows of `bytes` bytes, `x_step` and `y_step` bytes apart.
   void (*copy_rows)(const void* x, int64_t x_step, void* y, int64_t y_step, int64_t rows, int64_t bytes);
   // Row r of y (contiguous, n elements of 1 << k bytes each) = x[r * x_step], in elements.
