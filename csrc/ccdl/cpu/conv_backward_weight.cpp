@@ -149,7 +149,8 @@ void backward_weight(const View& x, const View& dy, const View& dw, const ConvGe
       return;
     }
   }
-  if (conv_fits_lanes<T>(x, dw, dy, g)) return conv_lanes_backward_weight<T>(x, dy, dw, g);
+  if (!(last && plane_size(dw) <= 9 && x.sizes[0] > 1) && conv_fits_lanes<T>(x, dw, dy, g))
+    return conv_lanes_backward_weight<T>(x, dy, dw, g);
   if (last) return conv_last_backward_weight<T>(x, dy, dw, g);
   if (conv_prefers_regions(x, dw, dy, g)) return conv_turned_backward_weight<T>(x, dy, dw, g);
   if (conv_is_whole(x, dw, dy, g)) return conv_whole_backward_weight(x, dy, dw);

@@ -153,7 +153,7 @@ void roll_rows(const View& w, const LaneDim& high, const LaneDim& wide, int64_t 
     for (int64_t i = first; i < first + count; ++i)
       lines.push_back({(phase.shift[static_cast<size_t>(i)] - high.least) * pitch * lanes,
                        (phase.tap[static_cast<size_t>(i)] * taps + (adjoint ? taps - 1 : 0)) * lanes});
-    conv_roll(ConvRoll<T>{taps, lines.data(), count,
+    conv_roll(ConvRoll<T>{taps, wide.in, lines.data(), count,
                           source + (y / high.out * high.in * pitch + wide.least - left) * lanes, lanes,
                           -wide.least, wide.source - wide.least, weights, adjoint ? -lanes : lanes, 0, bias,
                           relu, result + y * width * lanes, lanes, width, lanes, nullptr, 0});

@@ -73,7 +73,9 @@ bool conv_last_depthwise_roll(const View& src, const View& w, const View& dst, c
                               const ConvGeometry& g, bool adjoint) {
   const int64_t channels = w.sizes[0], lanes = simd_conv_roll().lanes, taps = w.sizes[4],
                 width = dst.sizes[4];
-  if (channels < lanes || !conv_rolls(taps, g.stride[2], g.dilation[2], width)) return false;
+  if (channels < lanes || !conv_rolls(taps, g.stride[2], g.dilation[2], width) ||
+      (adjoint && g.stride[2] > 1))
+    return false;
   const int64_t sets = ceil_div(channels, lanes), size = plane_size(w) * lanes;
   Buffer<float> weights(sets * size);  // [set][tap][lane]
   for (int64_t i = 0; i < sets; ++i)
@@ -104,10 +106,11 @@ bool conv_last_depthwise_roll(const View& src, const View& w, const View& dst, c
           // The rows that the next one reads first, also across images.
           const int64_t last = high.empty() ? -1 : std::max(high.front().second, high.back().second),
                         from = std::min(all, ((n * src.sizes[2] + d) * src.sizes[3] + last + 1) * row);
-          conv_roll(ConvRoll<S>{taps, lines.data(), static_cast<int64_t>(lines.size()), src.ptr<S>(),
-                                channels, -first, src.sizes[4] - first, weights, adjoint ? -lanes : lanes,
-                                size, bias, relu, dst.ptr<S>() + r * width * channels, channels, width,
-                                channels, src.ptr<S>() + from, std::min(all - from, height.advance * row)});
+          conv_roll(ConvRoll<S>{taps, g.stride[2], lines.data(), static_cast<int64_t>(lines.size()),
+                                src.ptr<S>(), channels, -first, src.sizes[4] - first, weights,
+                                adjoint ? -lanes : lanes, size, bias, relu,
+                                dst.ptr<S>() + r * width * channels, channels, width, channels,
+                                src.ptr<S>() + from, std::min(all - from, height.advance * row)});
         }
       });
   return true;

@@ -1,8 +1,8 @@
 // Eight sums at a time: per tap one load of the weights and eight pixels as operands of the multiply-adds,
 // all of whole lines of the cache.
 #include <ccdl/cpu/simd/conv_lanes.h>
-#include <ccdl/cpu/simd/lanes.h>
 #include <ccdl/cpu/simd/transpose.h>
+#include <ccdl/cpu/simd/whole_halves.h>
 
 #define CCDL_UNROLL _Pragma("GCC unroll 16")
 
@@ -20,7 +20,7 @@ void gather(const ConvLaneMove<T, S>& g) {
       const S* from = g.planes + i * g.pixel;
       T* v = g.vectors + g.place[i] * L;
       int64_t c = 0;
-      for (; c + L <= g.channels; c += L, v += g.set) st(v, ld(from + c));
+      for (; c + L <= g.channels; c += L, v += g.set) st(v, ld_whole(from + c));
       if (c < g.channels) st(v, ldn(from + c, (int)(g.channels - c)));
     }
     return;
@@ -28,8 +28,9 @@ void gather(const ConvLaneMove<T, S>& g) {
   for (int64_t i = 0; i < g.pixels; i += L) {
     const int n = g.pixels - i < L ? (int)(g.pixels - i) : L;
     Vec<T> r[L];
-    CCDL_UNROLL for (int c = 0; c < L; ++c) r[c] =
-        c < g.channels ? at<S>(g.planes + c * g.channel + i, n) : Vec<T>{};
+    CCDL_UNROLL for (int c = 0; c < L; ++c) r[c] = c >= g.channels ? Vec<T>{}
+                                                   : n == L        ? ld_whole(g.planes + c * g.channel + i)
+                                                                   : ldn(g.planes + c * g.channel + i, n);
     transpose_block<Vec<T>, typename Lanes<T>::M, L>(r);
     CCDL_UNROLL for (int p = 0; p < L; ++p) if (p < n) st(g.vectors + g.place[i + p] * L, r[p]);
   }
@@ -43,7 +44,7 @@ void scatter(const ConvLaneMove<T, S>& g) {
       S* out = g.planes + i * g.pixel;
       const T* v = g.vectors + g.place[i] * L;
       int64_t c = 0;
-      for (; c + L <= g.channels; c += L, v += g.set) st(out + c, ld(v));
+      for (; c + L <= g.channels; c += L, v += g.set) st_whole(out + c, ld(v));
       if (c < g.channels) stn(out + c, ld(v), (int)(g.channels - c));
     }
     return;

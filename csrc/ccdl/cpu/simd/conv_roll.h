@@ -8,14 +8,16 @@
 
 namespace ccdl::cpu {
 
-// out[p * out_step + c] = bias[c] + sum over rows r and t < taps of src[r.source + (p + t) * step + c] *
-// weight(c, r, t) (relu) where low <= p + t < high; elsewhere nothing is read. Vector i of channels begins at
-// channel i * lanes, the last one so that it ends with the channels; weight: lane of the vector at
-// w[i * w_set + r.weight + t * w_tap]. Sums in float, bias may be null. taps 3, 5 or 7, pixels >= 7, channels
-// >= lanes.
+// out[p * out_step + c] = bias[c] + sum over rows r and t < taps of src[r.source + (p * stride + t) * step +
+// c]
+// * weight(c, r, t) (relu) where low <= p * stride + t < high; elsewhere nothing is read. Vector i of
+// channels begins at channel i * lanes, the last one so that it ends with the channels; weight: lane of the
+// vector at w[i * w_set + r.weight + t * w_tap]. Sums in float, bias may be null. taps 3, 5 or 7, stride 1 or
+// 2, pixels
+// >= 7, channels >= lanes.
 template <class S>
 struct ConvRoll {
-  int64_t taps;
+  int64_t taps, stride;
   const ConvTap* rows;
   int64_t count;
   const S* src;
@@ -40,9 +42,10 @@ CCDL_SIMD_FAMILY(ConvRollKernels, conv_roll)
 inline void conv_roll(const ConvRoll<float>& g) { simd_conv_roll().f32(g); }
 inline void conv_roll(const ConvRoll<bfloat16>& g) { simd_conv_roll().bf16(g); }
 
-// Whether a row of taps, one pixel apart like the results, can be rolled over.
+// Whether a row of adjacent taps can be rolled over.
 inline bool conv_rolls(int64_t taps, int64_t stride, int64_t dilation, int64_t pixels) {
-  return (taps == 3 || taps == 5 || taps == 7) && stride == 1 && dilation == 1 && pixels >= 7;
+  return (taps == 3 || taps == 5 || taps == 7) && (stride == 1 || stride == 2) && dilation == 1 &&
+         pixels >= 7;
 }
 
 }  // namespace ccdl::cpu

@@ -5,6 +5,7 @@
 #include <ccdl/cpu/simd/gemm.h>
 #include <ccdl/cpu/simd/lanes.h>
 #include <ccdl/cpu/simd/transpose.h>
+#include <ccdl/cpu/simd/whole_halves.h>
 
 #define CCDL_UNROLL _Pragma("GCC unroll 16")
 
@@ -354,15 +355,20 @@ template <class H>
 void to_float(const void* src, float* dst, int64_t n) {
   const H* p = static_cast<const H*>(src);
   each_vector<H>(
-      n, [&](int64_t i, int count)
-             __attribute__((always_inline)) { to(dst + i, at<H>(p + i, count), count); });
+      n, [&](int64_t i, int count) __attribute__((always_inline)) {
+        to(dst + i, count == VL ? ld_whole(p + i) : ldn(p + i, count), count);
+      });
 }
 template <class H>
 void from_float(const float* src, void* dst, int64_t n) {
   H* p = static_cast<H*>(dst);
   each_vector<H>(
-      n, [&](int64_t i, int count)
-             __attribute__((always_inline)) { to(p + i, at<float>(src + i, count), count); });
+      n, [&](int64_t i, int count) __attribute__((always_inline)) {
+        if (count == VL)
+          st_whole(p + i, ld(src + i));
+        else
+          stn(p + i, ldn(src + i, count), count);
+      });
 }
 
 template <class T>
