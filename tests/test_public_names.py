@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import shutil
 
 import pytest
 
@@ -175,6 +178,29 @@ def test_nothing_is_downloaded(tmp_path, monkeypatch):
     assert ccdl.hub.get_dir() == str(tmp_path)
 
 
+def test_extensions_for_another_library_are_not_built(tmp_path):
+    from ccdl.utils import cpp_extension as cpp
+
+    calls = (cpp.load, cpp.load_inline, cpp.CppExtension, cpp.CUDAExtension, cpp.SyclExtension)
+    for call in calls:
+        with pytest.raises(NotImplementedError, match=r"'fused'.*autograd.Function.*--cmake-dir"):
+            call("fused", ["fused.cpp"])
+    with pytest.raises(NotImplementedError, match="BuildExtension"):
+        cpp.BuildExtension.with_options(use_ninja=False)()
+    assert cpp.CUDA_HOME is None and cpp.ROCM_HOME is None  # as where PyTorch finds no compiler
+    assert cpp.is_ninja_available() == (shutil.which("ninja") is not None)
+    assert all(os.path.isdir(folder) for folder in (*cpp.include_paths(), *cpp.library_paths()))
+
+
+def test_the_environment_as_text():
+    from ccdl.utils import collect_env
+
+    text = collect_env.get_pretty_env_info()
+    assert f"ccdl version: {ccdl.__version__}" in text and platform.python_version() in text
+    assert f"Is CUDA available: {ccdl.cuda.is_available()}" in text and "[pip3] numpy==" in text
+    assert collect_env.get_env_info()._asdict().keys() >= {"torch_version", "os", "pip_packages"}
+
+
 def test_profiler_times_named_ranges(tmp_path):
     from ccdl.profiler import profile, record_function, schedule
 
@@ -235,6 +261,16 @@ def test_older_forms_of_calls_in_public_code():
     with pytest.raises(TypeError, match=r"add\(\): argument 'other' \(position 2\) must be Tensor or Number, not str"):
         ccdl.add(x, "one")
     assert x.type(ccdl.LongTensor).dtype is ccdl.int64 and x.new([3, 4]).tolist() == [3.0, 4.0] and x.new(2, 3).shape == (2, 3)
+    count = ccdl.arange(3)  # Tensor = torch.cuda.FloatTensor if cuda else torch.Tensor; batch.type(Tensor)
+    assert count.type(ccdl.Tensor).dtype is ccdl.float32 and count.type(ccdl.Tensor).tolist() == [0.0, 1.0, 2.0]
+    ccdl.set_default_dtype(ccdl.float64)
+    try:
+        assert count.type(ccdl.Tensor).dtype is ccdl.float64
+    finally:
+        ccdl.set_default_dtype(ccdl.float32)
+    for kind in (int, ccdl.nn.Parameter):
+        with pytest.raises(ValueError, match=f"invalid type: '{kind.__name__}'"):
+            x.type(kind)
     assert x.new(x.shape).shape == (2,)
     grid = ccdl.arange(6.0).reshape(2, 3)
     assert 4 in grid and 9 not in grid and grid[1] in grid

@@ -156,7 +156,13 @@ def type_(x, dtype, non_blocking=False):
         raise ValueError(f"type: invalid type: '{dtype}'; use a ccdl dtype such as ccdl.float32")
     from ._legacy import _TypedConstructor
 
-    return x.to(dtype.dtype if isinstance(dtype, _TypedConstructor) else dtype)
+    if dtype is _C.Tensor:  # the type of a tensor made without saying which
+        dtype = _C.get_default_dtype()
+    elif isinstance(dtype, _TypedConstructor):
+        dtype = dtype.dtype
+    elif isinstance(dtype, type):
+        raise ValueError(f"type: invalid type: '{dtype.__name__}'; use a ccdl dtype such as ccdl.float32")
+    return x.to(dtype)
 
 
 def apply_(x, function):

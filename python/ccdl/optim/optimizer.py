@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import warnings
 from collections import OrderedDict, defaultdict
 from typing import Any
 
@@ -42,8 +43,38 @@ def register_optimizer_step_post_hook(hook: Any) -> Any:
     return _add_hook(_step_post_hooks, hook)
 
 
+def _step_in_rounds(self, step, args, kwargs):
+    """A step where a group holds a parameter several times: no kernel may write one tensor twice at once."""
+    groups = self.param_groups
+    lists = [group["params"] for group in groups]
+    rounds: list[list[list[Any]]] = []
+    for i, params in enumerate(lists):
+        times: dict[int, int] = defaultdict(int)
+        for p in params:
+            turn = times[id(p)]
+            times[id(p)] += 1
+            if turn == len(rounds):
+                rounds.append([[] for _ in lists])
+            rounds[turn][i].append(p)
+    output = None
+    try:
+        for turn, parts in enumerate(rounds):
+            for group, part in zip(groups, parts, strict=True):
+                group["params"] = part
+            if turn == 0:
+                output = step(self, *args, **kwargs)  # the closure runs once
+            else:
+                step(self)
+    finally:
+        for group, params in zip(groups, lists, strict=True):
+            group["params"] = params
+    return output
+
+
 def _with_hooks(step):
     """Runs step hooks around a subclass' ``step`` and without recording."""
+
+    fused = step.__module__.startswith(__name__.rpartition(".")[0] + ".") and "LBFGS" not in step.__qualname__
 
     @functools.wraps(step)
     def wrapper(self, *args, **kwargs):
@@ -56,7 +87,10 @@ def _with_hooks(step):
                         f"step pre-hook must return None or (new_args, new_kwargs), got {result}"
                     )
                 args, kwargs = result
-        output = step(self, *args, **kwargs)
+        if fused and own.get("_repeated"):
+            output = _step_in_rounds(self, step, args, kwargs)
+        else:
+            output = step(self, *args, **kwargs)
         self._stepped = True
         for hook in (*own.get("_optimizer_step_post_hooks", {}).values(), *_step_post_hooks.values()):
             hook(self, args, kwargs)
@@ -197,7 +231,12 @@ class Optimizer:
                 )
             param_group.setdefault(name, default)
         if len({id(p) for p in params}) != len(params):
-            raise ValueError("optimizer contains a parameter group with duplicate parameters")
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; "
+                "in future, this will cause an error",
+                stacklevel=3,
+            )
+            self._repeated = True
         known = {id(p) for group in self.param_groups for p in group["params"]}
         if any(id(p) in known for p in params):
             raise ValueError("some parameters appear in more than one parameter group")

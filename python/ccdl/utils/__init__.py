@@ -8,9 +8,13 @@ from typing import Any
 
 __all__ = ["data", "swap_tensors"]
 
+_SUBMODULES = frozenset(
+    "_pytree checkpoint collect_env cpp_extension data dlpack einops hooks model_zoo tensorboard".split()
+)
+
 
 def __getattr__(name: Any) -> Any:
-    if name in ("_pytree", "checkpoint", "data", "dlpack", "einops", "hooks", "model_zoo", "tensorboard"):
+    if name in _SUBMODULES:
         import importlib
 
         try:
