@@ -223,7 +223,9 @@ def test_text_options():
         ccdl.set_printoptions(threshold=3, edgeitems=1)
         assert repr(ccdl.arange(10)) == "tensor([0, ..., 9])".replace(" ...", "  ...")
         with pytest.raises(ValueError, match="profile"):
-            ccdl.set_printoptions(profile="tiny")
+            ccdl.set_printoptions(profile=3)
+        ccdl.set_printoptions(profile="long", precision=5, sci_mode=False)  # no such profile: the rest counts
+        assert repr(x) == "tensor([0.33333, 0.00000])" and repr(ccdl.arange(10)) == "tensor([0,  ..., 9])"
     finally:
         ccdl.set_printoptions(profile="default")
     assert repr(ccdl.tensor([1.0 / 3])) == "tensor([0.3333])"

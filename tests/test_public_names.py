@@ -201,6 +201,46 @@ def test_the_environment_as_text():
     assert collect_env.get_env_info()._asdict().keys() >= {"torch_version", "os", "pip_packages"}
 
 
+def test_private_helpers_that_public_code_takes():
+    from ccdl import _utils
+
+    a, b, c = ccdl.arange(6.0).reshape(2, 3).t(), ccdl.tensor(7.0), ccdl.empty(0, 4)
+    flat = _utils._flatten_dense_tensors([a, b, c])
+    assert flat.tolist() == [0, 3, 1, 4, 2, 5, 7]
+    back = _utils._unflatten_dense_tensors(flat, [a, b, c])
+    assert [t.shape for t in back] == [(3, 2), (), (0, 4)] and ccdl.equal(back[0], a)
+    back[1].fill_(9)
+    assert flat[-1] == 9  # views
+    with pytest.raises(TypeError, match="float32, int64"):
+        _utils._flatten_dense_tensors([a, ccdl.arange(2)])
+    mixed = [ccdl.ones(2), ccdl.arange(2), ccdl.ones(3), ccdl.ones(9)]
+    parts = list(_utils._take_tensors(mixed, 20))
+    assert [[t.numel() for t in part] for part in parts] == [[2, 3], [9], [2]] or [
+        [t.numel() for t in part] for part in parts
+    ] == [[2, 3], [2], [9]]
+    assert [t.numel() for t in _utils._reorder_tensors_as([t for part in parts for t in part], mixed)] == [2, 2, 3, 9]
+
+    assert _utils._get_device_index(3) == 3 and _utils._get_device_index("cuda:1") == 1
+    assert _utils._get_device_index("cpu", allow_cpu=True) == -1
+    for bad in ("cpu", "cuda", None, 1.5):
+        with pytest.raises(ValueError):
+            _utils._get_device_index(bad)
+    for kind in (KeyError, ZeroDivisionError):
+        try:
+            raise kind("first")
+        except kind:
+            caught = _utils.ExceptionWrapper(where="in worker 2")
+        with pytest.raises(kind, match="(?s)in worker 2.*Traceback.*first"):
+            caught.reraise()
+    init = ccdl.nn.init
+    assert init._no_grad_fill_(ccdl.empty(2), 3.0).tolist() == [3.0, 3.0]
+    assert init._no_grad_zero_(ccdl.ones(1)).item() == 0
+    weight = ccdl.nn.Parameter(ccdl.empty(1000))
+    spread = init._no_grad_normal_(weight, 1.0, 0.5).std().item()
+    assert 0.4 < spread < 0.6 and weight.grad_fn is None
+    assert init._no_grad_uniform_(weight, 2, 3).min() >= 2 and init._no_grad_trunc_normal_(weight, 0, 1, -1, 1).max() <= 1
+
+
 def test_profiler_times_named_ranges(tmp_path):
     from ccdl.profiler import profile, record_function, schedule
 

@@ -65,10 +65,10 @@ newaxis = None
 
 # Submodules, imported when first touched.
 _SUBMODULES = frozenset(
-    "__config__ _VF _dynamo _higher_order_ops _inductor accelerator amp autograd backends compiler cpu cuda "
-    "distributed distributions errors fft func functional futures fx hub jit library linalg models mps "
-    "multiprocessing nn onnx ops optim overrides profiler quasirandom random serialization signal "
-    "sparse special storage testing text torch_version train types utils version vision xpu".split()
+    "__config__ _VF _dynamo _higher_order_ops _inductor _utils accelerator amp autograd backends compiler "
+    "cpu cuda distributed distributions errors fft func functional futures fx hub jit library linalg "
+    "models mps multiprocessing nn onnx ops optim overrides profiler quasirandom random serialization "
+    "signal sparse special storage testing text torch_version train types utils version vision xpu".split()
 )
 
 # Names that live in a submodule: name -> (submodule, attribute).

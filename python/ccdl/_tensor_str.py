@@ -45,7 +45,7 @@ def set_printoptions(
         threshold: more elements than this are summarised (1000).
         edgeitems: elements shown at each end when summarised (3).
         linewidth: characters per line (80).
-        profile: 'default', 'short' or 'full' set all of these first.
+        profile: 'default', 'short' or 'full' set all of these first; another text changes nothing.
         sci_mode: always (True) or never (False) scientific; None decides per tensor.
 
     >>> import ccdl
@@ -55,9 +55,9 @@ def set_printoptions(
     >>> ccdl.set_printoptions(profile="default")
     """
     if profile is not None:
-        if profile not in _PROFILES:
+        if not isinstance(profile, str):
             raise ValueError(f"set_printoptions: profile is {profile!r}, must be one of {sorted(_PROFILES)}")
-        for name, value in _PROFILES[profile].items():
+        for name, value in _PROFILES.get(profile, {}).items():  # public code says "long", which never was one
             setattr(_options, name, value)
     for name, value in (
         ("precision", precision),

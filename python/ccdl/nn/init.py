@@ -382,6 +382,14 @@ def lsuv_(model: Any, input: Any, target_var: float = 1.0, tol: float = 0.1, max
     return reached
 
 
+# Private names that public code takes: the initialisers record nothing anyway.
+_no_grad_uniform_ = uniform_
+_no_grad_normal_ = normal_
+_no_grad_trunc_normal_ = trunc_normal_
+_no_grad_fill_ = constant_
+_no_grad_zero_ = zeros_
+
+
 def _deprecated(function: Any) -> Any:
     """The older name of an initialiser, without the underscore."""
     name = function.__name__[:-1]
