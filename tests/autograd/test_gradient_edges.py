@@ -52,7 +52,9 @@ def test_refused_edges():
         ccdl.autograd.grad(out, edge, retain_graph=True)
     assert ccdl.autograd.grad(out, edge, allow_unused=True, retain_graph=True) == (None,)
     with pytest.raises(RuntimeError, match="materialize_grads cannot be used"):
-        ccdl.autograd.grad(out, (x, edge), allow_unused=True, materialize_grads=True)
+        ccdl.autograd.grad(out, (x, edge), allow_unused=True, materialize_grads=True, retain_graph=True)
+    used = get_gradient_edge(x)
+    assert ccdl.autograd.grad(out, used, materialize_grads=True, retain_graph=True)[0].tolist() == [2.0, 2.0]
     with pytest.raises(RuntimeError, match="scalar outputs"):
         ccdl.autograd.grad(edge, x)
     with pytest.raises(RuntimeError, match="shape"):

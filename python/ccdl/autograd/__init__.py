@@ -183,11 +183,6 @@ def grad(
         retain_graph = create_graph
     if allow_unused is None:
         allow_unused = materialize_grads
-    if materialize_grads and any(map(_is_edge, inputs)):
-        raise RuntimeError(
-            "grad: materialize_grads cannot be used when the given input is a GradientEdge, whose sizes are "
-            "not known; pass the tensor"
-        )
     if not inputs:
         raise RuntimeError("grad: requires non-empty inputs; got nothing to differentiate with respect to")
     result = _runner(outputs, inputs)(
@@ -201,6 +196,11 @@ def grad(
             for x, g in zip(inputs, result)
         )
     if materialize_grads:
+        if any(g is None and _is_edge(x) for x, g in zip(inputs, result)):
+            raise RuntimeError(
+                "grad: materialize_grads cannot be used when the given input is a GradientEdge, whose sizes "
+                "are not known; pass the tensor"
+            )
         result = tuple(
             _C.zeros_like(x, requires_grad=bool(create_graph)) if g is None else g
             for x, g in zip(inputs, result)
