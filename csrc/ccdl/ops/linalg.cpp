@@ -570,9 +570,9 @@ Tensor linalg_cross(const char* op, const Tensor& a, const Tensor& b, int64_t di
   dim = wrap_dim(op, dim, a.dim());
   CCDL_CHECK(a.size(dim) == 3 && b.size(dim) == 3, Shape, op, ": inputs dimension ", dim,
              " must have length 3. Got ", a.size(dim), " and ", b.size(dim));
-  const auto turned = [&](const Tensor& x, int64_t by) { return roll(x, Dims{by}, Dims{dim}); };
-  // (a_1 b_2 - a_2 b_1, ...): component i from components i + 1 and i + 2
-  return sub(mul(turned(a, 2), turned(b, 1)), mul(turned(a, 1), turned(b, 2)));
+  const auto next = [&](const Tensor& x) { return roll(x, Dims{-1}, Dims{dim}); };
+  // component i + 2 is a_i b_(i + 1) - a_(i + 1) b_i: one roll of the result in place of two of operands
+  return next(sub(mul(a, next(b)), mul(next(a), b)));
 }
 
 }  // namespace ccdl::ops
