@@ -70,3 +70,41 @@ def test_numbers_beside_halves(dtype: ccdl.dtype) -> None:
     assert ccdl.equal(ccdl.lerp(start, end, 70000), wanted) and ccdl.equal(start.clone().lerp_(end, 70000), wanted)
     bound = ccdl.tensor([1.0, 0.3, -0.3, 0.31], dtype=dtype)
     assert bound.hardshrink(0.3).tolist() == [bound[0].item(), 0.0, 0.0, bound[3].item()]
+
+
+def test_scale_factors() -> None:
+    x = ccdl.tensor([1], dtype=ccdl.int8)
+    for call in (lambda: ccdl.add(x, x, alpha=True), lambda: ccdl.sub(x, x, alpha=True), lambda: x.clone().add_(x, alpha=True)):
+        with pytest.raises(RuntimeError, match="Boolean alpha"):
+            call()
+    assert ccdl.add(x.bool(), x.bool(), alpha=True).item() is True
+    rows, index = ccdl.zeros(2, 2, dtype=ccdl.uint8), ccdl.tensor([1])
+    assert rows.index_add(0, index, ccdl.ones(1, 2, dtype=ccdl.uint8), alpha=2.0).tolist() == [[0, 0], [2, 2]]
+    with pytest.raises(ValueError, match="alpha must be an integer"):
+        rows.index_add(0, index, ccdl.ones(1, 2, dtype=ccdl.uint8), alpha=2.5)
+
+
+@pytest.mark.parametrize("dtype", (ccdl.bool, ccdl.uint8, ccdl.int16, ccdl.int64, ccdl.float64))
+def test_what_out_may_be(dtype: ccdl.dtype) -> None:
+    out = ccdl.full((3,), 5).to(dtype)
+    assert ccdl.bernoulli(ccdl.tensor([0.0, 1.0, 1.0]), out=out) is out and out.tolist() == [0, 1, 1]
+    truth = ccdl.ones(2, dtype=dtype)
+    for call in (ccdl.any, ccdl.all):
+        if dtype in (ccdl.bool, ccdl.uint8):
+            assert call(ccdl.ones(2, 3), 1, out=truth).tolist() == [1, 1]
+        else:
+            with pytest.raises(RuntimeError, match="only supports bool tensor"):
+                call(ccdl.ones(2, 3), 1, out=truth)
+
+
+def test_no_tensors() -> None:
+    assert ccdl.block_diag().shape == (1, 0)
+    with pytest.raises(RuntimeError, match="non-empty"):
+        ccdl.meshgrid()
+
+
+def test_elements_of_three_tensors() -> None:
+    x = ccdl.tensor([1.0, 2.0])
+    assert x.map2_(ccdl.tensor([3.0, 4.0]), ccdl.tensor(2.0), lambda p, q, r: p + q * r) is x and x.tolist() == [7.0, 10.0]
+    with pytest.raises(RuntimeError, match="map2_"):
+        x.map2_(x, x.clone().requires_grad_(), lambda p, q, r: p)

@@ -2,6 +2,7 @@
 #include "generator.h"
 
 #include <ccdl/ops/random.h>
+#include <ccdl/ops/view.h>
 
 namespace ccdl::python {
 namespace {
@@ -160,7 +161,10 @@ const Row kRows[] = {
     {"bernoulli(Tensor input, *, Generator? generator=None, Tensor? out=None) -> Tensor",
      [](const Args& a) {
        Generator* g = generator_from(a.object(1));
-       return a.run_out(2, "bernoulli", [&] { return ops::bernoulli(a.tensor(0), g); });
+       return a.run_out(2, "bernoulli", [&] {  // zeros and ones fit every dtype that out= may have
+         const Tensor drawn = ops::bernoulli(a.tensor(0), g), out = a.tensor_or(2);
+         return out.defined() ? ops::to(drawn, out.dtype()) : drawn;
+       });
      },
      kBoth},
     {"bernoulli(Tensor input, float p, *, Generator? generator=None) -> Tensor",

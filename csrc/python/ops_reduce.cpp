@@ -136,7 +136,16 @@ PyObject* cumulative_inplace(const Args& a, const char* op) {
 
 }  // namespace
 
-static const Row kRows[] = {
+static  // any and all write truth values: out= is bool, or the bytes PyTorch had before it.
+    const Args&
+    truth_out(const Args& a, const char* op) {
+  const Tensor out = a.tensor_or(3);
+  CCDL_CHECK(!out.defined() || out.dtype() == DType::Bool || out.dtype() == DType::UInt8, Runtime, op,
+             " only supports bool tensor for result, got: ", dtype_name(out.dtype()));
+  return a;
+}
+
+const Row kRows[] = {
     {"sum(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None, Tensor? out=None) -> "
      "Tensor",
      [](const Args& a) { return total<ops::sum>(a, "sum"); }, kBoth},
@@ -195,9 +204,9 @@ static const Row kRows[] = {
     {"argmin(Tensor input, int? dim=None, bool keepdim=False, *, Tensor? out=None) -> Tensor",
      [](const Args& a) { return arg_extreme<ops::argmin>(a, "argmin"); }, kBoth},
     {"any(Tensor input, int[1]? dim=None, bool keepdim=False, *, Tensor? out=None) -> Tensor",
-     [](const Args& a) { return over_dims<ops::any>(a, "any"); }, kBoth},
+     [](const Args& a) { return over_dims<ops::any>(truth_out(a, "any"), "any"); }, kBoth},
     {"all(Tensor input, int[1]? dim=None, bool keepdim=False, *, Tensor? out=None) -> Tensor",
-     [](const Args& a) { return over_dims<ops::all>(a, "all"); }, kBoth},
+     [](const Args& a) { return over_dims<ops::all>(truth_out(a, "all"), "all"); }, kBoth},
     {"count_nonzero(Tensor input, int[1]? dim=None) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::count_nonzero(a.tensor(0), a.ints_or(1)); }); },
      kBoth},

@@ -47,18 +47,20 @@ static const Row kRows[] = {
      [](const Args& a) { return join<ops::dstack>(a, "dstack"); }},
     {"column_stack(Tensor[] tensors, *, Tensor? out=None) -> Tensor",
      [](const Args& a) { return join<ops::column_stack>(a, "column_stack"); }},
-    {"block_diag(Tensor[]* tensors) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::block_diag(a.tensors(0)); }); }},
+    {"block_diag(Tensor[]* tensors=[]) -> Tensor",
+     [](const Args& a) {
+       return a.run([&] { return ops::block_diag(a.given(0) ? a.tensors(0) : TensorList{}); });
+     }},
     {"cartesian_prod(Tensor[]* tensors) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::cartesian_prod(a.tensors(0)); }); }},
     {"combinations(Tensor input, int r=2, bool with_replacement=False) -> Tensor",
      [](const Args& a) {
        return a.run([&] { return ops::combinations(a.tensor(0), a.integer(1), a.boolean(2)); });
      }},
-    {"meshgrid(Tensor[]* tensors, *, str indexing='ij') -> Tensor[]",
+    {"meshgrid(Tensor[]* tensors=[], *, str indexing='ij') -> Tensor[]",
      [](const Args& a) {
        const std::string indexing = a.string(1);
-       return a.run([&] { return ops::meshgrid(a.tensors(0), indexing); });
+       return a.run([&] { return ops::meshgrid(a.given(0) ? a.tensors(0) : TensorList{}, indexing); });
      }},
     {"broadcast_tensors(Tensor[]* tensors) -> Tensor[]",
      [](const Args& a) { return a.run([&] { return ops::broadcast_tensors(a.tensors(0)); }); }},

@@ -75,6 +75,8 @@ const Row kRows[] = {
      [](const Args& a) { return call("hardshrink", a.self(), or_none(a.object(1))); }},
     {"map_(Tensor self, Tensor tensor, object callable) -> Tensor",
      [](const Args& a) { return call("map_", a.self(), a.object(1), a.object(2)); }},
+    {"map2_(Tensor self, Tensor x, Tensor y, object callable) -> Tensor",
+     [](const Args& a) { return call("map2_", a.self(), a.object(1), a.object(2), a.object(3)); }},
     {"frexp(Tensor self) -> tuple", [](const Args& a) { return call("frexp", a.self()); }},
     {"histogram(Tensor self, object bins, *, object range=None, Tensor? weight=None, bool density=False) -> "
      "tuple",

@@ -187,11 +187,20 @@ def hardshrink(x, lambd):
 
 def map_(x, other, function):
     """Replaces each element by ``function(element, element of other)``, in place; slow, for CPU tensors."""
-    if x.requires_grad:
-        raise RuntimeError("map_: cannot call map_ on a tensor that requires grad; use detach()")
-    other = other.expand(x.shape)
-    values = [function(a, b) for a, b in zip(x.reshape(-1).tolist(), other.reshape(-1).tolist())]
-    return x.copy_(_C.tensor(values, dtype=x.dtype).reshape(x.shape))
+    return _mapped("map_", (x, other), function)
+
+
+def map2_(x, first, second, function):
+    """:func:`map_` of three tensors."""
+    return _mapped("map2_", (x, first, second), function)
+
+
+def _mapped(name, tensors, function):
+    x = tensors[0]
+    if any(t.requires_grad for t in tensors):
+        raise RuntimeError(f"{name}: cannot call {name} on a tensor that requires grad; use detach()")
+    columns = [t.expand(x.shape).reshape(-1).tolist() for t in tensors]
+    return x.copy_(_C.tensor([function(*row) for row in zip(*columns)], dtype=x.dtype).reshape(x.shape))
 
 
 def frexp(x):

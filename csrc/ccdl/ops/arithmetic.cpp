@@ -321,6 +321,8 @@ void check_no_bool_sub(const char* name, const Operand& a, const Operand& b) {
 
 void check_alpha(const char* name, const Operand& a, const Operand& b, Scalar alpha) {
   const DType t = result_type(a, b);
+  CCDL_CHECK(!alpha.is_bool() || t == DType::Bool, Runtime, name,
+             ": Boolean alpha only supported for Boolean results, got alpha=", alpha, " for ", dtype_name(t));
   CCDL_CHECK(!alpha.is_float() || is_floating(t), DType, name,
              ": For integral input tensors, argument alpha must not be a floating point number, got ", alpha);
 }
@@ -372,12 +374,12 @@ Tensor empty_result(const Dims& sizes, DType dtype, std::initializer_list<const 
 }
 
 Tensor add(const Operand& a, const Operand& b, Scalar alpha) {
-  if (alpha.is_float()) check_alpha("add", a, b, alpha);
+  if (alpha.is_float() || alpha.is_bool()) check_alpha("add", a, b, alpha);
   return apply_binary("add", BinaryOp::Add, a, b, Result::Promoted, alpha);
 }
 Tensor sub(const Operand& a, const Operand& b, Scalar alpha) {
   check_no_bool_sub("sub", a, b);
-  if (alpha.is_float()) check_alpha("sub", a, b, alpha);
+  if (alpha.is_float() || alpha.is_bool()) check_alpha("sub", a, b, alpha);
   return apply_binary("sub", BinaryOp::Sub, a, b, Result::Promoted, alpha);
 }
 Tensor pow(const Operand& a, const Operand& b) {
@@ -528,14 +530,14 @@ Tensor inplace_binary(const char* name, BinaryFunction f, const Tensor& x, const
   return inplace(name, x, [&](const Tensor& v) { return f(v, other); });
 }
 Tensor add_out(const Operand& a, const Operand& b, Scalar alpha, const Tensor& out) {
-  if (alpha.is_float()) check_alpha("add", a, b, alpha);
+  if (alpha.is_float() || alpha.is_bool()) check_alpha("add", a, b, alpha);
   return write_directly("add", BinaryOp::Add, Result::Promoted, a, b, alpha, out)
              ? out
              : write_out("add", add(a, b, alpha), out);
 }
 Tensor sub_out(const Operand& a, const Operand& b, Scalar alpha, const Tensor& out) {
   check_no_bool_sub("sub", a, b);
-  if (alpha.is_float()) check_alpha("sub", a, b, alpha);
+  if (alpha.is_float() || alpha.is_bool()) check_alpha("sub", a, b, alpha);
   return write_directly("sub", BinaryOp::Sub, Result::Promoted, a, b, alpha, out)
              ? out
              : write_out("sub", sub(a, b, alpha), out);
@@ -555,12 +557,12 @@ Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol, bool 
 }
 
 Tensor add_(const Tensor& x, const Operand& other, Scalar alpha) {
-  if (alpha.is_float()) check_alpha("add_", x, other, alpha);
+  if (alpha.is_float() || alpha.is_bool()) check_alpha("add_", x, other, alpha);
   return write_binary("add_", BinaryOp::Add, x, other, Result::Promoted, alpha);
 }
 Tensor sub_(const Tensor& x, const Operand& other, Scalar alpha) {
   check_no_bool_sub("sub_", x, other);
-  if (alpha.is_float()) check_alpha("sub_", x, other, alpha);
+  if (alpha.is_float() || alpha.is_bool()) check_alpha("sub_", x, other, alpha);
   return write_binary("sub_", BinaryOp::Sub, x, other, Result::Promoted, alpha);
 }
 Tensor mul_(const Tensor& x, const Operand& other) {

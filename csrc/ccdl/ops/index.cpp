@@ -1,6 +1,8 @@
 // index_select and its kin, advanced indexing, take and put.
 #include <ccdl/ops/index.h>
 
+#include <cmath>
+
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/index_plan.h>
@@ -99,8 +101,12 @@ struct IndexFillBackward : Node {
 
 void add_into(const Tensor& y, const SliceArgs& a, const Tensor& src, Scalar alpha, bool fresh) {
   const bool scaled = alpha.to_double() != 1.0;
-  CCDL_CHECK(!alpha.is_float() || is_floating(y.dtype()), Value, "index_add: alpha must be an integer for ",
-             dtype_name(y.dtype()), " tensors, got ", alpha);
+  if (alpha.is_float() && !is_floating(y.dtype())) {
+    const double whole = std::trunc(alpha.to_double());
+    CCDL_CHECK(whole == alpha.to_double() && std::abs(whole) < 0x1p62, Value,
+               "index_add: alpha must be an integer for ", dtype_name(y.dtype()), " tensors, got ", alpha);
+    alpha = Scalar(static_cast<int64_t>(whole));
+  }
   NoGradGuard no_grad;
   const Tensor from = scaled ? mul(src, alpha) : apart(src, y);
   const DType t = sum_dtype(y.dtype());

@@ -211,7 +211,7 @@ TensorList broadcast_tensors(const TensorList& inputs) {
 }
 
 TensorList meshgrid(const TensorList& inputs, const std::string& indexing) {
-  CCDL_CHECK(!inputs.empty(), Value, "meshgrid: expects a non-empty TensorList");
+  CCDL_CHECK(!inputs.empty(), Runtime, "meshgrid: expects a non-empty TensorList");
   CCDL_CHECK(indexing == "ij" || indexing == "xy", Runtime,
              "meshgrid: indexing must be one of \"xy\" or \"ij\", but received: ", indexing);
   TensorList axes = inputs;

@@ -197,3 +197,47 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
 def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     size = abs_(sub(*both(input, target)))
     return size.mean() if reduction == "mean" else size.sum() if reduction == "sum" else size
+
+
+def _steps(y: Any, x: Any, dx: Any, dim: int) -> Any:
+    """The areas between neighbours along ``dim``."""
+    n = max(y.shape[dim] - 1, 0)
+    height = OPS["add"](y.narrow(dim, 0, n), y.narrow(dim, min(1, y.shape[dim]), n))
+    if x is None:
+        return mul(height, (1 if dx is None else dx) / 2)
+    width = x.narrow(dim if x.ndim > 1 else 0, 1, n) - x.narrow(dim if x.ndim > 1 else 0, 0, n)
+    shape = [-1 if d == at(y, dim) else 1 for d in range(y.ndim)]
+    return mul(height, (width if x.ndim > 1 else width.reshape(shape)) / 2)
+
+
+@op("trapezoid", "trapz")
+def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    return sum_(_steps(y, x, dx, dim), dim)
+
+
+@op("cumulative_trapezoid")
+def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    return OPS["cumsum"](_steps(y, x, dx, dim), dim)
+
+
+@op("cov")
+def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
+    """E[(x - m) (x - m)^H] of variables in rows."""
+    if input.ndim > 2:
+        raise errors.RuntimeError(f"cov(): expected input to have two or fewer dimensions, got {input.ndim}")
+    if fweights is not None or aweights is not None:
+        raise errors.NotImplementedError("cov: weights beside complex numbers are not supported")
+    z = input if input.ndim == 2 else input.reshape(1, -1)
+    rest = sub(z, OPS["mean"](z, 1, True))
+    found = OPS["matmul"](rest, rest.mH)
+    result = own(found._parts / max(z.shape[1] - correction, 0))
+    return result if input.ndim == 2 else result.reshape(())
+
+
+@op("corrcoef")
+def corrcoef(input: Any) -> Any:
+    c = cov(input)
+    if not c.ndim:
+        return OPS["div"](c, c)
+    size = c.diagonal(0, 0, 1).real.sqrt()
+    return OPS["div"](OPS["div"](c, as_complex(size.unsqueeze(1))), as_complex(size.unsqueeze(0)))

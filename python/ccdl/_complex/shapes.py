@@ -127,7 +127,9 @@ def _shapes() -> None:
     on_parts(
         "scatter",
         lambda p, z, dim, index, src: p.scatter(
-            at(z, dim), _whole(index), like(src, z).expand(*index.shape, 2)
+            at(z, dim),
+            _whole(index),
+            like(src, z) if isinstance(src, Tensor) and src.ndim else like(src, z).expand(*index.shape, 2),
         ),
     )
     on_parts(
@@ -434,3 +436,28 @@ for _name in (
     "index_add index_copy scatter scatter_add index_put masked_fill masked_scatter index_fill".split()
 ):
     OPS[_name + "_"] = in_place(_name)
+
+
+@op("put")
+def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
+    flat, values = input._parts.reshape(-1, 2), like(source, input).reshape(-1, 2)
+    return own(flat.index_put((index.reshape(-1),), values, accumulate).reshape(input._parts.shape))
+
+
+@op("diagonal_scatter")
+def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    columns = like(src, input).movedim(-1, -2)
+    return own(input._parts.diagonal_scatter(columns, offset, at(input, dim1), at(input, dim2)))
+
+
+@op("combinations")
+def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
+    return input[_C.combinations(_C.arange(input.shape[0], device=input.device), r, with_replacement)]
+
+
+@op("cartesian_prod")
+def cartesian_prod(*tensors: Any) -> Any:
+    tensors = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    if len(tensors) == 1:
+        return tensors[0]
+    return OPS["stack"]([grid.reshape(-1) for grid in meshgrid(*tensors)], 1)
