@@ -93,6 +93,7 @@ def test_accepted_without_effect():
     "import ccdl.utils.model_zoo as model_zoo; model_zoo.load_url", "from ccdl.hub import load_state_dict_from_url",
     "from ccdl.utils.data.distributed import DistributedSampler", "import ccdl.multiprocessing as mp; mp.spawn",
     "from ccdl.profiler import profile, record_function, ProfilerActivity", "import ccdl.autograd.profiler as p; p.profile",
+    "from ccdl.nn.parallel._functions import Broadcast", "from ccdl.nn.parallel.scatter_gather import scatter_kwargs",
     "from ccdl.utils.cpp_extension import load, CUDA_HOME", "from ccdl.utils.collect_env import get_pretty_env_info",
     "from ccdl.utils.hooks import RemovableHandle", "from ccdl.types import Number, Device", "import ccdl; ccdl.jit.script",
     "from ccdl.nn.modules.activation import MultiheadAttention", "from ccdl.distributed import init_process_group",

@@ -201,6 +201,44 @@ def test_the_environment_as_text():
     assert collect_env.get_env_info()._asdict().keys() >= {"torch_version", "os", "pip_packages"}
 
 
+def test_parts_of_data_parallel_on_one_device():
+    from ccdl.nn import parallel
+    from ccdl.nn.parallel._functions import Broadcast, ReduceAddCoalesced
+    from ccdl.nn.parallel.data_parallel import DataParallel
+    from ccdl.nn.parallel.distributed import DistributedDataParallel
+    from ccdl.nn.parallel.scatter_gather import scatter_kwargs
+
+    assert DataParallel is ccdl.nn.DataParallel and DistributedDataParallel is parallel.DistributedDataParallel
+    assert callable(parallel.data_parallel) and callable(parallel.replicate) and callable(parallel.parallel_apply)
+    x, mask = ccdl.arange(10.0).reshape(5, 2).requires_grad_(), ccdl.arange(5)
+    inputs, named = scatter_kwargs((x, [mask, 7]), {"scale": 2.0}, [-1, -1])
+    assert [a.shape for a, _ in inputs] == [(3, 2), (2, 2)] and [b[1] for _, b in inputs] == [7, 7]
+    assert named == ({"scale": 2.0}, {"scale": 2.0})
+
+    def run(part, rest, scale):
+        return {"y": part * scale, "n": (rest[0].sum(),)}
+
+    results = parallel.parallel_apply([run, run], inputs, named)
+    joined = parallel.gather(results, -1)
+    assert ccdl.equal(joined["y"], x * 2) and joined["n"][0].tolist() == [3, 7]
+    joined["y"].sum().backward()
+    assert x.grad.tolist() == [[2.0, 2.0]] * 5
+    one, two = ReduceAddCoalesced.apply(-1, 2, x.sum(), x.max(), x.sum(), x.min())
+    assert (one.item(), two.item()) == (90.0, 9.0)
+    x.grad = None
+    (one + two).backward()
+    assert x.grad.sum().item() == 22.0
+    assert [float(t) for t in Broadcast.apply([-1, -1], one, two)] == [90.0, 9.0, 90.0, 9.0]
+    with pytest.raises(ValueError, match="multiple of num_inputs=2"):
+        ReduceAddCoalesced.apply(-1, 2, one)
+    with pytest.raises(ValueError, match="2 inputs for 1 modules"):
+        parallel.parallel_apply([run], [x, x])
+    model = ccdl.nn.Linear(1, 1)
+    assert parallel.replicate(model, [0]) == [model]
+    with pytest.raises(NotImplementedError, match=r"\[0, 1\]"):
+        parallel.replicate(model, [0, 1])
+
+
 def test_private_helpers_that_public_code_takes():
     from ccdl import _utils
 

@@ -1,13 +1,13 @@
-"""Wrappers that spread a model over devices: here they run it where it lives."""
+"""The wrapper that spreads a batch over devices: here it runs the model where it lives."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .. import errors
-from .modules.module import Module
+from ... import errors
+from ..modules.module import Module
 
-__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
+__all__ = ["DataParallel", "data_parallel"]
 
 
 class DataParallel(Module):
@@ -54,14 +54,3 @@ def data_parallel(
     """``module(*inputs, **module_kwargs)``; see :class:`DataParallel`."""
     arguments = inputs if isinstance(inputs, tuple) else (inputs,) if inputs is not None else ()
     return DataParallel(module, device_ids, output_device, dim)(*arguments, **(module_kwargs or {}))
-
-
-class DistributedDataParallel(Module):
-    """Needs several processes, which ccdl does not have: making one is a RuntimeError."""
-
-    def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
-        super().__init__()
-        raise errors.RuntimeError(
-            "DistributedDataParallel: Default process group has not been initialized; training over several "
-            "processes is not implemented, use the module itself"
-        )
