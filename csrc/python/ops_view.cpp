@@ -63,6 +63,18 @@ PyObject* row_split(const Args& a) { return wrap(ops::split(a.tensor(0), a.integ
 PyObject* row_split_with_sizes(const Args& a) {
   return wrap(ops::split_with_sizes(a.tensor(0), a.all_ints(1), a.integer(2)));
 }
+// The unsafe kinds: autograd does not know that the parts share memory, so each may be written.
+PyObject* parts_of_their_own(const TensorList& parts) {
+  for (const Tensor& part : parts) {
+    part.impl()->own_version = make_ref<VersionCounter>(0);
+    if (autograd::Meta* m = autograd::meta_or_null(part)) {
+      m->base = Tensor();
+      m->view_kind = autograd::Meta::ViewKind::None;
+    }
+  }
+  return wrap(parts);
+}
+
 PyObject* row_tensor_split(const Args& a) { return split_evenly(a.tensor(0), a.integer(1), a.integer(2)); }
 
 PyObject* row_tensor_split_at(const Args& a) {
@@ -155,10 +167,14 @@ const Row kRows[] = {
     {"as_strided(Tensor input, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
      [](const Args& a) { return wrap(ops::as_strided(a.tensor(0), a.ints(1), a.ints(2), a.integer_or(3))); },
      kBoth},
-    {"unsafe_split(Tensor self, int split_size, int dim=0) -> tuple", row_split},
-    {"unsafe_split_with_sizes(Tensor self, int[] split_sizes, int dim=0) -> tuple", row_split_with_sizes},
+    {"unsafe_split(Tensor self, int split_size, int dim=0) -> tuple",
+     [](const Args& a) { return parts_of_their_own(ops::split(a.tensor(0), a.integer(1), a.integer(2))); }},
+    {"unsafe_split_with_sizes(Tensor self, int[] split_sizes, int dim=0) -> tuple",
+     [](const Args& a) {
+       return parts_of_their_own(ops::split_with_sizes(a.tensor(0), a.all_ints(1), a.integer(2)));
+     }},
     {"unsafe_chunk(Tensor self, int chunks, int dim=0) -> tuple",
-     [](const Args& a) { return wrap(ops::chunk(a.tensor(0), a.integer(1), a.integer(2))); }},
+     [](const Args& a) { return parts_of_their_own(ops::chunk(a.tensor(0), a.integer(1), a.integer(2))); }},
     {"conj_physical_(Tensor self) -> Tensor", [](const Args& a) { return wrap(a.tensor(0)); }},
     {"split(Tensor tensor, int split_size_or_sections, int dim=0) -> tuple", row_split},
     {"split(Tensor tensor, int[] split_size_or_sections, int dim=0) -> tuple", row_split_with_sizes},

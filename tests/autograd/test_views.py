@@ -69,3 +69,14 @@ def test_pieces_of_half_precision_and_of_views() -> None:
     (b.float() * 2).sum().backward()
     assert leaf.grad is not None and leaf.grad.dtype == ccdl.bfloat16
     assert leaf.grad[0, 0].tolist() == [0.0, 0.0, 0.0, 2.0, 2.0] and a.shape == (3, 4, 3)
+
+
+@pytest.mark.parametrize("split", ["unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"])
+def test_parts_of_an_unsafe_split_may_be_written(split: str) -> None:
+    a = ccdl.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], requires_grad=True)
+    arguments = {"unsafe_split": 1, "unsafe_split_with_sizes": (1, 1, 1), "unsafe_chunk": 3}
+    first, second, _ = getattr(a * 2, split)(arguments[split])
+    first.mul_(second)
+    first.sum().backward()  # of 4 a0 a1
+    assert first.tolist() == [[12.0, 32.0]]
+    assert a.grad.tolist() == [[12.0, 16.0], [4.0, 8.0], [0.0, 0.0]]
