@@ -218,7 +218,9 @@ void conv_half_backward_weight(const View& x, const View& dy, const View& dw, co
   if (one_each(dw, g) && conv_fits_lanes<float>(x, dw, dy, g)) {
     Buffer<float> sums(dw.numel());
     const View to = float_weights(dw, sums);
-    if (x.dtype == DType::BFloat16)
+    if (x.dtype == DType::BFloat16 && conv_is_last(x, dy) && plane_size(dw) <= 9 && x.sizes[0] > 1)
+      conv_last_depthwise_weight<float, bfloat16>(x, dy, to, g);
+    else if (x.dtype == DType::BFloat16)
       conv_lanes_backward_weight<float, bfloat16>(x, dy, to, g);
     else
       conv_lanes_backward_weight<float, float16>(x, dy, to, g);

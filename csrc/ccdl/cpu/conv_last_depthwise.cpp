@@ -164,14 +164,14 @@ void conv_last_depthwise_sweep(const View& src, const View& w, const View& dst, 
   });
 }
 
-template <class T>
+template <class T, class S>
 void conv_last_depthwise_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g) {
   const int64_t channels = dw.sizes[0], batch = x.sizes[0], taps = plane_size(dw), size = taps * channels;
   const int64_t parts = std::min<int64_t>(std::max<int64_t>(batch, 1), 16), rows = dy.sizes[2] * dy.sizes[3];
   Buffer<T> sums(parts * size);
   std::fill_n(sums.get(), parts * size, T(0));
   const auto line = [&](int64_t n, int64_t r, T* out) {
-    const T* y = dy.ptr<T>() + (n * rows + r) * dy.sizes[4] * channels;
+    const S* y = dy.ptr<S>() + (n * rows + r) * dy.sizes[4] * channels;
     for (int64_t t = 0; t < taps; ++t) {
       const auto [td, th, tw] = tap_at(dw, t);
       const int64_t d = r / dy.sizes[3] * g.stride[0] + td * g.dilation[0] - g.padding[0],
@@ -179,11 +179,17 @@ void conv_last_depthwise_weight(const View& x, const View& dy, const View& dw, c
                     shift = tw * g.dilation[2] - g.padding[2];
       const Span span(dy.sizes[4], x.sizes[4], g.stride[2], shift);
       if (d < 0 || d >= x.sizes[2] || h < 0 || h >= x.sizes[3] || span.begin >= span.end) continue;
-      const T* p = x.ptr<T>() +
+      const S* p = x.ptr<S>() +
                    (((n * x.sizes[2] + d) * x.sizes[3] + h) * x.sizes[4] + span.begin * g.stride[2] + shift) *
                        channels;
-      conv_kernels<T>().row_products(y + span.begin * channels, channels, p, g.stride[2] * channels,
-                                     span.end - span.begin, out + t * channels, channels);
+      const auto products = [&] {
+        if constexpr (sizeof(S) == 2)
+          return simd_conv_roll().bf16_products;
+        else
+          return conv_kernels<T>().row_products;
+      }();
+      products(y + span.begin * channels, channels, p, g.stride[2] * channels, span.end - span.begin,
+               out + t * channels, channels);
     }
   };
   const int64_t work = std::max<int64_t>(1, batch * rows * dy.sizes[4] * size / parts);
@@ -209,6 +215,8 @@ void conv_last_depthwise_weight(const View& x, const View& dy, const View& dw, c
 CCDL_CONV_LAST_DEPTHWISE(float)
 CCDL_CONV_LAST_DEPTHWISE(double)
 #undef CCDL_CONV_LAST_DEPTHWISE
+template void conv_last_depthwise_weight<float, bfloat16>(const View&, const View&, const View&,
+                                                          const ConvGeometry&);
 template bool conv_last_depthwise_roll<bfloat16>(const View&, const View&, const View&, const float*, bool,
                                                  const ConvGeometry&, bool);
 

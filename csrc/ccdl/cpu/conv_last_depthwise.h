@@ -14,7 +14,8 @@ void conv_last_depthwise_sweep(const View& src, const View& w, const View& dst, 
 template <class S>
 bool conv_last_depthwise_roll(const View& src, const View& w, const View& dst, const float* bias, bool relu,
                               const ConvGeometry& g, bool adjoint);
-template <class T>
+// x and dy of elements S, dw of T.
+template <class T, class S = T>
 void conv_last_depthwise_weight(const View& x, const View& dy, const View& dw, const ConvGeometry& g);
 
 }  // namespace ccdl::cpu

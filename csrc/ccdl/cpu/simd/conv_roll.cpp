@@ -71,9 +71,32 @@ void roll(const ConvRoll<S>& g) {
   if (g.taps == 7) return roll_taps<S, 7>(g);
 }
 
+template <int V>
+CCDL_SI void products_block(const bfloat16* a, int64_t a_step, const bfloat16* b, int64_t b_step,
+                            int64_t pixels, float* sums) {
+  vf acc[V];
+  CCDL_UNROLL for (int v = 0; v < V; ++v) acc[v] = ld(sums + v * VL);
+  for (int64_t p = 0; p < pixels; ++p, a += a_step, b += b_step)
+    CCDL_UNROLL for (int v = 0; v < V; ++v) acc[v] = fma(ld_whole(a + v * VL), ld_whole(b + v * VL), acc[v]);
+  CCDL_UNROLL for (int v = 0; v < V; ++v) st(sums + v * VL, acc[v]);
+}
+
+void bf16_products(const bfloat16* a, int64_t a_step, const bfloat16* b, int64_t b_step, int64_t pixels,
+                   float* sums, int64_t channels) {
+  int64_t c = 0;
+  for (; c + 4 * VL <= channels; c += 4 * VL)
+    products_block<4>(a + c, a_step, b + c, b_step, pixels, sums + c);
+  for (; c + VL <= channels; c += VL) products_block<1>(a + c, a_step, b + c, b_step, pixels, sums + c);
+  if (c == channels) return;
+  const int n = (int)(channels - c);
+  vf acc = ldn(sums + c, n);
+  for (int64_t p = 0; p < pixels; ++p) acc = fma(ldn(a + p * a_step + c, n), ldn(b + p * b_step + c, n), acc);
+  stn(sums + c, acc, n);
+}
+
 }  // namespace
 
 extern const ConvRollKernels conv_roll;
-const ConvRollKernels conv_roll = {VL, roll<float>, roll<bfloat16>};
+const ConvRollKernels conv_roll = {VL, roll<float>, roll<bfloat16>, bf16_products};
 
 }  // namespace ccdl::cpu::CCDL_ISA

@@ -36,6 +36,9 @@ struct ConvRollKernels {
   int lanes;
   void (*f32)(const ConvRoll<float>&);
   void (*bf16)(const ConvRoll<bfloat16>&);
+  // As row_products of conv.h, of bfloat16 into float.
+  void (*bf16_products)(const bfloat16* a, int64_t a_step, const bfloat16* b, int64_t b_step, int64_t pixels,
+                        float* sums, int64_t channels);
 };
 CCDL_SIMD_FAMILY(ConvRollKernels, conv_roll)
 
