@@ -103,7 +103,7 @@ bool number_from(PyObject* o, Scalar* out, bool* large) {
   }
   if (is_tensor(o)) {
     const Tensor& t = unwrap(o);
-    if (t.dim() != 0) return false;
+    if (t.dim() != 0 || autograd::requires_grad(t)) return false;  // as a number it would lose its gradient
     *out = ops::item(t);
     return true;
   }

@@ -120,11 +120,13 @@ Tensor clamp_(const char* name, const Args& a) {
        [](const Args& a) { return a.run([&] { return clamp_(#name "_", a); }); }, kBoth},
 
 Tensor clamp_one(const Tensor& x, const Operand& bound, bool low) {
-  if (bound.is_tensor()) return low ? ops::maximum(x, bound) : ops::minimum(x, bound);
+  if (bound.is_tensor())
+    return low ? ops::clamp(x, bound.tensor, Tensor()) : ops::clamp(x, Tensor(), bound.tensor);
   return low ? ops::clamp(x, bound.scalar, std::nullopt) : ops::clamp(x, std::nullopt, bound.scalar);
 }
 Tensor clamp_one_(const char* name, const Tensor& x, const Operand& bound, bool low) {
-  if (bound.is_tensor()) return ops::inplace_binary(name, low ? ops::maximum : ops::minimum, x, bound);
+  if (bound.is_tensor())
+    return ops::inplace(name, x, [&](const Tensor& v) { return clamp_one(v, bound, low); });
   return low ? ops::clamp_(x, bound.scalar, std::nullopt) : ops::clamp_(x, std::nullopt, bound.scalar);
 }
 #define CCDL_BOUND_ROWS(bound, low)                                                                     \

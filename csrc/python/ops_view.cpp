@@ -265,8 +265,14 @@ const Row kRows[] = {
     {"is_shared(Tensor self) -> bool", [](const Args&) { return wrap(false); }},
     {"copy_(Tensor self, Tensor src, bool non_blocking=False) -> Tensor", copy_row},
     {"copy_(Tensor self, Tensor other, bool non_blocking=False) -> Tensor", copy_row, kOldForm},
-    {"fill_(Tensor self, Scalar value) -> Tensor",
-     [](const Args& a) { return a.run([&] { return ops::fill_(a.tensor(0), a.scalar(1)); }); }},
+    {"fill_(Tensor self, Number value) -> Tensor",
+     [](const Args& a) {
+       const ops::Operand value = a.operand(1);
+       return a.run([&] {
+         return value.is_tensor() ? ops::fill_(a.tensor(0), value.tensor)
+                                  : ops::fill_(a.tensor(0), value.scalar);
+       });
+     }},
     {"zero_(Tensor self) -> Tensor",
      [](const Args& a) { return a.run([&] { return ops::zero_(a.tensor(0)); }); }},
     {"resize_(Tensor self, int[]* size, *, memory_format? memory_format=None) -> Tensor",

@@ -180,8 +180,12 @@ def _suffixes(t):
     default = (_C.get_default_dtype(), _C.int64, _C.bool)
     if t.dtype not in default or (t.numel() == 0 and t.dtype != default[0]):
         parts.append(f"dtype={t.dtype}")
-    if t.grad_fn is not None:
+    try:
         node = t.grad_fn
+    except RuntimeError:  # a view whose history ended with a write to its base
+        parts.append("grad_fn=<Invalid>")
+        return parts
+    if node is not None:
         name = node.name() if callable(getattr(node, "name", None)) else type(node).__name__
         parts.append(f"grad_fn=<{name.rsplit('::', 1)[-1]}>")
     elif t.requires_grad:

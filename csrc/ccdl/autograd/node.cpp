@@ -110,8 +110,21 @@ void move_history(Meta* m, Ref<Node> fn, int output_nr) {
 
 // The gradient of base.as_strided(geometry): see as_strided_backward in ops/view.cpp.
 bool stale_view(const Tensor& x, Meta* m) {
-  return m->base.defined() && m->view_kind == Meta::ViewKind::Single && m->view_version != x.version() &&
-         requires_grad(m->base);
+  return m->base.defined() && m->view_version != x.version() && requires_grad(m->base);
+}
+
+// The history of a stale view that cannot be rebuilt from its base is that of the values before the write.
+void check_rebuilt(const Meta* m) {
+  if (m->view_kind == Meta::ViewKind::Single) return;
+  CCDL_CHECK(m->view_kind != Meta::ViewKind::NoGrad || m->grad_fn, Autograd,
+             "grad_fn: A view was created in no_grad mode and its base or another view of its base has been "
+             "modified inplace with grad mode enabled; make the view where gradients are recorded, or "
+             "detach() it");
+  fail(ErrorKind::Autograd,
+       str("grad_fn: Output ", m->output_nr, " of ", m->grad_fn ? m->grad_fn->name() : "a function",
+           " is a view and its base or another view of its base has been modified inplace. This view is the "
+           "output of a function that returns multiple views or of a custom Function, whose history cannot "
+           "follow the write: make it after the write, or use narrow/select"));
 }
 }  // namespace
 
@@ -119,6 +132,7 @@ Ref<Node> grad_fn(const Tensor& x) {
   Meta* m = meta_or_null(x);
   if (!m) return {};
   if (m->base.defined() && stale_view(x, m)) {
+    check_rebuilt(m);
     GradModeGuard on(true);
     const Tensor fresh = ops::as_strided(m->base, x.sizes(), x.strides(), x.offset());
     move_history(m, meta(fresh)->grad_fn, 0);
@@ -130,7 +144,7 @@ Ref<Node> grad_fn(const Tensor& x) {
 bool requires_grad(const Tensor& x) {
   Meta* m = meta_or_null(x);
   if (!m) return false;
-  return m->requires_grad || m->grad_fn || (m->base.defined() && grad_fn(x));
+  return m->requires_grad || m->grad_fn || (m->base.defined() && stale_view(x, m));
 }
 
 bool is_leaf(const Tensor& x) {

@@ -23,8 +23,8 @@ enum class Result : uint8_t { Promoted, Floating, Bool };
 // of numbers that do not fit would be neither operand nor rest.
 bool in_common_type(BinaryOp op) {
   using enum BinaryOp;
-  return op == Maximum || op == Minimum || op == Fmax || op == Fmin || op == FloorDivide || op == Remainder ||
-         op == Fmod;
+  return op == Maximum || op == Minimum || op == Fmax || op == Fmin || op == FloorDivide ||
+         op == TruncDivide || op == Remainder || op == Fmod;
 }
 
 struct Prepared {

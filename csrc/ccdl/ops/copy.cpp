@@ -26,6 +26,15 @@ struct CopyBackward : Node {
   }
 };
 
+// All of x replaced by one value: dx = 0, dvalue = sum of dy
+struct FillBackward : Node {
+  const char* name() const override { return "FillBackward"; }
+  TensorList apply(const TensorList& g) override {
+    return {needs(0) ? zeros(g[0].sizes(), g[0].dtype(), g[0].device()) : Tensor(),
+            needs(1) ? sum(g[0]) : Tensor()};
+  }
+};
+
 bool may_overlap(const Dims& sizes, const Dims& strides) {
   int order[kMaxDims], n = 0;
   for (size_t i = 0; i < sizes.size(); ++i) {
@@ -226,6 +235,23 @@ Tensor fill_(const Tensor& x, Scalar value) {
     CCDL_KERNEL(x, fill(x.view(), one.data()));
   }
   autograd::rebase_history(x, Edge{});
+  return x;
+}
+
+Tensor fill_(const Tensor& x, const Tensor& value) {
+  CCDL_CHECK(value.dim() == 0, Shape,
+             "fill_: fill_ only supports 0-dimension value tensor but got tensor with ", value.dim(),
+             " dimensions");
+  if (!needs_graph(x, value)) return fill_(x, item(value));
+  const Scalar number = item(value);
+  check_fits("fill_", number, x.dtype());
+  autograd::check_inplace("fill_", x);
+  auto node = make_ref<FillBackward>();
+  if (x.numel()) {
+    const Tensor one = scalar_tensor(number, x.dtype());
+    CCDL_KERNEL(x, fill(x.view(), one.data()));
+  }
+  autograd::rebase_history(x, node, {x, value});
   return x;
 }
 

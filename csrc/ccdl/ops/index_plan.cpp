@@ -113,6 +113,8 @@ IndexPlan advanced_plan(const char* op, const Tensor& x, const TensorList& indic
   }
   for (size_t k = 0; k < indices.size(); ++k) {
     if (!indices[k].defined()) continue;
+    CCDL_CHECK(static_cast<int64_t>(k) >= x.dim() || x.size(static_cast<int64_t>(k)) || !indices[k].numel(),
+               Index, op, ": index is out of bounds for dimension ", k, " with size 0");
     Dims strides(plan.sizes.size(), 0);
     for (size_t d = 0; d < shape.size(); ++d) strides[place + d] = indices[k].strides()[d];
     plan.add(indices[k], strides, x, static_cast<int64_t>(k));

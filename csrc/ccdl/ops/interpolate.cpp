@@ -323,6 +323,8 @@ Tensor interpolate(const Tensor& x, const std::optional<Dims>& size, const std::
            align_corners.value_or(false), antialias};
     if (a.align_corners)
       a.ratio = out[d] > 1 ? static_cast<double>(n - 1) / static_cast<double>(out[d] - 1) : 0;
+    else if (filter == Filter::Linear && !antialias && n == out[d])
+      a.ratio = 1;  // whatever scale_factor says: no pixel moves, as in PyTorch
     return a;
   };
   if (last && nearest && is_floating(x.dtype()) && x.device().is_cpu() && sizes_shrink(x, out))

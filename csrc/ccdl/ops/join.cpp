@@ -195,8 +195,9 @@ Tensor block_diag(const TensorList& inputs) {
     blocks.push_back(atleast(inputs[i], 2));
     columns += blocks.back().size(1);
   }
+  const DType t = result_type(inputs);
   for (const Tensor& b : blocks) {
-    rows.push_back(pad(b, Dims{before, columns - before - b.size(1)}));
+    rows.push_back(pad(to(b, t), Dims{before, columns - before - b.size(1)}));
     before += b.size(1);
   }
   return cat(rows, 0);

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/promotion.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::ops {
@@ -22,8 +23,10 @@ Tensor float_power(const Operand& a, const Operand& b) {
 }
 
 Tensor ldexp(const Operand& a, const Operand& b) {
-  return mul(
-      a, b.is_tensor() ? Operand(pow(Operand(Scalar(2.0)), b)) : Operand(std::exp2(b.scalar.to_double())));
+  if (!b.is_tensor()) return mul(a, Operand(std::exp2(b.scalar.to_double())));
+  const DType t = result_type(a, b);  // the power of a whole number is a float32 and counts no further
+  const Tensor y = mul(a, pow(Operand(Scalar(2.0)), b));
+  return is_floating(t) ? to(y, t) : y;
 }
 
 }  // namespace ccdl::ops

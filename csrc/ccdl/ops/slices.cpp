@@ -85,7 +85,7 @@ TensorList split_evenly(const char* op, const Tensor& x, int64_t sections, int64
   CCDL_CHECK(sections > 0 && x.size(dim) % sections == 0, Runtime, op, " attempted to split along dimension ",
              dim, ", but the size of the dimension ", x.size(dim), " is not divisible by the split_size ",
              sections, "!");
-  return split(x, std::max<int64_t>(x.size(dim) / sections, 1), dim);
+  return chunk(x, sections, dim);
 }
 
 Tensor angle(const Tensor& x) { return unary("angle", UnaryOp::Angle, x); }

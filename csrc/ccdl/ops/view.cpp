@@ -153,6 +153,7 @@ Tensor t(const Tensor& x) {
 }
 
 Tensor adjoint(const Tensor& x) {
+  if (x.dim() == 0) return identity_view(x);
   CCDL_CHECK(x.dim() >= 2, Runtime,
              "mT: tensor.mT is only supported on matrices or batches of matrices. Got ", x.dim(),
              "-D tensor");

@@ -53,6 +53,7 @@ Tensor sum_to(const Tensor& x, const Dims& sizes);
 // In place; each returns x.
 Tensor copy_(const Tensor& x, const Tensor& src, bool non_blocking = false);  // src broadcast and cast to x
 Tensor fill_(const Tensor& x, Scalar value);
+Tensor fill_(const Tensor& x, const Tensor& value);  // a 0-d tensor, which gets a gradient
 Tensor zero_(const Tensor& x);
 Scalar item(const Tensor& x);  // the value of a one-element tensor
 // No history; keeps the memory's common prefix. A named format is laid out anew, Preserve leaves equal sizes.

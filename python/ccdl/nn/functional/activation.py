@@ -9,6 +9,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
+from ..._checks import check_tensors
 from ..._contractions import to_out
 
 __all__ = [
@@ -122,7 +123,7 @@ def rrelu(
         slope = _C.rand_like(input) * (upper - lower) + lower
     else:
         slope = (lower + upper) / 2
-    result = _C.where(input >= 0, input, input * slope)
+    result = _C.where(input > 0, input, input * slope)
     return input.copy_(result) if inplace else result
 
 
@@ -376,3 +377,6 @@ def threshold_(input: Tensor, threshold: Any, value: Any) -> Tensor:
 def rrelu_(input: Tensor, lower: Any = 1.0 / 8, upper: Any = 1.0 / 3, training: bool = False) -> Tensor:
     """In-place :func:`rrelu`."""
     return rrelu(input, lower, upper, training, inplace=True)
+
+
+__test__ = check_tensors(globals(), ["rrelu", "rrelu_", "softsign", "tanhshrink"])
