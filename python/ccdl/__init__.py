@@ -50,9 +50,18 @@ class _AnyKey:
         return name
 
 
+class _NnNames:
+    def __getattr__(self, name):
+        import importlib
+
+        return getattr(importlib.import_module("ccdl._nn_names"), name)
+
+
+_C._nn = _NnNames()
 _C.DispatchKeySet = _C._ExcludeDispatchKeyGuard = _C._AutoDispatchBelowAutograd = _NoKeys
 _C.DispatchKey = _AnyKey()
 _C._are_functorch_transforms_active = lambda: False
+_C._TensorMeta = type(Tensor)
 
 half = float16
 float = float32
@@ -121,6 +130,8 @@ _LAZY = {
     "GradScaler": ("amp", "GradScaler"),
     "TypedStorage": ("storage", "TypedStorage"),
     "UntypedStorage": ("storage", "UntypedStorage"),
+    "ScriptModule": ("jit", "ScriptModule"),
+    "PyTorchFileReader": ("serialization", "PyTorchFileReader"),
     "save": ("serialization", "save"),
     "load": ("serialization", "load"),
     "set_printoptions": ("_tensor_str", "set_printoptions"),

@@ -22,7 +22,7 @@ class _Options:
     sci_mode = None
 
 
-_options = _Options()
+PRINT_OPTS = _options = _Options()
 _PROFILES: dict[str, dict[str, Any]] = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
     "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
@@ -169,6 +169,11 @@ def _values_text(t, indent):
     if plain.dim() == 0:
         form.width = 1
     return _nested(plain, indent, form, plain.numel() > _options.threshold)
+
+
+def _tensor_str(self: _C.Tensor, indent: int) -> str:
+    """The values alone, lines after the first indented."""
+    return _values_text(self, indent)
 
 
 def _suffixes(t):

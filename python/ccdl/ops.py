@@ -73,6 +73,22 @@ class Namespace:
         raise AttributeError(f"'_OpNamespace' '{self.name}' object has no attribute '{name}'")
 
 
+def _index(self: Any, indices: Any) -> Any:
+    return self[tuple(slice(None) if i is None else i for i in indices)]
+
+
+# Operators whose internal name differs from the function's.
+_INTERNAL = {
+    "sym_size": ("Tensor", "size"),
+    "_to_copy": ("Tensor", "to"),
+    "_pin_memory": ("Tensor", "pin_memory"),
+    "alias": ("Tensor", "view_as"),
+    "slice": ("", "slice_copy"),
+    "_sparse_addmm": ("sparse", "addmm"),
+    "_sparse_mm_reduce_impl": ("sparse", "mm"),
+}
+
+
 class _Aten(Namespace):
     """ccdl's own functions under PyTorch's internal names."""
 
@@ -81,8 +97,15 @@ class _Aten(Namespace):
             raise AttributeError(name)
         import ccdl
 
-        if name == "sym_size":
-            return _Own(name, ccdl.Tensor.size)
+        if name == "index":
+            setattr(self, name, _Own(name, _index))
+            return vars(self)[name]
+        known = _INTERNAL.get(name)
+        if known is not None:
+            home = ccdl.sparse if known[0] == "sparse" else ccdl.Tensor if known[0] == "Tensor" else ccdl
+            packet = _Own(name, getattr(home, known[1]))
+            setattr(self, name, packet)
+            return packet
         for home in (ccdl, ccdl.nn.functional, ccdl._C, ccdl.Tensor):
             function = getattr(home, name, None)
             if callable(function) and not isinstance(function, type):

@@ -377,3 +377,17 @@ def _moved(t, map_location):
         target = map_location.get(str(t.device), map_location.get(t.device))
         return t if target is None else t.to(target)
     return t.to(map_location)
+
+
+class PyTorchFileReader:
+    """Would read the archives PyTorch saves; ccdl's files are safetensors.
+
+    Raises:
+        CheckpointError: on being made.
+    """
+
+    def __init__(self, name_or_buffer: Any) -> None:
+        raise CheckpointError(
+            "PyTorchFileReader: ccdl does not read PyTorch's archives; convert the file to safetensors, "
+            "ccdl.load says how"
+        )

@@ -8,6 +8,7 @@ from ..compiler import allow_in_graph, assume_constant_result, disable, is_compi
 from . import config
 
 __all__ = [
+    "OptimizedModule",
     "allow_in_graph",
     "assume_constant_result",
     "config",
@@ -24,6 +25,10 @@ __all__ = [
     "reset",
     "run",
 ]
+
+
+class OptimizedModule:
+    """What compiling a module would give: never made, so that ``isinstance`` is False."""
 
 
 def optimize(*args: Any, **options: Any) -> Any:

@@ -75,10 +75,10 @@ class ProcessGroup:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "nn":
+    if name in ("nn", "rpc"):
         import importlib
 
-        return importlib.import_module(".nn", __name__)
+        return importlib.import_module("." + name, __name__)
     if name not in _CALLS:
         raise AttributeError(
             f"module 'ccdl.distributed' has no attribute '{name}': training over several processes is not "

@@ -171,6 +171,11 @@ def load(f: Any, map_location: Any = None, _extra_files: Any = None) -> NoReturn
     )
 
 
+def interface(obj: Any) -> Any:
+    """``obj`` itself, a class that tells what scripted modules look like."""
+    return obj
+
+
 class TracerWarning(Warning):
     """What a tracer would warn of; never raised here."""
 

@@ -5,7 +5,7 @@ Dictionaries keep the order of their keys; every type that is not a container is
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -71,8 +71,20 @@ class _Node(NamedTuple):
     flatten: Callable[[Any], tuple[Iterable[Any], Any]]
     unflatten: Callable[[list[Any], Any], Any]
 
+    @property
+    def flatten_fn(self) -> Callable[[Any], tuple[Iterable[Any], Any]]:
+        """An object's children, and the rest."""
+        return self.flatten
 
-_NODES: dict[type, _Node] = {}
+    @property
+    def unflatten_fn(self) -> Callable[[list[Any], Any], Any]:
+        """An object from children and the rest."""
+        return self.unflatten
+
+
+PyTree = Any
+_NODES: dict[Any, _Node] = {}
+SUPPORTED_NODES = _NODES  # PyTorch's name
 
 
 def register_pytree_node(
@@ -107,6 +119,15 @@ _NODES[defaultdict] = _Node(
     lambda values, rest: defaultdict(rest[0], zip(rest[1], values, strict=True)),
 )
 _NAMED = _Node(lambda x: (x, type(x)), lambda values, kind: kind(*values))
+
+
+_NODES[namedtuple] = _NAMED
+
+
+def _get_node_type(tree: Any) -> Any:
+    """The key of ``tree`` in ``SUPPORTED_NODES``, if it is a container."""
+    kind, node = _node(tree)
+    return namedtuple if node is _NAMED else kind if node is not None else type(tree)
 
 
 def _node(tree: Any) -> tuple[Any, _Node | None]:

@@ -1,0 +1,1 @@
+"""Where PyTorch keeps its tensors without data; ccdl has none."""
