@@ -296,3 +296,20 @@ def test_inference_mode_switched_off_inside_records_again():
             y = x * 2
         z = x * 2
     assert y.requires_grad and y.grad_fn is not None and not z.requires_grad
+
+
+def test_saved_variables_is_the_older_name_of_saved_tensors():
+    class Square(ccdl.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            with pytest.warns(DeprecationWarning, match="saved_variables"):
+                return 2 * ctx.saved_variables[0] * g
+
+    x = ccdl.tensor([3.0, -1.0], requires_grad=True)
+    Square.apply(x).sum().backward()
+    assert x.grad.tolist() == [6.0, -2.0]

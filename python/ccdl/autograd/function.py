@@ -69,6 +69,15 @@ class FunctionCtx:
             return self._to_save
         return self._saved
 
+    @property
+    def saved_variables(self) -> Any:
+        """The older name of :attr:`saved_tensors`."""
+        import warnings
+
+        text = "'saved_variables' is deprecated; use 'saved_tensors'"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return self.saved_tensors
+
     def _run_backward(self, saved, grads, needs):
         """Called by the engine: one gradient or None per tensor argument of forward."""
         self._saved = self._place(saved)
