@@ -162,7 +162,45 @@ def soft_targets(r: Any) -> Draw | None:
     return f"cross_entropy {size} {reduction} smoothing {smoothing} weight {weight is not None} last {last}", [x], call, str(r.choice(["float32", "float64"]))
 
 
-FAMILIES = {f.__name__: f for f in (convolution, pooling, reduction, indexing, soft_targets)}
+def attention(r: Any) -> Draw | None:
+    """Scaled dot products with masks of every broadcast shape."""
+    lead = [(2, 3), (1, 2), (4,), ()][int(r.randint(4))]
+    queries, keys, width, values = (int(r.randint(1, 20)) for _ in range(4))
+    queries, keys = max(queries, 2), max(keys, 2)
+    kind = str(r.choice(["none", "bool", "float", "causal"]))
+    shape = [(queries, keys), (*lead, queries, keys), (1, keys), (queries, 1)][int(r.randint(4))]
+    mask = r.rand(*shape) < 0.7 if kind == "bool" else r.randn(*shape)
+    if kind == "bool":
+        mask[..., 0] = True
+    arrays = [r.randn(*lead, queries, width), r.randn(*lead, keys, width), r.randn(*lead, keys, values)]
+
+    def call(L: Any, q: Any, k: Any, v: Any) -> Any:
+        given = None if kind in ("none", "causal") else L.tensor(mask).to(L.bool if kind == "bool" else q.dtype)
+        return L.nn.functional.scaled_dot_product_attention(q, k, v, given, is_causal=kind == "causal")
+
+    return f"attention {lead} {queries} x {keys} of {width} and {values}, mask {kind} {shape}", arrays, call, "float64"
+
+
+def resizing(r: Any) -> Draw | None:
+    dims = int(r.randint(1, 4))
+    size = [int(r.randint(1, {1: 40, 2: 14, 3: 7}[dims])) for _ in range(dims)]
+    mode = str(r.choice(["nearest", "nearest-exact", "area", "linear"] + (["bicubic"] if dims == 2 else [])))
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[dims] if mode == "linear" else mode
+    options: dict[str, Any] = {"mode": mode}
+    if "nearest" in mode or r.rand() < 0.5:  # with a scale PyTorch's gradients reach other pixels than it chose
+        options["size"] = [int(r.randint(1, 17)) for _ in range(dims)]
+    else:
+        options["scale_factor"] = [float(r.choice([0.5, 0.6, 1.0, 1.2, 1.7, 2.0, 3.0])) for _ in range(dims)]
+        if min(int(n * f) for n, f in zip(size, options["scale_factor"], strict=True)) < 1:
+            return None
+    if "linear" in mode or mode == "bicubic":
+        options["align_corners"] = bool(r.rand() < 0.5)
+    x = r.randn(2, 3, *size)
+    dtype = "float32" if "nearest" in mode else "float64"
+    return f"interpolate {size} {options}", [x], lambda L, x: L.nn.functional.interpolate(x, **options), dtype
+
+
+FAMILIES = {f.__name__: f for f in (convolution, pooling, reduction, indexing, soft_targets, attention, resizing)}
 
 
 def draws(family: str, seed: int) -> Iterator[Draw]:
