@@ -171,7 +171,7 @@ def attention(r: Any) -> Draw | None:
     shape = [(queries, keys), (*lead, queries, keys), (1, keys), (queries, 1)][int(r.randint(4))]
     mask = r.rand(*shape) < 0.7 if kind == "bool" else r.randn(*shape)
     if kind == "bool":
-        mask[..., 0] = True
+        mask[..., :2] = True  # of one key alone the gradients are zeros
     arrays = [r.randn(*lead, queries, width), r.randn(*lead, keys, width), r.randn(*lead, keys, values)]
 
     def call(L: Any, q: Any, k: Any, v: Any) -> Any:
