@@ -188,6 +188,7 @@ from .nn.functional import channel_shuffle as channel_shuffle
 from .nn.functional import cosine_similarity as cosine_similarity
 from .nn.functional import pairwise_distance as pairwise_distance
 from .nn.functional import pdist as pdist
+from .serialization import PyTorchFileReader as PyTorchFileReader
 from .serialization import load as load
 from .serialization import save as save
 from .sparse import sparse_coo_tensor as sparse_coo_tensor
@@ -195,6 +196,8 @@ from .storage import TypedStorage as TypedStorage
 from .storage import UntypedStorage as UntypedStorage
 
 _T = TypeVar("_T")
+
+ScriptModule = nn.Module
 
 BFloat16Tensor: Any
 BoolTensor: Any
