@@ -64,7 +64,7 @@ SLICED: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("case", SLICED)
 def test_a_slice_of_the_channels_is_still_channels_last(case: str) -> None:
     rng = np.random.default_rng(1)
-    whole = ccdl.from_numpy(rng.standard_normal((2, 6, 5, 7)).astype(np.float32))
+    whole = ccdl.tensor(rng.standard_normal((2, 6, 5, 7)).astype(np.float32))
     sliced = whole.to(memory_format=ccdl.channels_last)[:, ::2]
     assert not sliced.is_contiguous(memory_format=ccdl.channels_last)
     x, plain = (t.detach().requires_grad_() for t in (sliced, sliced.contiguous()))
