@@ -18,6 +18,13 @@ def test_places_of_classes():
     assert isinstance(ccdl.Tensor, ccdl._C._TensorMeta) and issubclass(ccdl.ScriptModule, ccdl.nn.Module)
     assert not isinstance(ccdl.nn.ReLU(), importlib.import_module("ccdl._dynamo").OptimizedModule)
     assert ccdl.jit.interface(ccdl.nn.ReLU) is ccdl.nn.ReLU and not ccdl.profiler.kineto_available()
+    linear = importlib.import_module("ccdl.nn.modules.linear").NonDynamicallyQuantizableLinear
+    assert type(ccdl.nn.MultiheadAttention(4, 2).out_proj) is linear and issubclass(linear, ccdl.nn.Linear)
+    scaler = importlib.import_module("ccdl.cuda.amp.grad_scaler")
+    modes = importlib.import_module("ccdl.cuda.amp.autocast_mode")
+    assert scaler.GradScaler is ccdl.cuda.amp.GradScaler and modes.autocast is ccdl.cuda.amp.autocast
+    with pytest.raises(ccdl._C._LinAlgError):
+        ccdl.linalg.inv(ccdl.zeros(2, 2))
     text = importlib.import_module("ccdl._tensor_str")
     assert text._tensor_str(ccdl.ones(2), indent=0) == "[1., 1.]" and text.PRINT_OPTS.threshold == 1000
 

@@ -62,6 +62,7 @@ _C.DispatchKeySet = _C._ExcludeDispatchKeyGuard = _C._AutoDispatchBelowAutograd 
 _C.DispatchKey = _AnyKey()
 _C._are_functorch_transforms_active = lambda: False
 _C._TensorMeta = type(Tensor)
+_C._LinAlgError = _C._error_classes["LinAlgError"]
 
 half = float16
 float = float32

@@ -9,14 +9,10 @@ from ..._C import Tensor
 from .. import init
 from ..functional.multihead import multi_head
 from ..parameter import Parameter
-from .linear import Linear
+from .linear import NonDynamicallyQuantizableLinear
 from .module import Module
 
 __all__ = ["MultiheadAttention"]
-
-
-class NonDynamicallyQuantizableLinear(Linear):
-    """A Linear under the name PyTorch prints for the output projection."""
 
 
 class MultiheadAttention(Module):

@@ -72,6 +72,10 @@ class Linear(Module):
         )
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A Linear under the name PyTorch prints for the output projection of attention."""
+
+
 class LazyLinear(Linear):
     """:class:`Linear` whose ``in_features`` is the last size of its first input; becomes a Linear then.
 

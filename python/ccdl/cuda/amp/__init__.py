@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import _C, amp
+from ... import _C, amp
 
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
 
