@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <ccdl/core/warn.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/index.h>
 #include <ccdl/ops/reduce.h>
@@ -176,6 +177,11 @@ void parse(Key* key, PyObject* o, const Tensor& x) {
     } else if (PyIndex_Check(e) && !PyLong_Check(e) && PyObject_CheckBuffer(e) && PySequence_Check(e)) {
       t = index_from(e);  // an array of one integer also has __index__
     }
+    if (t.defined() && t.dtype() == DType::UInt8)
+      warn(
+          "indexing with dtype uint8 is now deprecated: it is read as a mask; use a bool tensor, or .long() "
+          "for "
+          "indices");
     taken += dims_taken(e, t);
     ellipses += e == Py_Ellipsis;
   }

@@ -4,6 +4,7 @@
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/index.h>
+#include <ccdl/ops/overlap.h>
 #include <ccdl/ops/view.h>
 
 namespace ccdl::python {
@@ -140,6 +141,7 @@ static const Row kRows[] = {
      kBoth},
     {"index_copy_(Tensor self, int dim, Tensor index, Tensor source) -> Tensor",
      [](const Args& a) {
+       ops::check_no_overlap("index_copy_", a.tensor(0), {&a.tensor(2), &a.tensor(3)});
        return inplace_row(a, "index_copy_", [&](const Tensor& x) {
          return ops::index_copy(x, a.integer(1), a.tensor(2), a.tensor(3));
        });
@@ -151,6 +153,7 @@ static const Row kRows[] = {
      kBoth},
     {"index_fill_(Tensor self, int dim, Tensor index, Number value) -> Tensor",
      [](const Args& a) {
+       ops::check_no_overlap("index_fill_", a.tensor(0), {&a.tensor(2)});
        return inplace_row(a, "index_fill_", [&](const Tensor& x) {
          return ops::index_fill(x, a.integer(1), a.tensor(2), a.operand(3));
        });
@@ -174,6 +177,7 @@ static const Row kRows[] = {
      kBoth},
     {"put_(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor",
      [](const Args& a) {
+       ops::check_no_overlap("put_", a.tensor(0), {&a.tensor(1), &a.tensor(2)});
        return inplace_row(
            a, "put_", [&](const Tensor& x) { return ops::put(x, a.tensor(1), a.tensor(2), a.boolean(3)); });
      }},

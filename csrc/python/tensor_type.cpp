@@ -315,6 +315,18 @@ CCDL_INPLACE(nb_ishl, ops::inplace("bitwise_left_shift_", x,
                                    [&](const Tensor& v) { return ops::bitwise_left_shift(v, y); }))
 CCDL_INPLACE(nb_ishr, ops::inplace("bitwise_right_shift_", x,
                                    [&](const Tensor& v) { return ops::bitwise_right_shift(v, y); }))
+// array / x: NumPy leaves it to the tensor, and what multiplies arrays is a product.
+PyObject* true_divide(PyObject* a, PyObject* b) {
+  PyObject* r = nb_div(a, b);
+  if (r != Py_NotImplemented || is_tensor(a) || !is_tensor(b) || is_custom(b) ||
+      !PyObject_HasAttrString(a, "__array_interface__"))
+    return r;
+  Py_DECREF(r);
+  PyObject* inverse = unary(b, [](const Tensor& x) { return ops::reciprocal(x); });
+  PyObject* product = inverse ? PyNumber_Multiply(inverse, a) : nullptr;
+  Py_XDECREF(inverse);
+  return product;
+}
 #undef CCDL_BINARY
 #undef CCDL_BINARY_COMPLEX
 #undef CCDL_INPLACE
@@ -551,7 +563,7 @@ bool init_tensor_type(PyObject* module) {
                          {Py_nb_add, fn(nb_add)},
                          {Py_nb_subtract, fn(nb_sub)},
                          {Py_nb_multiply, fn(nb_mul)},
-                         {Py_nb_true_divide, fn(nb_div)},
+                         {Py_nb_true_divide, fn(true_divide)},
                          {Py_nb_floor_divide, fn(nb_floordiv)},
                          {Py_nb_remainder, fn(nb_mod)},
                          {Py_nb_power, fn(nb_pow)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 from . import _C, errors
@@ -166,6 +167,14 @@ def _write(out, result):
     if not _C.can_cast(result.dtype, out.dtype):
         raise errors.DTypeError(
             f"result type {result.dtype} can't be cast to the desired output type {out.dtype} of out="
+        )
+    if out.numel() and out.shape != result.shape:
+        warnings.warn(
+            "An output with one or more elements was resized since it had "
+            f"shape {list(out.shape)}, which does not "
+            f"match the required output shape {list(result.shape)}. Give out= that shape, or none with "
+            "out.resize_(0)",
+            stacklevel=3,
         )
     out.resize_(result.shape)
     return out.copy_(result)

@@ -4,6 +4,7 @@
 #include <ccdl/kernels/shape.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
+#include <ccdl/ops/index.h>
 #include <ccdl/ops/reduce.h>
 #include <ccdl/ops/transfer.h>
 #include <ccdl/ops/view.h>
@@ -74,10 +75,13 @@ struct AsStridedBackward : Node {
     if (!may_overlap(sizes, strides)) {
       if (dy.numel()) copy_(as_strided(flat, sizes, strides, offset - low), dy);
     } else {
-      CCDL_CHECK(!grad_enabled(), NotImplemented,
-                 "as_strided: double backward through a view that overlaps itself (sizes ", sizes,
-                 ", strides ", strides, ") is not supported");
-      CCDL_KERNEL(flat, as_strided_scatter_add(flat.view(), sizes, strides, offset - low, dy.view()));
+      if (grad_enabled()) {  // the same sum as an op that records
+        const Tensor places =
+            as_strided(arange(Scalar(0), Scalar(flat.numel()), Scalar(1), DType::Int64, dy.device()), sizes,
+                       strides, offset - low);
+        flat = index_add(flat, 0, reshape(places, Dims{dy.numel()}), reshape(dy, Dims{dy.numel()}));
+      } else
+        CCDL_KERNEL(flat, as_strided_scatter_add(flat.view(), sizes, strides, offset - low, dy.view()));
     }
     Tensor dx = as_strided(flat, x_sizes, x_strides, x_offset - low);
     if (may_overlap(x_sizes, x_strides)) {

@@ -6,6 +6,7 @@
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/index_plan.h>
+#include <ccdl/ops/overlap.h>
 #include <ccdl/ops/reduce.h>
 #include <ccdl/ops/view.h>
 
@@ -171,6 +172,7 @@ Tensor index_add_(const Tensor& x, int64_t dim, const Tensor& index, const Tenso
   const SliceArgs a = slice_args("index_add_", x, dim, index);
   check_slice_source("index_add_", x, a, src);
   autograd::check_inplace("index_add_", x);
+  check_no_overlap("index_add_", x, {&index, &src});
   const auto node = add_node(x, a, src, alpha);
   add_into(x, a, src, alpha, false);
   autograd::rebase_history(x, node, {x, src});

@@ -5,7 +5,9 @@
 #include <string_view>
 
 #include <ccdl/core/tls.h>
+#include <ccdl/core/warn.h>
 
+#include <ccdl/ops/overlap.h>
 #include <ccdl/ops/promotion.h>
 #include <ccdl/ops/view.h>
 
@@ -54,17 +56,27 @@ Tensor inplace(const char* op, const Tensor& x, const std::function<Tensor(const
 // Ops whose out= must have the dtype of the result; the others cast within the same category.
 static bool keeps_dtype(std::string_view op) {
   static constexpr std::string_view kOps[] = {
-      "abs",       "absolute",    "addbmm",      "addmm",         "addmv",         "amax",     "amin",
-      "aminmax",   "argmax",      "argmin",      "baddbmm",       "bitwise_not",   "bmm",      "bucketize",
-      "ceil",      "clamp",       "clip",        "conj_physical", "cross",         "cummax",   "cummin",
-      "diag",      "dot",         "fix",         "floor",         "frac",          "gather",   "heaviside",
-      "histc",     "index_add",   "index_copy",  "index_select",  "inner",         "inverse",  "isneginf",
-      "isposinf",  "kthvalue",    "log_softmax", "logcumsumexp",  "masked_select", "matmul",   "max",
-      "median",    "min",         "mm",          "mode",          "multinomial",   "mv",       "nan_to_num",
-      "nanmedian", "nanquantile", "neg",         "negative",      "nonzero",       "quantile", "renorm",
-      "round",     "scatter",     "scatter_add", "searchsorted",  "sgn",           "sign",     "signbit",
-      "softmax",   "sort",        "take",        "tensordot",     "topk",          "tril",     "triu",
-      "trunc",     "vdot",        "where"};
+      "abs",          "absolute",   "addbmm",       "addmm",        "addmv",         "amax",
+      "amin",         "aminmax",    "argmax",       "argmin",       "baddbmm",       "bitwise_not",
+      "bmm",          "bucketize",  "ceil",         "clamp",        "clip",          "conj_physical",
+      "cross",        "cummax",     "cummin",       "diag",         "dot",           "fix",
+      "float_power",  "floor",      "frac",         "gather",       "heaviside",     "histc",
+      "index_add",    "index_copy", "index_select", "inner",        "inverse",       "isneginf",
+      "isposinf",     "kthvalue",   "log_softmax",  "logcumsumexp", "masked_select", "matmul",
+      "max",          "median",     "min",          "mm",           "mode",          "multinomial",
+      "mv",           "nan_to_num", "nanmedian",    "nanquantile",  "neg",           "negative",
+      "nonzero",      "quantile",   "renorm",       "round",        "scatter",       "scatter_add",
+      "searchsorted", "sgn",        "sign",         "signbit",      "softmax",       "sort",
+      "take",         "tensordot",  "topk",         "tril",         "triu",          "trunc",
+      "vdot",         "where"};
+  return std::binary_search(std::begin(kOps), std::end(kOps), op);
+}
+
+// Ops whose out= takes the size asked for without a word: factories and random numbers.
+static bool fits_silently(std::string_view op) {
+  static constexpr std::string_view kOps[] = {"bernoulli", "empty",       "eye",      "full", "linspace",
+                                              "logspace",  "multinomial", "normal",   "ones", "rand",
+                                              "randint",   "randn",       "randperm", "zeros"};
   return std::binary_search(std::begin(kOps), std::end(kOps), op);
 }
 
@@ -83,8 +95,30 @@ Tensor write_out(const char* op, const Tensor& result, const Tensor& out) {
     CCDL_CHECK(out.size(d) < 2 || out.stride(d) != 0, Runtime, op,
                ": more than one element of out= refers to the same memory (", describe(out),
                " with stride 0 along dimension ", d, "); clone() it first");
-  if (!(out.sizes() == result.sizes())) resize_(out, result.sizes());
+  if (!(out.sizes() == result.sizes())) {
+    if (out.numel() && !fits_silently(op))
+      warn(str("An output with one or more elements was resized since it had shape ", out.sizes(),
+               ", which does not match the required output shape ", result.sizes(), " of ", op,
+               ". Give out= that shape, or none with out.resize_(0)"));
+    resize_(out, result.sizes());
+  }
   return copy_(out, result);
+}
+
+void check_no_overlap(const char* op, const Tensor& written, std::initializer_list<const Tensor*> read) {
+  const auto dense = [](const Tensor& t) {
+    return t.numel() > 0 && (t.is_contiguous() || strides_dense(t.sizes(), t.strides()));
+  };
+  const auto start = [](const Tensor& t) { return t.offset() * item_size(t.dtype()); };
+  const auto bytes = [](const Tensor& t) { return t.numel() * item_size(t.dtype()); };
+  for (const Tensor* t : read) {
+    if (!t->defined() || !(t->storage() == written.storage()) || !dense(*t) || !dense(written)) continue;
+    CCDL_CHECK(
+        start(*t) + bytes(*t) <= start(written) || start(written) + bytes(written) <= start(*t), Runtime, op,
+        ": unsupported operation: some elements of the input tensor and the written-to tensor refer "
+        "to a single memory location (",
+        describe(*t), " and ", describe(written), "); clone() the tensor before performing the operation");
+  }
 }
 
 bool takes_result(const Tensor& out, const Dims& sizes, DType dtype,

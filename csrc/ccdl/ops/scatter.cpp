@@ -3,6 +3,7 @@
 #include <ccdl/ops/elementwise.h>
 #include <ccdl/ops/index.h>
 #include <ccdl/ops/index_plan.h>
+#include <ccdl/ops/overlap.h>
 #include <ccdl/ops/reduce.h>
 #include <ccdl/ops/view.h>
 
@@ -151,6 +152,7 @@ Tensor scatter_(const Tensor& x, int64_t dim, const Tensor& index, const Operand
   const PointArgs a = point_args("scatter_", x, dim, index);
   const Tensor from = scatter_source("scatter_", x, a, src);
   autograd::check_inplace("scatter_", x);
+  check_no_overlap("scatter_", x, {&index, &from});
   const auto node = point_node<ScatterBackward>(x, a, from);
   put_points("scatter_", x, a, from, PutMode::Set, false);
   autograd::rebase_history(x, node, {x, from});
@@ -171,6 +173,7 @@ Tensor scatter_add_(const Tensor& x, int64_t dim, const Tensor& index, const Ten
   const PointArgs a = point_args("scatter_add_", x, dim, index);
   const Tensor from = corner("scatter_add_", x, src, a);
   autograd::check_inplace("scatter_add_", x);
+  check_no_overlap("scatter_add_", x, {&index, &from});
   const auto node = point_node<ScatterAddBackward>(x, a, from);
   put_points("scatter_add_", x, a, from, PutMode::Add, false);
   autograd::rebase_history(x, node, {x, from});

@@ -1,6 +1,7 @@
 // Elementwise ops of three operands: where, clamp, lerp, addcmul, addcdiv.
 #include <limits>
 
+#include <ccdl/core/warn.h>
 #include <ccdl/kernels/elementwise.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
@@ -119,6 +120,8 @@ Tensor where(const Tensor& condition, const Operand& a, const Operand& b) {
   CCDL_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8, DType,
              "where: expected condition to be a boolean tensor, but got a tensor with dtype ",
              dtype_name(condition.dtype()));
+  if (condition.dtype() == DType::UInt8)
+    warn("where received a uint8 condition tensor, whose use is deprecated; give a boolean condition");
   Device device;  // of the first operand that is more than a number on the host
   for (const Tensor* operand : {&condition, &a.tensor, &b.tensor})
     if (operand->defined() && !is_host_number(*operand)) {
