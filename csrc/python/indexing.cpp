@@ -268,7 +268,7 @@ bool fill_mask(const Tensor& view, const Key& key, const ops::Operand& value) {
 }  // namespace
 
 PyObject* tensor_subscript(PyObject* self, PyObject* o) {
-  if (is_custom(self) || holds_batched(o)) return custom_call("__getitem__", self, o);
+  if (is_custom(self) || holds_batched(o) || in_mode()) return custom_call("__getitem__", self, o);
   try {
     const Tensor x = unwrap(self);
     int64_t i = 0;
@@ -294,6 +294,7 @@ PyObject* tensor_subscript(PyObject* self, PyObject* o) {
 
 int tensor_assign_subscript(PyObject* self, PyObject* o, PyObject* value) {
   if (refuse_batched(o) || (value && refuse_batched(value))) return -1;
+  if (value && custom_target(self, value)) return custom_assign(self, o, value);
   try {
     CCDL_CHECK(value != nullptr, Type, "index: Tensor does not support deleting items");
     const Tensor x = unwrap(self);

@@ -69,6 +69,8 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
   const Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
   const auto& overloads = *op->overloads;
   try {
+    if (in_mode() && overloads[0]->asks_classes)
+      return of_classes(*overloads[0], callable, args, nargs, kwnames);
     for (const Signature* s : overloads) {
       Args a(static_cast<int>(s->params.size()));
       if (!s->bind(&a, args, nargs, kwnames, nullptr)) continue;

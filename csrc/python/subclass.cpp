@@ -19,6 +19,8 @@ PyObject* g_no_batch;                       // raised where a batched value cann
 std::array<PyTypeObject*, 4> g_plain{};     // Parameter and its like: instances are as good as tensors
 PyObject* g_disabled;  // what a class has as __torch_function__ to be treated as a tensor
 
+thread_local std::vector<PyObject*> t_modes;  // own references, the last entered at the end
+
 struct Override {
   PyTypeObject* type;
   PyObject* handler;
@@ -130,6 +132,27 @@ const Row kRows[] = {
        PairType = reinterpret_cast<PyTypeObject*>(Py_NewRef(cls));
        return Py_NewRef(Py_None);
      }},
+    {"_push_function_mode(object mode) -> None",
+     [](const Args& a) {
+       t_modes.push_back(Py_NewRef(a.object(0)));
+       ++g_modes;
+       return Py_NewRef(Py_None);
+     }},
+    {"_pop_function_mode() -> object",
+     [](const Args&) {
+       CCDL_CHECK(!t_modes.empty(), Runtime, "_pop_function_mode: no mode is entered");
+       PyObject* mode = t_modes.back();
+       t_modes.pop_back();
+       --g_modes;
+       return mode;
+     }},
+    {"_function_modes() -> object",
+     [](const Args&) {
+       PyObject* list = PyList_New(0);
+       for (PyObject* mode : t_modes)
+         if (!list || PyList_Append(list, mode) < 0) throw PyError{};
+       return list;
+     }},
     {"_has_say(object tensor) -> bool",
      [](const Args& a) { return wrap(is_tensor(a.object(0)) && is_custom(a.object(0))); }},
 };
@@ -182,6 +205,22 @@ PyObject* keywords_of(PyObject* const* args, PyObject* names) {
   return result;
 }
 
+// The call as the mode entered last sees it; while it runs, the mode itself is left. Null without an error:
+// no mode is entered, or it answers NotImplemented.
+PyObject* call_mode(PyObject* callable, PyObject* types, PyObject* positional, PyObject* keywords) {
+  if (!in_mode()) return nullptr;
+  struct Left {
+    PyObject* mode = t_modes.back();
+    Left() { t_modes.pop_back(), --g_modes; }
+    ~Left() { t_modes.push_back(mode), ++g_modes; }
+  } left;
+  const Owned handler(PyObject_GetAttrString(left.mode, "__torch_function__"));
+  PyObject* result = PyObject_CallFunctionObjArgs(handler.o, callable, types, positional, keywords, nullptr);
+  if (result != Py_NotImplemented) return result;
+  Py_DECREF(result);
+  return nullptr;
+}
+
 PyObject* call_attribute(const char* name, PyObject* const* args, Py_ssize_t n) {
   try {
     const Owned callable(PyObject_GetAttrString(reinterpret_cast<PyObject*>(TensorType), name));
@@ -218,6 +257,9 @@ bool refuse_batched(PyObject* o) {
 
 PyObject* random_handler() { return t_random; }
 
+std::atomic<int> g_modes{0};
+bool mode_here() { return !t_modes.empty(); }
+
 bool has_say(PyTypeObject* type) {
   if (type == BatchedType) return true;
   if (t_off) return false;
@@ -250,6 +292,20 @@ PyObject* custom_call(const char* attribute, PyObject* self, PyObject* other) {
   return call_attribute(attribute, args, other ? 2 : 1);
 }
 
+PyObject* custom_inplace(const char* op, PyObject* a, PyObject* b) {
+  std::string name = op;
+  for (const Names& n : kNames)
+    if (name == n.op) name = n.method;
+  return custom_call((name + "_").c_str(), a, b);
+}
+
+int custom_assign(PyObject* self, PyObject* key, PyObject* value) {
+  PyObject* args[] = {self, key, value};
+  PyObject* result = call_attribute("__setitem__", args, 3);
+  Py_XDECREF(result);
+  return result ? 0 : -1;
+}
+
 PyObject* with_complex(PyObject* a, PyObject* b, PyObject* (*number)(PyObject*, PyObject*)) {
   PyObject* module = PyImport_ImportModule("ccdl._complex");
   PyObject* z = module ? PyObject_CallMethod(module, "as_complex", "O", is_tensor(a) ? a : b) : nullptr;
@@ -271,13 +327,15 @@ PyObject* call_override(PyObject* callable, PyObject* const* args, Py_ssize_t na
   const Py_ssize_t named = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
   Overrides found;
   for (Py_ssize_t i = 0; i < nargs + named; ++i) find_overrides(args[i], &found, false);
-  if (found.list.empty()) return nullptr;
+  if (found.list.empty() && !in_mode()) return nullptr;
   const auto count = static_cast<Py_ssize_t>(found.list.size());
   const Owned types(PyTuple_New(count));
   for (Py_ssize_t i = 0; i < count; ++i)
     PyTuple_SET_ITEM(types.o, i,
                      Py_NewRef(reinterpret_cast<PyObject*>(found.list[static_cast<size_t>(i)].type)));
   const Owned positional(positional_of(args, nargs)), keywords(keywords_of(args + nargs, kwnames));
+  if (PyObject* result = call_mode(callable, types.o, positional.o, keywords.o); result || PyErr_Occurred())
+    return result;
   for (const Override& o : found.list) {
     PyObject* result =
         PyObject_CallFunctionObjArgs(o.handler, callable, types.o, positional.o, keywords.o, nullptr);

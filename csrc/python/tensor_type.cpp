@@ -280,11 +280,13 @@ PyObject* unary(PyObject* a, const F& f) {
       if (is_complex_number(a) || is_complex_number(b)) return with_complex(a, b, number);  \
       if (custom_pair(a, b)) return custom_binary(&#name[3], a, b);                         \
     }                                                                                       \
+    if (in_mode()) return custom_binary(&#name[3], a, b);                                   \
     const OpTimer timer(&#name[3]);                                                         \
     return binary(a, b, [](const ops::Operand& x, const ops::Operand& y) { return call; }); \
   }
 #define CCDL_INPLACE(name, call)                                                       \
   PyObject* name(PyObject* a, PyObject* b) {                                           \
+    if (custom_target(a, b)) return custom_inplace(&#name[4], a, b);                   \
     const OpTimer timer(&#name[3]);                                                    \
     return inplace(a, b, [](const Tensor& x, const ops::Operand& y) { return call; }); \
   }
@@ -352,6 +354,7 @@ PyObject* nb_pow(PyObject* a, PyObject* b, PyObject* m) {
   });
 }
 PyObject* nb_ipow(PyObject* a, PyObject* b, PyObject*) {
+  if (custom_target(a, b)) return custom_inplace("pow", a, b);
   return inplace(a, b, [](const Tensor& x, const ops::Operand& y) {
     return ops::inplace("pow_", x, [&](const Tensor& v) { return ops::pow(v, y); });
   });
@@ -367,17 +370,17 @@ PyObject* nb_matmul(PyObject* a, PyObject* b) {
   });
 }
 PyObject* nb_neg(PyObject* a) {
-  if (is_custom(a)) return custom_call("neg", a);
+  if (custom_operand(a)) return custom_call("neg", a);
   const OpTimer timer("neg");
   return unary(a, [](const Tensor& x) { return ops::neg(x); });
 }
 PyObject* nb_pos(PyObject* a) { return Py_NewRef(a); }
 PyObject* nb_abs(PyObject* a) {
-  if (is_custom(a)) return custom_call("abs", a);
+  if (custom_operand(a)) return custom_call("abs", a);
   return unary(a, [](const Tensor& x) { return ops::abs(x); });
 }
 PyObject* nb_invert(PyObject* a) {
-  if (is_custom(a)) return custom_call("bitwise_not", a);
+  if (custom_operand(a)) return custom_call("bitwise_not", a);
   return unary(a, [](const Tensor& x) { return ops::bitwise_not(x); });
 }
 
@@ -386,13 +389,12 @@ bool one_value(PyObject* o, const char* what, Scalar* out) {
     const Tensor& x = unwrap(o);
     if (x.numel() != 1) {
       if (std::strcmp(what, "bool") == 0)
-        PyErr_Format(x.numel() ? PyExc_RuntimeError : PyExc_RuntimeError,
+        PyErr_Format(PyExc_RuntimeError,
                      "Boolean value of Tensor with %s is ambiguous; use .any(), .all() or .numel()",
                      x.numel() ? "more than one value" : "no values");
       else
         PyErr_Format(PyExc_ValueError,
-                     "only one element tensors can be converted to Python scalars (%s asked of a tensor of "
-                     "%lld elements)",
+                     "only one element tensors can be converted to Python scalars (%s of %lld elements)",
                      what, static_cast<long long>(x.numel()));
       return false;
     }
@@ -472,10 +474,9 @@ PyObject* tensor_iter(PyObject* o) {
       PyErr_SetString(PyExc_TypeError, "iteration over a 0-d tensor");
       return nullptr;
     }
-    PyObject* t = is_custom(o) ? PyObject_CallMethod(o, "unbind", nullptr) : wrap(ops::unbind(unwrap(o), 0));
-    PyObject* it = t ? PyObject_GetIter(t) : nullptr;
-    Py_XDECREF(t);
-    return it;
+    const Owned rows(is_custom(o) ? PyObject_CallMethod(o, "unbind", nullptr)
+                                  : wrap(ops::unbind(unwrap(o), 0)));
+    return PyObject_GetIter(rows.o);
   } catch (...) {
     raise_current_exception();
     return nullptr;

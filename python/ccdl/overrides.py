@@ -2,7 +2,7 @@
 
 Operators leave a call to ``__torch_function__`` of the classes of its arguments, as in PyTorch: of objects
 that are no tensors and have one, and of subclasses of Tensor, where the method Tensor itself has computes
-as ever and gives the results the class. In-place operators of Python (``+=``) and most properties do not ask.
+as ever and gives the results the class. Most properties do not ask.
 """
 
 from __future__ import annotations
@@ -55,21 +55,54 @@ def has_torch_function_variadic(*args: Any) -> bool:
 
 
 class TorchFunctionMode:
-    """Base of contexts that see every call of an operator. Classes may derive from it; to enter one is an
-    error, since operators here ask no mode.
+    """Base of contexts that see every public call of an operator on this thread.
 
-    Raises:
-        NotImplementedError: on entering.
+    Inside ``with mode:`` each call of an operator, a method of Tensor or an operator of Python goes to
+    ``mode.__torch_function__(func, types, args, kwargs)``, whose answer is the result. The mode is left while
+    that runs, so it may call ``func``; of nested modes the inner sees the calls first. Modes come before the
+    ``__torch_function__`` of classes. Functions that are written in Python show the operators they call.
+
+    >>> import ccdl
+    >>> class Names(ccdl.overrides.TorchFunctionMode):
+    ...     def __torch_function__(self, func, types, args=(), kwargs=None):
+    ...         print(func.__name__)
+    ...         return func(*args, **(kwargs or {}))
+    >>> with Names():
+    ...     x = ccdl.ones(2) + 1
+    ones
+    add
     """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise NotImplementedError(
+            f"{type(self).__name__}: a mode says what becomes of a call in its own __torch_function__(self, "
+            "func, types, args=(), kwargs=None)"
+        )
+
+    def __enter__(self) -> Any:
+        _C._push_function_mode(self)
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        _C._pop_function_mode()
+
+    @classmethod
+    def push(cls, *args: Any, **kwargs: Any) -> Any:
+        """A mode of this class, to be entered; the older way of writing ``with cls():``."""
+        return cls(*args, **kwargs)
+
+
+class BaseTorchFunctionMode(TorchFunctionMode):
+    """The mode that does as if it were not there."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}))
 
-    def __enter__(self) -> Any:
-        raise NotImplementedError(
-            f"{type(self).__name__}: modes that see every operator are not supported; call what the mode "
-            "would call"
-        )
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        return None
+def _get_current_function_mode() -> Any:
+    modes = _C._function_modes()
+    return modes[-1] if modes else None
+
+
+def _get_current_function_mode_stack() -> Any:
+    return _C._function_modes()

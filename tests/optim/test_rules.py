@@ -470,3 +470,23 @@ def test_threads_do_not_change_bits():
 
     for name, _, options in RULES:
         assert run(1, name, options) == run(2, name, options), name
+
+
+def test_nadam_is_differentiable_in_its_product():
+    """By central differences: the update depends on the product of the momenta so far."""
+    p0, g, h = ccdl.tensor([1.0, 2.0], dtype=ccdl.float64), ccdl.tensor([0.3, 0.7], dtype=ccdl.float64), 1e-6
+
+    def moved(product):
+        p = p0.clone().requires_grad_().clone()
+        p.grad = g.clone()
+        optimizer = ccdl.optim.NAdam([p], lr=0.9, differentiable=True)
+        optimizer.state[p] = {"step": ccdl.tensor(10.0), "exp_avg": g * 0.5, "exp_avg_sq": g * g, "mu_product": product}
+        optimizer.step()
+        return p.sum()
+
+    at = ccdl.tensor(0.5, dtype=ccdl.float64, requires_grad=True)
+    (grad,) = ccdl.autograd.grad(moved(at.clone()), at)
+    with ccdl.no_grad():
+        numeric = (moved(ccdl.tensor(0.5 + h, dtype=ccdl.float64)) - moved(ccdl.tensor(0.5 - h, dtype=ccdl.float64))) / (2 * h)
+    assert grad.item() != 0
+    assert grad.item() == pytest.approx(numeric.item(), rel=1e-6)

@@ -436,3 +436,15 @@ def test_the_page_and_the_plots_name_every_schedule(tmp_path):
     pytest.importorskip("matplotlib", reason="the extra package is not installed")
     plots.main(str(tmp_path / "all.png"))
     assert (tmp_path / "all.png").stat().st_size > 10000
+
+
+def test_an_overridden_step_is_warned_about():
+    optimizer = ccdl.optim.SGD([ccdl.ones(1, requires_grad=True)], lr=0.1)
+    schedule = ccdl.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    step = optimizer.step
+    optimizer.step = lambda: step()
+    optimizer.step()
+    with pytest.warns(UserWarning, match=r"`optimizer.step\(\)` has been overridden.*how-to-adjust-learning-rate"):
+        schedule.step()
+    with pytest.warns(UserWarning, match=r"Detected call of.*how-to-adjust-learning-rate"):
+        ccdl.optim.lr_scheduler.ExponentialLR(ccdl.optim.SGD([ccdl.ones(1, requires_grad=True)], lr=0.1), 0.9).step()

@@ -1,4 +1,5 @@
 // Stacks of recurrent layers: arguments as PyTorch's functions take them, layer after layer, dropout between.
+#include <ccdl/ops/matmul.h>
 #include <ccdl/ops/random.h>
 #include <ccdl/ops/rnn.h>
 #include <ccdl/ops/shape.h>
@@ -121,6 +122,10 @@ RnnState rnn_cell(const char* op, RnnMode mode, const Tensor& input, const Tenso
                " doesn't match ", name, " batch size ", state->size(0));
   }
   const Tensor x = single ? unsqueeze(input, 0) : input;
+  if (hx.size(-1) == 0 && weights.w_hh.numel() == 0 && weights.w_ih.dim() == 2 && weights.w_ih.size(0) == 0) {
+    const auto nothing = [&] { return matmul(input, transpose(weights.w_ih, 0, 1)); };  // no hidden values
+    return {Tensor(), nothing(), cx.defined() ? nothing() : Tensor()};
+  }
   const auto layered = [&](const Tensor& state) {
     if (!state.defined()) return state;
     return unsqueeze(single ? unsqueeze(state, 0) : state, 0);

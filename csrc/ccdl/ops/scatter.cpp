@@ -336,8 +336,11 @@ Tensor scatter_reduce(const Tensor& x, int64_t dim, const Tensor& index, const T
 }
 
 Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int64_t> dim) {
+  CCDL_CHECK(indices.dtype() == DType::Int64, Runtime,
+             "take_along_dim: dtype of indices should be int64, got ", describe(indices),
+             "; convert it with .long()");
   if (!dim) {
-    const Tensor flat = int64_index("take_along_dim", "indices", indices);
+    const Tensor& flat = indices;
     return gather(reshape(x, Dims{x.numel()}), 0, reshape(flat, Dims{flat.numel()}));
   }
   const int64_t d = wrap_dim("take_along_dim", *dim, x.dim());

@@ -9,11 +9,20 @@ from .. import _C
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter"]
 
 
-class Parameter(_C.Tensor):
+class _ParameterMeta(type(_C.Tensor)):  # type: ignore[misc]
+    """Instances of Parameter are also tensors of a class of the user's that were made one."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if super().__instancecheck__(instance):
+            return True
+        return cls is Parameter and isinstance(instance, _C.Tensor) and getattr(instance, "_is_param", False)
+
+
+class Parameter(_C.Tensor, metaclass=_ParameterMeta):
     """A tensor that a Module lists among its parameters when assigned as attribute.
 
     Shares memory with ``data`` but starts a new leaf: no history, ``requires_grad`` as given. Results of ops
-    on it are plain tensors.
+    on it are plain tensors. A tensor of a class of your own keeps its class, and counts as a Parameter.
 
     Args:
         data: a Tensor (an empty one if left out).
@@ -35,6 +44,16 @@ class Parameter(_C.Tensor):
             from .._complex.parameter import parameter
 
             return parameter(data, bool(requires_grad))
+        if cls is Parameter and _C._has_say(data) and not _C._batched_among([data]):
+            own: Any = data.detach()
+            own = own.requires_grad_(bool(requires_grad))
+            if type(own) is not type(data):
+                raise RuntimeError(
+                    f"Parameter: detach() of a {type(data).__name__} gives a {type(own).__name__}; it must "
+                    "keep the class, or the class have __torch_function__ = _disabled_torch_function_impl"
+                )
+            own.__dict__["_is_param"] = True
+            return own
         return _C.Tensor._make_subclass(cls, data.detach(), bool(requires_grad))  # type: ignore[arg-type]
 
     def __deepcopy__(self, memo: Any) -> Any:

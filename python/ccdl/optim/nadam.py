@@ -103,6 +103,7 @@ class NAdam(RuleOptimizer):
         m = state["exp_avg"] = state["exp_avg"] + (1 - beta1) * (g - state["exp_avg"])
         v = state["exp_avg_sq"] = beta2 * state["exp_avg_sq"] + (1 - beta2) * g * g
         root = (v / (1 - beta2**step)).sqrt() + group["eps"]
-        product, mu, after = scalars[0], self._mu(group, step), self._mu(group, step + 1)
+        product = state["mu_product"].to(p.dtype) if group["differentiable"] else scalars[0]
+        mu, after = self._mu(group, step), self._mu(group, step + 1)
         move = (1 - mu) / (1 - product) * g + after / (1 - product * after) * m
         p.add_(-lr * move / root)

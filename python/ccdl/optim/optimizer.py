@@ -149,6 +149,7 @@ class Optimizer:
 
     _host_state: tuple[str, ...] = ("step",)  # entries that stay on the CPU
     _stepped = False  # whether step() was called, for schedules
+    _scheduled_step: Any = None  # what step() was when a schedule was made
     _generation = 0  # grows when the state is replaced: captured CUDA graphs hold its addresses
 
     def __setstate__(self, state: Any) -> None:

@@ -114,6 +114,10 @@ def cross_entropy(
     tensor(2.3026)
     """
     reduction = _reduction("cross_entropy", reduction, size_average, reduce)
+    both = isinstance(target, Tensor) and isinstance(input, Tensor)
+    if both and target.dtype == _C.float64 and input.dtype != target.dtype:
+        input = input.double()  # probabilities of double give a loss of double
+        weight = None if weight is None else weight.double()
     return _C.cross_entropy(
         input,
         target,

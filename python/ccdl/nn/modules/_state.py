@@ -30,6 +30,11 @@ def _shape(tensor):
     return f"{type(tensor.shape).__name__.lower()}({list(tensor.shape)})".replace("size(", "ccdl.Size(")
 
 
+def _has_no_shape(tensor):
+    """Whether it waits for the first input of a lazy module; state_dict shows it as what it is."""
+    return isinstance(tensor, (UninitializedParameter, UninitializedBuffer))
+
+
 class StateMethods:
     """Methods of Module that turn the tree into a dict of dotted names and back."""
 
@@ -52,10 +57,12 @@ class StateMethods:
         """Puts this module's own parameters and buffers into ``destination``; children are visited apart."""
         for name, param in self._parameters.items():
             if param is not None:
-                destination[prefix + name] = param if keep_vars else param.detach()
+                destination[prefix + name] = param if keep_vars or _has_no_shape(param) else param.detach()
         for name, buffer in self._buffers.items():
             if buffer is not None and name not in self._non_persistent_buffers_set:
-                destination[prefix + name] = buffer if keep_vars else buffer.detach()
+                destination[prefix + name] = (
+                    buffer if keep_vars or _has_no_shape(buffer) else buffer.detach()
+                )
         if type(self).get_extra_state is not StateMethods.get_extra_state:
             destination[prefix + "_extra_state"] = self.get_extra_state()
 

@@ -414,10 +414,16 @@ class Module(HookMethods, StateMethods):
                 module._apply(fn)
         previous = _C._set_grad_enabled(False)
         try:
-            for param in self._parameters.values():
+            for name, param in self._parameters.items():
                 if param is None:
                     continue
-                param.data = fn(param.detach())
+                values = fn(param.detach())
+                if values.is_complex() != param.is_complex():  # of another class, so another object
+                    grad = param.grad
+                    self._parameters[name] = param = Parameter(values, param.requires_grad)
+                    param.grad = None if grad is None else fn(grad.detach())
+                    continue
+                param.data = values
                 if param.grad is not None:
                     param.grad.data = fn(param.grad.detach())
             for name, buffer in self._buffers.items():

@@ -185,13 +185,26 @@ def _check_amount(amount: Any) -> None:
         )
 
 
+_validate_pruning_amount_init = _check_amount
+
+
+def _validate_pruning_amount(amount: Any, tensor_size: int) -> None:
+    """ValueError for a count above the number of entries there are."""
+    if isinstance(amount, int) and amount > tensor_size:
+        raise ValueError(
+            f"amount={amount} should be smaller than the number of parameters to prune={tensor_size}"
+        )
+
+
+def _compute_nparams_toprune(amount: Any, tensor_size: int) -> int:
+    """The count that an amount, a count or a share, means of ``tensor_size`` entries."""
+    return amount if isinstance(amount, int) else round(float(amount) * tensor_size)
+
+
 def _count(amount: Any, size: int) -> int:
     """How many of ``size``; a share is rounded."""
-    if not isinstance(amount, int):
-        return round(float(amount) * size)
-    if amount > size:
-        raise ValueError(f"amount={amount} should be smaller than the number of parameters to prune={size}")
-    return amount
+    _validate_pruning_amount(amount, size)
+    return _compute_nparams_toprune(amount, size)
 
 
 class Identity(BasePruningMethod):

@@ -60,6 +60,14 @@ def check_number(op: str, name: str, value: Any) -> None:
         raise TypeError(f"{op}: {name} is {type(value).__name__}, must be a number")
 
 
+_ORDER = "See https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
+
+
+def _step_of(optimizer):
+    """The function that ``optimizer.step`` runs, the same for each look-up."""
+    return getattr(optimizer.step, "__func__", optimizer.step)
+
+
 class LRScheduler:
     """Base: subclasses write ``get_lr()``, the rates of all groups at ``self.last_epoch``.
 
@@ -91,6 +99,7 @@ class LRScheduler:
 
     def _initial_step(self) -> None:
         self._step_count = 0
+        self.optimizer._scheduled_step = _step_of(self.optimizer)
         self._is_initial = True
         try:
             self.step()
@@ -115,10 +124,17 @@ class LRScheduler:
 
     def step(self, epoch: Any = None) -> None:
         """Moves on by one epoch (or to ``epoch``) and sets the rates."""
-        if self._step_count == 1 and not self.optimizer._stepped:
+        if self._step_count == 1 and _step_of(self.optimizer) is not self.optimizer._scheduled_step:
+            warnings.warn(
+                "`optimizer.step()` has been overridden after the schedule was made, so whether it runs "
+                f"before `lr_scheduler.step()` cannot be seen. {_ORDER}",
+                UserWarning,
+                stacklevel=2,
+            )
+        elif self._step_count == 1 and not self.optimizer._stepped:
             warnings.warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first value of the "
-                "schedule is skipped; call `optimizer.step()` first",
+                f"schedule is skipped; call `optimizer.step()` first. {_ORDER}",
                 UserWarning,
                 stacklevel=2,
             )
