@@ -19,6 +19,7 @@ import check_instructions
 import judging
 import levels
 import measuring
+import probe_models
 import targets
 import training
 
@@ -113,6 +114,16 @@ def test_races_agree_with_pytorch() -> None:
         row = next(measuring.find(f, n) for f, n in RACES if n == name)
         assert row.check is not None and measuring.agrees(row, row.check(ccdl), row.check(torch)), name
     assert len(RACES) == len({name for _, name in RACES}) >= 60
+
+
+@pytest.mark.parametrize("kind", sorted(probe_models.KINDS))
+def test_models_drawn_at_random_take_steps(kind: str) -> None:
+    texts = set()
+    for seed in range(4):
+        step, text = probe_models.build(ccdl, seed, [kind])
+        assert bool(ccdl.isfinite(step()).all()), text
+        texts.add(text)
+    assert len(texts) == 4
 
 
 def test_publishing_replaces_the_block_between_marks(tmp_path: Path) -> None:
