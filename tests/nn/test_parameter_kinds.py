@@ -108,3 +108,17 @@ def test_amounts_that_pruning_methods_of_your_own_ask_about() -> None:
 def test_indices_of_take_along_dim_are_int64() -> None:
     with pytest.raises(RuntimeError, match=r"take_along_dim: dtype of indices .* int32"):
         ccdl.take_along_dim(ccdl.ones(2, 3), ccdl.zeros(2, 1, dtype=ccdl.int32), 1)
+
+
+@pytest.mark.parametrize("lazy", [nn.LazyLinear(2), nn.LazyBatchNorm1d(affine=False)])
+def test_what_has_no_shape_cannot_be_shared(lazy: Any) -> None:
+    with pytest.raises(RuntimeError, match="share memory on an uninitialized"):
+        lazy.share_memory()
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_instance_norms_say_which_inputs_have_no_batch(dims: int) -> None:
+    layer = getattr(nn, f"InstanceNorm{dims}d")(3, affine=True)
+    assert layer._get_no_batch_dim() == dims + 1
+    x = ccdl.randn(3, *[4] * dims)
+    assert layer(x).tolist() == layer(x[None])[0].tolist()

@@ -417,9 +417,8 @@ class Module(HookMethods, StateMethods):
             for name, param in self._parameters.items():
                 if param is None:
                     continue
-                values = fn(param.detach())
+                values, grad = fn(param.detach()), param.grad
                 if values.is_complex() != param.is_complex():  # of another class, so another object
-                    grad = param.grad
                     self._parameters[name] = param = Parameter(values, param.requires_grad)
                     param.grad = None if grad is None else fn(grad.detach())
                     continue
@@ -536,7 +535,9 @@ class Module(HookMethods, StateMethods):
                     stack.append(below)
 
     def share_memory(self) -> Any:
-        """Accepted without effect: worker threads share memory anyway."""
+        """Without effect, worker threads share memory anyway; an error where a parameter has no shape yet."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            tensor.share_memory_()
         return self
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

@@ -196,9 +196,12 @@ class _InstanceNorm(_NormBase):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
+    def _get_no_batch_dim(self):
+        return self._dims[0]
+
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
-        single = input.dim() == self._dims[0]
+        single = input.dim() == self._get_no_batch_dim()
         x = input.unsqueeze(0) if single else input
         if x.shape[1] != self.num_features and self.affine:
             raise ValueError(
