@@ -133,3 +133,18 @@ def test_second_derivative_through_overlapping_windows():
     np.testing.assert_allclose(h.numpy(), 30 * n * p**4)
     x = ccdl.tensor(p + 1).requires_grad_()
     assert ccdl.autograd.gradgradcheck(lambda v: v.as_strided((2, 3), (2, 1)) ** 2, x)
+
+
+def test_masked_fill_of_an_expanded_tensor():
+    base, mask = ccdl.arange(3.0), ccdl.tensor([[False, True, False], [False, False, True]])
+    told = warnings_of(lambda: base.expand(2, 3).masked_fill_(mask, 9))
+    assert len(told) == 1 and told[0].startswith("Use of masked_fill_ on expanded tensors is deprecated")
+    assert base.tolist() == [0.0, 9.0, 9.0]  # what any of the sharers asks for
+    assert warnings_of(lambda: ccdl.zeros(1, 0).expand(2, 0).masked_fill_(ccdl.ones(2, 0).bool(), 1)) == []
+    x = ccdl.arange(1.0, 4.0).requires_grad_()
+    y = x * 2
+    with pytest.warns(UserWarning, match="expanded"):
+        y.expand(2, 3).masked_fill_(mask, 0)
+    y.sum().backward()
+    assert y.tolist() == [2.0, 0.0, 0.0]
+    assert x.grad.tolist() == [2.0, 0.0, 0.0]

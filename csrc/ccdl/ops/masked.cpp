@@ -1,4 +1,5 @@
 // Ops that choose elements by a bool mask: fill, select, scatter, coordinates.
+#include <ccdl/core/warn.h>
 #include <ccdl/kernels/index.h>
 #include <ccdl/ops/create.h>
 #include <ccdl/ops/elementwise.h>
@@ -111,11 +112,33 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, const Operand& value) {
   return y;
 }
 
+// An expanded x: what several elements share is filled where the mask has any of them.
+static bool shares_elements(const Tensor& x) {
+  for (int64_t d = 0; d < x.dim(); ++d)
+    if (x.stride(d) == 0 && x.size(d) > 1 && x.numel()) return true;
+  return false;
+}
+
+static Tensor fill_shared(const Tensor& x, const Tensor& mask, const Operand& value) {
+  warn(
+      "Use of masked_fill_ on expanded tensors is deprecated: elements share memory, and all that do are "
+      "filled; clone() the tensor before performing the operation");
+  Tensor shared = x, any_of = expand(mask, x.sizes());
+  for (int64_t d = 0; d < x.dim(); ++d)
+    if (x.stride(d) == 0 && x.size(d) > 1) {
+      shared = slice(shared, d, 0, 1, 1);
+      any_of = any(any_of, Dims{d}, true);
+    }
+  masked_fill_(shared, any_of, value);
+  return x;
+}
+
 Tensor masked_fill_(const Tensor& x, const Tensor& mask, const Operand& value) {
   check_mask("masked_fill_", x, mask);
   const Tensor v = fill_value("masked_fill_", x, value);
   CCDL_CHECK(is_expandable_to(mask.sizes(), x.sizes()), Shape, "masked_fill_: mask of shape ", mask.sizes(),
              " cannot be broadcast to the input's shape ", x.sizes());
+  if (shares_elements(x)) return fill_shared(x, mask, value);
   autograd::check_inplace("masked_fill_", x);
   const auto node = fill_node(x, mask, value);
   CCDL_KERNEL(x, masked_fill(x.view(), mask.view_as(x.sizes()), v.view()));
