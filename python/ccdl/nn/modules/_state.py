@@ -35,6 +35,19 @@ def _has_no_shape(tensor):
     return isinstance(tensor, (UninitializedParameter, UninitializedBuffer))
 
 
+def changed(param, fn):
+    """``param`` over ``fn`` of its memory, its gradient likewise; a new object where it becomes complex."""
+    values, grad = fn(param.detach()), param.grad
+    if values.is_complex() != param.is_complex():
+        param = Parameter(values, param.requires_grad)
+        param.grad = None if grad is None else fn(grad.detach())
+        return param
+    param.data = values
+    if grad is not None:
+        param.grad.data = fn(grad.detach())
+    return param
+
+
 class StateMethods:
     """Methods of Module that turn the tree into a dict of dotted names and back."""
 

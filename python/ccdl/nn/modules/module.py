@@ -23,7 +23,7 @@ from ._hooks import (
     register_module_parameter_registration_hook,
     registered,
 )
-from ._state import StateMethods
+from ._state import StateMethods, changed
 from ._state import _IncompatibleKeys as _IncompatibleKeys
 
 __all__ = [
@@ -415,16 +415,8 @@ class Module(HookMethods, StateMethods):
         previous = _C._set_grad_enabled(False)
         try:
             for name, param in self._parameters.items():
-                if param is None:
-                    continue
-                values, grad = fn(param.detach()), param.grad
-                if values.is_complex() != param.is_complex():  # of another class, so another object
-                    self._parameters[name] = param = Parameter(values, param.requires_grad)
-                    param.grad = None if grad is None else fn(grad.detach())
-                    continue
-                param.data = values
-                if param.grad is not None:
-                    param.grad.data = fn(param.grad.detach())
+                if param is not None:
+                    self._parameters[name] = changed(param, fn)
             for name, buffer in self._buffers.items():
                 if buffer is not None:
                     self._buffers[name] = fn(buffer)
