@@ -125,6 +125,10 @@ def test_trailing_settings_and_numbered_reductions():
         np.testing.assert_allclose(got.numpy(), F.kl_div(p.log(), q, reduction=name).numpy(), rtol=1e-6)
         got = ccdl.binary_cross_entropy_with_logits(x, q, None, None, number)
         np.testing.assert_allclose(got.numpy(), F.binary_cross_entropy_with_logits(x, q, reduction=name).numpy(), rtol=1e-6)
+    assert ccdl.equal(ccdl.kl_div(p.log(), q), F.kl_div(p.log(), q, reduction="none"))  # unlike F.kl_div's mean
+    assert ccdl.equal(ccdl.func.vmap(ccdl.kl_div)(p.log(), q), ccdl.kl_div(p.log(), q))
+    with pytest.raises(RuntimeError, match="floating"):
+        ccdl.kl_div(p.log(), q.long())
     for wrong, kind in ((3, ValueError), (-1, ValueError), (2**70, ValueError), ("x", ValueError), (1.0, TypeError), (True, TypeError)):
         with pytest.raises(kind, match="reduction"):
             ccdl.kl_div(p.log(), q, wrong)

@@ -23,9 +23,9 @@ PyObject* with_width(const Args& a, const char* op) {
 }
 
 // A name, or PyTorch's number of it: 0 none, 1 mean, 2 sum.
-LossReduction named_or_numbered(const Args& a, const char* op, int i) {
+LossReduction named_or_numbered(const Args& a, const char* op, int i, LossReduction otherwise) {
   PyObject* value = a.object(i);
-  if (!value) return LossReduction::Mean;
+  if (!value) return otherwise;
   if (PyUnicode_Check(value)) {
     const char* name = PyUnicode_AsUTF8(value);
     if (!name) PyErr_Clear();  // lone surrogates: no reduction is called so
@@ -75,15 +75,16 @@ static const Row kRows[] = {
     {"binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, Tensor? "
      "pos_weight=None, object reduction='mean') -> Tensor",
      [](const Args& a) {
-       const LossReduction r = named_or_numbered(a, "binary_cross_entropy_with_logits", 4);
+       const LossReduction r =
+           named_or_numbered(a, "binary_cross_entropy_with_logits", 4, LossReduction::Mean);
        return a.run([&] {
          return ops::binary_cross_entropy_with_logits(a.tensor(0), a.tensor(1), a.tensor_or(2),
                                                       a.tensor_or(3), r);
        });
      }},
-    {"kl_div(Tensor input, Tensor target, object reduction='mean', *, bool log_target=False) -> Tensor",
+    {"kl_div(Tensor input, Tensor target, object reduction='none', *, bool log_target=False) -> Tensor",
      [](const Args& a) {
-       const LossReduction r = named_or_numbered(a, "kl_div", 2);
+       const LossReduction r = named_or_numbered(a, "kl_div", 2, LossReduction::None);
        return a.run([&] { return ops::kl_div(a.tensor(0), a.tensor(1), r, a.boolean(3)); });
      }},
     {"_margin_rows(Tensor input, Tensor target, Tensor? weight=None, float margin=1.0) -> Tensor",

@@ -221,6 +221,14 @@ PyObject* binary(PyObject* a, PyObject* b, const F& f) {
       }();
       return wrap(r);
     }
+    if (is_tensor(a) && PyFloat_CheckExact(b)) {
+      const Tensor& x = unwrap(a);
+      Tensor r = [&] {
+        Args::Unlocked unlocked(x.numel());
+        return f(ops::Operand(x), ops::Operand(Scalar(PyFloat_AS_DOUBLE(b))));
+      }();
+      return wrap(r);
+    }
     ops::Operand x(0), y(0);
     if (!operand_from(a, b, &x) || !operand_from(b, a, &y)) Py_RETURN_NOTIMPLEMENTED;
     Tensor r = [&] {

@@ -274,6 +274,9 @@ Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& targe
 
 Tensor kl_div(const Tensor& input, const Tensor& target, LossReduction reduction, bool log_target) {
   check_pair("kl_div", input, target);
+  CCDL_CHECK(is_floating(input.dtype()) && is_floating(target.dtype()), Runtime,
+             "kl_div: expected floating input and target, got ", dtype_name(input.dtype()), " and ",
+             dtype_name(target.dtype()), "; convert with .float()");
   if (log_target) return reduce_loss(mul(exp(target), sub(target, input)), reduction);
   // t log t is 0 at t = 0: the logarithm sees 1 there
   const Tensor positive = gt(target, Scalar(0.0));

@@ -386,7 +386,7 @@ def loss(c: Any, x: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
     return _reduce(c, c.func(*values, *rest, reduction="none", **named), reduction)
 
 
-def kl_div(c: Any, x: Any, target: Any, reduction: Any = "mean", **kwargs: Any) -> Any:
+def kl_div(c: Any, x: Any, target: Any, reduction: Any = "none", **kwargs: Any) -> Any:
     if reduction not in ("none", "mean", "sum", "batchmean") or x.shape != target.shape:
         return NotImplemented
     each = c.func(c.all(x), c.all(target), "none", **kwargs)

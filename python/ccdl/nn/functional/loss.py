@@ -317,10 +317,6 @@ def kl_div(
     """
     reduction = _reduction("kl_div", reduction, size_average, reduce, extra=("batchmean",))
     _check_fits("kl_div", "input", input, target=target)
-    if not (input.is_floating_point() and target.is_floating_point()):
-        raise errors.RuntimeError(
-            f"kl_div: expected floating input and target, got {input.dtype} and {target.dtype}"
-        )
     if reduction != "batchmean":
         if reduction == "mean":
             warnings.warn(
