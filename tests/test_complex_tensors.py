@@ -330,3 +330,11 @@ def test_every_method_of_tensor_knows_them_or_refuses() -> None:
             continue
         if isinstance(y, ccdl.Tensor):
             assert not y.shape or y.shape[-1] != 2 or name in ("nonzero", "argwhere", "diff"), name
+
+
+def test_channels_innermost_is_not_claimed() -> None:
+    z = ccdl.complex(ccdl.ones(2, 3, 4, 5), ccdl.zeros(2, 3, 4, 5))
+    assert z.is_contiguous() and not z.is_contiguous(memory_format=ccdl.channels_last)
+    last = z.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert last.is_contiguous(memory_format=ccdl.channels_last) and not last.is_contiguous()
+    assert not z[0].is_contiguous(memory_format=ccdl.channels_last)

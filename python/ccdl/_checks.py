@@ -3,6 +3,7 @@ argument."""
 
 from __future__ import annotations
 
+import builtins
 import functools
 import itertools
 import operator
@@ -12,7 +13,18 @@ from typing import Any, TypeVar
 from ._C import Tensor
 from .errors import ShapeError, TypeError, ValueError
 
-__all__ = ["check_count", "check_sizes", "check_tensors", "items", "named"]
+__all__ = [
+    "check_count",
+    "check_sizes",
+    "check_tensors",
+    "flag",
+    "items",
+    "named",
+    "number",
+    "one_of",
+    "tensor",
+    "whole",
+]
 
 _MOST_ITEMS = 64  # of a sequence that is neither a list nor a tuple
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,13 +46,73 @@ def check_count(op: str, name: str, count: Any, most: int) -> None:
         raise ValueError(f"{op}: {name} is {count}, must be at most {most}")
 
 
+def _refused(op: str, name: str, wanted: str, value: Any) -> Exception:
+    return TypeError(f"{op}(): argument '{name}' must be {wanted}, not {type(value).__name__}")
+
+
+def tensor(op: str, name: str, value: Any) -> Tensor:
+    """A Tensor as it is."""
+    if not isinstance(value, Tensor):
+        raise _refused(op, name, "Tensor", value)
+    return value
+
+
+def number(op: str, name: str, value: Any) -> Any:
+    """A number as it is: Python's, NumPy's or that of a tensor without dimensions."""
+    if not _is_number(value) or not isinstance(value, (int, float)) and not _kind_of(value):
+        raise _refused(op, name, "a number", value)
+    return value
+
+
+def whole(op: str, name: str, value: Any) -> int:
+    """An integer of any type that stands for one."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or len(getattr(value, "shape", ())):
+        raise _refused(op, name, "int", value)
+    try:
+        return operator.index(value)
+    except builtins.TypeError:
+        raise _refused(op, name, "int", value) from None
+
+
+def flag(op: str, name: str, value: Any) -> bool:
+    """A truth value: a bool, a whole number, or one of NumPy's or a tensor's without dimensions."""
+    if isinstance(value, int) or value is None:
+        return bool(value)
+    if _kind_of(value) != "bool" or len(getattr(value, "shape", ())):
+        raise _refused(op, name, "bool", value)
+    return bool(value)
+
+
+def one_of(op: str, name: str, value: Any, choices: Sequence[str | None]) -> Any:
+    """One of a few words."""
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        words = ", ".join(repr(c) for c in choices)
+        raise ValueError(f"{op}: {name} is {value!r}, must be one of {words}")
+    return value
+
+
+def _kind_of(value: Any) -> str:
+    """What a number of NumPy's or a tensor's is: "bool", "real" or nothing."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        return "real" if hasattr(value, "__float__") else ""
+    name = str(dtype).rpartition(".")[2]
+    if name == "bool":
+        return "bool"
+    return "real" if name.startswith(("int", "uint", "float", "bfloat")) else ""
+
+
 def items(op: str, name: str, value: Any) -> tuple[Any, ...]:
     """The entries of a short sequence; an iterator, which may have no end, is refused."""
     if isinstance(value, (tuple, list)):
         return tuple(value)
-    if not hasattr(value, "__len__") or len(value) > _MOST_ITEMS:
+    try:
+        count = len(value) if hasattr(value, "__len__") else _MOST_ITEMS + 1
+    except (builtins.TypeError, builtins.ValueError):  # an array without dimensions, a negative length
+        count = _MOST_ITEMS + 1
+    if count > _MOST_ITEMS:
         raise TypeError(f"{op}: argument '{name}' must be a short sequence, not {type(value).__name__}")
-    return tuple(itertools.islice(value, len(value)))
+    return tuple(itertools.islice(value, count))
 
 
 def check_sizes(op: str, **sizes: Any) -> None:

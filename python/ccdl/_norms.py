@@ -38,7 +38,7 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None
     >>> ccdl.linalg.matrix_norm(ccdl.tensor([[1., 2.], [3., 4.]]), 1)
     tensor(6.)
     """
-    if ord not in _ORDERS:
+    if not (isinstance(ord, (str, int, float)) or getattr(ord, "shape", None) == ()) or ord not in _ORDERS:
         raise errors.RuntimeError(
             f"linalg.matrix_norm: order {ord!r} is not supported; use 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _C, errors
 from ._C import Tensor
-from ._checks import check_tensors
+from ._checks import check_tensors, items, number, whole
 from ._complex import ComplexTensor, as_complex
 from ._fourier import along
 
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 def _scale(name: str, n: int, norm: str | None, inverse: bool) -> float:
-    if norm not in (None, "backward", "ortho", "forward"):
+    if not (norm is None or isinstance(norm, str)) or norm not in (None, "backward", "ortho", "forward"):
         raise errors.RuntimeError(f"{name}: Invalid normalization mode: {norm!r}")
     if norm == "ortho":
         return 1 / math.sqrt(n)
@@ -67,8 +67,9 @@ def _real(name: str, x: Any) -> Tensor:
     return _input(name, x).real
 
 
-def _points(name: str, n: int) -> int:
+def _points(name: str, n: Any) -> int:
     """``n``, which must be a length."""
+    n = whole(name, "n", n)
     if n < 1:
         raise errors.RuntimeError(f"{name}: Invalid number of data points ({n}) specified")
     return n
@@ -76,7 +77,7 @@ def _points(name: str, n: int) -> int:
 
 def _placed(name: str, x: Any, dim: int) -> int:
     """``dim``, which ``x`` must have."""
-    ndim = x.dim()
+    ndim, dim = x.dim(), whole(name, "dim", dim)
     if not ndim or not -ndim <= dim < ndim:
         raise errors.IndexError(f"{name}: Dimension out of range, got {dim} for {ndim} dimensions")
     return dim % ndim
@@ -141,9 +142,11 @@ def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = No
 def _dims(name: str, x: Any, s: Any, dim: Any) -> list[tuple[int | None, int]]:
     """(length, dimension) pairs of a transform over several dimensions."""
     count = _tensor(name, x).dim()
+    if s is not None:
+        s = tuple(whole(name, "s", n) for n in (items(name, "s", s) if not isinstance(s, int) else (s,)))
     if dim is None:
         dim = tuple(range(count)) if s is None else tuple(range(count - len(s), count))
-    dim = (dim,) if isinstance(dim, int) else tuple(dim)
+    dim = tuple(whole(name, "dim", d) for d in ((dim,) if isinstance(dim, int) else items(name, "dim", dim)))
     if s is not None and len(s) != len(dim):
         raise errors.RuntimeError(f"{name}: When given, dim and shape must have the same length")
     if len({d % max(count, 1) for d in dim}) != len(dim):
@@ -261,19 +264,24 @@ def ihfft2(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = No
 
 def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """The frequencies of :func:`fft`: 0, 1, ..., -2, -1 over n d."""
+    n, d = whole("fftfreq", "n", n), number("fftfreq", "d", d)
     k = _C.arange(n, dtype=dtype or _C.get_default_dtype(), device=device)
     return _C.where(k < (n + 1) // 2, k, k - n) / (n * d)
 
 
 def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """The frequencies of :func:`rfft`: 0, 1, ..., n // 2 over n d."""
-    return _C.arange(n // 2 + 1, dtype=dtype or _C.get_default_dtype(), device=device) / (n * d)
+    n, d = whole("rfftfreq", "n", n), number("rfftfreq", "d", d)
+    return _C.arange(n // 2 + 1, dtype=dtype or _C.get_default_dtype(), device=device).div_(n * d)
 
 
 def _shifted(x: Any, dim: Any, by: Any) -> Any:
     if not isinstance(x, Tensor):
         raise errors.TypeError(f"fft.fftshift(): argument 'input' must be Tensor, not {type(x).__name__}")
-    dims = range(x.dim()) if dim is None else (dim,) if isinstance(dim, int) else dim
+    dims: Any = range(x.dim())
+    if dim is not None:
+        dims = (dim,) if isinstance(dim, int) else items("fft.fftshift", "dim", dim)
+        dims = [whole("fft.fftshift", "dim", d) for d in dims]
     for d in dims:
         if not -x.dim() <= d < x.dim():
             raise errors.IndexError(

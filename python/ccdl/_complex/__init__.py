@@ -288,9 +288,18 @@ class ComplexTensor(Tensor):
 
     is_neg = is_inference = is_pinned = is_shared = is_conj
 
-    def is_contiguous(self, *args: Any, **kwargs: Any) -> bool:
-        """Whether elements lie in row-major order."""
-        return self._parts.is_contiguous()
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether elements lie in row-major order, or as ``memory_format`` says."""
+        if memory_format not in (_C.channels_last, _C.channels_last_3d):
+            return self._parts.is_contiguous()
+        ndim, apart = self.dim(), 1
+        if ndim != (4 if memory_format is _C.channels_last else 5):
+            return False
+        for d in (1, *range(ndim - 1, 1, -1), 0):
+            if self.shape[d] != 1 and self.stride(d) != apart:
+                return False
+            apart *= self.shape[d]
+        return True
 
     def get_device(self) -> int:
         """Index of the CUDA device, -1 on the CPU."""

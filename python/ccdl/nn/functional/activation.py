@@ -9,7 +9,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
-from ..._checks import check_tensors
+from ..._checks import check_tensors, number
 from ..._contractions import to_out
 
 __all__ = [
@@ -115,6 +115,7 @@ def rrelu(
     >>> F.rrelu(ccdl.tensor([-2., 2.]), 0.5, 0.5)
     tensor([-1.,  2.])
     """
+    number("rrelu", "lower", lower), number("rrelu", "upper", upper)
     if not -math.inf < lower <= upper < math.inf:
         raise errors.ValueError(
             f"rrelu: lower is {lower} and upper is {upper}, must be finite with lower <= upper"
@@ -268,6 +269,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     >>> F.hardtanh(ccdl.tensor([-3., 0.5]))
     tensor([-1.0000,  0.5000])
     """
+    if type(min_val) is not float or type(max_val) is not float:
+        number("hardtanh", "min_val", min_val), number("hardtanh", "max_val", max_val)
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val is {min_val}, must not exceed max_val {max_val}")
     return _C.hardtanh_(input, min_val, max_val) if inplace else _C.hardtanh(input, min_val, max_val)

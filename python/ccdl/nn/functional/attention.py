@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _C
 from ..._C import Tensor
+from ..._checks import flag, one_of
 
 __all__ = ["attention", "scaled_dot_product_attention"]
 
@@ -99,12 +100,9 @@ def attention(
     >>> lse.exp()
     tensor([[[2.]]])
     """
-    if causal_alignment not in ("upper_left", "lower_right"):
-        raise ValueError(
-            f"attention: causal_alignment must be 'upper_left' or 'lower_right', got {causal_alignment!r}"
-        )
+    one_of("attention", "causal_alignment", causal_alignment, ("upper_left", "lower_right"))
     out, lse = _C._attention(
         query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa,
         lower_right=causal_alignment == "lower_right", key_lengths=key_lengths,
     )  # fmt: skip
-    return (out, lse) if return_lse else out
+    return (out, lse) if flag("attention", "return_lse", return_lse) else out

@@ -10,7 +10,7 @@ import warnings
 
 from ... import _C
 from ..._C import Tensor
-from ..._checks import check_tensors
+from ..._checks import check_tensors, number
 
 __all__ = [
     "alpha_dropout",
@@ -23,8 +23,8 @@ __all__ = [
 
 
 def _check(op, p):
-    if isinstance(p, str) or not hasattr(p, "__float__"):
-        raise TypeError(f"{op}: p is {type(p).__name__}, must be a number in [0, 1]")
+    if type(p) is not float:
+        number(op, "p", p)
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"{op}: p is {p}, must be in [0, 1]")
 

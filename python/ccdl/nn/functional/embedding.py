@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
-from ..._checks import check_tensors
+from ..._checks import check_tensors, whole
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
 
@@ -31,6 +31,7 @@ def _renorm(weight, rows, max_norm, norm_type):
 def _padding_row(op, padding_idx, weight, error):
     if padding_idx is None:
         return -1
+    padding_idx = whole(op, "padding_idx", padding_idx)
     if not -weight.shape[0] <= padding_idx < weight.shape[0]:
         raise error(
             f"{op}: padding_idx is {padding_idx}, must be within num_embeddings {weight.shape[0]}"

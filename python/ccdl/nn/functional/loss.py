@@ -11,7 +11,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
-from ..._checks import check_tensors
+from ..._checks import check_tensors, tensor
 
 __all__ = [
     "binary_cross_entropy",
@@ -35,7 +35,7 @@ def _reduction(op, reduction, size_average=None, reduce=None, extra=()):
         if reduce is False:
             return "none"
         return "sum" if size_average is False else "mean"
-    if reduction not in ("none", "mean", "sum", *extra):
+    if not isinstance(reduction, str) or reduction not in ("none", "mean", "sum", *extra):
         raise errors.ValueError(f"{op}: reduction is {reduction!r}, must be 'none', 'mean' or 'sum'")
     return reduction
 
@@ -251,6 +251,7 @@ def binary_cross_entropy(
     tensor(0.6931)
     """
     reduction = _reduction("binary_cross_entropy", reduction, size_average, reduce)
+    tensor("binary_cross_entropy", "input", input), tensor("binary_cross_entropy", "target", target)
     if tuple(target.shape) != tuple(input.shape):
         raise errors.ValueError(
             f"binary_cross_entropy: Using a target size ({list(target.shape)}) that is different to the "

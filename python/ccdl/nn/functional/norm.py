@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
-from ..._checks import check_tensors, items
+from ..._checks import check_tensors, flag, items, tensor
 
 __all__ = [
     "batch_norm",
@@ -48,6 +48,10 @@ def batch_norm(
     tensor([[-1.0000],
             [ 1.0000]])
     """
+    if not isinstance(input, _C.Tensor):
+        tensor("batch_norm", "input", input)
+    if training is not True and training is not False:
+        training = flag("batch_norm", "training", training)
     if (running_mean is None) != (running_var is None):
         raise errors.ValueError(
             "batch_norm: running_mean and running_var must either both be None or neither be None"

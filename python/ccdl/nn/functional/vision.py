@@ -6,7 +6,7 @@ from typing import Any
 
 from ... import _C, errors
 from ..._C import Tensor
-from ..._checks import check_tensors, items
+from ..._checks import check_tensors, items, tensor
 
 __all__ = ["affine_grid", "channel_shuffle", "grid_sample", "pixel_shuffle", "pixel_unshuffle"]
 
@@ -109,7 +109,7 @@ def affine_grid(theta: Any, size: Any, align_corners: Any = None) -> Tensor:
     >>> F.affine_grid(ccdl.tensor([[[1., 0., 0.], [0., 1., 0.]]]), (1, 1, 2, 2), align_corners=True)[0, 0, 0]
     tensor([-1., -1.])
     """
-    if not theta.is_floating_point():
+    if not tensor("affine_grid", "theta", theta).is_floating_point():
         raise ValueError(f"affine_grid: Expected theta to have floating point type, but got {theta.dtype}")
     size = items("affine_grid", "size", size)
     spatial = size[2:]
