@@ -274,3 +274,12 @@ def test_long_chains_of_products():
     vector = ccdl.tensor([1.0, 2.0], dtype=ccdl.float64)
     assert ccdl.linalg.multi_dot([turn] * 2001 + [vector]).tolist() == [-2.0, 1.0]
     assert ccdl.linalg.multi_dot([vector] + [turn] * 2001).tolist() == [2.0, -1.0]
+
+
+def test_an_expanded_tensor_is_written_once():
+    x = ccdl.ones(2, 1)
+    begin = time.monotonic()
+    x.unsqueeze(2).expand(2, 2**31, 2**20).fill_(3.0)
+    assert x.tolist() == [[3.0], [3.0]]
+    x.unsqueeze(2).expand(2, 2**31, 2**20).zero_()
+    assert x.tolist() == [[0.0], [0.0]] and time.monotonic() - begin < 1

@@ -231,13 +231,20 @@ Tensor copy_(const Tensor& x, const Tensor& src, bool non_blocking) {
   return x;
 }
 
+// Once to each place in memory: an expanded dim, of up to 2^62 elements, is one of them.
+static void write_everywhere(const Tensor& x, Scalar value) {
+  if (x.numel() == 0) return;
+  View places = x.view();
+  for (int d = 0; d < places.ndim; ++d)
+    if (places.strides[d] == 0) places.sizes[d] = 1;
+  const Tensor one = scalar_tensor(value, x.dtype());
+  CCDL_KERNEL(x, fill(places, one.data()));
+}
+
 Tensor fill_(const Tensor& x, Scalar value) {
   check_fits("fill_", value, x.dtype());
   autograd::check_inplace("fill_", x);
-  if (x.numel()) {
-    const Tensor one = scalar_tensor(value, x.dtype());
-    CCDL_KERNEL(x, fill(x.view(), one.data()));
-  }
+  write_everywhere(x, value);
   autograd::rebase_history(x, Edge{});
   return x;
 }
@@ -251,10 +258,7 @@ Tensor fill_(const Tensor& x, const Tensor& value) {
   check_fits("fill_", number, x.dtype());
   autograd::check_inplace("fill_", x);
   auto node = make_ref<FillBackward>();
-  if (x.numel()) {
-    const Tensor one = scalar_tensor(number, x.dtype());
-    CCDL_KERNEL(x, fill(x.view(), one.data()));
-  }
+  write_everywhere(x, number);
   autograd::rebase_history(x, node, {x, value});
   return x;
 }

@@ -234,7 +234,7 @@ Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
   return y;
 }
 
-// Whether a half format holds the number: lerp's weight may lie beyond its largest.
+// Whether a half format holds the number as it is; else lerp computes in float, so that 0.1 stays 0.1.
 static bool held(const Operand& weight, DType t) {
   if (weight.is_tensor() || !is_half(t)) return true;
   const double v = weight.scalar.to_double();
