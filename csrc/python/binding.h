@@ -35,7 +35,14 @@ inline bool is_pair(PyObject* o) { return PairType && PyObject_TypeCheck(o, Pair
 inline bool is_tensor(PyObject* o) {
   return Py_TYPE(o) == TensorType || (PyObject_TypeCheck(o, TensorType) && !is_pair(o));
 }
-const Tensor& unwrap(PyObject* o);  // o must be a tensor, or a pair
+struct TensorObject {
+  PyObject_HEAD Tensor tensor;
+  PyObject* dict;
+  PyObject* weakrefs;
+};
+inline const Tensor& unwrap(PyObject* o) {  // o must be a tensor, or a pair
+  return reinterpret_cast<TensorObject*>(o)->tensor;
+}
 // Data of complex numbers, of which rows make no tensor: the call goes to Python, which does.
 struct ComplexData : Error {
   ComplexData() : Error(ErrorKind::Type, "complex numbers are not accepted here; use ccdl.tensor") {}

@@ -1,18 +1,15 @@
-// The Python object of a tensor, and what the files of the Tensor type share.
+// What the files of the Tensor type share.
 #pragma once
+#include <vector>
+
 #include "binding.h"
 
 namespace ccdl::python {
 
-struct TensorObject {
-  PyObject_HEAD Tensor tensor;
-  PyObject* dict;
-  PyObject* weakrefs;
-};
-
 // The Python object, of that class, of a tensor that has none yet.
 PyObject* alloc_tensor(PyTypeObject* type, const Tensor& x);  // tensor_type.cpp
 PyGetSetDef* tensor_properties();                             // tensor_properties.cpp
+void add_operator_slots(std::vector<PyType_Slot>* slots);     // tensor_operators.cpp
 int traverse_autograd(const Tensor& x, visitproc visit,
                       void* arg);  // autograd.cpp: Python objects held by hooks and nodes
 void clear_autograd(const Tensor& x);
