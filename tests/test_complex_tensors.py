@@ -332,6 +332,13 @@ def test_every_method_of_tensor_knows_them_or_refuses() -> None:
             assert not y.shape or y.shape[-1] != 2 or name in ("nonzero", "argwhere", "diff"), name
 
 
+def test_arrays_go_to_the_device_in_use() -> None:
+    array = draws(2, 3)
+    for make in (ccdl.tensor, ccdl.as_tensor, ccdl.asarray):
+        assert make(array).device == make(array.real).device == ccdl.tensor([1j]).device
+    assert ccdl.from_numpy(array).device.type == "cpu" and ccdl.tensor(array, device="cpu").device.type == "cpu"
+
+
 def test_channels_innermost_is_not_claimed() -> None:
     z = ccdl.complex(ccdl.ones(2, 3, 4, 5), ccdl.zeros(2, 3, 4, 5))
     assert z.is_contiguous() and not z.is_contiguous(memory_format=ccdl.channels_last)

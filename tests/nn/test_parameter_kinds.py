@@ -47,13 +47,13 @@ def test_a_class_whose_detach_forgets_it_is_refused() -> None:
 
 def test_a_module_of_real_numbers_becomes_complex() -> None:
     m = nn.Linear(3, 2)
-    w, b = m.weight.detach().numpy().copy(), m.bias.detach().numpy().copy()
+    w, b = m.weight.detach().cpu().numpy().copy(), m.bias.detach().cpu().numpy().copy()
     m(ccdl.ones(1, 3)).sum().backward()
     m.to(ccdl.complex64)
     assert all(p.dtype == ccdl.complex64 and isinstance(p, nn.Parameter) for p in m.parameters())
     assert [n for n, _ in m.named_parameters()] == ["weight", "bias"] and m.weight.grad.dtype == ccdl.complex64
     x = np.array([[1 + 2j, -1j, 0.5]], dtype=np.complex64)
-    np.testing.assert_allclose(m(ccdl.from_numpy(x)).detach().numpy(), x @ w.T + b, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(m(ccdl.tensor(x)).detach().cpu().numpy(), x @ w.T + b, rtol=1e-5, atol=1e-6)
 
 
 def test_state_dict_shows_parameters_that_have_no_shape_yet() -> None:
@@ -94,7 +94,7 @@ def test_loss_of_probabilities_in_double_is_double() -> None:
     loss.backward()
     assert logits.grad is not None and logits.grad.dtype == ccdl.float32
     wanted = ((q * w).sum(1, keepdims=True) * np.exp(log_p) - q * w) / 2
-    np.testing.assert_allclose(logits.grad.numpy(), wanted, rtol=1e-5)
+    np.testing.assert_allclose(logits.grad.cpu().numpy(), wanted, rtol=1e-5)
 
 
 def test_amounts_that_pruning_methods_of_your_own_ask_about() -> None:

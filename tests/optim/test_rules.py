@@ -480,7 +480,7 @@ def test_nadam_is_differentiable_in_its_product():
         p = p0.clone().requires_grad_().clone()
         p.grad = g.clone()
         optimizer = ccdl.optim.NAdam([p], lr=0.9, differentiable=True)
-        optimizer.state[p] = {"step": ccdl.tensor(10.0), "exp_avg": g * 0.5, "exp_avg_sq": g * g, "mu_product": product}
+        optimizer.state[p] = {"step": ccdl.tensor(10.0, device="cpu"), "exp_avg": g * 0.5, "exp_avg_sq": g * g, "mu_product": product}
         optimizer.step()
         return p.sum()
 

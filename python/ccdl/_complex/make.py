@@ -29,6 +29,8 @@ def from_data(
         shared = _of_array(array)
         result = shared if name in ("from_numpy", "as_tensor", "asarray") else shared.clone()
         result = result if dtype is None else to(result, dtype)
+        if device is None and name != "from_numpy":
+            device = _C.get_default_device()
     else:
         part = _C.get_default_dtype() if dtype is None else _REAL[dtype]
         halves = [_C.tensor(_numbers(data, which), dtype=part) for which in ("real", "imag")]
