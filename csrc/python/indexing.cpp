@@ -179,9 +179,8 @@ void parse(Key* key, PyObject* o, const Tensor& x) {
     }
     if (t.defined() && t.dtype() == DType::UInt8)
       warn(
-          "indexing with dtype uint8 is now deprecated: it is read as a mask; use a bool tensor, or .long() "
-          "for "
-          "indices");
+          "indexing with dtype uint8 is now deprecated: it is read as a mask; use a bool tensor, or "
+          ".long() for indices");
     taken += dims_taken(e, t);
     ellipses += e == Py_Ellipsis;
   }

@@ -8,9 +8,8 @@
 namespace ccdl::cpu {
 
 // out[p * out_step + j] = bias[j] + sum over r < runs and e < length of rows[r][p * step + e] * weight
-// (relu), p < pixels, j < m; length is even, elements e and e + 1 of column j are one number of w[(r * length
-// + e) / 2
-// * width + j]. width: m rounded up to whole vectors of 16, also of bias (or null).
+// (relu), p < pixels, j < m. length is even: elements e and e + 1 of column j are one number,
+// w[(r * length + e) / 2 * width + j]. width: m rounded up to whole vectors of 16, also of bias (or null).
 struct ConvRowSumBf16 {
   const bfloat16* const* rows;
   int64_t runs, length, step;
